@@ -1,0 +1,2 @@
+//! txray
+fn main() {}
