@@ -1,1 +1,533 @@
-//! txray
+//! The C boundary between `txray` and its plugins.
+//!
+//! A plugin is a dynamic library with one exported symbol, [`ENTRY`], a function that returns a [`Plugin`].
+//! `Plugin::query` gives, for the name of an interface ([`METRIC`], [`PRUNER`], ...), the table of functions
+//! behind it, or null. `txray.h` beside this crate is the same boundary for C.
+//!
+//! Rules of the boundary:
+//! - Majors must match exactly. Structs only ever grow at the end, and carry their size; a new ability is a new
+//!   interface name. Compiler and crate versions are never compared.
+//! - Data is plain: `{pointer, length}` of numbers and UTF-8, borrowed for the call. The caller allocates outputs.
+//!   A length of zero may come with any pointer.
+//! - Options and descriptions are JSON text.
+//! - A call that can fail returns a [`Status`]; before it returns anything but [`Status::OK`], it says why through
+//!   [`Host::fail`].
+//! - Functions whose first parameter is `*const c_void` may be called from many threads at once; those whose first
+//!   parameter is `*mut c_void` never are, and never beside any other call on the same component.
+//! - Nothing unwinds across the boundary.
+//! - A plugin is never unloaded.
+//!
+//! Rust authors do not meet this crate: `txray-plugin` wraps it in safe traits and one macro.
+
+#![no_std]
+#![allow(unsafe_code, reason = "this crate is the boundary: raw slices are what it defines")]
+
+use core::ffi::c_void;
+
+/// The first field of every [`Plugin`]: the bytes `txrayplg`.
+pub const MAGIC: u64 = u64::from_le_bytes(*b"txrayplg");
+/// Must be equal in host and plugin.
+pub const ABI_MAJOR: u32 = 1;
+/// Grows when structs grow at the end; never compared.
+pub const ABI_MINOR: u32 = 0;
+/// The one symbol a plugin exports: an [`Entry`].
+pub const ENTRY: &str = "txray_plugin_v1";
+
+/// Distances between preference distributions: [`MetricTable`].
+pub const METRIC: &str = "txray.metric/1";
+/// Scores of neurons: [`PrunerTable`].
+pub const PRUNER: &str = "txray.pruner/1";
+/// Activations from elsewhere: [`SourceTable`].
+pub const SOURCE: &str = "txray.source/1";
+/// Reports of a finished run: [`SinkTable`].
+pub const SINK: &str = "txray.sink/1";
+/// Models: [`ModelTable`]. Unstable while its version is 0.
+pub const MODEL: &str = "txray.model/0";
+
+/// "No value" in a column of `u32`: a null span, a null feature.
+pub const NULL: u32 = u32::MAX;
+
+/// The type of the exported symbol. The plugin it returns lives as long as the process.
+pub type Entry = unsafe extern "C" fn() -> *const Plugin;
+
+/// Borrowed read-only values.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Slice<T> {
+    /// First value; any pointer when `len` is 0.
+    pub ptr: *const T,
+    /// How many values.
+    pub len: usize,
+}
+
+/// Borrowed values that the callee writes.
+#[repr(C)]
+#[derive(Debug)]
+pub struct SliceMut<T> {
+    /// First value; any pointer when `len` is 0.
+    pub ptr: *mut T,
+    /// How many values.
+    pub len: usize,
+}
+
+/// UTF-8 text, not NUL-terminated.
+pub type Str = Slice<u8>;
+
+impl<T> Copy for Slice<T> {}
+impl<T> Clone for Slice<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Slice<T> {
+    /// Borrows `values`.
+    pub const fn new(values: &[T]) -> Self {
+        Self { ptr: values.as_ptr(), len: values.len() }
+    }
+
+    /// No values.
+    pub const EMPTY: Self = Self { ptr: core::ptr::null(), len: 0 };
+
+    /// The values as a Rust slice.
+    ///
+    /// # Safety
+    /// `ptr` must point to `len` initialised values (or `len` be 0) that nobody writes during `'a`.
+    pub unsafe fn get<'a>(self) -> &'a [T] {
+        if self.len == 0 {
+            return &[];
+        }
+        // SAFETY: the caller's promise; a zero length, which may come with a null pointer, has returned above.
+        unsafe { core::slice::from_raw_parts(self.ptr, self.len) }
+    }
+}
+
+impl Str {
+    /// Borrows text.
+    pub const fn text(text: &str) -> Self {
+        Self::new(text.as_bytes())
+    }
+
+    /// The text, or `None` where it is not UTF-8.
+    ///
+    /// # Safety
+    /// As for [`Slice::get`].
+    pub unsafe fn get_text<'a>(self) -> Option<&'a str> {
+        // SAFETY: the caller's promise.
+        core::str::from_utf8(unsafe { self.get() }).ok()
+    }
+}
+
+impl<T> SliceMut<T> {
+    /// Borrows `values` for writing.
+    pub const fn new(values: &mut [T]) -> Self {
+        Self { ptr: values.as_mut_ptr(), len: values.len() }
+    }
+
+    /// The values as a Rust slice.
+    ///
+    /// # Safety
+    /// `ptr` must point to `len` initialised values (or `len` be 0) that nobody else reaches during `'a`.
+    pub unsafe fn get<'a>(self) -> &'a mut [T] {
+        if self.len == 0 {
+            return &mut [];
+        }
+        // SAFETY: the caller's promise; a zero length, which may come with a null pointer, has returned above.
+        unsafe { core::slice::from_raw_parts_mut(self.ptr, self.len) }
+    }
+}
+
+/// A table of strings: string `i` is `bytes[offsets[i]..offsets[i + 1]]`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Strings {
+    /// All strings, one after the other, UTF-8.
+    pub bytes: Str,
+    /// `[strings + 1]`, never falling, from 0 to `bytes.len`; empty for no strings.
+    pub offsets: Slice<u64>,
+}
+
+/// How a call ended.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status(pub i32);
+
+impl Status {
+    /// It did what was asked.
+    pub const OK: Self = Self(0);
+    /// The user's options or input are at fault.
+    pub const INVALID: Self = Self(1);
+    /// The plugin is at fault, or its surroundings.
+    pub const FAILED: Self = Self(2);
+    /// It stopped because [`Host::cancelled`] said so.
+    pub const CANCELLED: Self = Self(3);
+}
+
+/// What the host offers to a call. Valid for that call alone; its functions may be called from any thread.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Host {
+    /// `sizeof(Host)` of the host.
+    pub size: usize,
+    /// First argument of every function here.
+    pub context: *mut c_void,
+    /// How many threads a call may use.
+    pub threads: u32,
+    /// Padding, 0.
+    pub reserved: u32,
+    /// Logs a line: 1 error, 2 warning, 3 information, 4 debugging.
+    pub log: unsafe extern "C" fn(context: *mut c_void, level: u32, message: Str),
+    /// Reports progress of this call: `done` of `total` tokens (0: unknown), and a word on it (may be empty).
+    pub progress: unsafe extern "C" fn(context: *mut c_void, done: u64, total: u64, message: Str),
+    /// Not 0 once the call should stop and return [`Status::CANCELLED`].
+    pub cancelled: unsafe extern "C" fn(context: *mut c_void) -> u32,
+    /// Says why the call is about to return something else than [`Status::OK`]. `pointer` is a JSON pointer into
+    /// the options (empty: the whole).
+    pub fail: unsafe extern "C" fn(context: *mut c_void, pointer: Str, message: Str),
+}
+
+/// What a plugin is: returned by its [`Entry`].
+#[repr(C)]
+#[derive(Debug)]
+pub struct Plugin {
+    /// [`MAGIC`].
+    pub magic: u64,
+    /// [`ABI_MAJOR`] the plugin was built with.
+    pub abi_major: u32,
+    /// [`ABI_MINOR`] the plugin was built with.
+    pub abi_minor: u32,
+    /// `sizeof(Plugin)` of the plugin.
+    pub size: usize,
+    /// JSON: `{"name", "version", "components": [{"interface", "kind", "about", "options", "claims", "devices"}]}`.
+    /// `options` is the JSON Schema of the component's options; `claims` (metrics) and `devices` (models) may be absent.
+    pub info: Str,
+    /// The table of an interface ([`METRIC`] gives a [`MetricTable`], ...), or null.
+    pub query: unsafe extern "C" fn(interface: Str) -> *const c_void,
+}
+
+// SAFETY: a `Plugin` is read-only once it is returned, and points to statics alone.
+unsafe impl Sync for Plugin {}
+// SAFETY: as above.
+unsafe impl Send for Plugin {}
+
+/// Makes a component of the kind named, from options (a JSON object). Cheap: it checks the options.
+pub type Create = unsafe extern "C" fn(host: *const Host, kind: Str, options: Str, out: *mut *mut c_void) -> Status;
+/// Ends a component made by [`Create`].
+pub type Destroy = unsafe extern "C" fn(component: *mut c_void);
+
+/// `txray.metric/1`.
+#[repr(C)]
+#[derive(Debug)]
+pub struct MetricTable {
+    /// `sizeof(MetricTable)` of the plugin.
+    pub size: usize,
+    /// Makes a metric.
+    pub create: Create,
+    /// Ends it.
+    pub destroy: Destroy,
+    /// Writes one distance a row to `out` (`[rows]`); NaN where it is undefined.
+    pub distances: unsafe extern "C" fn(
+        metric: *const c_void,
+        host: *const Host,
+        batch: *const MetricBatch,
+        out: SliceMut<f64>,
+    ) -> Status,
+}
+
+/// Pairs of preference distributions, ragged: row `r` (a neuron and layer) holds the entries
+/// `offsets[r]..offsets[r + 1]` of every column, one for each feature of the union of both sides, in rising order of
+/// feature id.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct MetricBatch {
+    /// `sizeof(MetricBatch)` of the host.
+    pub size: usize,
+    /// `[rows + 1]`.
+    pub offsets: Slice<u64>,
+    /// `[entries]` feature ids, indices into `names`.
+    pub features: Slice<u32>,
+    /// `[entries]` probabilities of the first side; each row sums to 1.
+    pub p: Slice<f64>,
+    /// `[entries]` probabilities of the second side.
+    pub q: Slice<f64>,
+    /// `[entries]` how often the feature was observed, first side.
+    pub count_p: Slice<u64>,
+    /// `[entries]` the same, second side.
+    pub count_q: Slice<u64>,
+    /// `[entries]` sum of the activations, first side.
+    pub mass_p: Slice<f64>,
+    /// `[entries]` the same, second side.
+    pub mass_q: Slice<f64>,
+    /// Names of the features by id.
+    pub names: Strings,
+}
+
+/// `txray.pruner/1`.
+#[repr(C)]
+#[derive(Debug)]
+pub struct PrunerTable {
+    /// `sizeof(PrunerTable)` of the plugin.
+    pub size: usize,
+    /// Makes a pruner.
+    pub create: Create,
+    /// Ends it.
+    pub destroy: Destroy,
+    /// Writes one score a neuron to `out` (`[rows]`); the highest are pruned first, NaN never.
+    pub scores: unsafe extern "C" fn(
+        pruner: *const c_void,
+        host: *const Host,
+        columns: *const Columns,
+        out: SliceMut<f64>,
+    ) -> Status,
+}
+
+/// Named columns of equal length; missing values are NaN.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Columns {
+    /// `sizeof(Columns)` of the host.
+    pub size: usize,
+    /// Length of every column.
+    pub rows: u64,
+    /// `[columns]` names.
+    pub names: Strings,
+    /// `[columns, rows]` values, column after column.
+    pub values: Slice<f64>,
+}
+
+/// `txray.sink/1`.
+#[repr(C)]
+#[derive(Debug)]
+pub struct SinkTable {
+    /// `sizeof(SinkTable)` of the plugin.
+    pub size: usize,
+    /// Makes a sink.
+    pub create: Create,
+    /// Ends it.
+    pub destroy: Destroy,
+    /// Reads the finished run in `directory` (its tables are Parquet), described by `manifest` (JSON), and writes
+    /// its report into the same directory.
+    pub write: unsafe extern "C" fn(sink: *mut c_void, host: *const Host, directory: Str, manifest: Str) -> Status,
+}
+
+/// `txray.source/1`.
+#[repr(C)]
+#[derive(Debug)]
+pub struct SourceTable {
+    /// `sizeof(SourceTable)` of the plugin.
+    pub size: usize,
+    /// Makes a source.
+    pub create: Create,
+    /// Ends it.
+    pub destroy: Destroy,
+    /// Says in JSON what the source reads: `{"sites": [{"name", "width"}], "layers": ["token", ...]}`, through `emit`.
+    pub describe: unsafe extern "C" fn(
+        source: *const c_void,
+        host: *const Host,
+        emit: unsafe extern "C" fn(context: *mut c_void, json: Str),
+        context: *mut c_void,
+    ) -> Status,
+    /// Reads the next documents and hands them to `emit`, once; does not call `emit` at the end. What `emit` is
+    /// given is borrowed for that call.
+    pub next: unsafe extern "C" fn(
+        source: *mut c_void,
+        host: *const Host,
+        emit: unsafe extern "C" fn(context: *mut c_void, batch: *const ActivationBatch),
+        context: *mut c_void,
+    ) -> Status,
+}
+
+/// Whole documents with their tokens, the features of those tokens, and the activations the record rule kept.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ActivationBatch {
+    /// `sizeof(ActivationBatch)` of the plugin.
+    pub size: usize,
+    /// `[documents]` the documents' ids.
+    pub documents: Slice<u64>,
+    /// `[documents]` names of the documents' groups (an empty name: in none); no strings at all: no groups.
+    pub groups: Strings,
+    /// `[documents + 1]` offsets into the tokens.
+    pub offsets: Slice<u64>,
+    /// `[tokens]` start of each token in its document's text, in Unicode scalars; [`NULL`] where it has none.
+    pub starts: Slice<u32>,
+    /// `[tokens]` end of each token, likewise.
+    pub ends: Slice<u32>,
+    /// How many tokens the model's vocabulary did not know.
+    pub unknown: u64,
+    /// One column of features a layer.
+    pub layers: Slice<LayerColumn>,
+    /// `[observations]` index of the observation's token in this batch, never falling.
+    pub token: Slice<u32>,
+    /// `[observations]` its site, an index into the sites described.
+    pub site: Slice<u32>,
+    /// `[observations]` its neuron.
+    pub neuron: Slice<u32>,
+    /// `[observations]` its activation.
+    pub activation: Slice<f32>,
+    /// `[sites]` sums over all tokens; empty where the source does not know them.
+    pub moments: Slice<Moments>,
+}
+
+/// The features of one layer: token `t` has the feature named `names[features[t]]`, or none ([`NULL`]).
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct LayerColumn {
+    /// The layer's name.
+    pub name: Str,
+    /// `[tokens]` indices into `names`, or [`NULL`].
+    pub features: Slice<u32>,
+    /// Names of the features.
+    pub names: Strings,
+    /// Tokens with a span that found no annotation to join.
+    pub unjoined: u64,
+}
+
+/// Sums of one site over all tokens of a batch, recorded or not: `[width]` each.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Moments {
+    /// Sum of h.
+    pub sum: Slice<f64>,
+    /// Sum of |h|.
+    pub sum_abs: Slice<f64>,
+    /// Sum of h².
+    pub sum_sq: Slice<f64>,
+}
+
+/// `txray.model/0`: unstable.
+#[repr(C)]
+#[derive(Debug)]
+pub struct ModelTable {
+    /// `sizeof(ModelTable)` of the plugin.
+    pub size: usize,
+    /// Makes a model without weights. Options are the model's table in the pipeline, less the engine's
+    /// own keys.
+    pub create: Create,
+    /// Ends it.
+    pub destroy: Destroy,
+    /// Gives it new weights, drawn from the seed.
+    pub initialize: unsafe extern "C" fn(model: *mut c_void, host: *const Host, vocabulary: u64, seed: u64) -> Status,
+    /// Reads its weights from a checkpoint directory.
+    pub load: unsafe extern "C" fn(model: *mut c_void, host: *const Host, directory: Str) -> Status,
+    /// Writes a checkpoint into a directory that exists.
+    pub save: unsafe extern "C" fn(model: *const c_void, host: *const Host, directory: Str) -> Status,
+    /// Says in JSON what it is: `{"sites": [{"name", "width"}], "vocabulary", "parameters", "state_size",
+    /// "trained_state"}`, through `emit`.
+    pub describe: unsafe extern "C" fn(
+        model: *const c_void,
+        host: *const Host,
+        emit: unsafe extern "C" fn(context: *mut c_void, json: Str),
+        context: *mut c_void,
+    ) -> Status,
+    /// Reads documents and reduces their activations.
+    pub encode: unsafe extern "C" fn(model: *const c_void, host: *const Host, request: *const EncodeRequest) -> Status,
+    /// Negative log-likelihood of documents.
+    pub score: unsafe extern "C" fn(
+        model: *const c_void,
+        host: *const Host,
+        text: *const Text,
+        carry: u32,
+        out: *mut Score,
+    ) -> Status,
+    /// Trains to the end of the next epoch.
+    pub fit: unsafe extern "C" fn(
+        model: *mut c_void,
+        host: *const Host,
+        request: *const FitRequest,
+        out: *mut FitReport,
+    ) -> Status,
+}
+
+/// Ragged documents.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Text {
+    /// `[tokens]` token ids.
+    pub ids: Slice<u32>,
+    /// `[documents + 1]` offsets into `ids`.
+    pub offsets: Slice<u64>,
+}
+
+/// What to read.
+#[repr(C)]
+#[derive(Debug)]
+pub struct EncodeRequest {
+    /// `sizeof(EncodeRequest)` of the host.
+    pub size: usize,
+    /// The documents.
+    pub text: Text,
+    /// Not 0: the documents are one stream and `state` is carried in and out; 0: the state is cleared at every
+    /// document's start.
+    pub carry: u32,
+    /// Padding, 0.
+    pub reserved: u32,
+    /// `[state_size]`, or empty where `carry` is 0.
+    pub state: SliceMut<f32>,
+    /// What to read at each site.
+    pub sites: Slice<SiteRequest>,
+}
+
+/// What to read at one site: of each token the `k` most active neurons, in falling order, ties by the lower index.
+#[repr(C)]
+#[derive(Debug)]
+pub struct SiteRequest {
+    /// Index into the model's sites.
+    pub site: u32,
+    /// Neurons kept for each token.
+    pub k: u32,
+    /// `[tokens, k]`.
+    pub neurons: SliceMut<u32>,
+    /// `[tokens, k]`.
+    pub activations: SliceMut<f32>,
+    /// `[width]`: the sum of h over all tokens is added to it.
+    pub sum: SliceMut<f64>,
+    /// `[width]`: the sum of |h| is added to it.
+    pub sum_abs: SliceMut<f64>,
+    /// `[width]`: the sum of h² is added to it.
+    pub sum_sq: SliceMut<f64>,
+}
+
+/// Likelihood of a text.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Score {
+    /// Negative log-likelihood, nats, summed.
+    pub nll: f64,
+    /// Predicted tokens.
+    pub tokens: u64,
+}
+
+/// What to train on.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct FitRequest {
+    /// `sizeof(FitRequest)` of the host.
+    pub size: usize,
+    /// Text to train on.
+    pub train: Text,
+    /// Text to validate on; may be empty.
+    pub valid: Text,
+    /// Seed of everything random.
+    pub seed: u64,
+}
+
+/// Where training stands.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FitReport {
+    /// Epochs completed.
+    pub epoch: u64,
+    /// Tokens trained on since the beginning.
+    pub tokens: u64,
+    /// Mean training loss of the epoch, nats a token.
+    pub loss: f64,
+    /// Validation loss, nats a token; NaN without a validation text.
+    pub valid_loss: f64,
+    /// Seconds of optimizer steps in this call.
+    pub seconds: f64,
+    /// Not 0 once every epoch is completed.
+    pub done: u32,
+    /// Padding, 0.
+    pub reserved: u32,
+}
