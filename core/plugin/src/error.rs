@@ -1,0 +1,78 @@
+//! Errors that cross the boundary.
+
+use std::fmt;
+
+/// Whose fault an [`Error`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The user's: an option, a file. They can mend it.
+    Invalid,
+    /// Ours, or the machine's.
+    Failed,
+    /// Nobody's: the host asked to stop.
+    Cancelled,
+}
+
+/// Why a call did not do what was asked. The message reads well after "failed to ...: ".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    fault: Fault,
+    pointer: String,
+    message: String,
+}
+
+/// A result with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error of the given fault, at a JSON pointer into the options (empty: the whole).
+    pub fn new(fault: Fault, pointer: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { fault, pointer: pointer.into(), message: message.into() }
+    }
+
+    /// Something the user can mend.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(Fault::Invalid, "", message)
+    }
+
+    /// An option the user can mend, named by a JSON pointer such as `/train/dropout`.
+    pub fn at(pointer: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(Fault::Invalid, pointer, message)
+    }
+
+    /// A fault of the plugin, or of the machine.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::new(Fault::Failed, "", message)
+    }
+
+    /// The host asked to stop.
+    pub fn cancelled() -> Self {
+        Self::new(Fault::Cancelled, "", "cancelled")
+    }
+
+    /// Whose fault it is.
+    pub fn fault(&self) -> Fault {
+        self.fault
+    }
+
+    /// JSON pointer into the options; empty where no single option is at fault.
+    pub fn pointer(&self) -> &str {
+        &self.pointer
+    }
+
+    /// What happened.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.pointer.as_str() {
+            "" => f.write_str(&self.message),
+            pointer => write!(f, "option `{}`: {}", pointer[1..].replace('/', "."), self.message),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

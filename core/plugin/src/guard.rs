@@ -1,0 +1,657 @@
+//! The one guard between C calls and safe Rust: it checks what comes in, catches panics, and turns errors into
+//! statuses. Used by the macros alone.
+
+#![allow(unsafe_code, reason = "this module is the plugin's side of the C boundary")]
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::ffi::c_void;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Once;
+
+use serde_json::{Value, json};
+use txray_abi as abi;
+use txray_abi::{Slice, Status, Str};
+
+use crate::{
+    ActivationSource, Columns, Component, EncodeRequest, Error, Fault, FitRequest, Host, HostServices, Level,
+    MetricBatch, Model, PreferenceMetric, Pruner, ReportSink, Result, SiteRequest, State, Strings, Text,
+};
+
+/// The components of one plugin, by interface.
+pub trait PluginSet: 'static {
+    /// The plugin's name.
+    const NAME: &'static str;
+    /// Its version.
+    const VERSION: &'static str;
+    /// Its metrics.
+    const METRICS: &'static [Maker<dyn PreferenceMetric>];
+    /// Its pruners.
+    const PRUNERS: &'static [Maker<dyn Pruner>];
+    /// Its sinks.
+    const SINKS: &'static [Maker<dyn ReportSink>];
+    /// Its sources.
+    const SOURCES: &'static [Maker<dyn ActivationSource>];
+    /// Its models.
+    const MODELS: &'static [Maker<dyn Model>];
+}
+
+/// How a component is described and made.
+pub struct Maker<T: ?Sized> {
+    kind: &'static str,
+    create: fn(&str, &Host<'_>) -> Result<Box<T>>,
+    describe: fn(&'static str) -> Value,
+}
+
+macro_rules! makers {
+    ($($(#[$doc:meta])* $name:ident: $interface:ident,)*) => {$(
+        $(#[$doc])*
+        pub const fn $name<C: Component + $interface + 'static>() -> Maker<dyn $interface> {
+            Maker {
+                kind: C::KIND,
+                create: |options, host| Ok(Box::new(C::create(parse_options(options)?, host)?)),
+                describe: describe::<C>,
+            }
+        }
+    )*};
+}
+
+makers! {
+    /// The maker of a metric.
+    metric: PreferenceMetric,
+    /// The maker of a pruner.
+    pruner: Pruner,
+    /// The maker of a sink.
+    sink: ReportSink,
+    /// The maker of a source.
+    source: ActivationSource,
+    /// The maker of a model.
+    model: Model,
+}
+
+fn describe<C: Component>(interface: &'static str) -> Value {
+    let mut value = json!({
+        "interface": interface,
+        "kind": C::KIND,
+        "about": C::ABOUT,
+        "options": schemars::schema_for!(C::Options),
+    });
+    if interface == abi::METRIC {
+        value["claims"] = C::CLAIMS.iter().map(|c| c.name()).collect();
+    }
+    if interface == abi::MODEL {
+        value["devices"] = C::DEVICES.into();
+    }
+    value
+}
+
+/// Options from JSON text; an error carries the JSON pointer of what is wrong.
+fn parse_options<T: serde::de::DeserializeOwned>(text: &str) -> Result<T> {
+    let mut json = serde_json::Deserializer::from_str(text);
+    serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        use serde_path_to_error::Segment;
+        let pointer: String = error
+            .path()
+            .iter()
+            .map(|segment| match segment {
+                Segment::Map { key } => format!("/{}", key.replace('~', "~0").replace('/', "~1")),
+                Segment::Seq { index } => format!("/{index}"),
+                Segment::Enum { .. } | Segment::Unknown => String::new(),
+            })
+            .collect();
+        // serde_json ends its messages with a place in the JSON text, which the user never wrote.
+        let message = error.inner().to_string();
+        let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(m, _)| m);
+        Error::at(pointer, message)
+    })
+}
+
+/// The table of a plugin. It lives as long as the process, and so does the text of its description.
+pub fn plugin<S: PluginSet>() -> abi::Plugin {
+    fn describe_all<T: ?Sized>(makers: &[Maker<T>], interface: &'static str) -> Vec<Value> {
+        makers.iter().map(|maker| (maker.describe)(interface)).collect()
+    }
+    let components = [
+        describe_all(S::METRICS, abi::METRIC),
+        describe_all(S::PRUNERS, abi::PRUNER),
+        describe_all(S::SOURCES, abi::SOURCE),
+        describe_all(S::SINKS, abi::SINK),
+        describe_all(S::MODELS, abi::MODEL),
+    ]
+    .concat();
+    let info = json!({ "name": S::NAME, "version": S::VERSION, "components": components }).to_string();
+    abi::Plugin {
+        magic: abi::MAGIC,
+        abi_major: abi::ABI_MAJOR,
+        abi_minor: abi::ABI_MINOR,
+        size: size_of::<abi::Plugin>(),
+        info: Str::text(info.leak()),
+        query: query::<S>,
+    }
+}
+
+unsafe extern "C" fn query<S: PluginSet>(interface: Str) -> *const c_void {
+    /// Tables of one plugin as constants, so that references to them are `'static`.
+    struct Tables<S>(S);
+    impl<S: PluginSet> Tables<S> {
+        const METRIC: abi::MetricTable = abi::MetricTable {
+            size: size_of::<abi::MetricTable>(),
+            create: create::<S, dyn PreferenceMetric>,
+            destroy: destroy::<dyn PreferenceMetric>,
+            distances: metric_distances,
+        };
+        const PRUNER: abi::PrunerTable = abi::PrunerTable {
+            size: size_of::<abi::PrunerTable>(),
+            create: create::<S, dyn Pruner>,
+            destroy: destroy::<dyn Pruner>,
+            scores: pruner_scores,
+        };
+        const SINK: abi::SinkTable = abi::SinkTable {
+            size: size_of::<abi::SinkTable>(),
+            create: create::<S, dyn ReportSink>,
+            destroy: destroy::<dyn ReportSink>,
+            write: sink_write,
+        };
+        const SOURCE: abi::SourceTable = abi::SourceTable {
+            size: size_of::<abi::SourceTable>(),
+            create: create::<S, dyn ActivationSource>,
+            destroy: destroy::<dyn ActivationSource>,
+            describe: source_describe,
+            next: source_next,
+        };
+        const MODEL: abi::ModelTable = abi::ModelTable {
+            size: size_of::<abi::ModelTable>(),
+            create: create::<S, dyn Model>,
+            destroy: destroy::<dyn Model>,
+            initialize: model_initialize,
+            load: model_load,
+            save: model_save,
+            describe: model_describe,
+            encode: model_encode,
+            score: model_score,
+            fit: model_fit,
+        };
+    }
+    fn table<T: ?Sized, C>(makers: &[Maker<T>], table: &'static C) -> *const c_void {
+        if makers.is_empty() { std::ptr::null() } else { std::ptr::from_ref(table).cast() }
+    }
+    // SAFETY: the host passes text that lives for this call.
+    match unsafe { interface.get_text() } {
+        Some(abi::METRIC) => table(S::METRICS, &Tables::<S>::METRIC),
+        Some(abi::PRUNER) => table(S::PRUNERS, &Tables::<S>::PRUNER),
+        Some(abi::SINK) => table(S::SINKS, &Tables::<S>::SINK),
+        Some(abi::SOURCE) => table(S::SOURCES, &Tables::<S>::SOURCE),
+        Some(abi::MODEL) => table(S::MODELS, &Tables::<S>::MODEL),
+        _ => std::ptr::null(),
+    }
+}
+
+/// Which of a plugin's lists holds the components of a trait.
+trait Interface {
+    fn makers<S: PluginSet>() -> &'static [Maker<Self>];
+}
+
+macro_rules! interfaces {
+    ($($interface:ident: $list:ident,)*) => {$(
+        impl Interface for dyn $interface {
+            fn makers<S: PluginSet>() -> &'static [Maker<Self>] {
+                S::$list
+            }
+        }
+    )*};
+}
+
+interfaces! { PreferenceMetric: METRICS, Pruner: PRUNERS, ReportSink: SINKS, ActivationSource: SOURCES, Model: MODELS, }
+
+/// The services of the host behind the C functions it gave to a call.
+struct Foreign<'a>(&'a abi::Host);
+
+// SAFETY: the boundary promises that the host's functions may be called from any thread.
+unsafe impl Sync for Foreign<'_> {}
+
+impl HostServices for Foreign<'_> {
+    fn threads(&self) -> usize {
+        self.0.threads as usize
+    }
+    fn log(&self, level: Level, message: &str) {
+        // SAFETY: the context is the host's own; the text lives for the call.
+        unsafe { (self.0.log)(self.0.context, level as u32, Str::text(message)) }
+    }
+    fn progress(&self, done: u64, total: u64, message: &str) {
+        // SAFETY: as above.
+        unsafe { (self.0.progress)(self.0.context, done, total, Str::text(message)) }
+    }
+    fn cancelled(&self) -> bool {
+        // SAFETY: as above.
+        unsafe { (self.0.cancelled)(self.0.context) != 0 }
+    }
+}
+
+thread_local! {
+    /// Whether this thread is inside a guarded call, and the last panic seen there.
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+    static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Keeps the message and place of a panic inside a guarded call, which would otherwise be printed: libraries print
+/// nothing. Panics elsewhere go where they went before.
+fn keep_panics() {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let previous = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if GUARDED.get() {
+                let place = info.location().map(|l| format!(" at {}:{}", l.file(), l.line())).unwrap_or_default();
+                PANIC.set(Some(format!("panicked{place}: {}", panic_text(info.payload()))));
+            } else {
+                previous(info);
+            }
+        }));
+    });
+}
+
+fn panic_text(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no message")
+}
+
+/// Runs a call: errors and panics become a status, told to the host.
+///
+/// # Safety
+/// `host` must be valid for the call.
+unsafe fn call(host: *const abi::Host, body: impl FnOnce(&Host<'_>) -> Result<()>) -> Status {
+    keep_panics();
+    // SAFETY: the caller's promise.
+    let raw = unsafe { &*host };
+    let foreign = Foreign(raw);
+    // A component may itself call through the boundary; what was guarded stays so when the inner call returns.
+    let outer = GUARDED.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(|| body(&Host::new(&foreign)))).unwrap_or_else(|payload| {
+        // A panic that came from another thread was not seen by this thread's hook.
+        let text = PANIC.take().unwrap_or_else(|| format!("panicked: {}", panic_text(&*payload)));
+        // Dropping the payload runs foreign code, which may panic again.
+        std::mem::forget(payload);
+        Err(Error::failed(text))
+    });
+    GUARDED.set(outer);
+    let Err(error) = result else { return Status::OK };
+    // SAFETY: the context is the host's own; the texts live for the call.
+    unsafe { (raw.fail)(raw.context, Str::text(error.pointer()), Str::text(error.message())) };
+    match error.fault() {
+        Fault::Invalid => Status::INVALID,
+        Fault::Failed => Status::FAILED,
+        Fault::Cancelled => Status::CANCELLED,
+    }
+}
+
+/// A table of strings from the host.
+///
+/// # Safety
+/// Its slices must be valid for `'a`.
+unsafe fn strings<'a>(strings: abi::Strings) -> Result<Strings<'a>> {
+    // SAFETY: the caller's promise.
+    let (text, offsets) = unsafe { (strings.bytes.get_text(), strings.offsets.get()) };
+    text.and_then(|text| Strings::new(text, offsets))
+        .ok_or_else(|| Error::failed("the host gave a malformed string table"))
+}
+
+/// Text from the host.
+///
+/// # Safety
+/// It must be valid for `'a`.
+unsafe fn text<'a>(text: Str) -> Result<&'a str> {
+    // SAFETY: the caller's promise.
+    unsafe { text.get_text() }.ok_or_else(|| Error::failed("the host gave text that is not UTF-8"))
+}
+
+unsafe extern "C" fn create<S: PluginSet, T: Interface + ?Sized + 'static>(
+    host: *const abi::Host,
+    kind: Str,
+    options: Str,
+    out: *mut *mut c_void,
+) -> Status {
+    // SAFETY: the host passes a valid host, texts and a place for the result.
+    unsafe {
+        call(host, |host| {
+            let kind = text(kind)?;
+            let maker = T::makers::<S>().iter().find(|maker| maker.kind == kind);
+            let maker = maker.ok_or_else(|| Error::failed(format!("{} has no component `{kind}`", S::NAME)))?;
+            let component: Box<T> = (maker.create)(text(options)?, host)?;
+            *out = Box::into_raw(Box::new(component)).cast();
+            Ok(())
+        })
+    }
+}
+
+unsafe extern "C" fn destroy<T: ?Sized + 'static>(component: *mut c_void) {
+    keep_panics();
+    let outer = GUARDED.replace(true);
+    // SAFETY: the host passes what `create` gave for the same interface, once.
+    let component = unsafe { Box::from_raw(component.cast::<Box<T>>()) };
+    // There is nobody to tell of a panic in a destructor: the component is gone either way.
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(component))) {
+        std::mem::forget(payload);
+        PANIC.take();
+    }
+    GUARDED.set(outer);
+}
+
+/// The component behind a handle.
+///
+/// # Safety
+/// `component` must come from `create` for the same interface, and not be written during `'a`.
+unsafe fn component<'a, T: ?Sized + 'static>(component: *const c_void) -> &'a T {
+    // SAFETY: the caller's promise.
+    unsafe { &*component.cast::<Box<T>>() }
+}
+
+/// The component behind a handle, for a call that changes it.
+///
+/// # Safety
+/// `component` must come from `create` for the same interface, and nobody else reach it during `'a`.
+unsafe fn component_mut<'a, T: ?Sized + 'static>(component: *mut c_void) -> &'a mut T {
+    // SAFETY: the caller's promise.
+    unsafe { &mut *component.cast::<Box<T>>() }
+}
+
+// In the functions below, the host passes a component of the interface, a valid host, and arguments that are valid
+// for the call: the promises of `txray-abi`.
+
+unsafe extern "C" fn metric_distances(
+    metric: *const c_void,
+    host: *const abi::Host,
+    batch: *const abi::MetricBatch,
+    out: abi::SliceMut<f64>,
+) -> Status {
+    // SAFETY: see above.
+    unsafe {
+        call(host, |host| {
+            let batch = &*batch;
+            let batch = MetricBatch {
+                offsets: batch.offsets.get(),
+                features: batch.features.get(),
+                p: batch.p.get(),
+                q: batch.q.get(),
+                count_p: batch.count_p.get(),
+                count_q: batch.count_q.get(),
+                mass_p: batch.mass_p.get(),
+                mass_q: batch.mass_q.get(),
+                names: strings(batch.names)?,
+            };
+            let out = out.get();
+            if !batch.is_consistent() || out.len() != batch.len() {
+                return Err(Error::failed("the host gave a batch whose columns do not fit together"));
+            }
+            component::<dyn PreferenceMetric>(metric).distances(host, &batch, out)
+        })
+    }
+}
+
+unsafe extern "C" fn pruner_scores(
+    pruner: *const c_void,
+    host: *const abi::Host,
+    columns: *const abi::Columns,
+    out: abi::SliceMut<f64>,
+) -> Status {
+    // SAFETY: see above.
+    unsafe {
+        call(host, |host| {
+            let columns = &*columns;
+            let out = out.get();
+            let columns =
+                Columns { names: strings(columns.names)?, values: columns.values.get(), rows: columns.rows as usize };
+            if columns.values.len() != columns.names.len() * columns.rows || out.len() != columns.rows {
+                return Err(Error::failed("the host gave columns of different lengths"));
+            }
+            component::<dyn Pruner>(pruner).scores(host, &columns, out)
+        })
+    }
+}
+
+unsafe extern "C" fn sink_write(sink: *mut c_void, host: *const abi::Host, directory: Str, manifest: Str) -> Status {
+    // SAFETY: see above.
+    unsafe {
+        call(host, |host| {
+            component_mut::<dyn ReportSink>(sink).write(host, Path::new(text(directory)?), text(manifest)?)
+        })
+    }
+}
+
+type EmitJson = unsafe extern "C" fn(context: *mut c_void, json: Str);
+
+unsafe extern "C" fn source_describe(
+    source: *const c_void,
+    host: *const abi::Host,
+    emit: EmitJson,
+    context: *mut c_void,
+) -> Status {
+    // SAFETY: see above.
+    unsafe { call(host, |_| emit_json(&component::<dyn ActivationSource>(source).describe()?, emit, context)) }
+}
+
+/// # Safety
+/// `emit` and `context` must belong together.
+unsafe fn emit_json(value: &impl serde::Serialize, emit: EmitJson, context: *mut c_void) -> Result<()> {
+    let json = serde_json::to_string(value).map_err(|e| Error::failed(format!("describing itself: {e}")))?;
+    // SAFETY: the caller's promise; the text lives for the call.
+    unsafe { emit(context, Str::text(&json)) };
+    Ok(())
+}
+
+unsafe extern "C" fn source_next(
+    source: *mut c_void,
+    host: *const abi::Host,
+    emit: unsafe extern "C" fn(context: *mut c_void, batch: *const abi::ActivationBatch),
+    context: *mut c_void,
+) -> Status {
+    fn strings(strings: Strings<'_>) -> abi::Strings {
+        let (text, offsets) = strings.parts();
+        abi::Strings { bytes: Str::text(text), offsets: Slice::new(offsets) }
+    }
+    // SAFETY: see above.
+    unsafe {
+        call(host, |host| {
+            let Some(batch) = component_mut::<dyn ActivationSource>(source).next(host)? else { return Ok(()) };
+            let layers: Vec<abi::LayerColumn> = batch
+                .layers
+                .iter()
+                .map(|layer| abi::LayerColumn {
+                    name: Str::text(&layer.name),
+                    features: Slice::new(&layer.features),
+                    names: strings(layer.names.as_strings()),
+                    unjoined: layer.unjoined,
+                })
+                .collect();
+            let moments: Vec<abi::Moments> = batch
+                .moments
+                .iter()
+                .map(|m| abi::Moments {
+                    sum: Slice::new(&m.sum),
+                    sum_abs: Slice::new(&m.sum_abs),
+                    sum_sq: Slice::new(&m.sum_sq),
+                })
+                .collect();
+            let view = abi::ActivationBatch {
+                size: size_of::<abi::ActivationBatch>(),
+                documents: Slice::new(&batch.documents),
+                groups: strings(batch.groups.as_strings()),
+                offsets: Slice::new(&batch.offsets),
+                starts: Slice::new(&batch.starts),
+                ends: Slice::new(&batch.ends),
+                unknown: batch.unknown,
+                layers: Slice::new(&layers),
+                token: Slice::new(&batch.token),
+                site: Slice::new(&batch.site),
+                neuron: Slice::new(&batch.neuron),
+                activation: Slice::new(&batch.activation),
+                moments: Slice::new(&moments),
+            };
+            emit(context, &raw const view);
+            Ok(())
+        })
+    }
+}
+
+unsafe extern "C" fn model_initialize(
+    model: *mut c_void,
+    host: *const abi::Host,
+    vocabulary: u64,
+    seed: u64,
+) -> Status {
+    // SAFETY: see above.
+    unsafe { call(host, |host| component_mut::<dyn Model>(model).initialize(host, vocabulary as usize, seed)) }
+}
+
+unsafe extern "C" fn model_load(model: *mut c_void, host: *const abi::Host, directory: Str) -> Status {
+    // SAFETY: see above.
+    unsafe { call(host, |host| component_mut::<dyn Model>(model).load(host, Path::new(text(directory)?))) }
+}
+
+unsafe extern "C" fn model_save(model: *const c_void, host: *const abi::Host, directory: Str) -> Status {
+    // SAFETY: see above.
+    unsafe { call(host, |host| component::<dyn Model>(model).save(host, Path::new(text(directory)?))) }
+}
+
+unsafe extern "C" fn model_describe(
+    model: *const c_void,
+    host: *const abi::Host,
+    emit: EmitJson,
+    context: *mut c_void,
+) -> Status {
+    // SAFETY: see above.
+    unsafe { call(host, |_| emit_json(&component::<dyn Model>(model).describe()?, emit, context)) }
+}
+
+/// # Safety
+/// The text must be valid for `'a`.
+unsafe fn documents<'a>(text: abi::Text, vocabulary: usize) -> Result<Text<'a>> {
+    // SAFETY: the caller's promise.
+    let text = unsafe { Text { ids: text.ids.get(), offsets: text.offsets.get() } };
+    let fits = text.is_consistent(vocabulary);
+    fits.then_some(text).ok_or_else(|| Error::failed("the host gave a text whose offsets or ids are out of range"))
+}
+
+unsafe extern "C" fn model_encode(
+    model: *const c_void,
+    host: *const abi::Host,
+    request: *const abi::EncodeRequest,
+) -> Status {
+    // SAFETY: see above.
+    unsafe {
+        call(host, |host| {
+            let model = component::<dyn Model>(model);
+            let description = model.describe()?;
+            let request = &*request;
+            let text = documents(request.text, description.vocabulary)?;
+            let carry = (request.carry != 0).then(|| std::ptr::read(&raw const request.state).get());
+            let mut fits = carry.as_ref().is_none_or(|state| state.len() == description.state_size);
+            let mut sites = Vec::new();
+            for raw in request.sites.get() {
+                let raw = std::ptr::read(raw);
+                let site = SiteRequest {
+                    site: raw.site as usize,
+                    k: raw.k as usize,
+                    neurons: raw.neurons.get(),
+                    activations: raw.activations.get(),
+                    sum: raw.sum.get(),
+                    sum_abs: raw.sum_abs.get(),
+                    sum_sq: raw.sum_sq.get(),
+                };
+                let width = description.sites.get(site.site).map_or(0, |s| s.width);
+                fits &= (1..=width).contains(&site.k)
+                    && [site.neurons.len(), site.activations.len()] == [text.ids.len() * site.k; 2]
+                    && [site.sum.len(), site.sum_abs.len(), site.sum_sq.len()] == [width; 3];
+                sites.push(site);
+            }
+            if !fits {
+                return Err(Error::failed("the host asked for sites, or gave outputs, that the model does not have"));
+            }
+            model.encode(host, &mut EncodeRequest { text, carry, sites })
+        })
+    }
+}
+
+unsafe extern "C" fn model_score(
+    model: *const c_void,
+    host: *const abi::Host,
+    text: *const abi::Text,
+    carry: u32,
+    out: *mut abi::Score,
+) -> Status {
+    // SAFETY: see above.
+    unsafe {
+        call(host, |host| {
+            let model = component::<dyn Model>(model);
+            let text = documents(*text, model.describe()?.vocabulary)?;
+            let score = model.score(host, text, if carry == 0 { State::Reset } else { State::Carry })?;
+            *out = abi::Score { nll: score.nll, tokens: score.tokens };
+            Ok(())
+        })
+    }
+}
+
+unsafe extern "C" fn model_fit(
+    model: *mut c_void,
+    host: *const abi::Host,
+    request: *const abi::FitRequest,
+    out: *mut abi::FitReport,
+) -> Status {
+    // SAFETY: see above.
+    unsafe {
+        call(host, |host| {
+            let model = component_mut::<dyn Model>(model);
+            let vocabulary = model.describe()?.vocabulary;
+            let request = &*request;
+            let valid = documents(request.valid, vocabulary)?;
+            let report = model.fit(
+                host,
+                &FitRequest {
+                    train: documents(request.train, vocabulary)?,
+                    valid: (!valid.is_empty()).then_some(valid),
+                    seed: request.seed,
+                },
+            )?;
+            *out = abi::FitReport {
+                epoch: report.epoch,
+                tokens: report.tokens,
+                loss: report.loss,
+                valid_loss: report.valid_loss.unwrap_or(f64::NAN),
+                seconds: report.seconds,
+                done: report.done.into(),
+                reserved: 0,
+            };
+            Ok(())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "read by serde alone")]
+    struct Options {
+        alpha: f64,
+        train: Train,
+    }
+
+    #[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "read by serde alone")]
+    struct Train {
+        epochs: Vec<u64>,
+    }
+
+    #[test]
+    fn wrong_options_are_named_by_a_pointer_and_by_nothing_else() {
+        let error = |text| parse_options::<Options>(text).unwrap_err();
+        let wrong = error(r#"{"alpha": 1, "train": {"epochs": [1, "x"]}}"#);
+        assert_eq!(wrong.pointer(), "/train/epochs/1");
+        assert_eq!(wrong.message(), "invalid type: string \"x\", expected u64");
+        assert_eq!(error(r#"{"alpha": 1, "train": {"epoch": 1}}"#).pointer(), "/train/epoch");
+        assert_eq!(error(r#"{"alpha": 1}"#).message(), "missing field `train`");
+    }
+}

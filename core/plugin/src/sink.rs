@@ -1,0 +1,12 @@
+//! Reports of finished runs.
+
+use std::path::Path;
+
+use crate::{Host, Result};
+
+/// Writes a report of a finished run.
+pub trait ReportSink: Send {
+    /// Reads the run in `directory` (its tables are Parquet), described by `manifest` (JSON), and writes its report
+    /// into the same directory.
+    fn write(&mut self, host: &Host<'_>, directory: &Path, manifest: &str) -> Result<()>;
+}

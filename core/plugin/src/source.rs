@@ -1,0 +1,87 @@
+//! Where activations come from.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Host, Result, StringTable};
+
+/// A named place in a model where neurons are read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Site {
+    /// Its name, such as `lstm.0.hidden`.
+    pub name: String,
+    /// How many neurons it has.
+    pub width: usize,
+}
+
+/// What a source reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceDescription {
+    /// The sites, in the order of the indices in observations.
+    pub sites: Vec<Site>,
+    /// The layers of features that every batch has.
+    pub layers: Vec<String>,
+}
+
+/// A stream of documents with their activations. The engine's own is a model over a corpus; a plugin may replay
+/// recorded ones.
+pub trait ActivationSource: Send {
+    /// What it reads.
+    fn describe(&self) -> Result<SourceDescription>;
+    /// The next documents, in order; `None` at the end. A batch is bounded: memory must not grow with the corpus.
+    fn next(&mut self, host: &Host<'_>) -> Result<Option<ActivationBatch>>;
+}
+
+/// Whole documents with their tokens, the features of those tokens, and the activations that the record rule kept.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ActivationBatch {
+    /// `[documents]` ids of the documents.
+    pub documents: Vec<u64>,
+    /// `[documents]` names of their groups (an empty name: in none); an empty table: no groups.
+    pub groups: StringTable,
+    /// `[documents + 1]` offsets into the tokens.
+    pub offsets: Vec<u64>,
+    /// `[tokens]` start in the document's text, in Unicode scalars; [`NULL`](crate::NULL) where a token has no span.
+    pub starts: Vec<u32>,
+    /// `[tokens]` end, likewise.
+    pub ends: Vec<u32>,
+    /// How many tokens the model's vocabulary did not know.
+    pub unknown: u64,
+    /// One column of features a layer.
+    pub layers: Vec<LayerColumn>,
+    /// `[observations]` index of the token in this batch, never falling.
+    pub token: Vec<u32>,
+    /// `[observations]` index of the site.
+    pub site: Vec<u32>,
+    /// `[observations]` the neuron.
+    pub neuron: Vec<u32>,
+    /// `[observations]` its activation.
+    pub activation: Vec<f32>,
+    /// `[sites]` sums over all tokens; empty where the source does not know them.
+    pub moments: Vec<Moments>,
+}
+
+/// The features of one layer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LayerColumn {
+    /// The layer.
+    pub name: String,
+    /// `[tokens]` indices into `names`; [`NULL`](crate::NULL) where a token has no feature.
+    pub features: Vec<u32>,
+    /// Names of the features.
+    pub names: Arc<StringTable>,
+    /// Tokens with a span that found no annotation to join.
+    pub unjoined: u64,
+}
+
+/// Sums of one site over all tokens, recorded or not; each `[width]`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Moments {
+    /// Sum of h.
+    pub sum: Vec<f64>,
+    /// Sum of |h|.
+    pub sum_abs: Vec<f64>,
+    /// Sum of h².
+    pub sum_sq: Vec<f64>,
+}
