@@ -1,0 +1,70 @@
+//! Opening dynamic libraries, and reading what a plugin says of itself.
+
+#![allow(unsafe_code, reason = "a dynamic library is foreign code, and its table foreign memory")]
+
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+use txray_plugin::abi;
+
+use super::{Origin, PluginError, PluginInfo};
+
+/// Opens a library and calls its entry. The library stays loaded for good: components, threads and panic hooks of a
+/// plugin may outlive any handle, so unloading is never safe.
+pub(super) fn open(path: &Path, expected: Option<&str>) -> Result<(&'static abi::Plugin, Origin), PluginError> {
+    let path = path.to_owned();
+    let bytes = std::fs::read(&path).map_err(|error| PluginError::Unreadable { path: path.clone(), error })?;
+    let sha256: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    if let Some(expected) = expected.filter(|e| !e.eq_ignore_ascii_case(&sha256)) {
+        return Err(PluginError::Hash { path, expected: expected.to_owned(), found: sha256 });
+    }
+    // A bare file name would be searched for in the system's directories.
+    let absolute = path.canonicalize().map_err(|error| PluginError::Unreadable { path: path.clone(), error })?;
+    // SAFETY: loading runs the library's initialisers: the user named this file, and the docs say that a plugin has
+    // their rights.
+    let library = unsafe { libloading::Library::new(&absolute) };
+    let library = library.map_err(|error| {
+        // The loader's own words stand in the source of this error.
+        let reason = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+        PluginError::NotALibrary { path: path.clone(), reason }
+    })?;
+    let library = std::mem::ManuallyDrop::new(library);
+    // SAFETY: the symbol's name is the boundary's own, and names an `Entry` in every plugin.
+    let entry = unsafe { library.get::<abi::Entry>(abi::ENTRY) };
+    let entry = entry.map_err(|_| PluginError::NoEntry { path: path.clone() })?;
+    // SAFETY: the entry takes nothing, and gives a table that lives as long as the process.
+    let table = unsafe { entry() };
+    let origin = Origin::Library { path, sha256 };
+    if table.is_null() || !table.is_aligned() {
+        return Err(PluginError::Malformed { origin, what: "its entry gave no table".to_owned() });
+    }
+    // SAFETY: as far as a foreign pointer can be trusted; `magic` is the first field, and is checked before the rest
+    // is believed, in `inspect`. What is read is at least what version 1 promises.
+    Ok((unsafe { &*table }, origin))
+}
+
+/// Checks a plugin's table and reads its description.
+pub(super) fn inspect(table: &'static abi::Plugin, origin: &Origin) -> Result<PluginInfo, PluginError> {
+    let malformed = |what: String| PluginError::Malformed { origin: origin.clone(), what };
+    if table.magic != abi::MAGIC {
+        return Err(malformed(format!("its magic is {:#018x}, not {:#018x}", table.magic, abi::MAGIC)));
+    }
+    if table.abi_major != abi::ABI_MAJOR {
+        return Err(PluginError::Version { origin: origin.clone(), found: table.abi_major });
+    }
+    if table.size < size_of::<abi::Plugin>() {
+        return Err(malformed(format!("its table has {} bytes of {}", table.size, size_of::<abi::Plugin>())));
+    }
+    // SAFETY: magic, version and size are right, so this is text that lives as long as the process.
+    let text = unsafe { table.info.get_text() }.ok_or_else(|| malformed("its description is not UTF-8".to_owned()))?;
+    let info: PluginInfo =
+        serde_json::from_str(text).map_err(|error| malformed(format!("its description does not read: {error}")))?;
+    for component in &info.components {
+        let interface = &component.interface;
+        // SAFETY: the table is a plugin's, and the name lives for the call.
+        if unsafe { (table.query)(abi::Str::text(interface)) }.is_null() {
+            return Err(malformed(format!("it names a component of {interface}, but does not supply that interface")));
+        }
+    }
+    Ok(info)
+}

@@ -1,0 +1,228 @@
+//! The plugins of a run. Built-in ones and loaded ones come in through the same table, and from here on the engine
+//! sees traits alone.
+
+mod handle;
+mod loader;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde_json::Value;
+use txray_plugin::{ActivationSource, Host, Model, PreferenceMetric, Pruner, ReportSink, abi};
+
+use handle::Handle;
+
+/// Where a plugin came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Linked into this program.
+    BuiltIn,
+    /// Loaded from a dynamic library.
+    Library {
+        /// Its file.
+        path: PathBuf,
+        /// Hash of the file's bytes, in hexadecimal.
+        sha256: String,
+    },
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BuiltIn => f.write_str("built in"),
+            Self::Library { path, .. } => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// What a plugin says of itself.
+#[derive(Clone, Debug, Deserialize)]
+pub struct PluginInfo {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// What it supplies.
+    pub components: Vec<ComponentInfo>,
+}
+
+/// What a plugin says of a component.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ComponentInfo {
+    /// The interface, such as `txray.metric/1`.
+    pub interface: String,
+    /// The name that pipelines use.
+    pub kind: String,
+    /// What it is, in one line.
+    #[serde(default)]
+    pub about: String,
+    /// JSON Schema of its options.
+    #[serde(default)]
+    pub options: Value,
+    /// What a metric claims.
+    #[serde(default)]
+    pub claims: Vec<String>,
+    /// The devices a model runs on.
+    #[serde(default)]
+    pub devices: Vec<String>,
+}
+
+/// Why a plugin was not taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum PluginError {
+    /// The file could not be read.
+    #[error("cannot read {}: {error}", path.display())]
+    Unreadable {
+        /// The library.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The file is not the one that was asked for.
+    #[error("{} has sha256 {found}, but {expected} was asked for", path.display())]
+    Hash {
+        /// The library.
+        path: PathBuf,
+        /// What was asked for.
+        expected: String,
+        /// What the file has.
+        found: String,
+    },
+    /// The system's loader refused it.
+    #[error("cannot load {} as a dynamic library: {reason}", path.display())]
+    NotALibrary {
+        /// The library.
+        path: PathBuf,
+        /// What the loader said.
+        reason: String,
+    },
+    /// It has no entry.
+    #[error("{} is no txray plugin: it has no symbol `{}`", path.display(), abi::ENTRY)]
+    NoEntry {
+        /// The library.
+        path: PathBuf,
+    },
+    /// It breaks a rule of the boundary.
+    #[error("{origin} is no txray plugin: {what}")]
+    Malformed {
+        /// Where it came from.
+        origin: Origin,
+        /// Which rule.
+        what: String,
+    },
+    /// It was built for another version of the boundary.
+    #[error(
+        "{origin} speaks version {found} of the plugin boundary, and this txray speaks version {}: \
+         rebuild it with a txray-plugin of that version",
+        abi::ABI_MAJOR
+    )]
+    Version {
+        /// Where it came from.
+        origin: Origin,
+        /// Its major.
+        found: u32,
+    },
+}
+
+/// A plugin that was taken in.
+#[derive(Debug)]
+pub struct Registered {
+    table: &'static abi::Plugin,
+    /// What it says of itself.
+    pub info: PluginInfo,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// Why a component was not made.
+#[derive(Debug)]
+pub enum FindError {
+    /// Nobody supplies it; these are supplied.
+    Unknown(Vec<String>),
+    /// More than one loaded library supplies it.
+    Ambiguous(Vec<Origin>),
+    /// It refused its options.
+    Refused(txray_plugin::Error),
+}
+
+/// The plugins of a run.
+#[derive(Debug, Default)]
+pub struct Registry {
+    plugins: Vec<Registered>,
+}
+
+impl Registry {
+    /// No plugins.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes in a plugin that is linked into this program, or was loaded: linking is only another origin.
+    pub fn add(&mut self, table: &'static abi::Plugin, origin: Origin) -> Result<&Registered, PluginError> {
+        let info = loader::inspect(table, &origin)?;
+        self.plugins.push(Registered { table, info, origin });
+        Ok(&self.plugins[self.plugins.len() - 1])
+    }
+
+    /// Loads a dynamic library, after checking its hash where one is given. It is never unloaded.
+    pub fn load(&mut self, path: &Path, sha256: Option<&str>) -> Result<&Registered, PluginError> {
+        let (table, origin) = loader::open(path, sha256)?;
+        self.add(table, origin)
+    }
+
+    /// All plugins, in the order they came.
+    pub fn plugins(&self) -> &[Registered] {
+        &self.plugins
+    }
+
+    /// The component of that interface and kind. A loaded library goes before a built-in, so that it can stand in
+    /// for it; two loaded ones of one name are an error.
+    pub fn find(&self, interface: &str, kind: &str) -> Result<(&Registered, &ComponentInfo), FindError> {
+        let supplied = || {
+            self.plugins
+                .iter()
+                .flat_map(|p| p.info.components.iter().map(move |c| (p, c)))
+                .filter(|(_, c)| c.interface == interface)
+        };
+        let mut matching: Vec<_> = supplied().filter(|(_, c)| c.kind == kind).collect();
+        if matching.iter().any(|(p, _)| p.origin != Origin::BuiltIn) {
+            matching.retain(|(p, _)| p.origin != Origin::BuiltIn);
+        }
+        match matching[..] {
+            [] => Err(FindError::Unknown(supplied().map(|(_, c)| c.kind.clone()).collect())),
+            [one] => Ok(one),
+            _ => Err(FindError::Ambiguous(matching.iter().map(|(p, _)| p.origin.clone()).collect())),
+        }
+    }
+
+    /// Makes a metric.
+    pub fn metric(&self, kind: &str, options: &Value, host: &Host<'_>) -> Result<Box<dyn PreferenceMetric>, FindError> {
+        Ok(Box::new(self.handle::<abi::MetricTable>(kind, options, host)?))
+    }
+
+    /// Makes a pruner.
+    pub fn pruner(&self, kind: &str, options: &Value, host: &Host<'_>) -> Result<Box<dyn Pruner>, FindError> {
+        Ok(Box::new(self.handle::<abi::PrunerTable>(kind, options, host)?))
+    }
+
+    /// Makes a sink.
+    pub fn sink(&self, kind: &str, options: &Value, host: &Host<'_>) -> Result<Box<dyn ReportSink>, FindError> {
+        Ok(Box::new(self.handle::<abi::SinkTable>(kind, options, host)?))
+    }
+
+    /// Makes a source.
+    pub fn source(&self, kind: &str, options: &Value, host: &Host<'_>) -> Result<Box<dyn ActivationSource>, FindError> {
+        Ok(Box::new(self.handle::<abi::SourceTable>(kind, options, host)?))
+    }
+
+    /// Makes a model without weights.
+    pub fn model(&self, kind: &str, options: &Value, host: &Host<'_>) -> Result<Box<dyn Model>, FindError> {
+        Ok(Box::new(self.handle::<abi::ModelTable>(kind, options, host)?))
+    }
+
+    fn handle<T: handle::Table>(&self, kind: &str, options: &Value, host: &Host<'_>) -> Result<Handle<T>, FindError> {
+        let (plugin, _) = self.find(T::INTERFACE, kind)?;
+        Handle::create(plugin, kind, options, host).map_err(FindError::Refused)
+    }
+}
