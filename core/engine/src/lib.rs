@@ -1,1 +1,7 @@
-//! txray
+//! The engine of `txray`.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod mass;
+pub mod preferences;
+pub mod registry;
