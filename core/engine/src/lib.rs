@@ -2,6 +2,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod document;
 pub mod mass;
 pub mod preferences;
 pub mod registry;

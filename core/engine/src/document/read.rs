@@ -1,0 +1,247 @@
+//! Values of the tree as types, with every error at its place.
+
+use std::collections::BTreeSet;
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_path_to_error::{Path, Segment};
+
+use super::schema::{self, Findings, Unknown};
+use super::words::{self, Serde, suggestion, table_name};
+use super::{At, Diagnostic, Diagnostics, Document, segment, unescape};
+
+impl Document {
+    /// The value at `pointer` as a `T`, or all of its errors: unknown keys, missing keys, wrong
+    /// types and values.
+    pub fn read<T>(&self, pointer: &str, diagnostics: &mut Diagnostics) -> Option<T>
+    where
+        T: DeserializeOwned + JsonSchema,
+    {
+        let Some(value) = self.value().pointer(pointer) else {
+            let (table, key) = pointer.rsplit_once('/').unwrap_or_default();
+            diagnostics.push(self.missing(table, &unescape(key)));
+            return None;
+        };
+        self.read_value(pointer, value.clone(), diagnostics)
+    }
+
+    /// The same for a value that was taken from the tree at `pointer` and changed since: keys taken
+    /// out, but no elements of arrays, since places are looked up in the tree.
+    pub fn read_value<T>(
+        &self,
+        pointer: &str,
+        value: Value,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<T>
+    where
+        T: DeserializeOwned + JsonSchema,
+    {
+        let schema = schemars::schema_for!(T).to_value();
+        let findings = schema::compare(&schema, &value);
+        self.report_unknown(pointer, &findings, diagnostics);
+
+        let mut remains = Remains::new(value);
+        // What is wrong already: no error about it, nor one that follows from it, is reported again.
+        let mut wrong = BTreeSet::new();
+        for Unknown { table, key, known } in &findings.unknown {
+            remains.remove(&format!("{table}{}", segment(key)));
+            // The key that is missing for that is there, misspelt.
+            let meant = words::similar(key, known.iter().copied());
+            wrong.extend(meant.map(|meant| format!("{table}{}", segment(meant))));
+        }
+        let mut faultless = findings.unknown.is_empty();
+        for (table, key) in &findings.missing {
+            if wrong.insert(format!("{table}{}", segment(key))) {
+                diagnostics.push(self.missing(&format!("{pointer}{table}"), key));
+            }
+            faultless = false;
+        }
+        for array in &findings.not_tables {
+            let error = self.error(
+                &format!("{pointer}{array}"),
+                At::Value,
+                "expected a table, found an array",
+            );
+            diagnostics.push(error.label("expected a table"));
+            wrong.insert(array.clone());
+            if !remains.remove(array) {
+                return None;
+            }
+            faultless = false;
+        }
+
+        loop {
+            let error = match serde_path_to_error::deserialize(&remains.value) {
+                Ok(value) => return faultless.then_some(value),
+                Err(error) => error,
+            };
+            faultless = false;
+            let at = remains.origin(error.path());
+            let error = Serde::parse(&error.inner().to_string());
+            if !follows(&wrong, &at, &error) {
+                diagnostics.push(self.serde_error(pointer, &at, error));
+            }
+            // Without what is wrong, serde comes to the next error. What is left may then lack a
+            // key, and is taken away as well.
+            if !remains.remove(&at) {
+                return None;
+            }
+            wrong.insert(at);
+        }
+    }
+
+    /// Reports the keys in `value`, which stands at `pointer`, that are not in its JSON schema: the
+    /// options of a plugin, held against the schema the plugin gives. A schema that lists
+    /// properties and does not say `additionalProperties` allows no others.
+    pub fn unknown_keys(
+        &self,
+        pointer: &str,
+        value: &Value,
+        schema: &Value,
+        diagnostics: &mut Diagnostics,
+    ) {
+        self.report_unknown(pointer, &schema::compare(schema, value), diagnostics);
+    }
+
+    fn report_unknown(&self, pointer: &str, findings: &Findings, diagnostics: &mut Diagnostics) {
+        diagnostics.extend(findings.unknown.iter().map(|Unknown { table, key, known }| {
+            self.unknown(&format!("{pointer}{table}"), key, known.iter().copied())
+        }));
+    }
+
+    fn unknown<'k>(
+        &self,
+        table: &str,
+        key: &str,
+        known: impl IntoIterator<Item = &'k str>,
+    ) -> Diagnostic {
+        let pointer = format!("{table}{}", segment(key));
+        self.error(&pointer, At::Key, format!("unknown key `{key}`"))
+            .label(format!("not a key of {}", table_name(table)))
+            .help(suggestion(key, known))
+    }
+
+    fn missing(&self, table: &str, key: &str) -> Diagnostic {
+        self.error(table, At::Value, format!("missing key `{key}`"))
+            .label(format!("not set in {}", table_name(table)))
+    }
+
+    fn serde_error(&self, pointer: &str, at: &str, error: Serde) -> Diagnostic {
+        let pointer = format!("{pointer}{at}");
+        match error {
+            Serde::Missing(key) => self.missing(&pointer, &key),
+            Serde::Unknown(key, known) => {
+                // serde's path leads to the key, not to the table that should not have it.
+                let table = pointer.strip_suffix(&segment(&key)).unwrap_or(&pointer);
+                self.unknown(table, &key, known.iter().map(String::as_str))
+            }
+            Serde::Value(message, label, help) => {
+                let mut error = self.error(&pointer, At::Value, message);
+                if let Some(label) = label {
+                    error = error.label(label);
+                }
+                match help {
+                    Some(help) => error.help(help),
+                    None => error,
+                }
+            }
+        }
+    }
+}
+
+/// Whether an error at `at` only follows from what was found wrong before.
+fn follows(wrong: &BTreeSet<String>, at: &str, error: &Serde) -> bool {
+    match error {
+        Serde::Missing(key) => wrong.contains(&format!("{at}{}", segment(key))),
+        _ => {
+            let below = format!("{at}/");
+            wrong.range(below.clone()..).next().is_some_and(|first| first.starts_with(&below))
+        }
+    }
+}
+
+/// A value from which what is wrong is taken bit by bit. Pointers are those of the whole value,
+/// also into arrays that have lost elements.
+struct Remains {
+    value: Value,
+    gone: BTreeSet<String>,
+}
+
+impl Remains {
+    fn new(value: Value) -> Self {
+        Self {
+            value,
+            gone: BTreeSet::new(),
+        }
+    }
+
+    /// The pointer, into the whole value, of a path into what remains; as far as it leads.
+    fn origin(&self, path: &Path) -> String {
+        let mut origin = String::new();
+        let mut node = &self.value;
+        for part in path {
+            let (inner, part) = match part {
+                Segment::Seq { index } => (node.get(index), self.original(&origin, *index)),
+                Segment::Map { key } | Segment::Enum { variant: key } => (node.get(key), segment(key)),
+                Segment::Unknown => break,
+            };
+            // The variant of an enum that is a string is no step into the value.
+            let Some(inner) = inner else { break };
+            origin.push_str(&part);
+            node = inner;
+        }
+        origin
+    }
+
+    /// The segment that the element now at `index` had at first.
+    fn original(&self, array: &str, index: usize) -> String {
+        let mut remaining = (0..).filter(|original| !self.is_gone(array, *original));
+        format!("/{}", remaining.nth(index).unwrap_or(index))
+    }
+
+    fn is_gone(&self, array: &str, index: usize) -> bool {
+        self.gone.contains(&format!("{array}/{index}"))
+    }
+
+    /// Takes away what is at `pointer`; false if there is nothing, and for the root.
+    fn remove(&mut self, pointer: &str) -> bool {
+        let Some((parent, _)) = pointer.rsplit_once('/') else {
+            return false;
+        };
+        let mut node = &mut self.value;
+        let mut walked = String::new();
+        for part in pointer.split('/').skip(1) {
+            let is_last = walked == parent;
+            let inner = match node {
+                Value::Object(table) if is_last => {
+                    let removed = table.shift_remove(&unescape(part)).is_some();
+                    return removed && self.gone.insert(pointer.to_owned());
+                }
+                Value::Object(table) => table.get_mut(&unescape(part)),
+                Value::Array(items) => {
+                    let Some(original) = part.parse().ok().filter(|_| !self.gone.contains(pointer)) else {
+                        return false;
+                    };
+                    let is_gone = |index: &usize| self.gone.contains(&format!("{walked}/{index}"));
+                    let index = (0..original).filter(|index| !is_gone(index)).count();
+                    if is_last {
+                        let removed = index < items.len();
+                        if removed {
+                            items.remove(index);
+                            self.gone.insert(pointer.to_owned());
+                        }
+                        return removed;
+                    }
+                    items.get_mut(index)
+                }
+                _ => None,
+            };
+            let Some(inner) = inner else { return false };
+            node = inner;
+            walked.push('/');
+            walked.push_str(part);
+        }
+        false
+    }
+}

@@ -1,0 +1,185 @@
+//! A value held against a JSON schema, for what serde cannot say or says one at a time: keys that
+//! nothing reads, keys that are missing, arrays where a table belongs.
+//!
+//! Schemas come from schemars and from plugins. Only what names keys is looked at, and what is not
+//! understood allows everything: types are checked by whoever deserializes the value.
+
+use serde_json::{Map, Value};
+
+use super::segment;
+
+/// How deep `$ref`, `anyOf` and the like may lead without a step into the value: enough for any
+/// schema that is not a circle.
+const MAX_INDIRECTION: usize = 32;
+
+/// What a value and its schema disagree about. Pointers are relative to the value.
+#[derive(Debug, Default)]
+pub(super) struct Findings<'s> {
+    pub(super) unknown: Vec<Unknown<'s>>,
+    /// Tables, and the key that each lacks.
+    pub(super) missing: Vec<(String, &'s str)>,
+    /// Arrays where only a table is allowed. (serde fills structs from arrays too.)
+    pub(super) not_tables: Vec<String>,
+}
+
+/// A key that the schema does not have.
+#[derive(Debug)]
+pub(super) struct Unknown<'s> {
+    pub(super) table: String,
+    pub(super) key: String,
+    pub(super) known: Vec<&'s str>,
+}
+
+/// Holds `value` against `schema`.
+///
+/// A schema that lists properties is closed, unless it says `additionalProperties`: schemars
+/// does not write `false` there for a plain struct, and nobody means keys to be ignored.
+pub(super) fn compare<'s>(schema: &'s Value, value: &Value) -> Findings<'s> {
+    let mut walk = Walk {
+        root: schema,
+        findings: Findings::default(),
+    };
+    walk.value("", value, &[schema]);
+    walk.findings
+}
+
+struct Walk<'s> {
+    root: &'s Value,
+    findings: Findings<'s>,
+}
+
+impl<'s> Walk<'s> {
+    fn value(&mut self, pointer: &str, value: &Value, schemas: &[&'s Value]) {
+        let mut leaves = Vec::new();
+        for schema in schemas {
+            self.leaves(schema, &mut leaves, 0);
+        }
+        let fitting = |leaf: &&&Value| accepts_type(leaf, value);
+        let fitting: Vec<&Value> = leaves.iter().filter(fitting).copied().collect();
+        match value {
+            Value::Object(table) => self.table(pointer, table, &fitting),
+            Value::Array(_) if fitting.is_empty() && leaves.iter().any(|leaf| is_object(leaf)) => {
+                self.findings.not_tables.push(pointer.to_owned());
+            }
+            Value::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    let schemas: Vec<&Value> = fitting
+                        .iter()
+                        .map(|leaf| {
+                            let position = leaf.get("prefixItems").and_then(|all| all.get(index));
+                            position.or(leaf.get("items")).unwrap_or(&Value::Bool(true))
+                        })
+                        .collect();
+                    self.value(&format!("{pointer}/{index}"), item, &schemas);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn table(&mut self, pointer: &str, table: &Map<String, Value>, fitting: &[&'s Value]) {
+        // Of the variants of a tagged enum, the one that the tag names; all, if it names none.
+        let tagged = |leaf: &&&Value| accepts_tag(leaf, table);
+        let mut leaves: Vec<&Value> = fitting.iter().filter(tagged).copied().collect();
+        if leaves.is_empty() {
+            leaves = fitting.to_vec();
+        }
+        if leaves.is_empty() {
+            return;
+        }
+        for (key, value) in table {
+            let schemas: Vec<&Value> = leaves.iter().filter_map(|leaf| entry(leaf, key)).collect();
+            if !schemas.is_empty() {
+                self.value(&format!("{pointer}{}", segment(key)), value, &schemas);
+                continue;
+            }
+            let known = leaves.iter().filter_map(|leaf| properties(leaf));
+            self.findings.unknown.push(Unknown {
+                table: pointer.to_owned(),
+                key: key.clone(),
+                known: known.flat_map(Map::keys).map(String::as_str).collect(),
+            });
+        }
+        // Of several alternatives, which one is short of a key is for serde to say.
+        if let [leaf] = leaves.as_slice() {
+            let required = leaf.get("required").and_then(Value::as_array);
+            let required = required.into_iter().flatten().filter_map(Value::as_str);
+            let missing = required.filter(|key| !table.contains_key(*key));
+            let missing = missing.map(|key| (pointer.to_owned(), key));
+            self.findings.missing.extend(missing);
+        }
+    }
+
+    /// The schemas that `schema` comes down to, through references and combinations. That all of
+    /// `allOf`, but one of `anyOf`, must hold makes no difference to which keys there are.
+    fn leaves(&self, schema: &'s Value, leaves: &mut Vec<&'s Value>, depth: usize) {
+        if depth > MAX_INDIRECTION {
+            return;
+        }
+        let mut targets = Vec::new();
+        if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
+            let target = reference.strip_prefix('#');
+            targets.extend(target.and_then(|pointer| self.root.pointer(pointer)));
+        }
+        for combination in ["allOf", "anyOf", "oneOf"] {
+            let schemas = schema.get(combination).and_then(Value::as_array);
+            targets.extend(schemas.into_iter().flatten());
+        }
+        for target in &targets {
+            self.leaves(target, leaves, depth + 1);
+        }
+        let own = ["properties", "additionalProperties", "items", "prefixItems"];
+        if targets.is_empty() || own.iter().any(|keyword| schema.get(keyword).is_some()) {
+            leaves.push(schema);
+        }
+    }
+}
+
+fn properties(leaf: &Value) -> Option<&Map<String, Value>> {
+    leaf.get("properties").and_then(Value::as_object)
+}
+
+/// Whether the schema is one of tables.
+fn is_object(leaf: &Value) -> bool {
+    properties(leaf).is_some() || leaf.get("type").is_some_and(|kind| kind == "object")
+}
+
+fn accepts_type(leaf: &Value, value: &Value) -> bool {
+    let name = match value {
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+        _ => return true,
+    };
+    match leaf.get("type") {
+        Some(Value::String(kind)) => kind == name,
+        Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == name),
+        _ if is_object(leaf) => value.is_object(),
+        // `false`, or constants: never a table with keys of its own.
+        _ => *leaf != Value::Bool(false) && leaf.get("const").is_none() && leaf.get("enum").is_none(),
+    }
+}
+
+/// Whether each property that must have one constant value has it.
+fn accepts_tag(leaf: &Value, table: &Map<String, Value>) -> bool {
+    properties(leaf).into_iter().flatten().all(|(key, schema)| {
+        let (constant, value) = (schema.get("const"), table.get(key));
+        constant.is_none() || constant == value
+    })
+}
+
+/// The schema of the value of `key`; `None` if there must not be one.
+fn entry<'s>(leaf: &'s Value, key: &str) -> Option<&'s Value> {
+    if let Some(schema) = properties(leaf).and_then(|properties| properties.get(key)) {
+        return Some(schema);
+    }
+    // Patterns of keys are not looked into.
+    if leaf.get("patternProperties").is_some() {
+        return Some(&Value::Bool(true));
+    }
+    match leaf.get("additionalProperties") {
+        Some(Value::Bool(false)) => None,
+        Some(schema) => Some(schema),
+        None if properties(leaf).is_some() => None,
+        None => Some(&Value::Bool(true)),
+    }
+}

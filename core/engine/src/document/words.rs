@@ -1,0 +1,198 @@
+//! The words of messages: names of places, kinds of values, what serde says in them.
+
+use serde_json::Value;
+
+use super::unescape;
+
+/// `model.lm`, `comparison.x.metrics[1]`; empty for the root.
+pub(super) fn path_name(pointer: &str) -> String {
+    let mut name = String::new();
+    for segment in pointer.split('/').skip(1) {
+        let key = unescape(segment);
+        let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_digit()) && !name.is_empty() {
+            name.push_str(&format!("[{key}]"));
+            continue;
+        }
+        if !name.is_empty() {
+            name.push('.');
+        }
+        match key.is_empty() || !key.chars().all(is_bare) {
+            true => name.push_str(&format!("{key:?}")),
+            false => name.push_str(&key),
+        }
+    }
+    name
+}
+
+/// A table as messages name it: `[model.lm]`, or "the top level".
+pub fn table_name(pointer: &str) -> String {
+    match pointer {
+        "" => "the top level".to_owned(),
+        _ => format!("[{}]", path_name(pointer)),
+    }
+}
+
+/// What a value is: "a string".
+pub(super) fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nothing",
+        Value::Bool(_) => "a boolean",
+        Value::Number(number) if number.is_f64() => "a float",
+        Value::Number(_) => "an integer",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "a table",
+    }
+}
+
+/// The one of `known` that `word` may be a slip of: a third of the letters wrong at most, not
+/// counting case nor `_` for `-`.
+pub(super) fn similar<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    let fold = |word: &str| word.to_lowercase().replace('_', "-");
+    let folded = fold(word);
+    known
+        .into_iter()
+        .map(|known| (strsim::damerau_levenshtein(&folded, &fold(known)), known))
+        .filter(|(distance, known)| *distance <= known.chars().count().max(3) / 3)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, known)| known)
+}
+
+/// Help for a name that is none of `known`: "did you mean `x`?", else all of them.
+pub fn suggestion<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> String {
+    let known: Vec<&str> = known.into_iter().collect();
+    match (similar(word, known.iter().copied()), known.as_slice()) {
+        (Some(known), _) => format!("did you mean `{known}`?"),
+        (None, []) => "there are none".to_owned(),
+        (None, [only]) => format!("there is only {}", list([*only])),
+        (None, all) => format!("there are {}", list(all.iter().copied())),
+    }
+}
+
+/// "`a`, `b`".
+fn list<'w>(words: impl IntoIterator<Item = &'w str>) -> String {
+    let quoted: Vec<String> = words.into_iter().map(|word| format!("`{word}`")).collect();
+    quoted.join(", ")
+}
+
+/// What serde says, understood.
+#[derive(Debug, PartialEq)]
+pub(super) enum Serde {
+    /// A key that must be there.
+    Missing(String),
+    /// A key that must not, and those that may.
+    Unknown(String, Vec<String>),
+    /// Anything else about a value: message, label, help.
+    Value(String, Option<String>, Option<String>),
+}
+
+impl Serde {
+    pub(super) fn parse(message: &str) -> Self {
+        if let Some(key) = message.strip_prefix("missing field ") {
+            return Self::Missing(key.trim_matches('`').to_owned());
+        }
+        // From the right: what was found can hold any words, what was expected is a type's own.
+        let understood = message
+            .rsplit_once(", expected ")
+            .or_else(|| message.rsplit_once(", there are no "))
+            .and_then(|(found, expected)| Self::found(found, expected));
+        understood.unwrap_or_else(|| Self::Value(message.to_owned(), None, None))
+    }
+
+    fn found(found: &str, expected: &str) -> Option<Self> {
+        let words = expected.split('`').skip(1).step_by(2);
+        if let Some(key) = found.strip_prefix("unknown field ") {
+            let known = words.map(str::to_owned).collect();
+            return Some(Self::Unknown(key.trim_matches('`').to_owned(), known));
+        }
+        if let Some(word) = found.strip_prefix("unknown variant ") {
+            let word = word.trim_matches('`');
+            let expected = match words.clone().count() {
+                0 | 1 => list(words.clone()),
+                _ => format!("one of {}", list(words.clone())),
+            };
+            return Some(Self::Value(
+                format!("unknown value `{word}`, expected {expected}"),
+                Some("not one of these".to_owned()),
+                similar(word, words).map(|known| format!("did you mean `{known}`?")),
+            ));
+        }
+        let (expected, found) = if let Some(found) = found.strip_prefix("invalid type: ") {
+            (expected_type(expected), found_type(found))
+        } else if let Some(found) = found.strip_prefix("invalid value: ") {
+            (expected_range(expected), found_value(found))
+        } else {
+            let length = found.strip_prefix("invalid length ")?;
+            (expected_type(expected), length.to_owned())
+        };
+        let label = format!("expected {expected}");
+        Some(Self::Value(format!("{label}, found {found}"), Some(label), None))
+    }
+}
+
+/// A type in serde's words, in those of TOML.
+fn expected_type(expected: &str) -> String {
+    match expected {
+        "u8" | "u16" | "u32" | "u64" | "u128" | "usize" => "an integer",
+        "i8" | "i16" | "i32" | "i64" | "i128" | "isize" => "an integer",
+        "f32" | "f64" => "a number",
+        "a sequence" => "an array",
+        "a map" => "a table",
+        "path string" => "a path",
+        "string or map" => "a string or a table",
+        _ if expected.starts_with("a nonzero ") => "an integer",
+        _ if expected.starts_with("struct ") => "a table",
+        _ if expected.starts_with("enum ") => "a string",
+        _ => match expected.strip_prefix("a tuple of size ") {
+            Some(size) => return format!("an array of {size}"),
+            None => match expected.strip_prefix("an array of length ") {
+                Some(size) => return format!("an array of {size}"),
+                None => expected,
+            },
+        },
+    }
+    .to_owned()
+}
+
+/// A type of numbers, by what it can hold.
+fn expected_range(expected: &str) -> String {
+    match expected {
+        "u8" => format!("an integer from 0 to {}", u8::MAX),
+        "u16" => format!("an integer from 0 to {}", u16::MAX),
+        "u32" => format!("an integer from 0 to {}", u32::MAX),
+        "u64" | "u128" | "usize" => "an integer of at least 0".to_owned(),
+        "i8" => format!("an integer from {} to {}", i8::MIN, i8::MAX),
+        "i16" => format!("an integer from {} to {}", i16::MIN, i16::MAX),
+        "i32" => format!("an integer from {} to {}", i32::MIN, i32::MAX),
+        _ if expected.starts_with("a nonzero u") => "an integer of at least 1".to_owned(),
+        _ if expected.starts_with("a nonzero i") => "an integer other than 0".to_owned(),
+        _ => expected_type(expected),
+    }
+}
+
+/// `string "x"` is a string.
+fn found_type(found: &str) -> String {
+    const KINDS: [(&str, &str); 7] = [
+        ("string ", "a string"),
+        ("integer ", "an integer"),
+        ("floating point ", "a float"),
+        ("boolean ", "a boolean"),
+        ("sequence", "an array"),
+        ("map", "a table"),
+        ("null", "nothing"),
+    ];
+    let kind = KINDS.iter().find(|(prefix, _)| found.starts_with(prefix));
+    kind.map_or(found, |(_, kind)| kind).to_owned()
+}
+
+/// The value itself, where its kind is right and the value is not.
+fn found_value(found: &str) -> String {
+    let value = ["string ", "integer ", "floating point ", "boolean "]
+        .iter()
+        .find_map(|prefix| found.strip_prefix(prefix));
+    match value {
+        Some(value) => format!("`{}`", value.trim_matches('`')),
+        None => found_type(found),
+    }
+}
