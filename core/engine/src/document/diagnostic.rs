@@ -4,28 +4,62 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use miette::{LabeledSpan, NamedSource, SourceCode};
+use miette::{LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
 
 /// A text with the name it is shown under.
 #[derive(Debug, Clone)]
-pub(super) struct Source(Arc<NamedSource<String>>);
+pub(super) struct Source(Arc<Named>);
+
+#[derive(Debug)]
+struct Named {
+    name: String,
+    text: String,
+}
 
 impl Source {
     pub(super) fn new(name: &str, text: String) -> Self {
-        Self(Arc::new(NamedSource::new(name, text)))
+        let name = name.to_owned();
+        Self(Arc::new(Named { name, text }))
     }
 
     pub(super) fn text(&self) -> &str {
-        self.0.inner()
+        &self.0.text
     }
 
     /// The stretch `span`, in bytes; clipped to the text.
     pub(super) fn place(&self, span: Range<usize>) -> Place {
         let end = span.end.min(self.text().len());
-        Place {
-            source: self.clone(),
-            span: span.start.min(end)..end,
-        }
+        let source = self.clone();
+        let span = span.start.min(end)..end;
+        Place { source, span }
+    }
+
+    /// Line and column, in characters, both from 0.
+    fn position(&self, offset: usize) -> (usize, usize) {
+        let before = self.text().get(..offset).unwrap_or(self.text());
+        let line = before.rfind('\n').map_or(0, |newline| newline + 1);
+        (before.matches('\n').count(), before[line..].chars().count())
+    }
+}
+
+/// As miette's of a string, but with columns in characters: its own are in bytes.
+impl SourceCode for Source {
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        lines_before: usize,
+        lines_after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let contents = self.text().read_span(span, lines_before, lines_after)?;
+        let (line, column) = self.position(contents.span().offset());
+        Ok(Box::new(MietteSpanContents::new_named(
+            self.0.name.clone(),
+            contents.data(),
+            *contents.span(),
+            line,
+            column,
+            contents.line_count(),
+        )))
     }
 }
 
@@ -49,11 +83,8 @@ impl Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let before = self.source.text().get(..self.span.start).unwrap_or("");
-        let line = before.matches('\n').count() + 1;
-        let start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let column = before[start..].chars().count() + 1;
-        write!(f, "{}:{line}:{column}", self.source.0.name())
+        let (line, column) = self.source.position(self.span.start);
+        write!(f, "{}:{}:{}", self.source.0.name, line + 1, column + 1)
     }
 }
 
@@ -69,19 +100,12 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// An error without a place in any text.
     pub fn new(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            labels: Vec::new(),
-            help: None,
-        }
+        Self { message: message.into(), labels: Vec::new(), help: None }
     }
 
     /// An error at `place`.
     pub fn at(place: Place, message: impl Into<String>) -> Self {
-        Self {
-            labels: vec![(place, None)],
-            ..Self::new(message)
-        }
+        Self { labels: vec![(place, None)], ..Self::new(message) }
     }
 
     /// With words beside the caret of the place.
@@ -111,9 +135,7 @@ impl Diagnostic {
 
     /// Labels in the text that is shown, or else those in other texts.
     fn labels_shown(&self, shown: bool) -> impl Iterator<Item = &(Place, Option<String>)> {
-        self.labels
-            .iter()
-            .filter(move |(place, _)| place.is_beside(&self.labels[0].0) == shown)
+        self.labels.iter().filter(move |(place, _)| place.is_beside(&self.labels[0].0) == shown)
     }
 }
 
@@ -144,20 +166,17 @@ impl miette::Diagnostic for Diagnostic {
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.place().map(|place| &*place.source.0 as _)
+        self.place().map(|place| &place.source as _)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let labels = self
-            .labels_shown(true)
-            .enumerate()
-            .map(|(index, (place, text))| {
-                let span = place.span.clone();
-                match index {
-                    0 => LabeledSpan::new_primary_with_span(text.clone(), span),
-                    _ => LabeledSpan::new_with_span(text.clone(), span),
-                }
-            });
+        let labels = self.labels_shown(true).enumerate().map(|(index, (place, text))| {
+            let span = place.span.clone();
+            match index {
+                0 => LabeledSpan::new_primary_with_span(text.clone(), span),
+                _ => LabeledSpan::new_with_span(text.clone(), span),
+            }
+        });
         Some(Box::new(labels))
     }
 }

@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::{Path, Segment};
 
-use super::schema::{self, Findings, Unknown};
-use super::words::{self, Serde, suggestion, table_name};
+use super::schema::{self, Findings};
+use super::words::{Serde, choices, suggestion};
 use super::{At, Diagnostic, Diagnostics, Document, segment, unescape};
 
 impl Document {
@@ -28,15 +28,11 @@ impl Document {
 
     /// The same for a value that was taken from the tree at `pointer` and changed since: keys taken
     /// out, but no elements of arrays, since places are looked up in the tree.
-    pub fn read_value<T>(
-        &self,
-        pointer: &str,
-        value: Value,
-        diagnostics: &mut Diagnostics,
-    ) -> Option<T>
+    pub fn read_value<T>(&self, pointer: &str, value: Value, diagnostics: &mut Diagnostics) -> Option<T>
     where
         T: DeserializeOwned + JsonSchema,
     {
+        let before = diagnostics.len();
         let schema = schemars::schema_for!(T).to_value();
         let findings = schema::compare(&schema, &value);
         self.report_unknown(pointer, &findings, diagnostics);
@@ -44,39 +40,31 @@ impl Document {
         let mut remains = Remains::new(value);
         // What is wrong already: no error about it, nor one that follows from it, is reported again.
         let mut wrong = BTreeSet::new();
-        for Unknown { table, key, known } in &findings.unknown {
-            remains.remove(&format!("{table}{}", segment(key)));
+        for unknown in &findings.unknown {
+            let table = &unknown.table;
+            remains.remove(&format!("{table}{}", segment(&unknown.key)));
             // The key that is missing for that is there, misspelt.
-            let meant = words::similar(key, known.iter().copied());
-            wrong.extend(meant.map(|meant| format!("{table}{}", segment(meant))));
+            wrong.extend(unknown.meant.map(|meant| format!("{table}{}", segment(meant))));
         }
-        let mut faultless = findings.unknown.is_empty();
         for (table, key) in &findings.missing {
             if wrong.insert(format!("{table}{}", segment(key))) {
                 diagnostics.push(self.missing(&format!("{pointer}{table}"), key));
             }
-            faultless = false;
         }
         for array in &findings.not_tables {
-            let error = self.error(
-                &format!("{pointer}{array}"),
-                At::Value,
-                "expected a table, found an array",
-            );
+            let error = self.error(&format!("{pointer}{array}"), At::Value, "expected a table, found an array");
             diagnostics.push(error.label("expected a table"));
             wrong.insert(array.clone());
             if !remains.remove(array) {
                 return None;
             }
-            faultless = false;
         }
 
         loop {
             let error = match serde_path_to_error::deserialize(&remains.value) {
-                Ok(value) => return faultless.then_some(value),
+                Ok(value) => return (diagnostics.len() == before).then_some(value),
                 Err(error) => error,
             };
-            faultless = false;
             let at = remains.origin(error.path());
             let error = Serde::parse(&error.inner().to_string());
             if !follows(&wrong, &at, &error) {
@@ -94,37 +82,27 @@ impl Document {
     /// Reports the keys in `value`, which stands at `pointer`, that are not in its JSON schema: the
     /// options of a plugin, held against the schema the plugin gives. A schema that lists
     /// properties and does not say `additionalProperties` allows no others.
-    pub fn unknown_keys(
-        &self,
-        pointer: &str,
-        value: &Value,
-        schema: &Value,
-        diagnostics: &mut Diagnostics,
-    ) {
+    pub fn unknown_keys(&self, pointer: &str, value: &Value, schema: &Value, diagnostics: &mut Diagnostics) {
         self.report_unknown(pointer, &schema::compare(schema, value), diagnostics);
     }
 
     fn report_unknown(&self, pointer: &str, findings: &Findings, diagnostics: &mut Diagnostics) {
-        diagnostics.extend(findings.unknown.iter().map(|Unknown { table, key, known }| {
-            self.unknown(&format!("{pointer}{table}"), key, known.iter().copied())
+        diagnostics.extend(findings.unknown.iter().map(|unknown| {
+            let table = format!("{pointer}{}", unknown.table);
+            self.unknown(&table, &unknown.key, choices(unknown.meant, &unknown.known))
         }));
     }
 
-    fn unknown<'k>(
-        &self,
-        table: &str,
-        key: &str,
-        known: impl IntoIterator<Item = &'k str>,
-    ) -> Diagnostic {
+    fn unknown(&self, table: &str, key: &str, help: String) -> Diagnostic {
         let pointer = format!("{table}{}", segment(key));
         self.error(&pointer, At::Key, format!("unknown key `{key}`"))
-            .label(format!("not a key of {}", table_name(table)))
-            .help(suggestion(key, known))
+            .label(format!("not a key of {}", self.table_name(table)))
+            .help(help)
     }
 
     fn missing(&self, table: &str, key: &str) -> Diagnostic {
         self.error(table, At::Value, format!("missing key `{key}`"))
-            .label(format!("not set in {}", table_name(table)))
+            .label(format!("not set in {}", self.table_name(table)))
     }
 
     fn serde_error(&self, pointer: &str, at: &str, error: Serde) -> Diagnostic {
@@ -134,7 +112,7 @@ impl Document {
             Serde::Unknown(key, known) => {
                 // serde's path leads to the key, not to the table that should not have it.
                 let table = pointer.strip_suffix(&segment(&key)).unwrap_or(&pointer);
-                self.unknown(table, &key, known.iter().map(String::as_str))
+                self.unknown(table, &key, suggestion(&key, known.iter().map(String::as_str)))
             }
             Serde::Value(message, label, help) => {
                 let mut error = self.error(&pointer, At::Value, message);
@@ -170,10 +148,7 @@ struct Remains {
 
 impl Remains {
     fn new(value: Value) -> Self {
-        Self {
-            value,
-            gone: BTreeSet::new(),
-        }
+        Self { value, gone: BTreeSet::new() }
     }
 
     /// The pointer, into the whole value, of a path into what remains; as far as it leads.

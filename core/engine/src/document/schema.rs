@@ -7,10 +7,7 @@
 use serde_json::{Map, Value};
 
 use super::segment;
-
-/// How deep `$ref`, `anyOf` and the like may lead without a step into the value: enough for any
-/// schema that is not a circle.
-const MAX_INDIRECTION: usize = 32;
+use super::words::similar;
 
 /// What a value and its schema disagree about. Pointers are relative to the value.
 #[derive(Debug, Default)]
@@ -27,7 +24,10 @@ pub(super) struct Findings<'s> {
 pub(super) struct Unknown<'s> {
     pub(super) table: String,
     pub(super) key: String,
+    /// The keys that the table can have.
     pub(super) known: Vec<&'s str>,
+    /// The one of them, not there yet, that this may be a slip of.
+    pub(super) meant: Option<&'s str>,
 }
 
 /// Holds `value` against `schema`.
@@ -35,10 +35,7 @@ pub(super) struct Unknown<'s> {
 /// A schema that lists properties is closed, unless it says `additionalProperties`: schemars
 /// does not write `false` there for a plain struct, and nobody means keys to be ignored.
 pub(super) fn compare<'s>(schema: &'s Value, value: &Value) -> Findings<'s> {
-    let mut walk = Walk {
-        root: schema,
-        findings: Findings::default(),
-    };
+    let mut walk = Walk { root: schema, findings: Findings::default() };
     walk.value("", value, &[schema]);
     walk.findings
 }
@@ -51,8 +48,9 @@ struct Walk<'s> {
 impl<'s> Walk<'s> {
     fn value(&mut self, pointer: &str, value: &Value, schemas: &[&'s Value]) {
         let mut leaves = Vec::new();
+        let mut seen = Vec::new();
         for schema in schemas {
-            self.leaves(schema, &mut leaves, 0);
+            self.leaves(schema, &mut leaves, &mut seen);
         }
         let fitting = |leaf: &&&Value| accepts_type(leaf, value);
         let fitting: Vec<&Value> = leaves.iter().filter(fitting).copied().collect();
@@ -94,10 +92,13 @@ impl<'s> Walk<'s> {
                 continue;
             }
             let known = leaves.iter().filter_map(|leaf| properties(leaf));
+            let known: Vec<&str> = known.flat_map(Map::keys).map(String::as_str).collect();
+            let free = known.iter().filter(|known| !table.contains_key(**known));
             self.findings.unknown.push(Unknown {
                 table: pointer.to_owned(),
                 key: key.clone(),
-                known: known.flat_map(Map::keys).map(String::as_str).collect(),
+                meant: similar(key, free.copied()),
+                known,
             });
         }
         // Of several alternatives, which one is short of a key is for serde to say.
@@ -112,10 +113,12 @@ impl<'s> Walk<'s> {
 
     /// The schemas that `schema` comes down to, through references and combinations. That all of
     /// `allOf`, but one of `anyOf`, must hold makes no difference to which keys there are.
-    fn leaves(&self, schema: &'s Value, leaves: &mut Vec<&'s Value>, depth: usize) {
-        if depth > MAX_INDIRECTION {
+    fn leaves(&self, schema: &'s Value, leaves: &mut Vec<&'s Value>, seen: &mut Vec<&'s Value>) {
+        // References may go round in circles, and many ways may lead to one schema.
+        if seen.iter().any(|seen| std::ptr::eq(*seen, schema)) {
             return;
         }
+        seen.push(schema);
         let mut targets = Vec::new();
         if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
             let target = reference.strip_prefix('#');
@@ -126,7 +129,7 @@ impl<'s> Walk<'s> {
             targets.extend(schemas.into_iter().flatten());
         }
         for target in &targets {
-            self.leaves(target, leaves, depth + 1);
+            self.leaves(target, leaves, seen);
         }
         let own = ["properties", "additionalProperties", "items", "prefixItems"];
         if targets.is_empty() || own.iter().any(|keyword| schema.get(keyword).is_some()) {

@@ -1,37 +1,6 @@
-//! The words of messages: names of places, kinds of values, what serde says in them.
+//! The words of messages: names, kinds of values, what serde says in them.
 
 use serde_json::Value;
-
-use super::unescape;
-
-/// `model.lm`, `comparison.x.metrics[1]`; empty for the root.
-pub(super) fn path_name(pointer: &str) -> String {
-    let mut name = String::new();
-    for segment in pointer.split('/').skip(1) {
-        let key = unescape(segment);
-        let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-        if !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_digit()) && !name.is_empty() {
-            name.push_str(&format!("[{key}]"));
-            continue;
-        }
-        if !name.is_empty() {
-            name.push('.');
-        }
-        match key.is_empty() || !key.chars().all(is_bare) {
-            true => name.push_str(&format!("{key:?}")),
-            false => name.push_str(&key),
-        }
-    }
-    name
-}
-
-/// A table as messages name it: `[model.lm]`, or "the top level".
-pub fn table_name(pointer: &str) -> String {
-    match pointer {
-        "" => "the top level".to_owned(),
-        _ => format!("[{}]", path_name(pointer)),
-    }
-}
 
 /// What a value is: "a string".
 pub(super) fn kind(value: &Value) -> &'static str {
@@ -62,10 +31,15 @@ pub(super) fn similar<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) 
 /// Help for a name that is none of `known`: "did you mean `x`?", else all of them.
 pub fn suggestion<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
-    match (similar(word, known.iter().copied()), known.as_slice()) {
-        (Some(known), _) => format!("did you mean `{known}`?"),
+    choices(similar(word, known.iter().copied()), &known)
+}
+
+/// Help that names what was meant, else all that there is.
+pub(super) fn choices(meant: Option<&str>, known: &[&str]) -> String {
+    match (meant, known) {
+        (Some(meant), _) => format!("did you mean `{meant}`?"),
         (None, []) => "there are none".to_owned(),
-        (None, [only]) => format!("there is only {}", list([*only])),
+        (None, [only]) => format!("there is only `{only}`"),
         (None, all) => format!("there are {}", list(all.iter().copied())),
     }
 }
@@ -121,7 +95,8 @@ impl Serde {
         let (expected, found) = if let Some(found) = found.strip_prefix("invalid type: ") {
             (expected_type(expected), found_type(found))
         } else if let Some(found) = found.strip_prefix("invalid value: ") {
-            (expected_range(expected), found_value(found))
+            let found = found_value(found);
+            (expected_range(expected, &found), found)
         } else {
             let length = found.strip_prefix("invalid length ")?;
             (expected_type(expected), length.to_owned())
@@ -155,19 +130,23 @@ fn expected_type(expected: &str) -> String {
     .to_owned()
 }
 
-/// A type of numbers, by what it can hold.
-fn expected_range(expected: &str) -> String {
-    match expected {
-        "u8" => format!("an integer from 0 to {}", u8::MAX),
-        "u16" => format!("an integer from 0 to {}", u16::MAX),
-        "u32" => format!("an integer from 0 to {}", u32::MAX),
-        "u64" | "u128" | "usize" => "an integer of at least 0".to_owned(),
-        "i8" => format!("an integer from {} to {}", i8::MIN, i8::MAX),
-        "i16" => format!("an integer from {} to {}", i16::MIN, i16::MAX),
-        "i32" => format!("an integer from {} to {}", i32::MIN, i32::MAX),
-        _ if expected.starts_with("a nonzero u") => "an integer of at least 1".to_owned(),
-        _ if expected.starts_with("a nonzero i") => "an integer other than 0".to_owned(),
-        _ => expected_type(expected),
+/// A type of integers, by the bound that the value found is beyond.
+fn expected_range(expected: &str, found: &str) -> String {
+    let (least, most) = match expected.trim_start_matches("a nonzero ") {
+        "u8" => (0, u8::MAX.into()),
+        "u16" => (0, u16::MAX.into()),
+        "u32" => (0, u32::MAX.into()),
+        "u64" | "u128" | "usize" => (0, u64::MAX),
+        "i8" => (i8::MIN.into(), i8::MAX as u64),
+        "i16" => (i16::MIN.into(), i16::MAX as u64),
+        "i32" => (i32::MIN.into(), i32::MAX as u64),
+        _ => return expected_type(expected),
+    };
+    match found {
+        "`0`" if least == 0 => "an integer of at least 1".to_owned(),
+        "`0`" => "an integer other than 0".to_owned(),
+        _ if found.starts_with("`-") => format!("an integer of at least {least}"),
+        _ => format!("an integer of at most {most}"),
     }
 }
 
@@ -188,9 +167,8 @@ fn found_type(found: &str) -> String {
 
 /// The value itself, where its kind is right and the value is not.
 fn found_value(found: &str) -> String {
-    let value = ["string ", "integer ", "floating point ", "boolean "]
-        .iter()
-        .find_map(|prefix| found.strip_prefix(prefix));
+    let value =
+        ["string ", "integer ", "floating point ", "boolean "].iter().find_map(|prefix| found.strip_prefix(prefix));
     match value {
         Some(value) => format!("`{}`", value.trim_matches('`')),
         None => found_type(found),

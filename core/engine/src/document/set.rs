@@ -1,0 +1,178 @@
+//! Values of the command line, set over those of the file.
+
+use std::ops::Range;
+
+use serde_json::{Map, Value};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::diagnostic::Source;
+use super::syntax::syntax_errors;
+use super::{Builder, Diagnostic, Diagnostics, Document, Entry, segment, words};
+
+impl Document {
+    /// Sets one value as if the file had it: `model.lm.train.epochs=2`.
+    ///
+    /// The right side is a TOML value, or else a string as it stands (`record=max-1`), unless it
+    /// opens a quote, an array or a table. A number names an element of an array that is there.
+    /// Errors that later concern the value are shown in `assignment`, under the name `--set`.
+    ///
+    /// # Errors
+    /// Wrong syntax, or a path that leads through something other than a table or an array. The
+    /// document is then as before.
+    pub fn set(&mut self, assignment: &str) -> Result<(), Diagnostics> {
+        let source = Source::new("--set", assignment.to_owned());
+        let Some(equals) = find_equals(assignment) else {
+            let place = source.place(0..assignment.len());
+            let error =
+                Diagnostic::at(place, "expected an assignment").label("has no `=`").help("for instance `--set seed=7`");
+            return Err(error.into());
+        };
+        let path = assigned_path(&source, &assignment[..equals])?;
+
+        let pointer: String = path.iter().map(|(key, _)| segment(key)).collect();
+        let mut builder = Builder::new(&source);
+        let value = match assigned_value(&source, equals, path.len())? {
+            Assigned::Toml(value) => {
+                builder.entry(&pointer, path.last().map(|(_, span)| span.clone()), value.span());
+                builder.value(&pointer, &value)
+            }
+            Assigned::Bare(span) => {
+                let text = assignment[span.clone()].to_owned();
+                builder.entry(&pointer, path.last().map(|(_, span)| span.clone()), span);
+                Value::String(text)
+            }
+        };
+        let entries = builder.entries;
+        builder.diagnostics.into_result(())?;
+
+        self.insert(&source, &path, value)?;
+        let below = format!("{pointer}/");
+        self.entries.retain(|known, _| !known.starts_with(&below));
+        self.entries.extend(entries);
+        Ok(())
+    }
+
+    /// Puts `value` at `path`, making the tables on the way that are not there.
+    fn insert(&mut self, source: &Source, path: &[(String, Range<usize>)], value: Value) -> Result<(), Diagnostic> {
+        let mut node = &mut self.value;
+        let mut pointer = String::new();
+        for (key, span) in path {
+            let refuse = |label: String| {
+                let message = format!("nothing to set at `{key}`");
+                Diagnostic::at(source.place(span.clone()), message).label(label)
+            };
+            // As it is written in the assignment.
+            let parent = source.text()[..span.start].trim_end_matches([' ', '.']);
+            pointer.push_str(&segment(key));
+            node = match node {
+                Value::Object(table) => table.entry(key).or_insert_with(|| {
+                    self.entries.entry(pointer.clone()).or_insert_with(|| Entry {
+                        source: source.clone(),
+                        key: Some(span.clone()),
+                        value: span.clone(),
+                    });
+                    Value::Object(Map::new())
+                }),
+                Value::Array(items) => {
+                    let length = items.len();
+                    let index = (0..length).find(|index| index.to_string() == *key);
+                    let item = index.and_then(|index| items.get_mut(index));
+                    item.ok_or_else(|| refuse(format!("`{parent}` is an array of {length}, counted from 0")))?
+                }
+                other => {
+                    let kind = words::kind(other);
+                    return Err(refuse(format!("`{parent}` is {kind}, which has no keys")));
+                }
+            };
+        }
+        *node = value;
+        Ok(())
+    }
+}
+
+/// The first `=` outside quotes, in the first line.
+fn find_equals(assignment: &str) -> Option<usize> {
+    let mut quote = None;
+    for (index, char) in assignment.char_indices() {
+        match (quote, char) {
+            (None, '=') => return Some(index),
+            (_, '\n') => return None,
+            (None, '"' | '\'') => quote = Some(char),
+            (Some(open), _) if open == char => quote = None,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The keys of a dotted path, each with its span.
+fn assigned_path(source: &Source, left: &str) -> Result<Vec<(String, Range<usize>)>, Diagnostics> {
+    let text = format!("{left}=0");
+    let (table, errors) = DeTable::parse_recoverable(&text);
+    let diagnostics: Vec<_> = syntax_errors(source, errors).collect();
+    if let Some(first) = diagnostics.into_iter().next() {
+        return Err(first.into());
+    }
+    let mut path = Vec::new();
+    let mut table = Some(table.get_ref());
+    while let Some((key, value)) = table.and_then(|table| table.iter().next()) {
+        path.push((key.get_ref().to_string(), key.span()));
+        table = value.get_ref().as_table();
+    }
+    Ok(path)
+}
+
+/// The right side of an assignment.
+enum Assigned<'t> {
+    Toml(Spanned<DeValue<'t>>),
+    Bare(Range<usize>),
+}
+
+/// The right side of an assignment whose left side is a path of `depth` keys.
+fn assigned_value(source: &Source, equals: usize, depth: usize) -> Result<Assigned<'_>, Diagnostics> {
+    let text = source.text();
+    let right = text[equals + 1..].trim();
+    let start = text.len() - text[equals + 1..].trim_start().len();
+    let span = start..start + right.len();
+    if right.is_empty() {
+        let error = Diagnostic::at(source.place(equals..equals + 1), "expected a value")
+            .label("nothing behind it")
+            .help("an empty string is `\"\"`");
+        return Err(error.into());
+    }
+
+    // An assignment is a line of TOML: parsed whole, so that spans are those of the assignment.
+    let (table, errors) = DeTable::parse_recoverable(text);
+    if errors.is_empty()
+        && let Some(value) = only_value(table.into_inner(), depth)
+    {
+        return Ok(Assigned::Toml(value));
+    }
+    if right.starts_with(['"', '\'', '[', '{']) {
+        let mut diagnostics: Diagnostics = syntax_errors(source, errors).collect();
+        if diagnostics.is_empty() {
+            diagnostics.push(Diagnostic::at(source.place(span), "expected one value"));
+        }
+        return Err(diagnostics);
+    }
+    Ok(Assigned::Bare(span))
+}
+
+/// The value `depth` keys down, if there is no other beside it.
+fn only_value(mut table: DeTable<'_>, depth: usize) -> Option<Spanned<DeValue<'_>>> {
+    for level in 1.. {
+        let mut entries = std::mem::take(&mut table).into_iter();
+        let (Some((_, value)), None) = (entries.next(), entries.next()) else {
+            return None;
+        };
+        if level == depth {
+            return Some(value);
+        }
+        let DeValue::Table(inner) = value.into_inner() else {
+            return None;
+        };
+        table = inner;
+    }
+    None
+}
