@@ -2,7 +2,9 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod corpus;
 pub mod document;
 pub mod mass;
 pub mod preferences;
 pub mod registry;
+pub mod tokens;
