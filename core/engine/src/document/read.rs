@@ -102,7 +102,7 @@ impl Document {
 
     fn missing(&self, table: &str, key: &str) -> Diagnostic {
         self.error(table, At::Value, format!("missing key `{key}`"))
-            .label(format!("not set in {}", self.table_name(table)))
+            .label(format!("missing from {}", self.table_name(table)))
     }
 
     fn serde_error(&self, pointer: &str, at: &str, error: Serde) -> Diagnostic {
@@ -171,52 +171,37 @@ impl Remains {
 
     /// The segment that the element now at `index` had at first.
     fn original(&self, array: &str, index: usize) -> String {
-        let mut remaining = (0..).filter(|original| !self.is_gone(array, *original));
+        let mut remaining = (0..).filter(|original| !self.gone.contains(&format!("{array}/{original}")));
         format!("/{}", remaining.nth(index).unwrap_or(index))
     }
 
-    fn is_gone(&self, array: &str, index: usize) -> bool {
-        self.gone.contains(&format!("{array}/{index}"))
+    /// The segment that the element at first at `original` has now.
+    fn current(&self, array: &str, original: &str) -> String {
+        let before = 0..original.parse().unwrap_or(0);
+        let remaining = before.filter(|index| !self.gone.contains(&format!("{array}/{index}")));
+        format!("/{}", remaining.count())
     }
 
     /// Takes away what is at `pointer`; false if there is nothing, and for the root.
     fn remove(&mut self, pointer: &str) -> bool {
-        let Some((parent, _)) = pointer.rsplit_once('/') else {
+        let is_gone = self.gone.contains(pointer);
+        let (mut origin, mut path, mut parent) = (String::new(), String::new(), None);
+        for part in pointer.split('/').skip(1) {
+            let is_array = self.value.pointer(&path).is_some_and(Value::is_array);
+            let step = if is_array { self.current(&origin, part) } else { format!("/{part}") };
+            origin = format!("{origin}/{part}");
+            parent = Some(path.clone());
+            path += &step;
+        }
+        let Some(parent) = parent.filter(|_| !is_gone && self.value.pointer(&path).is_some()) else {
             return false;
         };
-        let mut node = &mut self.value;
-        let mut walked = String::new();
-        for part in pointer.split('/').skip(1) {
-            let is_last = walked == parent;
-            let inner = match node {
-                Value::Object(table) if is_last => {
-                    let removed = table.shift_remove(&unescape(part)).is_some();
-                    return removed && self.gone.insert(pointer.to_owned());
-                }
-                Value::Object(table) => table.get_mut(&unescape(part)),
-                Value::Array(items) => {
-                    let Some(original) = part.parse().ok().filter(|_| !self.gone.contains(pointer)) else {
-                        return false;
-                    };
-                    let is_gone = |index: &usize| self.gone.contains(&format!("{walked}/{index}"));
-                    let index = (0..original).filter(|index| !is_gone(index)).count();
-                    if is_last {
-                        let removed = index < items.len();
-                        if removed {
-                            items.remove(index);
-                            self.gone.insert(pointer.to_owned());
-                        }
-                        return removed;
-                    }
-                    items.get_mut(index)
-                }
-                _ => None,
-            };
-            let Some(inner) = inner else { return false };
-            node = inner;
-            walked.push('/');
-            walked.push_str(part);
+        let last = &path[parent.len() + 1..];
+        match (self.value.pointer_mut(&parent), last.parse::<usize>()) {
+            (Some(Value::Array(items)), Ok(index)) => drop(items.remove(index)),
+            (Some(Value::Object(table)), _) => drop(table.shift_remove(&unescape(last))),
+            _ => return false,
         }
-        false
+        self.gone.insert(origin)
     }
 }

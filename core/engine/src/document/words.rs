@@ -99,7 +99,7 @@ impl Serde {
             (expected_range(expected, &found), found)
         } else {
             let length = found.strip_prefix("invalid length ")?;
-            (expected_type(expected), length.to_owned())
+            (expected_type(expected), format!("one of {length}"))
         };
         let label = format!("expected {expected}");
         Some(Self::Value(format!("{label}, found {found}"), Some(label), None))
@@ -114,7 +114,10 @@ fn expected_type(expected: &str) -> String {
         "f32" | "f64" => "a number",
         "a sequence" => "an array",
         "a map" => "a table",
+        "fewer elements in array" => "a shorter array",
         "path string" => "a path",
+        "newtype variant" | "struct variant" => "a table",
+        "unit variant" => "a string",
         "string or map" => "a string or a table",
         _ if expected.starts_with("a nonzero ") => "an integer",
         _ if expected.starts_with("struct ") => "a table",
@@ -139,7 +142,7 @@ fn expected_range(expected: &str, found: &str) -> String {
         "u64" | "u128" | "usize" => (0, u64::MAX),
         "i8" => (i8::MIN.into(), i8::MAX as u64),
         "i16" => (i16::MIN.into(), i16::MAX as u64),
-        "i32" => (i32::MIN.into(), i32::MAX as u64),
+        "i32" => (i32::MIN, i32::MAX as u64),
         _ => return expected_type(expected),
     };
     match found {
@@ -152,11 +155,12 @@ fn expected_range(expected: &str, found: &str) -> String {
 
 /// `string "x"` is a string.
 fn found_type(found: &str) -> String {
-    const KINDS: [(&str, &str); 7] = [
+    const KINDS: [(&str, &str); 8] = [
         ("string ", "a string"),
         ("integer ", "an integer"),
         ("floating point ", "a float"),
         ("boolean ", "a boolean"),
+        ("unit variant", "a string"),
         ("sequence", "an array"),
         ("map", "a table"),
         ("null", "nothing"),

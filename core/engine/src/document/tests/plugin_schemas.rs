@@ -1,0 +1,65 @@
+//! Options of plugins, held against schemas that they give.
+
+use serde_json::json;
+
+use super::*;
+
+/// As a plugin may give it: references, alternatives told apart by a tag, open and closed tables.
+fn plugin_schema() -> Value {
+    json!({
+        "$ref": "#/$defs/Options",
+        "$defs": {
+            "Options": {
+                "type": "object",
+                "properties": {
+                    "alpha": { "type": "number" },
+                    "free": { "type": "object" },
+                    "names": { "type": "object", "additionalProperties": { "$ref": "#/$defs/Options" } },
+                    "metrics": { "type": "array", "items": { "anyOf": [
+                        { "type": "string" },
+                        { "type": "object", "properties": {
+                            "kind": { "const": "energy" }, "exponent": {} } },
+                        { "type": "object", "properties": {
+                            "kind": { "const": "kernel" }, "width": {} } },
+                    ] } },
+                    "inner": { "anyOf": [ { "$ref": "#/$defs/Options" }, { "type": "null" } ] },
+                },
+            },
+        },
+    })
+}
+
+#[test]
+fn the_schema_of_a_plugin_names_unknown_keys() {
+    let text = "\
+[metric.x]
+free = { anything = { goes = 1 } }
+names = { any = { alpha = 1, alhpa = 2 } }
+metrics = ['plain', { kind = 'energy', exponent = 1 }, { kind = 'energy', width = 1 }]
+inner = { inner = { apha = 1 } }
+";
+    let document = document(text);
+    let value = document.value().pointer("/metric/x").unwrap();
+    let mut diagnostics = Diagnostics::new();
+    document.unknown_keys("/metric/x", value, &plugin_schema(), &mut diagnostics);
+    assert_shows(
+        &list(&diagnostics),
+        "
+run.toml:3:30: unknown key `alhpa`
+run.toml:4:75: unknown key `width`
+run.toml:5:21: unknown key `apha`",
+    );
+}
+
+#[test]
+fn schemas_that_say_nothing_or_go_round_in_circles_allow_everything() {
+    let document = document("[metric.x]\na = { b = 1 }\n");
+    let circle =
+        json!({ "$ref": "#/$defs/A", "$defs": { "A": { "anyOf": [{ "$ref": "#/$defs/A" }, { "$ref": "#" }] } } });
+    let schemas = [json!(true), json!({}), json!("?"), json!({ "$ref": "elsewhere" }), circle];
+    for schema in schemas {
+        let mut diagnostics = Diagnostics::new();
+        document.unknown_keys("", document.value(), &schema, &mut diagnostics);
+        assert!(diagnostics.is_empty(), "{schema}: {}", list(&diagnostics));
+    }
+}
