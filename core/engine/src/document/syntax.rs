@@ -7,12 +7,13 @@ use toml::de::{DeTable, DeValue};
 use super::Diagnostic;
 use super::diagnostic::{Place, Source};
 
-/// The parser's errors as diagnostics in `source`, the text that was parsed.
+/// The parser's errors as diagnostics in `source`, which begins as the text that was parsed.
 pub(super) fn syntax_errors(source: &Source, errors: Vec<toml::de::Error>) -> impl Iterator<Item = Diagnostic> {
     errors.into_iter().map(|error| {
         let text = source.text();
         let mut span = error.span().unwrap_or(text.len()..text.len());
-        if span.is_empty() && text[span.start..].trim().is_empty() {
+        let rest = text.get(span.start..).unwrap_or_default();
+        if span.is_empty() && rest.trim().is_empty() {
             // What is missing at the end of the text is missing behind the last that there is.
             let end = text.trim_end().len();
             let last = text[..end].chars().next_back().map_or(0, char::len_utf8);

@@ -99,6 +99,7 @@ fn assignments_that_are_none() {
     assert_eq!(report("seed="), "--set:1:5: expected a value");
     assert_eq!(report("seed=nan"), "--set:1:6: the number `nan` is out of range");
     assert_eq!(report("x=[1]\ny=2"), "--set:1:3: expected one value");
+    assert_eq!(report("ä\"='\"="), "--set:1:1: invalid unquoted key");
     assert_eq!(report("=1"), "--set:1:1: unquoted keys cannot be empty");
     assert_shows(
         &only(&assignment_errors(text, "seed.x.y=2")),
