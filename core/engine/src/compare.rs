@@ -1,12 +1,12 @@
 //! Two stages held against each other: the fate of each neuron, and how far its preferences moved.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Float64Array, StringArray, UInt32Array, UInt64Array};
 use arrow_schema::DataType;
 use hashbrown::HashMap;
-use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use txray_plugin::{Host, MetricBatch, PreferenceMetric, StringTable};
@@ -41,8 +41,7 @@ impl Weighting {
 }
 
 /// What became of a neuron between two stages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// Alive in both.
     Shared,
@@ -55,9 +54,6 @@ pub enum Fate {
 }
 
 impl Fate {
-    /// All of them, in the order they are told in.
-    pub const ALL: [Self; 4] = [Self::Shared, Self::Lost, Self::Gained, Self::Dead];
-
     fn of(alive_from: bool, alive_to: bool) -> Self {
         match (alive_from, alive_to) {
             (true, true) => Self::Shared,
@@ -146,9 +142,19 @@ pub struct Summary {
     /// Features observed less often than this, both stages pooled, were left out.
     pub min_count: u64,
     /// How many neurons met which fate.
-    pub fates: IndexMap<String, u64>,
+    pub fates: Fates,
     /// By layer.
-    pub layers: IndexMap<String, LayerSummary>,
+    pub layers: BTreeMap<String, LayerSummary>,
+}
+
+/// How many neurons met which fate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the fields are the fates")]
+pub struct Fates {
+    pub shared: u64,
+    pub lost: u64,
+    pub gained: u64,
+    pub dead: u64,
 }
 
 /// One layer of a [`Summary`].
@@ -157,7 +163,7 @@ pub struct LayerSummary {
     /// What `min_count` left out.
     pub left_out: LeftOut,
     /// By metric.
-    pub metrics: IndexMap<String, MetricSummary>,
+    pub metrics: BTreeMap<String, MetricSummary>,
 }
 
 /// One metric of a [`LayerSummary`].
@@ -375,14 +381,19 @@ impl<'a> Batch<'a> {
 }
 
 impl Comparison {
-    /// How many neurons met each fate, in the order of [`Fate::ALL`].
-    pub fn fates(&self) -> [u64; 4] {
+    /// How many neurons met which fate.
+    pub fn fates(&self) -> Fates {
+        let mut fates = Fates::default();
         // Fates are of neurons, not of layers.
-        let first = self.rows.iter().filter(|row| row.layer == 0);
-        first.fold([0; 4], |mut counts, row| {
-            counts[row.fate as usize] += 1;
-            counts
-        })
+        for row in self.rows.iter().filter(|row| row.layer == 0) {
+            match row.fate {
+                Fate::Shared => fates.shared += 1,
+                Fate::Lost => fates.lost += 1,
+                Fate::Gained => fates.gained += 1,
+                Fate::Dead => fates.dead += 1,
+            }
+        }
+        fates
     }
 
     /// Mean of a metric over the neurons of a layer where it is defined, and how many they are.
@@ -395,18 +406,19 @@ impl Comparison {
 
     /// What it comes to.
     pub fn summary(&self, from: &str, to: &str, settings: &Settings) -> Summary {
-        let metrics = |layer| {
-            self.metrics.iter().enumerate().map(|(i, name)| (name.clone(), self.mean(layer, i))).collect()
-        };
-        let layers = self.layers.iter().enumerate().map(|(i, name)| {
-            (name.clone(), LayerSummary { left_out: self.left_out[i], metrics: metrics(i) })
-        });
+        let metrics =
+            |layer| self.metrics.iter().enumerate().map(|(i, name)| (name.clone(), self.mean(layer, i))).collect();
+        let layers = self
+            .layers
+            .iter()
+            .enumerate()
+            .map(|(i, name)| (name.clone(), LayerSummary { left_out: self.left_out[i], metrics: metrics(i) }));
         Summary {
             from: from.to_owned(),
             to: to.to_owned(),
             weighting: settings.weighting,
             min_count: settings.min_count,
-            fates: Fate::ALL.iter().zip(self.fates()).map(|(fate, n)| (fate.name().to_owned(), n)).collect(),
+            fates: self.fates(),
             layers: layers.collect(),
         }
     }

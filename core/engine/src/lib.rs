@@ -2,9 +2,17 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod compare;
+pub mod config;
 pub mod corpus;
 pub mod document;
+pub mod error;
+pub mod manifest;
 pub mod mass;
 pub mod preferences;
+pub mod reading;
 pub mod registry;
+pub mod run;
+pub mod stage;
+pub mod tables;
 pub mod tokens;

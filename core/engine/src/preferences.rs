@@ -188,6 +188,23 @@ impl Preferences {
         rows
     }
 
+    /// What one neuron prefers in a layer, by `weight`, the most first; ties by name.
+    pub fn preferred(
+        &self,
+        layer: usize,
+        site: usize,
+        neuron: u32,
+        weight: impl Fn(&Preference) -> f64,
+    ) -> Vec<(&str, f64)> {
+        let layer = &self.layers[layer];
+        let mine = layer.cells[site].iter().filter(|(cell, _)| parts(**cell).0 == neuron);
+        let mut features: Vec<(&str, f64)> = mine
+            .map(|(&cell, preference)| (layer.features[parts(cell).1 as usize].as_str(), weight(preference)))
+            .collect();
+        features.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(b.0)));
+        features
+    }
+
     /// How many rows [`Preferences::rows`] has.
     pub fn len(&self) -> usize {
         self.layers.iter().flat_map(|layer| &layer.cells).map(HashMap::len).sum()

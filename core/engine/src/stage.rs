@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow_array::types::{Float32Type, UInt32Type, UInt64Type};
-use arrow_array::{ArrayRef, BooleanArray, Float32Array, Float64Array, Int64Array, StringArray, UInt32Array, UInt64Array};
+use arrow_array::{
+    ArrayRef, BooleanArray, Float32Array, Float64Array, Int64Array, StringArray, UInt32Array, UInt64Array,
+};
 use arrow_schema::DataType;
 use serde::{Deserialize, Serialize};
 use txray_plugin::{ActivationBatch, ActivationSource, Host, NULL, Site, SourceDescription};
@@ -35,10 +37,19 @@ pub struct Coverage {
     pub documents: u64,
     /// Tokens that the vocabulary did not know.
     pub unknown: u64,
-    /// For each layer, tokens with a span that found no annotation.
-    pub unjoined: indexmap::IndexMap<String, u64>,
+    /// The layers, in order.
+    pub layers: Vec<LayerCoverage>,
     /// Observations whose activation was not > 0: kept, but preferring nothing.
     pub not_positive: u64,
+}
+
+/// What of a stage's text one layer covers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerCoverage {
+    /// The layer.
+    pub name: String,
+    /// Tokens with a span that found no annotation.
+    pub unjoined: u64,
 }
 
 /// Reads a source to its end: writes `observations.parquet`, `preferences.parquet`, `neurons.parquet` and
@@ -302,7 +313,11 @@ fn coverage(preferences: &Preferences) -> Coverage {
         tokens: preferences.tokens,
         documents: preferences.documents,
         unknown: preferences.unknown,
-        unjoined: preferences.layers.iter().map(|layer| (layer.name.clone(), layer.unjoined)).collect(),
+        layers: preferences
+            .layers
+            .iter()
+            .map(|layer| LayerCoverage { name: layer.name.clone(), unjoined: layer.unjoined })
+            .collect(),
         not_positive: preferences.totals.iter().flatten().map(|totals| totals.not_positive).sum(),
     }
 }
@@ -330,7 +345,7 @@ pub fn load(directory: &Path) -> Result<Preferences> {
     let json = std::fs::read(&path).map_err(|error| Error::io("read", &path, &error))?;
     let coverage: Coverage = serde_json::from_slice(&json)
         .map_err(|error| Error::User(format!("{} is damaged: {error}", path.display())))?;
-    let layers: Vec<String> = coverage.unjoined.keys().cloned().collect();
+    let layers: Vec<String> = coverage.layers.into_iter().map(|layer| layer.name).collect();
     let mut preferences = Preferences::new(sites, &layers);
     preferences.totals = totals;
     preferences.tokens = coverage.tokens;

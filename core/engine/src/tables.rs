@@ -27,7 +27,8 @@ pub struct TableWriter {
 impl TableWriter {
     /// Begins a table of these columns (name, type, whether it can be null).
     pub fn create(path: &Path, columns: &[(&str, DataType, bool)]) -> Result<Self> {
-        let fields: Vec<Field> = columns.iter().map(|(name, kind, null)| Field::new(*name, kind.clone(), *null)).collect();
+        let fields: Vec<Field> =
+            columns.iter().map(|(name, kind, null)| Field::new(*name, kind.clone(), *null)).collect();
         let schema = Arc::new(Schema::new(fields));
         let file = File::create(path).map_err(|error| Error::io("write", path, &error))?;
         let properties = WriterProperties::builder()

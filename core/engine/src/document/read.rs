@@ -32,9 +32,26 @@ impl Document {
     where
         T: DeserializeOwned + JsonSchema,
     {
-        let before = diagnostics.len();
         let schema = schemars::schema_for!(T).to_value();
-        let findings = schema::compare(&schema, &value);
+        self.read_with(pointer, value, &schema, diagnostics, |value| {
+            serde_path_to_error::deserialize(value)
+                .map_err(|error| (json_pointer(error.path()), error.inner().to_string()))
+        })
+    }
+
+    /// What `attempt` makes of the value, which stands at `pointer`, or all of its errors. `attempt` fails with a JSON
+    /// pointer into the value that it was given, and a message: serde's, or a plugin's about its options. It is tried
+    /// again without what was wrong, until it comes to no new error.
+    pub fn read_with<R>(
+        &self,
+        pointer: &str,
+        value: Value,
+        schema: &Value,
+        diagnostics: &mut Diagnostics,
+        mut attempt: impl FnMut(&Value) -> Result<R, (String, String)>,
+    ) -> Option<R> {
+        let before = diagnostics.len();
+        let findings = schema::compare(schema, &value);
         self.report_unknown(pointer, &findings, diagnostics);
 
         let mut remains = Remains::new(value);
@@ -61,12 +78,12 @@ impl Document {
         }
 
         loop {
-            let error = match serde_path_to_error::deserialize(&remains.value) {
-                Ok(value) => return (diagnostics.len() == before).then_some(value),
+            let (at, message) = match attempt(&remains.value) {
+                Ok(made) => return (diagnostics.len() == before).then_some(made),
                 Err(error) => error,
             };
-            let at = remains.origin(error.path());
-            let error = Serde::parse(&error.inner().to_string());
+            let at = remains.origin(&at);
+            let error = Serde::parse(&message);
             if !follows(&wrong, &at, &error) {
                 diagnostics.push(self.serde_error(pointer, &at, error));
             }
@@ -77,13 +94,6 @@ impl Document {
             }
             wrong.insert(at);
         }
-    }
-
-    /// Reports the keys in `value`, which stands at `pointer`, that are not in its JSON schema: the
-    /// options of a plugin, held against the schema the plugin gives. A schema that lists
-    /// properties and does not say `additionalProperties` allows no others.
-    pub fn unknown_keys(&self, pointer: &str, value: &Value, schema: &Value, diagnostics: &mut Diagnostics) {
-        self.report_unknown(pointer, &schema::compare(schema, value), diagnostics);
     }
 
     fn report_unknown(&self, pointer: &str, findings: &Findings, diagnostics: &mut Diagnostics) {
@@ -139,6 +149,20 @@ fn follows(wrong: &BTreeSet<String>, at: &str, error: &Serde) -> bool {
     }
 }
 
+/// serde's path as a JSON pointer. The variant of an enum that is a string is no step into the value; [`Remains::origin`]
+/// stops there.
+fn json_pointer(path: &Path) -> String {
+    let mut pointer = String::new();
+    for part in path {
+        match part {
+            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
+            Segment::Map { key } | Segment::Enum { variant: key } => pointer.push_str(&segment(key)),
+            Segment::Unknown => break,
+        }
+    }
+    pointer
+}
+
 /// A value from which what is wrong is taken bit by bit. Pointers are those of the whole value,
 /// also into arrays that have lost elements.
 struct Remains {
@@ -151,17 +175,19 @@ impl Remains {
         Self { value, gone: BTreeSet::new() }
     }
 
-    /// The pointer, into the whole value, of a path into what remains; as far as it leads.
-    fn origin(&self, path: &Path) -> String {
+    /// The pointer, into the whole value, of a pointer into what remains; as far as it leads.
+    fn origin(&self, pointer: &str) -> String {
         let mut origin = String::new();
         let mut node = &self.value;
-        for part in path {
-            let (inner, part) = match part {
-                Segment::Seq { index } => (node.get(index), self.original(&origin, *index)),
-                Segment::Map { key } | Segment::Enum { variant: key } => (node.get(key), segment(key)),
-                Segment::Unknown => break,
+        for part in pointer.split('/').skip(1) {
+            let (inner, part) = match node {
+                Value::Array(items) => match part.parse() {
+                    Ok(index) => (items.get(index), self.original(&origin, index)),
+                    Err(_) => break,
+                },
+                _ => (node.get(unescape(part)), format!("/{part}")),
             };
-            // The variant of an enum that is a string is no step into the value.
+            // What is missing has no place but that of the table around it.
             let Some(inner) = inner else { break };
             origin.push_str(&part);
             node = inner;

@@ -4,22 +4,22 @@
 
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
 use txray_plugin::abi;
 
 use super::{Origin, PluginError, PluginInfo};
+use crate::manifest::sha256;
 
 /// Opens a library and calls its entry. The library stays loaded for good: components, threads and panic hooks of a
 /// plugin may outlive any handle, so unloading is never safe.
 pub(super) fn open(path: &Path, expected: Option<&str>) -> Result<(&'static abi::Plugin, Origin), PluginError> {
     let path = path.to_owned();
-    let bytes = std::fs::read(&path).map_err(|error| PluginError::Unreadable { path: path.clone(), error })?;
-    let sha256: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let unreadable = |error| PluginError::Unreadable { path: path.clone(), error };
+    let (_, sha256) = sha256(&path).map_err(unreadable)?;
     if let Some(expected) = expected.filter(|e| !e.eq_ignore_ascii_case(&sha256)) {
         return Err(PluginError::Hash { path, expected: expected.to_owned(), found: sha256 });
     }
     // A bare file name would be searched for in the system's directories.
-    let absolute = path.canonicalize().map_err(|error| PluginError::Unreadable { path: path.clone(), error })?;
+    let absolute = path.canonicalize().map_err(unreadable)?;
     // SAFETY: loading runs the library's initialisers: the user named this file, and the docs say that a plugin has
     // their rights.
     let library = unsafe { libloading::Library::new(&absolute) };

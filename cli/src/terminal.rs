@@ -1,0 +1,184 @@
+//! The terminal: the one place that shows progress and logs, all of it on standard error.
+
+use std::io::IsTerminal;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use txray_engine::manifest::Step;
+use txray_engine::run::Observer;
+use txray_plugin::{HostServices, Level};
+
+/// How much to say.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Verbosity {
+    /// Warnings and errors.
+    Quiet,
+    /// Steps and progress, too.
+    Normal,
+    /// Everything.
+    Verbose,
+}
+
+/// How often a line of progress is written where there is no terminal to draw a bar on.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Shows a run on standard error: a bar on a terminal, plain lines elsewhere.
+pub struct Terminal {
+    verbosity: Verbosity,
+    threads: usize,
+    is_terminal: bool,
+    bar: ProgressBar,
+    current: Mutex<Current>,
+}
+
+/// The step that runs.
+struct Current {
+    name: String,
+    /// When progress was last told without a bar.
+    told: Instant,
+    /// Where progress began: a new phase counts from its own beginning.
+    start: Instant,
+    done: u64,
+}
+
+impl Terminal {
+    /// The terminal of this process.
+    pub fn new(verbosity: Verbosity, threads: usize) -> Self {
+        let is_terminal = std::io::stderr().is_terminal();
+        let shown = is_terminal && verbosity != Verbosity::Quiet;
+        let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let now = Instant::now();
+        let current = Mutex::new(Current { name: String::new(), told: now, start: now, done: 0 });
+        Self { verbosity, threads, is_terminal, bar: ProgressBar::with_draw_target(None, target), current }
+    }
+
+    /// Takes the bar away.
+    pub fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    fn line(&self, text: &str) {
+        self.bar.suspend(|| eprintln!("{text}"));
+    }
+
+    fn current(&self) -> std::sync::MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl HostServices for Terminal {
+    fn threads(&self) -> usize {
+        self.threads
+    }
+
+    fn log(&self, level: Level, message: &str) {
+        match level {
+            Level::Error => self.line(&format!("error: {message}")),
+            Level::Warning => self.line(&format!("warning: {message}")),
+            Level::Information if self.verbosity != Verbosity::Quiet => self.line(&format!("  {message}")),
+            Level::Debug if self.verbosity == Verbosity::Verbose => self.line(&format!("  {message}")),
+            Level::Information | Level::Debug => {}
+        }
+    }
+
+    fn progress(&self, done: u64, total: u64, message: &str) {
+        let mut current = self.current();
+        if done < current.done {
+            // A new phase of the step: its rate is its own.
+            current.start = Instant::now();
+            self.bar.reset();
+        }
+        current.done = done;
+        if self.is_terminal {
+            if total > 0 {
+                self.bar.set_length(total);
+            }
+            self.bar.set_position(done);
+            self.bar.set_message(message.to_owned());
+        } else if self.verbosity != Verbosity::Quiet && current.told.elapsed() >= LINE_EVERY {
+            current.told = Instant::now();
+            let rate = done as f64 / current.start.elapsed().as_secs_f64();
+            let left = if total > done && rate > 0.0 {
+                format!(", {} left", seconds((total - done) as f64 / rate))
+            } else {
+                String::new()
+            };
+            let of = if total > 0 { format!(" of {}", thousands(total)) } else { String::new() };
+            let message = if message.is_empty() { String::new() } else { format!(" ({message})") };
+            let name = &current.name;
+            eprintln!("  {name}: {}{of} tokens, {} tokens/s{left}{message}", thousands(done), thousands(rate as u64));
+        }
+    }
+
+    fn cancelled(&self) -> bool {
+        false
+    }
+}
+
+impl Observer for Terminal {
+    fn begin(&self, name: &str) {
+        let now = Instant::now();
+        *self.current() = Current { name: name.to_owned(), told: now, start: now, done: 0 };
+        let template = "  {prefix} {wide_bar} {human_pos}/{human_len} tokens, {per_sec}, {eta} left {msg}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            self.bar.set_style(style.with_key(
+                "per_sec",
+                |state: &indicatif::ProgressState, w: &mut dyn std::fmt::Write| {
+                    // Nobody reads the error of a write to the bar's own line.
+                    let _ = write!(w, "{} tokens/s", thousands(state.per_sec() as u64));
+                },
+            ));
+        }
+        self.bar.reset();
+        self.bar.set_prefix(name.to_owned());
+        if self.verbosity == Verbosity::Verbose {
+            self.line(&format!("{name} ..."));
+        }
+    }
+
+    fn end(&self, step: &Step) {
+        if self.verbosity == Verbosity::Quiet || (step.kind == "text" && self.verbosity != Verbosity::Verbose) {
+            return;
+        }
+        let tokens = step.tokens.map(|tokens| format!(", {} tokens", thousands(tokens))).unwrap_or_default();
+        let rate = step.rate().map(|rate| format!(", {} tokens/s", thousands(rate as u64))).unwrap_or_default();
+        self.line(&format!("{}: {}{tokens}{rate}", step.name, seconds(step.seconds)));
+    }
+}
+
+/// `1,234,567`.
+pub fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `0.52 s`, `41 s`, `12 min 3 s`.
+fn seconds(seconds: f64) -> String {
+    match seconds {
+        s if s < 10.0 => format!("{s:.2} s"),
+        s if s < 60.0 => format!("{s:.0} s"),
+        s => format!("{} min {:.0} s", (s / 60.0).floor(), s % 60.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_read_well() {
+        assert_eq!(thousands(0), "0");
+        assert_eq!(thousands(999), "999");
+        assert_eq!(thousands(1_234_567), "1,234,567");
+        assert_eq!(seconds(0.516), "0.52 s");
+        assert_eq!(seconds(723.2), "12 min 3 s");
+    }
+}

@@ -1,0 +1,292 @@
+//! A pipeline: one TOML file, checked whole before anything runs.
+//!
+//! Tables are a graph by name: models are trained on corpora and begin from other models, stages read models over
+//! corpora, comparisons hold stages against each other. [`Pipeline::read`] gathers every error of the file, those of
+//! plugins' options among them, and gives the graph in an order that can run.
+
+mod check;
+
+use std::path::PathBuf;
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use txray_plugin::State;
+
+use crate::compare::Weighting;
+use crate::corpus::Corpus;
+use crate::tokens::Vocabulary;
+
+/// The top level of a pipeline.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TopLevel {
+    /// Seed of everything random. Default 1111.
+    pub seed: Option<u64>,
+    /// The device that models run on. Default `"cpu"`.
+    pub device: Option<String>,
+    /// Dynamic libraries to load: `[plugin.NAME]`.
+    pub plugin: Map<String, Value>,
+    /// Texts: `[corpus.NAME]`, each with its `kind`.
+    pub corpus: Map<String, Value>,
+    /// Models to train or to load: `[model.NAME]`.
+    pub model: Map<String, Value>,
+    /// Models read over corpora: `[stage.NAME]`.
+    pub stage: Map<String, Value>,
+    /// Stages held against each other: `[comparison.NAME]`.
+    pub comparison: Map<String, Value>,
+    /// Report sinks by kind: `[report.KIND]`.
+    pub report: Map<String, Value>,
+}
+
+/// `[plugin.NAME]`: a library of somebody else's. It runs with your rights.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PluginSection {
+    /// The library's file, relative to the config's folder.
+    pub path: PathBuf,
+    /// The SHA-256 that the file must have, in hexadecimal; checked before it is opened.
+    pub sha256: Option<String>,
+}
+
+/// The engine's keys of `[model.NAME]`. Any other key, and `train`, is the model plugin's.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelSection {
+    /// The plugin component, such as `"lstm"`. Needed unless `path` or `init` says it.
+    pub kind: Option<String>,
+    /// A directory with a trained model: `config.json`, `model.safetensors`, `tokenizer.json`; relative to the
+    /// config's folder. The model is then loaded, not trained.
+    pub path: Option<PathBuf>,
+    /// Another model, or a checkpoint of one (`"lm@1"`), whose weights and vocabulary this one begins from.
+    pub init: Option<String>,
+    /// Which words the vocabulary learned from the training text has.
+    pub vocabulary: Option<Vocabulary>,
+    /// What to train for, and on what.
+    pub task: Option<Task>,
+    /// Epochs after which a checkpoint is kept, as `NAME@EPOCH`; in the TOML a key of `train`.
+    pub checkpoints: Vec<u64>,
+}
+
+/// What a model is trained for: `task = { kind = "language-model", corpus = "wikitext" }`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Task {
+    /// The task.
+    pub kind: TaskKind,
+    /// The corpus; its splits `train` and, where there is one, `valid` are used.
+    pub corpus: String,
+}
+
+/// The tasks that models are trained for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum TaskKind {
+    /// To predict the next token.
+    LanguageModel,
+}
+
+/// `[stage.NAME]`: a model read over a corpus.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StageSection {
+    /// The model, or a checkpoint of one: `"lm@1"`.
+    pub model: String,
+    /// The split of a corpus: `"wikitext.valid"`.
+    pub corpus: String,
+    /// The layers of features that neurons can prefer: `token` (the vocabulary's form), `word` (the surface form),
+    /// and those that the corpus has, such as `pos` and `label`.
+    #[serde(default = "token_layer")]
+    pub layers: Vec<String>,
+    /// Which activations count.
+    #[serde(default)]
+    pub record: Record,
+    /// What happens to a recurrent state where a document begins. Default: as the model was trained, where that is
+    /// known, else `"reset"`.
+    pub state: Option<State>,
+}
+
+fn token_layer() -> Vec<String> {
+    vec!["token".to_owned()]
+}
+
+/// Which activations count: `record = "max-1"`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Record {
+    /// At each token the one most active neuron of each site: the paper's rule.
+    #[default]
+    #[serde(rename = "max-1")]
+    Max1,
+}
+
+impl Record {
+    /// How many neurons it keeps of a token at a site.
+    pub fn k(self) -> usize {
+        match self {
+            Self::Max1 => 1,
+        }
+    }
+}
+
+/// `[comparison.NAME]`: two stages held against each other.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ComparisonSection {
+    /// The earlier stage.
+    pub from: String,
+    /// The later stage.
+    pub to: String,
+    /// The layers compared. Default: those that both stages have.
+    pub layers: Option<Vec<String>>,
+    /// What preferences are weighted by before they are made to sum to 1.
+    #[serde(default)]
+    pub weighting: Weighting,
+    /// Features observed less often than this, both stages pooled, are left out; the mass they take along is told.
+    #[serde(default = "one")]
+    pub min_count: u64,
+    /// The distances: names, or tables of a `kind` and its options.
+    #[serde(default = "hellinger")]
+    pub metrics: Vec<Value>,
+}
+
+fn one() -> u64 {
+    1
+}
+
+fn hellinger() -> Vec<Value> {
+    vec!["hellinger".into()]
+}
+
+/// A pipeline that was checked: every name leads somewhere, every option was taken.
+pub struct Pipeline {
+    /// Its name: the stem of its file.
+    pub name: String,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// The device that models run on.
+    pub device: String,
+    /// The tables of the file, as they were read.
+    pub settings: Value,
+    /// By name.
+    pub corpora: IndexMap<String, Box<dyn Corpus>>,
+    /// By name, each after the one it begins from.
+    pub models: IndexMap<String, Model>,
+    /// By name.
+    pub stages: IndexMap<String, Stage>,
+    /// By name.
+    pub comparisons: IndexMap<String, Comparison>,
+    /// By kind: options of report sinks.
+    pub reports: Map<String, Value>,
+}
+
+/// A model of a pipeline.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// The plugin component.
+    pub kind: String,
+    /// Its options.
+    pub options: Value,
+    /// Where its weights come from.
+    pub origin: ModelOrigin,
+    /// What it is trained for; none: it is read as it comes.
+    pub task: Option<Task>,
+    /// Epochs after which a checkpoint is kept.
+    pub checkpoints: Vec<u64>,
+}
+
+/// Where the weights of a model come from.
+#[derive(Clone, Debug)]
+pub enum ModelOrigin {
+    /// Drawn from the seed; the vocabulary is learned.
+    New(Vocabulary),
+    /// Read from a directory.
+    Directory(PathBuf),
+    /// Those of another model of the pipeline.
+    Init(ModelRef),
+}
+
+/// A model of the pipeline, or a checkpoint of one: `lm`, `lm@1`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ModelRef {
+    /// The model's name.
+    pub name: String,
+    /// The epoch of the checkpoint; none: after the last.
+    pub epoch: Option<u64>,
+}
+
+impl std::fmt::Display for ModelRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.epoch {
+            Some(epoch) => write!(f, "{}@{epoch}", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
+}
+
+/// A split of a corpus of the pipeline: `wikitext.valid`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SplitRef {
+    /// The corpus.
+    pub corpus: String,
+    /// The split.
+    pub split: String,
+}
+
+impl std::fmt::Display for SplitRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.corpus, self.split)
+    }
+}
+
+/// A stage of a pipeline.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// What is read.
+    pub model: ModelRef,
+    /// Over what.
+    pub text: SplitRef,
+    /// The layers of features.
+    pub layers: Vec<String>,
+    /// Which activations count.
+    pub record: Record,
+    /// What happens to the state at document starts, if the stage says so.
+    pub state: Option<State>,
+}
+
+/// A comparison of a pipeline.
+#[derive(Clone, Debug)]
+pub struct Comparison {
+    /// The earlier stage.
+    pub from: String,
+    /// The later stage.
+    pub to: String,
+    /// How.
+    pub settings: crate::compare::Settings,
+    /// The distances: column, kind, options.
+    pub metrics: Vec<Metric>,
+}
+
+/// A distance of a comparison.
+#[derive(Clone, Debug)]
+pub struct Metric {
+    /// Name of its column: its kind.
+    pub name: String,
+    /// Its options.
+    pub options: Value,
+}
+
+impl Pipeline {
+    /// The splits that a run reads, each once: for training, then for stages.
+    pub fn texts(&self) -> Vec<SplitRef> {
+        let mut texts: indexmap::IndexSet<SplitRef> = indexmap::IndexSet::new();
+        for task in self.models.values().filter_map(|model| model.task.as_ref()) {
+            let splits = self.corpora[&task.corpus].splits();
+            let used = ["train", "valid"].into_iter().filter(|split| splits.iter().any(|s| s == split));
+            texts.extend(used.map(|split| SplitRef { corpus: task.corpus.clone(), split: split.to_owned() }));
+        }
+        texts.extend(self.stages.values().map(|stage| stage.text.clone()));
+        texts.into_iter().collect()
+    }
+}

@@ -1,0 +1,125 @@
+//! What a run was made of: `manifest.json`.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+
+/// The format of the out directory.
+pub const FORMAT: u32 = 1;
+
+/// What a run was made of.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of the out directory's format.
+    pub format: u32,
+    /// Version of txray.
+    pub version: String,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// The device that models ran on.
+    pub device: String,
+    /// Threads used.
+    pub threads: usize,
+    /// The pipeline's tables, `--set` applied.
+    pub settings: Value,
+    /// The files that were read.
+    pub inputs: Vec<Input>,
+    /// The plugins at hand.
+    pub plugins: Vec<PluginRecord>,
+    /// What was done, in order.
+    pub steps: Vec<Step>,
+}
+
+/// A file that was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    /// Where it was found.
+    pub path: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// Its hash, in hexadecimal.
+    pub sha256: String,
+}
+
+/// A plugin at hand.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PluginRecord {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its library's hash; none for what is built in.
+    pub sha256: Option<String>,
+}
+
+/// A step of a run. Times are in seconds; `seconds` is the work itself (of a model its optimizer steps, of a stage
+/// encoding, recording and gathering), and everything else is named apart.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Step {
+    /// Its name, such as `stage.early`.
+    pub name: String,
+    /// What it was: `text`, `model`, `stage`, `comparison`, `report`.
+    pub kind: String,
+    /// Seconds of the work itself.
+    pub seconds: f64,
+    /// Tokens that went through, `<eos>` included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
+    /// Further figures by name: `tokenize_seconds`, `write_seconds`, `perplexity`, ...
+    #[serde(flatten)]
+    pub figures: BTreeMap<String, f64>,
+}
+
+impl Step {
+    /// A step of that kind and name.
+    pub fn new(kind: &str, name: impl std::fmt::Display) -> Self {
+        Self { name: format!("{kind}.{name}"), kind: kind.to_owned(), ..Self::default() }
+    }
+
+    /// With a figure.
+    #[must_use]
+    pub fn with(mut self, name: &str, figure: f64) -> Self {
+        self.figures.insert(name.to_owned(), figure);
+        self
+    }
+
+    /// Tokens a second of the work itself.
+    pub fn rate(&self) -> Option<f64> {
+        self.tokens.map(|tokens| tokens as f64 / self.seconds).filter(|rate| rate.is_finite())
+    }
+}
+
+impl Manifest {
+    /// Writes it whole or not at all.
+    pub fn write(&self, directory: &Path) -> Result<String> {
+        let json = serde_json::to_string_pretty(self).map_err(|error| Error::Internal(error.to_string()))?;
+        let (path, partial) = (directory.join("manifest.json"), directory.join(".manifest.json.partial"));
+        std::fs::write(&partial, &json)
+            .and_then(|()| std::fs::rename(&partial, &path))
+            .map_err(|error| Error::io("write", &path, &error))?;
+        Ok(json)
+    }
+}
+
+/// Size and SHA-256, in hexadecimal, of a file's bytes.
+pub fn sha256(path: &Path) -> std::io::Result<(u64, String)> {
+    let mut file = File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    let mut bytes = 0;
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return Ok((bytes, hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()));
+        }
+        hasher.update(&buffer[..read]);
+        bytes += read as u64;
+    }
+}
