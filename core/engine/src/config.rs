@@ -5,6 +5,7 @@
 //! plugins' options among them, and gives the graph in an order that can run.
 
 mod check;
+mod reference;
 
 use std::path::PathBuf;
 
@@ -17,6 +18,8 @@ use txray_plugin::State;
 use crate::compare::Weighting;
 use crate::corpus::Corpus;
 use crate::tokens::Vocabulary;
+
+pub use reference::reference;
 
 /// The top level of a pipeline.
 #[derive(Debug, Default, Deserialize, JsonSchema)]

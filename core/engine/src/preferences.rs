@@ -294,15 +294,12 @@ mod tests {
     }
 
     /// All that is written of preferences, floats as bits.
-    fn bits(p: &Preferences) -> Vec<(usize, u32, usize, &str, u64, (i64, u64), u32)> {
-        let row = |r: Row<'_>| (r.preference.count, r.preference.mass.parts(), r.preference.max.to_bits());
-        p.rows()
-            .into_iter()
-            .map(|r| {
-                let (c, m, x) = row(r);
-                (r.site, r.neuron, r.layer, r.feature, c, m, x)
-            })
-            .collect()
+    fn bits(preferences: &Preferences) -> Vec<String> {
+        let row = |r: Row<'_>| {
+            let Preference { count, mass, max } = r.preference;
+            format!("{} {} {} {} {count} {:?} {}", r.site, r.neuron, r.layer, r.feature, mass.parts(), max.to_bits())
+        };
+        preferences.rows().into_iter().map(row).collect()
     }
 
     proptest! {

@@ -128,13 +128,12 @@ fn validate(batch: &ActivationBatch, description: &SourceDescription) -> Result<
         }
     }
     let widths = |m: &txray_plugin::Moments, s: &Site| [m.sum.len(), m.sum_abs.len(), m.sum_sq.len()] == [s.width; 3];
-    if !batch.moments.is_empty()
-        && !(batch.moments.len() == description.sites.len()
-            && batch.moments.iter().zip(&description.sites).all(|(m, s)| widths(m, s)))
-    {
-        return wrong("its moments do not fit its sites");
+    let fit = batch.moments.iter().zip(&description.sites).all(|(m, s)| widths(m, s));
+    match batch.moments.len() {
+        0 => Ok(()),
+        n if n == description.sites.len() && fit => Ok(()),
+        _ => wrong("its moments do not fit its sites"),
     }
-    Ok(())
 }
 
 fn gather(batch: &ActivationBatch, preferences: &mut Preferences) -> Result<()> {
