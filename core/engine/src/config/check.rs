@@ -313,15 +313,19 @@ impl Check<'_> {
         if let Some(task) = &section.task {
             self.task(&child(pointer, "task"), &task.corpus, task.kind, corpora);
         }
-        let kind = match (&section.kind, &origin) {
-            (Some(kind), _) => kind.clone(),
-            (None, ModelOrigin::Directory(path)) => match kind_of_directory(path) {
-                Ok(kind) => kind,
+        let found = match &origin {
+            ModelOrigin::Directory(path) => match kind_of_directory(path) {
+                Ok(kind) => Some(kind),
                 Err(message) => {
                     self.error(&child(pointer, "path"), message);
                     return None;
                 }
             },
+            _ => None,
+        };
+        let kind = match (&section.kind, &origin) {
+            (Some(kind), _) => kind.clone(),
+            (None, ModelOrigin::Directory(_)) => found.unwrap_or_default(),
             // Known once the models are linked.
             (None, ModelOrigin::Init(_)) => String::new(),
             (None, ModelOrigin::New(_)) => {
@@ -333,8 +337,20 @@ impl Check<'_> {
         if !kind.is_empty() {
             self.model_kind(pointer, section.kind.is_some(), &kind, &options, device);
         }
+        self.checkpoints(pointer, &kind, &options, &checkpoints);
         let model = Model { kind, options, origin, task: section.task, checkpoints };
         (self.diagnostics.len() == before).then_some(model)
+    }
+
+    /// No checkpoint can be of an epoch that training never comes to: found here, not after hours of it.
+    fn checkpoints(&mut self, pointer: &str, kind: &str, options: &Value, checkpoints: &[u64]) {
+        let schema = self.registry.find(abi::MODEL, kind).map(|(_, component)| &component.options).ok();
+        let default = schema.and_then(|schema| schema.pointer("/properties/train/default/epochs"));
+        let Some(epochs) = options.pointer("/train/epochs").or(default).and_then(Value::as_u64) else { return };
+        for (index, epoch) in checkpoints.iter().enumerate().filter(|(_, epoch)| !(1..=epochs).contains(epoch)) {
+            let at = format!("{pointer}/train/checkpoints/{index}");
+            self.error(&at, format!("there is no epoch {epoch}: training has {epochs}"));
+        }
     }
 
     /// Checks a model's kind, options and device with its plugin.

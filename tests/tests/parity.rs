@@ -1,0 +1,67 @@
+//! Against what the authors' own code computes (copenlu/tx-ray at 8d09f6c, `Evaluation_metrics/measures.py`), on the same
+//! observations of real text.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use serde_json::Value;
+use txray_engine::compare::{Settings, Weighting, compare};
+use txray_engine::preferences::Preferences;
+use txray_engine::registry::{Origin, Registry};
+use txray_plugin::{Host, Site};
+use txray_tests::shared;
+
+const LAYERS: [&str; 2] = ["token", "pos"];
+
+fn read(path: &Path) -> Preferences {
+    let mut read = Preferences::new(vec![Site { name: "lstm.0.hidden".to_owned(), width: 100 }], &LAYERS);
+    let text = std::fs::read_to_string(path).unwrap();
+    for line in text.lines().skip(1) {
+        let [_, _, token, pos, neuron, activation] = line.split('\t').collect::<Vec<_>>()[..] else {
+            panic!("six columns: {line}");
+        };
+        let (neuron, activation) = (neuron.parse().unwrap(), activation.parse().unwrap());
+        if read.observe(0, neuron, activation) {
+            for (layer, feature) in [token, pos].into_iter().enumerate() {
+                let feature = read.layers[layer].feature(feature);
+                read.prefer(layer, 0, neuron, feature, activation);
+            }
+        }
+    }
+    read
+}
+
+#[test]
+fn distances_are_those_of_the_authors() {
+    let Some(folder) = shared("parity") else { return };
+    let expected: HashMap<String, HashMap<String, HashMap<String, (f64, u64)>>> =
+        serde_json::from_slice(&std::fs::read(folder.join("expected.json")).unwrap()).unwrap();
+    let (a, b) = (read(&folder.join("observations_a.tsv")), read(&folder.join("observations_b.tsv")));
+
+    let mut registry = Registry::new();
+    registry.add(txray_metrics::plugin(), Origin::BuiltIn).unwrap();
+    let names = ["hellinger", "hellinger-2020"];
+    let host = Host::detached();
+    let metrics: Vec<_> = names
+        .iter()
+        .map(|name| ((*name).to_owned(), registry.metric(name, &Value::Object(Default::default()), &host).unwrap()))
+        .collect();
+    let settings =
+        Settings { layers: LAYERS.map(str::to_owned).to_vec(), weighting: Weighting::Mean, min_count: 1 };
+    let comparison = compare(&a, &b, &settings, &metrics, &host).unwrap();
+
+    for (metric, name) in names.iter().enumerate() {
+        for (layer, layer_name) in LAYERS.iter().enumerate() {
+            let expected = &expected[*name][*layer_name];
+            let rows = comparison.rows.iter().filter(|row| row.layer == layer);
+            let defined: Vec<_> = rows.filter_map(|row| row.distances[metric].map(|d| (row, d))).collect();
+            assert_eq!(defined.len(), expected.len(), "neurons alive in both");
+            for (row, distance) in defined {
+                let (theirs, union_length) = expected[&row.neuron.to_string()];
+                assert_eq!(row.union_length, union_length, "{name} {layer_name} neuron {}", row.neuron);
+                let error = (distance - theirs).abs();
+                assert!(error < 1e-12, "{name} {layer_name} neuron {}: {distance} against {theirs}", row.neuron);
+            }
+        }
+    }
+}
