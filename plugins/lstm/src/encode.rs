@@ -1,0 +1,172 @@
+//! Reading documents into the activations that a record rule keeps.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+use rayon::prelude::*;
+use txray_plugin::{EncodeRequest, Error, Result, SiteRequest, Text};
+
+use crate::lanes::{LayerLanes, Network, Observer, PARTS, plan};
+use crate::tracker::Tracker;
+use crate::weights::Sizes;
+
+/// Answers `request` on the current thread pool.
+pub(crate) fn encode(network: Network<'_>, request: &mut EncodeRequest<'_>, tracker: &Tracker<'_>) -> Result<()> {
+    // The state of every layer is carried, whether the layer is asked for or not.
+    let layers = match request.carry {
+        Some(_) => network.weights.sizes.layers,
+        None => request.sites.iter().map(|s| s.site + 1).max().unwrap_or(0),
+    };
+    let network = Network { layers, ..network };
+    let text = request.text;
+    let sites: Vec<(usize, usize)> = request.sites.iter().map(|s| (s.site, s.k)).collect();
+    let units = match request.carry.as_deref_mut() {
+        None => {
+            let documents: Vec<&[u32]> = (0..text.len()).map(|d| text.document(d)).collect();
+            let lengths: Vec<usize> = documents.iter().map(|d| d.len()).collect();
+            let mut outputs = split_outputs(&mut request.sites, &lengths);
+            let units = plan(&lengths, PARTS * 16);
+            let work: Vec<_> = units
+                .into_iter()
+                .map(|lanes| {
+                    let outputs = lanes.iter().flatten().map(|&d| (d, std::mem::take(&mut outputs[d]))).collect();
+                    (lanes, Record { sites: &sites, outputs, scratch: Vec::new() })
+                })
+                .collect();
+            work.into_par_iter()
+                .map(|(lanes, mut record)| {
+                    network.read::<PARTS>(&documents, &lanes, None, &mut record, tracker).map(moments)
+                })
+                .collect::<Result<Vec<_>>>()?
+        }
+        Some(state) => {
+            let mut outputs = split_outputs(&mut request.sites, &[text.ids.len()]);
+            let outputs = [(0, std::mem::take(&mut outputs[0]))].into();
+            let mut record = Record { sites: &sites, outputs, scratch: Vec::new() };
+            let read = network.read::<1>(&[text.ids], &[vec![0]], Some(state), &mut record, tracker);
+            vec![moments(read?)]
+        }
+    };
+    for site in &mut request.sites {
+        for unit in &units {
+            let totals = [&mut *site.sum, &mut *site.sum_abs, &mut *site.sum_sq];
+            for (total, moment) in totals.into_iter().zip(&unit[site.site]) {
+                total.iter_mut().zip(moment).for_each(|(total, part)| *total += part);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn moments<const P: usize>(layers: Vec<LayerLanes<P>>) -> Vec<[Vec<f64>; 3]> {
+    layers.into_iter().map(|layer| layer.moments).collect()
+}
+
+/// Where one document's observations go, for each requested site.
+type Output<'a> = Vec<(&'a mut [u32], &'a mut [f32])>;
+
+/// Cuts every site's outputs at the documents.
+fn split_outputs<'a>(sites: &'a mut [SiteRequest<'_>], lengths: &[usize]) -> Vec<Output<'a>> {
+    let mut outputs: Vec<Output<'a>> = lengths.iter().map(|_| Vec::with_capacity(sites.len())).collect();
+    for site in sites {
+        let (mut neurons, mut activations) = (&mut *site.neurons, &mut *site.activations);
+        for (output, length) in outputs.iter_mut().zip(lengths) {
+            output.push((
+                neurons.split_off_mut(..length * site.k).unwrap_or_default(),
+                activations.split_off_mut(..length * site.k).unwrap_or_default(),
+            ));
+        }
+    }
+    outputs
+}
+
+/// Records the `k` most active neurons of each token.
+struct Record<'a> {
+    /// `(site, k)`
+    sites: &'a [(usize, usize)],
+    outputs: HashMap<usize, Output<'a>>,
+    scratch: Vec<f32>,
+}
+
+impl Observer for Record<'_> {
+    fn observe<const P: usize>(&mut self, cursors: &[Option<(usize, usize)>], layers: &[LayerLanes<P>]) -> Result<()> {
+        for (lane, cursor) in cursors.iter().enumerate() {
+            let Some((document, position)) = *cursor else { continue };
+            let Some(output) = self.outputs.get_mut(&document) else { continue };
+            for (&(site, k), (neurons, activations)) in self.sites.iter().zip(output) {
+                let layer = &layers[site];
+                let at = position * k..(position + 1) * k;
+                if k == 1 {
+                    neurons[at.start] = layer.top.0.as_flattened()[lane];
+                    activations[at.start] = layer.top.1.as_flattened()[lane];
+                } else if k > 1 {
+                    self.scratch.resize(layer.hidden.len(), 0.0);
+                    layer.hidden_of(lane, &mut self.scratch);
+                    top_k(&self.scratch, &mut neurons[at.clone()], &mut activations[at]);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The most active neurons in falling order, ties by the lower index.
+fn top_k(hidden: &[f32], neurons: &mut [u32], activations: &mut [f32]) {
+    // Every value is finite (0 and -0 are a tie), so the order is total.
+    let order = |a: &u32, b: &u32| {
+        let falling = hidden[*b as usize].partial_cmp(&hidden[*a as usize]);
+        falling.unwrap_or(Ordering::Equal).then(a.cmp(b))
+    };
+    let mut all: Vec<u32> = (0..hidden.len() as u32).collect();
+    let k = neurons.len();
+    if k < all.len() {
+        all.select_nth_unstable_by(k, order);
+        all.truncate(k);
+    }
+    all.sort_unstable_by(order);
+    for ((neuron, activation), n) in neurons.iter_mut().zip(activations).zip(all) {
+        (*neuron, *activation) = (n, hidden[n as usize]);
+    }
+}
+
+/// Refuses a request that does not fit the model.
+pub(crate) fn check(request: &EncodeRequest<'_>, sizes: Sizes) -> Result<()> {
+    check_text(request.text, sizes)?;
+    let tokens = request.text.ids.len();
+    for site in &request.sites {
+        if site.site >= sizes.layers || site.k > sizes.hidden {
+            return Err(Error::invalid(format!(
+                "the {} most active neurons of site {} were asked for; there are {} sites of {} neurons",
+                site.k, site.site, sizes.layers, sizes.hidden
+            )));
+        }
+        let fits = site.neurons.len() == tokens * site.k
+            && site.activations.len() == tokens * site.k
+            && [&site.sum, &site.sum_abs, &site.sum_sq].iter().all(|sum| sum.len() == sizes.hidden);
+        if !fits {
+            return Err(Error::failed(format!("the buffers for site {} do not fit {tokens} tokens", site.site)));
+        }
+    }
+    let state_size = 2 * sizes.layers * sizes.hidden;
+    match &request.carry {
+        Some(state) if state.len() != state_size => {
+            Err(Error::failed(format!("{} values of state were given, the model has {state_size}", state.len())))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses text with token ids that the model does not have.
+pub(crate) fn check_text(text: Text<'_>, sizes: Sizes) -> Result<()> {
+    if text.is_consistent(sizes.vocabulary) {
+        return Ok(());
+    }
+    match text.ids.iter().position(|&id| id as usize >= sizes.vocabulary) {
+        Some(i) => Err(Error::invalid(format!(
+            "token {i} has id {}, but the model's vocabulary ends at {}; was the text tokenized for another model?",
+            text.ids[i],
+            sizes.vocabulary - 1
+        ))),
+        None => Err(Error::failed("the document offsets do not cut the tokens")),
+    }
+}

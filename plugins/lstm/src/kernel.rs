@@ -1,0 +1,209 @@
+//! The numeric kernels: matrix products by `gemm`, and `exp`, `sigmoid` and `tanh` that the compiler vectorises.
+//!
+//! This is the crate's only module with `unsafe`, and the products are its only use of it. Everything element-wise is
+//! plain Rust inside [`vectorized`], which runs it under the widest instructions that the processor has.
+
+#![allow(unsafe_code, reason = "`gemm` takes raw pointers; the bounds are checked here, once, for the whole crate")]
+
+/// An element-wise pass over slices.
+pub trait Pass {
+    /// What it gives.
+    type Output;
+    /// Runs it. Must be `#[inline(always)]`, and so must what it calls: only what is inlined into the caller is compiled
+    /// for the caller's instructions. (A closure or a function pointer would not be.)
+    fn run(self) -> Self::Output;
+}
+
+/// Runs a pass compiled for the processor at hand: AVX-512, AVX2 with FMA, or the target's baseline.
+pub fn vectorized<P: Pass>(pass: P) -> P::Output {
+    struct Inlined<P>(P);
+    impl<P: Pass> pulp::WithSimd for Inlined<P> {
+        type Output = P::Output;
+        #[inline(always)]
+        fn with_simd<S: pulp::Simd>(self, _: S) -> P::Output {
+            self.0.run()
+        }
+    }
+    pulp::Arch::new().dispatch(Inlined(pass))
+}
+
+/// A matrix view over a slice: element `(i, j)` is at `i * row_stride + j * column_stride`.
+#[derive(Clone, Copy, Debug)]
+pub struct Matrix<'a> {
+    data: &'a [f32],
+    shape: View,
+}
+
+/// [`Matrix`], to be written.
+#[derive(Debug)]
+pub struct MatrixMut<'a> {
+    data: &'a mut [f32],
+    shape: View,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct View {
+    rows: usize,
+    columns: usize,
+    row_stride: usize,
+    column_stride: usize,
+}
+
+impl View {
+    /// Row-major with a row stride of `stride`.
+    fn row_major(rows: usize, columns: usize, stride: usize) -> Self {
+        assert!(columns <= stride, "rows of {columns} columns overlap at a stride of {stride}");
+        Self { rows, columns, row_stride: stride, column_stride: 1 }
+    }
+
+    /// How long a slice must be for every element to lie in it.
+    fn extent(&self) -> usize {
+        match self.rows.min(self.columns) {
+            0 => 0,
+            _ => (self.rows - 1) * self.row_stride + (self.columns - 1) * self.column_stride + 1,
+        }
+    }
+}
+
+impl<'a> Matrix<'a> {
+    /// `[rows, columns]` in row-major order.
+    pub fn new(data: &'a [f32], rows: usize, columns: usize) -> Self {
+        Self::strided(data, rows, columns, columns)
+    }
+
+    /// `[rows, columns]` in row-major order, rows `stride` apart.
+    pub fn strided(data: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
+        let shape = View::row_major(rows, columns, stride);
+        assert!(shape.extent() <= data.len(), "a matrix of {shape:?} in {} values", data.len());
+        Self { data, shape }
+    }
+
+    /// The transposed view.
+    pub fn t(self) -> Self {
+        let View { rows, columns, row_stride, column_stride } = self.shape;
+        let shape = View { rows: columns, columns: rows, row_stride: column_stride, column_stride: row_stride };
+        Self { data: self.data, shape }
+    }
+}
+
+impl<'a> MatrixMut<'a> {
+    /// `[rows, columns]` in row-major order.
+    pub fn new(data: &'a mut [f32], rows: usize, columns: usize) -> Self {
+        Self::strided(data, rows, columns, columns)
+    }
+
+    /// `[rows, columns]` in row-major order, rows `stride` apart.
+    pub fn strided(data: &'a mut [f32], rows: usize, columns: usize, stride: usize) -> Self {
+        let shape = View::row_major(rows, columns, stride);
+        assert!(shape.extent() <= data.len(), "a matrix of {shape:?} in {} values", data.len());
+        Self { data, shape }
+    }
+}
+
+/// Whether a product replaces its output or is added to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// `out = a b`
+    Replace,
+    /// `out += a b`
+    Add,
+}
+
+/// `out (+)= a b` on the calling thread.
+///
+/// An element's bits depend on its row of `a`, its column of `b` and the shapes, not on the other rows and columns;
+/// a single row or column takes another path in `gemm`, so callers that promise equal bits keep to a fixed shape.
+pub fn product(out: MatrixMut<'_>, write: Write, a: Matrix<'_>, b: Matrix<'_>) {
+    let (o, a_shape, b_shape) = (out.shape, a.shape, b.shape);
+    assert!(
+        o.rows == a_shape.rows && o.columns == b_shape.columns && a_shape.columns == b_shape.rows,
+        "product of {a_shape:?} and {b_shape:?} into {o:?}"
+    );
+    if o.rows == 0 || o.columns == 0 {
+        return;
+    }
+    // `gemm` is at its best with a column-major output, and ours is row-major, so it computes out' = b' a'.
+    // SAFETY: the constructors of the views checked that every element addressed by shape and strides lies in its
+    // slice, the assertion above that the shapes agree. The output's rows do not overlap (its stride is at least its
+    // width), and the borrow rules keep it apart from `a` and `b`. Strides fit `isize` as the slices do.
+    unsafe {
+        gemm::gemm(
+            o.columns,
+            o.rows,
+            a_shape.columns,
+            out.data.as_mut_ptr(),
+            o.row_stride as isize,
+            o.column_stride as isize,
+            write == Write::Add,
+            b.data.as_ptr(),
+            b_shape.row_stride as isize,
+            b_shape.column_stride as isize,
+            a.data.as_ptr(),
+            a_shape.row_stride as isize,
+            a_shape.column_stride as isize,
+            1.0,
+            1.0,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
+}
+
+/// 1.5 * 2^23: adding it rounds a float to an integer, which then stands in the low bits.
+const ROUND: f32 = 12_582_912.0;
+
+/// `(2^n, e^r - 1)` where `x = n ln 2 + r`, |r| <= ln 2 / 2. `x` must be within ±87. NaN gives NaN in the second.
+#[inline(always)]
+fn split_exp(x: f32) -> (f32, f32) {
+    let rounded = x.mul_add(std::f32::consts::LOG2_E, ROUND);
+    let n = rounded - ROUND;
+    // ln 2 in two parts, so that n ln 2 loses nothing.
+    let r = n.mul_add(2.121_944_4e-4, n.mul_add(-0.693_359_375, x));
+    let power = f32::from_bits(rounded.to_bits().wrapping_add(127) << 23);
+    // The polynomial of Cephes' expf.
+    let p = 1.987_569_1e-4_f32;
+    let p = p.mul_add(r, 1.398_199_9e-3);
+    let p = p.mul_add(r, 8.333_452e-3);
+    let p = p.mul_add(r, 4.166_579_6e-2);
+    let p = p.mul_add(r, 1.666_666_5e-1);
+    let p = p.mul_add(r, 5.000_000_1e-1);
+    (power, (p * r).mul_add(r, r))
+}
+
+/// `e^x` within 2 ulp for |x| <= 87, and the value at ±87 beyond. NaN stays NaN.
+#[inline(always)]
+pub fn exp(x: f32) -> f32 {
+    let (power, fraction) = split_exp(x.clamp(-87.0, 87.0));
+    fraction.mul_add(power, power)
+}
+
+/// The logistic function, within 4 ulp for x > -87. NaN stays NaN.
+#[inline(always)]
+pub fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-x))
+}
+
+/// `tanh`, within 4 ulp. NaN stays NaN.
+#[inline(always)]
+pub fn tanh(x: f32) -> f32 {
+    let e = exp_m1_twice(x);
+    e / (e + 2.0)
+}
+
+/// `e^(2x) - 1`, saturated where `tanh` is ±1 in f32; accurate near 0, where `exp(2x) - 1` would cancel.
+#[inline(always)]
+fn exp_m1_twice(x: f32) -> f32 {
+    let (power, fraction) = split_exp(2.0 * x.clamp(-9.1, 9.1));
+    fraction.mul_add(power, power - 1.0)
+}
+
+/// `sigmoid(s) * tanh(t)` with one division.
+#[inline(always)]
+pub fn sigmoid_times_tanh(s: f32, t: f32) -> f32 {
+    // Below -40 the logistic function is 4e-18: clamping keeps the product of the denominators finite.
+    let (power, fraction) = split_exp((-s).clamp(-87.0, 40.0));
+    let (e, denominator) = (exp_m1_twice(t), 1.0 + fraction.mul_add(power, power));
+    e / (denominator * (e + 2.0))
+}

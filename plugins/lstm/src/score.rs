@@ -1,0 +1,90 @@
+//! The likelihood of a text.
+
+use rayon::prelude::*;
+use txray_plugin::{Result, Score, State, Text};
+
+use crate::decoder::Decoder;
+use crate::lanes::{LayerLanes, Network, Observer, PARTS, plan};
+use crate::tracker::Tracker;
+
+/// Rows that go through the decoder at once.
+const ROWS: usize = 256;
+
+/// Scores `text` on the current thread pool.
+pub(crate) fn score(network: Network<'_>, text: Text<'_>, state: State, tracker: &Tracker<'_>) -> Result<Score> {
+    let weights = network.weights;
+    let decoder = Decoder { weight: weights.decoder, bias: weights.bias, hidden: weights.sizes.hidden };
+    let observer = |documents| Likelihood {
+        decoder,
+        documents,
+        hidden: Vec::with_capacity(ROWS * decoder.hidden),
+        targets: Vec::with_capacity(ROWS),
+        total: Score { nll: 0.0, tokens: 0 },
+    };
+    let parts = match state {
+        State::Reset => {
+            let documents: Vec<&[u32]> = (0..text.len()).map(|d| text.document(d)).collect();
+            let lengths: Vec<usize> = documents.iter().map(|d| d.len()).collect();
+            plan(&lengths, PARTS * 16)
+                .into_par_iter()
+                .map(|lanes| {
+                    let mut likelihood = observer(&documents);
+                    network.read::<PARTS>(&documents, &lanes, None, &mut likelihood, tracker)?;
+                    Ok(likelihood.finish())
+                })
+                .collect::<Result<Vec<_>>>()?
+        }
+        State::Carry => {
+            let documents = [text.ids];
+            let mut likelihood = observer(&documents);
+            network.read::<1>(&documents, &[vec![0]], None, &mut likelihood, tracker)?;
+            vec![likelihood.finish()]
+        }
+    };
+    Ok(parts
+        .iter()
+        .fold(Score { nll: 0.0, tokens: 0 }, |a, b| Score { nll: a.nll + b.nll, tokens: a.tokens + b.tokens }))
+}
+
+/// Gathers outputs with the tokens that follow them, and sums what the decoder makes of them.
+struct Likelihood<'a> {
+    decoder: Decoder<'a>,
+    documents: &'a [&'a [u32]],
+    hidden: Vec<f32>,
+    targets: Vec<u32>,
+    total: Score,
+}
+
+impl Likelihood<'_> {
+    fn flush(&mut self) {
+        if !self.targets.is_empty() {
+            self.total.nll += self.decoder.nll(&self.hidden, &self.targets);
+            self.total.tokens += self.targets.len() as u64;
+            self.hidden.clear();
+            self.targets.clear();
+        }
+    }
+
+    fn finish(mut self) -> Score {
+        self.flush();
+        self.total
+    }
+}
+
+impl Observer for Likelihood<'_> {
+    fn observe<const P: usize>(&mut self, cursors: &[Option<(usize, usize)>], layers: &[LayerLanes<P>]) -> Result<()> {
+        let Some(last) = layers.last() else { return Ok(()) };
+        for (lane, cursor) in cursors.iter().enumerate() {
+            let Some((document, position)) = *cursor else { continue };
+            let Some(&target) = self.documents[document].get(position + 1) else { continue };
+            let start = self.hidden.len();
+            self.hidden.resize(start + last.hidden.len(), 0.0);
+            last.hidden_of(lane, &mut self.hidden[start..]);
+            self.targets.push(target);
+            if self.targets.len() == ROWS {
+                self.flush();
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,222 @@
+//! The output layer and its cross-entropy as one candle operation.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor};
+use rayon::prelude::*;
+
+use super::contiguous;
+use crate::decoder::{Cut, Decoder, NO_TARGET, Part, normalizers};
+use crate::kernel::{Matrix, MatrixMut, Pass, Write, product, vectorized};
+
+/// The most scores held at once, in values (32 MiB); rows are taken in tiles of so many.
+const TILE: usize = 1 << 23;
+
+/// Gradients of the decoder, kept apart from candle's.
+///
+/// candle adds every gradient to a tensor of zeros first: for `[vocabulary, hidden]` that costs more than the rest of
+/// the backward pass. Here the buffers are written in place and live as long as the training.
+#[derive(Debug, Default)]
+pub(super) struct DecoderGradient {
+    /// `[vocabulary, hidden]`
+    pub weight: Vec<f32>,
+    /// `[vocabulary]`
+    pub bias: Vec<f32>,
+    /// What both are to be multiplied by: the gradient of the loss. 0 until a backward pass has been.
+    pub scale: f32,
+    /// `[vocabulary, rows of a tile]` scores, kept to be used again.
+    scores: Vec<f32>,
+}
+
+/// The mean cross-entropy of `targets` under `softmax(W h + b)`, `(h [rows, hidden], W, b) -> []`.
+///
+/// The gradients are made along with the loss, a tile of rows and a block of the vocabulary at a time, and scaled in
+/// the backward pass. The gradients of `W` and `b` go to `gradient`. Blocks and the order of sums are fixed by the
+/// shapes: the bits do not depend on the number of threads.
+pub(super) struct LinearCrossEntropy {
+    /// `[rows]`; [`NO_TARGET`] counts for nothing.
+    targets: Vec<u32>,
+    gradient: Arc<Mutex<DecoderGradient>>,
+    hidden_gradient: Mutex<Vec<f32>>,
+}
+
+impl LinearCrossEntropy {
+    pub fn new(targets: Vec<u32>, gradient: Arc<Mutex<DecoderGradient>>) -> Self {
+        Self { targets, gradient, hidden_gradient: Mutex::default() }
+    }
+
+    /// The summed loss, with every gradient of the mean.
+    fn run(&self, hidden: &[f32], decoder: Decoder<'_>, gradient: &mut DecoderGradient) -> (f64, Vec<f32>) {
+        let (vocabulary, width) = (decoder.bias.len(), decoder.hidden);
+        let counted = self.targets.iter().filter(|&&t| t != NO_TARGET).count().max(1);
+        let tiles = (self.targets.len() * vocabulary).div_ceil(TILE);
+        let rows = self.targets.len().div_ceil(tiles.max(1)).next_multiple_of(16);
+        gradient.weight.resize(vocabulary * width, 0.0);
+        gradient.bias.resize(vocabulary, 0.0);
+        gradient.scores.resize(vocabulary * rows, 0.0);
+        gradient.scale = 0.0;
+        let mut hidden_gradient = vec![0.0; hidden.len()];
+        let mut loss = 0.0;
+        let tiles = self.targets.chunks(rows).zip(hidden.chunks(rows * width));
+        for (index, ((targets, hidden), out)) in tiles.zip(hidden_gradient.chunks_mut(rows * width)).enumerate() {
+            let write = if index == 0 { Write::Replace } else { Write::Add };
+            loss += tile(decoder, hidden, targets, counted, write, gradient, out);
+        }
+        (loss / counted as f64, hidden_gradient)
+    }
+}
+
+/// One tile of rows: its summed loss; the gradients of the mean over `counted` rows.
+fn tile(
+    decoder: Decoder<'_>,
+    hidden: &[f32],
+    targets: &[u32],
+    counted: usize,
+    write: Write,
+    gradient: &mut DecoderGradient,
+    hidden_gradient: &mut [f32],
+) -> f64 {
+    let (rows, width, vocabulary) = (targets.len(), decoder.hidden, decoder.bias.len());
+    let cut = Cut::new(vocabulary);
+    let scores = &mut gradient.scores[..vocabulary * rows];
+    let parts: Vec<Vec<Part>> = scores
+        .par_chunks_mut(cut.group * rows)
+        .enumerate()
+        .map(|(group, scores)| {
+            let blocks = scores.chunks_mut(cut.block * rows).enumerate();
+            blocks
+                .map(|(b, scores)| decoder.block(hidden, targets, group * cut.group + b * cut.block, scores))
+                .collect()
+        })
+        .collect();
+    let parts: Vec<Part> = parts.into_iter().flatten().collect();
+    let (normalizers, losses) = normalizers(&parts, targets);
+    let blocks = cut.group.div_ceil(cut.block);
+    let share = 1.0 / counted as f32;
+
+    let partial: Vec<Vec<f32>> = scores
+        .par_chunks_mut(cut.group * rows)
+        .zip(gradient.weight.par_chunks_mut(cut.group * width))
+        .zip(gradient.bias.par_chunks_mut(cut.group))
+        .enumerate()
+        .map(|(group, ((scores, d_weight), d_bias))| {
+            let mut d_hidden = vec![0.0; rows * width];
+            let outputs = d_weight.chunks_mut(cut.block * width).zip(d_bias.chunks_mut(cut.block));
+            for (b, (scores, (d_weight, d_bias))) in scores.chunks_mut(cut.block * rows).zip(outputs).enumerate() {
+                let (first, words) = (group * cut.group + b * cut.block, d_bias.len());
+                let max = &parts[group * blocks + b].max;
+                let factors: Vec<f32> = (0..rows)
+                    .map(|r| match targets[r] {
+                        NO_TARGET => 0.0,
+                        _ => (f64::from(max[r]) - normalizers[r]).exp() as f32 * share,
+                    })
+                    .collect();
+                vectorized(Scale { scores, factors: &factors });
+                for (row, &target) in targets.iter().enumerate() {
+                    if let Some(word) = (target as usize).checked_sub(first).filter(|&w| w < words) {
+                        scores[word * rows + row] -= share;
+                    }
+                }
+                vectorized(SumRows { values: scores, rows, write, out: d_bias });
+                let d_scores = Matrix::new(scores, words, rows);
+                let weight = Matrix::new(&decoder.weight[first * width..(first + words) * width], words, width);
+                product(MatrixMut::new(d_weight, words, width), write, d_scores, Matrix::new(hidden, rows, width));
+                product(MatrixMut::new(&mut d_hidden, rows, width), Write::Add, d_scores.t(), weight);
+            }
+            d_hidden
+        })
+        .collect();
+    hidden_gradient.par_chunks_mut(4096).enumerate().for_each(|(chunk, out)| {
+        for partial in &partial {
+            out.iter_mut().zip(&partial[chunk * 4096..]).for_each(|(out, value)| *out += value);
+        }
+    });
+    losses.iter().sum()
+}
+
+/// Multiplies each word's scores `[words, rows]` by the row's factor.
+struct Scale<'a> {
+    scores: &'a mut [f32],
+    factors: &'a [f32],
+}
+
+impl Pass for Scale<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for scores in self.scores.chunks_exact_mut(self.factors.len()) {
+            scores.iter_mut().zip(self.factors).for_each(|(score, factor)| *score *= factor);
+        }
+    }
+}
+
+/// The sum of each word's values `[words, rows]`.
+struct SumRows<'a> {
+    values: &'a [f32],
+    rows: usize,
+    write: Write,
+    out: &'a mut [f32],
+}
+
+impl Pass for SumRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for (values, out) in self.values.chunks_exact(self.rows).zip(self.out) {
+            let (chunks, rest) = values.as_chunks::<16>();
+            let mut sums = [0.0; 16];
+            for chunk in chunks {
+                for l in 0..16 {
+                    sums[l] += chunk[l];
+                }
+            }
+            let sum = sums.iter().chain(rest).sum::<f32>();
+            *out = if self.write == Write::Add { *out + sum } else { sum };
+        }
+    }
+}
+
+impl CustomOp3 for LinearCrossEntropy {
+    fn name(&self) -> &'static str {
+        "linear-cross-entropy"
+    }
+
+    fn cpu_fwd(
+        &self,
+        hidden: &CpuStorage,
+        hidden_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let (rows, width) = hidden_layout.shape().dims2()?;
+        let (vocabulary, columns) = weight_layout.shape().dims2()?;
+        if rows != self.targets.len() || columns != width || bias_layout.shape().dims1()? != vocabulary {
+            candle_core::bail!("linear-cross-entropy: {hidden_layout:?}, {weight_layout:?} and {bias_layout:?}");
+        }
+        let decoder =
+            Decoder { weight: contiguous(weight, weight_layout)?, bias: contiguous(bias, bias_layout)?, hidden: width };
+        let mut gradient = self.gradient.lock().unwrap_or_else(PoisonError::into_inner);
+        let (loss, hidden_gradient) = self.run(contiguous(hidden, hidden_layout)?, decoder, &mut gradient);
+        *self.hidden_gradient.lock().unwrap_or_else(PoisonError::into_inner) = hidden_gradient;
+        Ok((CpuStorage::F32(vec![loss as f32]), Shape::from(())))
+    }
+
+    fn bwd(
+        &self,
+        hidden: &Tensor,
+        _: &Tensor,
+        _: &Tensor,
+        _: &Tensor,
+        loss: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let scale = loss.to_scalar::<f32>()?;
+        self.gradient.lock().unwrap_or_else(PoisonError::into_inner).scale = scale;
+        let values = std::mem::take(&mut *self.hidden_gradient.lock().unwrap_or_else(PoisonError::into_inner));
+        let gradient = Tensor::from_vec(values, hidden.shape(), hidden.device())?;
+        Ok((Some(gradient.affine(f64::from(scale), 0.0)?), None, None))
+    }
+}
