@@ -4,6 +4,7 @@
 //! an `open` that checks everything that can be checked without reading whole files.
 
 mod error;
+mod grammar;
 mod join;
 mod lines;
 mod split;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use error::{CorpusError, OptionError};
+pub use grammar::{Domain, GrammarOptions};
 pub(crate) use join::for_each_word;
 pub use join::{Joined, join, words};
 pub use text::TextOptions;
