@@ -17,34 +17,38 @@ pub(crate) fn encode(network: Network<'_>, request: &mut EncodeRequest<'_>, trac
         Some(_) => network.weights.sizes.layers,
         None => request.sites.iter().map(|s| s.site + 1).max().unwrap_or(0),
     };
+    if layers == 0 {
+        return Ok(());
+    }
     let network = Network { layers, ..network };
     let text = request.text;
     let sites: Vec<(usize, usize)> = request.sites.iter().map(|s| (s.site, s.k)).collect();
+    let documents: Vec<&[u32]> = (0..text.len()).map(|d| text.document(d)).collect();
+    let lengths: Vec<usize> = documents.iter().map(|d| d.len()).collect();
+    let mut outputs = split_outputs(&mut request.sites, &lengths);
+    let mut record = |lanes: &[Vec<usize>]| {
+        let outputs = lanes.iter().flatten().map(|&d| (d, std::mem::take(&mut outputs[d]))).collect();
+        Record { sites: &sites, outputs, scratch: Vec::new() }
+    };
     let units = match request.carry.as_deref_mut() {
         None => {
-            let documents: Vec<&[u32]> = (0..text.len()).map(|d| text.document(d)).collect();
-            let lengths: Vec<usize> = documents.iter().map(|d| d.len()).collect();
-            let mut outputs = split_outputs(&mut request.sites, &lengths);
-            let units = plan(&lengths, PARTS * 16);
-            let work: Vec<_> = units
+            let units: Vec<_> = plan(&lengths, PARTS * 16)
                 .into_iter()
                 .map(|lanes| {
-                    let outputs = lanes.iter().flatten().map(|&d| (d, std::mem::take(&mut outputs[d]))).collect();
-                    (lanes, Record { sites: &sites, outputs, scratch: Vec::new() })
+                    let record = record(&lanes);
+                    (lanes, record)
                 })
                 .collect();
-            work.into_par_iter()
+            units
+                .into_par_iter()
                 .map(|(lanes, mut record)| {
                     network.read::<PARTS>(&documents, &lanes, None, &mut record, tracker).map(moments)
                 })
                 .collect::<Result<Vec<_>>>()?
         }
         Some(state) => {
-            let mut outputs = split_outputs(&mut request.sites, &[text.ids.len()]);
-            let outputs = [(0, std::mem::take(&mut outputs[0]))].into();
-            let mut record = Record { sites: &sites, outputs, scratch: Vec::new() };
-            let read = network.read::<1>(&[text.ids], &[vec![0]], Some(state), &mut record, tracker);
-            vec![moments(read?)]
+            let lanes = [(0..documents.len()).collect()];
+            vec![moments(network.read::<1>(&documents, &lanes, Some(state), &mut record(&lanes), tracker)?)]
         }
     };
     for site in &mut request.sites {

@@ -160,7 +160,7 @@ fn split_exp(x: f32) -> (f32, f32) {
     let rounded = x.mul_add(std::f32::consts::LOG2_E, ROUND);
     let n = rounded - ROUND;
     // ln 2 in two parts, so that n ln 2 loses nothing.
-    let r = n.mul_add(2.121_944_4e-4, n.mul_add(-0.693_359_375, x));
+    let r = n.mul_add(2.121_944_4e-4, n.mul_add(-0.693_359_4, x));
     let power = f32::from_bits(rounded.to_bits().wrapping_add(127) << 23);
     // The polynomial of Cephes' expf.
     let p = 1.987_569_1e-4_f32;
@@ -168,7 +168,7 @@ fn split_exp(x: f32) -> (f32, f32) {
     let p = p.mul_add(r, 8.333_452e-3);
     let p = p.mul_add(r, 4.166_579_6e-2);
     let p = p.mul_add(r, 1.666_666_5e-1);
-    let p = p.mul_add(r, 5.000_000_1e-1);
+    let p = p.mul_add(r, 0.5);
     (power, (p * r).mul_add(r, r))
 }
 
@@ -206,4 +206,120 @@ pub fn sigmoid_times_tanh(s: f32, t: f32) -> f32 {
     let (power, fraction) = split_exp((-s).clamp(-87.0, 40.0));
     let (e, denominator) = (exp_m1_twice(t), 1.0 + fraction.mul_add(power, power));
     e / (denominator * (e + 2.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The greatest distance from `exact`, in units in the last place of it, over `[-range, range]`.
+    fn worst(range: f64, ours: impl Fn(f32) -> f32, exact: impl Fn(f64) -> f64) -> f64 {
+        let steps = 1 << 20;
+        (-steps..=steps)
+            .map(|i| {
+                // Dense near zero as well as far from it.
+                let x = (range * (f64::from(i) / f64::from(steps)).powi(3)) as f32;
+                let exact = exact(f64::from(x));
+                let unit = f64::from(f32::EPSILON) * exact.abs().max(f64::from(f32::MIN_POSITIVE));
+                (f64::from(ours(x)) - exact).abs() / unit
+            })
+            .fold(0.0, f64::max)
+    }
+
+    struct Apply<F>(F, f32);
+
+    impl<F: Fn(f32) -> f32> Pass for Apply<F> {
+        type Output = f32;
+        #[inline(always)]
+        fn run(self) -> f32 {
+            (self.0)(self.1)
+        }
+    }
+
+    #[test]
+    fn the_functions_are_as_exact_as_they_say() {
+        let bounds = [
+            ("exp", worst(86.9, exp, f64::exp), 2.0),
+            ("sigmoid", worst(86.9, sigmoid, |x| 1.0 / (1.0 + (-x).exp())), 4.0),
+            ("tanh", worst(20.0, tanh, f64::tanh), 4.0),
+        ];
+        for (name, found, bound) in bounds {
+            assert!(found <= bound, "{name} is {found} ulp off");
+        }
+    }
+
+    #[test]
+    fn their_product_is_that_of_both() {
+        for i in -400..=400 {
+            for j in -400..=400 {
+                let (s, t) = (i as f32 / 20.0, j as f32 / 20.0);
+                let exact = (f64::from(t)).tanh() / (1.0 + (-f64::from(s)).exp());
+                let found = f64::from(sigmoid_times_tanh(s, t));
+                assert!((found - exact).abs() <= 1e-6 * exact.abs(), "{s}, {t}: {found}, not {exact}");
+            }
+        }
+        assert_eq!(sigmoid_times_tanh(-1e30, 1e30), sigmoid_times_tanh(-40.0, 9.1));
+        assert_eq!(sigmoid_times_tanh(1e30, -1e30), -1.0);
+    }
+
+    #[test]
+    fn nan_stays_nan() {
+        for f in [exp, sigmoid, tanh, |x| sigmoid_times_tanh(x, 1.0), |x| sigmoid_times_tanh(1.0, x)] {
+            assert!(f(f32::NAN).is_nan());
+            assert!(vectorized(Apply(f, f32::NAN)).is_nan());
+        }
+    }
+
+    fn matrix(rows: usize, columns: usize) -> impl Strategy<Value = Vec<f32>> {
+        proptest::collection::vec(-1.0_f32..1.0, rows * columns)
+    }
+
+    proptest! {
+        #[test]
+        fn a_product_is_the_sum_of_products(
+            (m, n, k, a, b, c, write, turn) in (1..20_usize, 1..20_usize, 1..40_usize).prop_flat_map(|(m, n, k)| {
+                let write = prop_oneof![Just(Write::Replace), Just(Write::Add)];
+                (Just(m), Just(n), Just(k), matrix(m, k), matrix(k, n), matrix(m, n + 3), write, any::<[bool; 2]>())
+            })
+        ) {
+            let turned = |x: &[f32], rows: usize, columns: usize| -> Vec<f32> {
+                (0..columns).flat_map(|j| (0..rows).map(move |i| x[i * columns + j])).collect()
+            };
+            let (a_t, b_t) = (turned(&a, m, k), turned(&b, k, n));
+            let left = if turn[0] { Matrix::new(&a_t, k, m).t() } else { Matrix::new(&a, m, k) };
+            let right = if turn[1] { Matrix::new(&b_t, n, k).t() } else { Matrix::new(&b, k, n) };
+            let mut out = c.clone();
+            product(MatrixMut::strided(&mut out, m, n, n + 3), write, left, right);
+            for i in 0..m {
+                for j in 0..n + 3 {
+                    let before = c[i * (n + 3) + j];
+                    let sum: f32 = (0..k).map(|x| a[i * k + x] * b[x * n + j.min(n - 1)]).sum();
+                    let expected = match write {
+                        _ if j >= n => before,
+                        Write::Add => before + sum,
+                        Write::Replace => sum,
+                    };
+                    prop_assert!((out[i * (n + 3) + j] - expected).abs() < 1e-4);
+                }
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "a matrix of")]
+    fn a_view_beyond_its_slice_is_refused() {
+        Matrix::new(&[0.0; 5], 2, 3);
+    }
+
+    #[test]
+    #[should_panic(expected = "product of")]
+    fn shapes_that_do_not_agree_are_refused() {
+        product(
+            MatrixMut::new(&mut [0.0; 4], 2, 2),
+            Write::Add,
+            Matrix::new(&[0.0; 6], 2, 3),
+            Matrix::new(&[0.0; 4], 2, 2),
+        );
+    }
 }

@@ -230,8 +230,8 @@ pub(crate) struct Network<'a> {
 }
 
 impl Network<'_> {
-    /// Reads `lanes[lane][document]` of `documents` to the end and gives each layer as it then is. `state`
-    /// (`[layers, 2, hidden]`: h, c) is the state that lane 0 begins with and gets the one it ends with.
+    /// Reads `lanes[lane][document]` of `documents` to the end and gives each layer as it then is. With `state`
+    /// (`[layers, 2, hidden]`: h, c), lane 0 begins with it, is not cleared between documents, and leaves its last.
     pub fn read<const P: usize>(
         &self,
         documents: &[&[u32]],
@@ -246,7 +246,8 @@ impl Network<'_> {
         if let Some(state) = state.as_deref() {
             layers.iter_mut().zip(state.chunks_exact(2 * width)).for_each(|(l, s)| l.set_state(0, Some(s)));
         }
-        let mut queues: Vec<_> = lanes.iter().map(|documents| documents.iter().copied()).collect();
+        let mut queues: Vec<_> =
+            lanes.iter().map(|lane| lane.iter().copied().filter(|&d| !documents[d].is_empty())).collect();
         let mut cursors: Vec<Option<(usize, usize)>> = vec![None; lanes.len()];
         let (mut active, mut tokens) = ([[0.0_f32; 16]; P], vec![0_u32; 16 * P]);
         let (mut step, mut done) = (0_usize, 0_u64);

@@ -7,6 +7,8 @@ mod embedding;
 mod loss;
 mod recurrence;
 mod sgd;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;

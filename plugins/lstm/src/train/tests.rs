@@ -1,0 +1,277 @@
+//! The operations against candle's own, and training as a whole.
+
+use candle_core::{D, DType, Var};
+use proptest::prelude::*;
+
+use super::*;
+use crate::weights::Sizes;
+
+fn tensor(values: &[f32], shape: impl Into<candle_core::Shape>) -> Var {
+    Var::from_vec(values.to_vec(), shape, &Device::Cpu).unwrap()
+}
+
+fn uniform(name: &str, count: usize, bound: f32, seed: u64) -> Vec<f32> {
+    let mut values = vec![0.0; count];
+    Stream::new(seed, name, 0).fill_uniform(&mut values, -bound, bound);
+    values
+}
+
+#[track_caller]
+fn near(ours: &Tensor, theirs: &Tensor, tolerance: f64) {
+    assert_eq!(ours.shape(), theirs.shape());
+    let values = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    for (i, (a, b)) in values(ours).into_iter().zip(values(theirs)).enumerate() {
+        let (a, b) = (f64::from(a), f64::from(b));
+        assert!((a - b).abs() <= tolerance * b.abs().max(1.0), "element {i}: {a}, but {b} in candle");
+    }
+}
+
+/// `-log softmax(h W' + b)[target]`, averaged over the rows that have one.
+fn composed_loss(h: &Tensor, w: &Tensor, b: &Tensor, targets: &[u32]) -> Tensor {
+    let kept: Vec<u32> = (0..targets.len() as u32).filter(|&r| targets[r as usize] != NO_TARGET).collect();
+    let chosen: Vec<u32> = kept.iter().map(|&r| targets[r as usize]).collect();
+    let logits = h.matmul(&w.t().unwrap()).unwrap().broadcast_add(b).unwrap();
+    let logits = logits.index_select(&Tensor::new(kept, &Device::Cpu).unwrap(), 0).unwrap();
+    let chosen = Tensor::new(chosen, &Device::Cpu).unwrap().unsqueeze(1).unwrap();
+    let max = logits.max_keepdim(D::Minus1).unwrap().detach();
+    let sum = logits.broadcast_sub(&max).unwrap().exp().unwrap().sum_keepdim(D::Minus1).unwrap();
+    let normalizer = (sum.log().unwrap() + max).unwrap();
+    (normalizer - logits.gather(&chosen, 1).unwrap()).unwrap().mean_all().unwrap()
+}
+
+/// One step of an LSTM from candle's own operations: `(h, c)`.
+fn composed_step(x: &Tensor, h: &Tensor, c: &Tensor, w: &Tensor, b: &Tensor) -> (Tensor, Tensor) {
+    let sigmoid = |t: &Tensor| ((t.neg().unwrap().exp().unwrap() + 1.0).unwrap()).recip().unwrap();
+    let joined = Tensor::cat(&[x, h], 1).unwrap();
+    let gates = joined.matmul(&w.t().unwrap()).unwrap().broadcast_add(b).unwrap().chunk(4, 1).unwrap();
+    let (i, f, g, o) = (sigmoid(&gates[0]), sigmoid(&gates[1]), gates[2].tanh().unwrap(), sigmoid(&gates[3]));
+    let c = ((f * c).unwrap() + (i * g).unwrap()).unwrap();
+    ((o * c.tanh().unwrap()).unwrap(), c)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn linear_cross_entropy_is_candles(
+        rows in 1..40_usize,
+        width in 1..20_usize,
+        vocabulary in 2..700_usize,
+        seed in any::<u64>(),
+        scale in 0.5..2.0_f64,
+    ) {
+        let h = tensor(&uniform("h", rows * width, 1.0, seed), (rows, width));
+        let w = tensor(&uniform("w", vocabulary * width, 1.0, seed), (vocabulary, width));
+        let b = tensor(&uniform("b", vocabulary, 1.0, seed), vocabulary);
+        let mut stream = Stream::new(seed, "targets", 0);
+        let mut targets: Vec<u32> = (0..rows).map(|_| stream.below(vocabulary as u32)).collect();
+        targets.iter_mut().skip(1).step_by(5).for_each(|t| *t = NO_TARGET);
+
+        let theirs = (composed_loss(&h, &w, &b, &targets) * scale).unwrap();
+        let expected = theirs.backward().unwrap();
+        let gradient = Arc::default();
+        let ours = h.apply_op3(&w, &b, LinearCrossEntropy::new(targets, Arc::clone(&gradient))).unwrap();
+        let ours = (ours * scale).unwrap();
+        near(&ours, &theirs, 1e-5);
+        let found = ours.backward().unwrap();
+        near(found.get(&h).unwrap(), expected.get(&h).unwrap(), 1e-5);
+        let gradient = gradient.lock().unwrap();
+        let times_scale = |v: &[f32], shape: &candle_core::Shape| {
+            let v = v.iter().map(|v| v * gradient.scale).collect::<Vec<_>>();
+            Tensor::from_vec(v, shape, &Device::Cpu).unwrap()
+        };
+        near(&times_scale(&gradient.weight, w.shape()), expected.get(&w).unwrap(), 1e-5);
+        near(&times_scale(&gradient.bias, b.shape()), expected.get(&b).unwrap(), 1e-5);
+    }
+
+    #[test]
+    fn the_recurrence_is_candles(
+        batch in 1..5_usize,
+        steps in 1..7_usize,
+        input in 1..6_usize,
+        width in 1..40_usize,
+        clears in proptest::collection::vec(prop::bool::weighted(0.2), 30),
+        seed in any::<u64>(),
+    ) {
+        let rows = batch * steps;
+        let clear = clears[..rows].to_vec();
+        let x = tensor(&uniform("x", rows * input, 1.0, seed), (rows, input));
+        let w = tensor(&uniform("w", 4 * width * (input + width), 0.5, seed), (4 * width, input + width));
+        let b = tensor(&uniform("b", 4 * width, 0.5, seed), 4 * width);
+        let weigh = tensor(&uniform("weigh", rows * width, 1.0, seed), (rows, width));
+        let initial =
+            recurrence::State { hidden: uniform("h0", batch * width, 1.0, seed), cell: uniform("c0", batch * width, 1.0, seed) };
+
+        let mut h = tensor(&initial.hidden, (batch, width)).detach();
+        let mut c = tensor(&initial.cell, (batch, width)).detach();
+        let mut all = Vec::new();
+        for step in 0..steps {
+            let keep: Vec<f32> = clear[step * batch..][..batch].iter().map(|&c| f32::from(!c)).collect();
+            let keep = Tensor::from_vec(keep, (batch, 1), &Device::Cpu).unwrap();
+            let now = x.narrow(0, step * batch, batch).unwrap();
+            (h, c) = composed_step(&now, &h.broadcast_mul(&keep).unwrap(), &c.broadcast_mul(&keep).unwrap(), &w, &b);
+            all.push(h.clone());
+        }
+        let theirs = Tensor::cat(&all, 0).unwrap();
+        let expected = (&theirs * weigh.as_tensor()).unwrap().sum_all().unwrap().backward().unwrap();
+
+        let state = Arc::new(Mutex::new(initial));
+        let recurrence = Recurrence { batch, clear: Arc::new(clear), state: state.clone(), trace: Mutex::default() };
+        let ours = x.apply_op3(&w, &b, recurrence).unwrap();
+        near(&ours, &theirs, 1e-5);
+        let found = (&ours * weigh.as_tensor()).unwrap().sum_all().unwrap().backward().unwrap();
+        for variable in [&x, &w, &b] {
+            near(found.get(variable).unwrap(), expected.get(variable).unwrap(), 1e-4);
+        }
+        let state = state.lock().unwrap();
+        near(&tensor(&state.hidden, (batch, width)), &h, 1e-5);
+        near(&tensor(&state.cell, (batch, width)), &c, 1e-5);
+    }
+
+    #[test]
+    fn lookup_is_candles(ids in proptest::collection::vec(0..9_u32, 1..30), seed in any::<u64>()) {
+        let encoder = tensor(&uniform("e", 9 * 4, 1.0, seed), (9, 4));
+        let weigh = tensor(&uniform("weigh", ids.len() * 4, 1.0, seed), (ids.len(), 4));
+        let theirs = encoder.index_select(&Tensor::new(ids.clone(), &Device::Cpu).unwrap(), 0).unwrap();
+        let expected = (&theirs * weigh.as_tensor()).unwrap().sum_all().unwrap().backward().unwrap();
+        let gradient: Arc<Mutex<RowGradient>> = Arc::default();
+        let ours = encoder.apply_op1(Lookup { ids, gradient: gradient.clone() }).unwrap();
+        near(&ours, &theirs, 0.0);
+        (&ours * weigh.as_tensor()).unwrap().sum_all().unwrap().backward().unwrap();
+        let gradient = gradient.lock().unwrap();
+        let mut dense = vec![0.0; 9 * 4];
+        for (&row, values) in gradient.rows.iter().zip(gradient.values.chunks(4)) {
+            dense[row as usize * 4..][..4].copy_from_slice(values);
+        }
+        near(&Tensor::from_vec(dense, (9, 4), &Device::Cpu).unwrap(), expected.get(&encoder).unwrap(), 1e-6);
+    }
+}
+
+const SIZES: Sizes = Sizes { vocabulary: 40, embedding: 6, hidden: 10, layers: 2 };
+
+fn one_step() -> (Vec<u32>, Vec<bool>, Vec<u32>) {
+    let mut stream = Stream::new(9, "ids", 0);
+    let ids = (0..24).map(|_| stream.below(40)).collect();
+    let clear = (0..24).map(|i| i % 7 == 3).collect();
+    (ids, clear, (0..24).map(|_| stream.below(40)).collect())
+}
+
+/// The slope of the loss along every tensor of a whole step agrees with finite differences, dropout included.
+#[test]
+fn gradients_are_finite_differences() {
+    let options = TrainOptions { dropout: 0.3, ..TrainOptions::default() };
+    let loss_of = |weights: &Weights| {
+        let (ids, clear, targets) = one_step();
+        let step = Step::new(weights, &options, 4);
+        let loss = step.loss(ids, clear, targets, (1, 2)).unwrap();
+        let gradients = loss.backward().unwrap();
+        let (encoder, decoder) = (step.encoder.lock().unwrap(), step.decoder.lock().unwrap());
+        let mut dense = vec![0.0; SIZES.vocabulary * SIZES.embedding];
+        for (&row, values) in encoder.rows.iter().zip(encoder.values.chunks(SIZES.embedding)) {
+            dense[row as usize * SIZES.embedding..][..SIZES.embedding].copy_from_slice(values);
+        }
+        let mut all = vec![dense];
+        for variable in &weights.variables()[1..=4 * SIZES.layers] {
+            all.push(gradients.get(variable).unwrap().flatten_all().unwrap().to_vec1().unwrap());
+        }
+        let scaled = |v: &[f32]| v.iter().map(|v| v * decoder.scale).collect::<Vec<_>>();
+        all.extend([scaled(&decoder.weight), scaled(&decoder.bias)]);
+        (f64::from(loss.to_scalar::<f32>().unwrap()), all)
+    };
+    let weights = Weights::initialize(SIZES, 3).unwrap();
+    let (_, gradients) = loss_of(&weights);
+    for (index, (name, shape)) in SIZES.tensors().into_iter().enumerate() {
+        let direction = uniform(&name, shape.iter().product(), 1.0, 7);
+        let moved = |by: f32| {
+            let weights = Weights::initialize(SIZES, 3).unwrap();
+            let variable = weights.variables()[index].clone();
+            let step = Tensor::from_vec(direction.clone(), shape.clone(), &Device::Cpu).unwrap();
+            variable.set(&(variable.as_tensor() + (step * f64::from(by)).unwrap()).unwrap()).unwrap();
+            loss_of(&weights).0
+        };
+        let slope: f64 = gradients[index].iter().zip(&direction).map(|(g, d)| f64::from(g * d)).sum();
+        let h = 2e-2;
+        let found = (moved(h) - moved(-h)) / (2.0 * f64::from(h));
+        assert!(
+            (found - slope).abs() < 1e-3 + 0.01 * slope.abs(),
+            "{name}: {found} by differences, {slope} by gradient"
+        );
+        assert!(slope != 0.0, "{name} has no gradient");
+    }
+}
+
+fn toy_text() -> (Vec<u32>, Vec<u64>) {
+    // Documents that count up from anywhere: the next word follows from the last.
+    let mut stream = Stream::new(4, "toy", 0);
+    let documents: Vec<Vec<u32>> = (0..200).map(|_| (stream.below(30)..).take(12).map(|w| w % 30).collect()).collect();
+    let offsets = (0..=200).map(|d| d * 12).collect();
+    (documents.concat(), offsets)
+}
+
+fn train(threads: usize, seed: u64, state: State, epochs: u64) -> (Vec<f64>, Vec<u8>) {
+    let (ids, offsets) = toy_text();
+    let options = TrainOptions { batch: 8, bptt: 10, learning_rate: 4.0, state, ..TrainOptions::default() };
+    let sizes = Sizes { vocabulary: 30, embedding: 12, hidden: 20, layers: 2 };
+    let weights = Weights::initialize(sizes, seed).unwrap();
+    let streams = Streams::new(Text { ids: &ids, offsets: &offsets }, &options).unwrap();
+    let host = txray_plugin::Host::detached();
+    let mut progress = Progress::new(&options);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    let mut losses = Vec::new();
+    for _ in 0..epochs {
+        let tracker = Tracker::new(&host, "", streams.tokens());
+        let epoch = pool.install(|| epoch(&weights, &streams, &options, &progress, seed, &tracker)).unwrap();
+        progress.epoch += 1;
+        losses.push(epoch.loss);
+    }
+    let bytes = weights.variables().into_iter().flat_map(|v| {
+        let values = v.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        values.into_iter().flat_map(f32::to_le_bytes)
+    });
+    (losses, bytes.collect())
+}
+
+#[test]
+fn a_toy_task_is_learned() {
+    for state in [State::Reset, State::Carry] {
+        let (losses, _) = train(2, 1, state, 30);
+        assert!(losses[0] > 2.5, "{losses:?}");
+        // Within a document all but the first word can be known.
+        let least = if state == State::Reset { 0.0 } else { 30_f64.ln() / 12.0 };
+        assert!(losses[29] < least + 0.6, "{state:?}: {losses:?}");
+    }
+}
+
+#[test]
+fn a_seed_gives_the_same_bytes_on_any_number_of_threads() {
+    let (losses, bytes) = train(1, 5, State::Reset, 2);
+    for threads in [1, 2, 4] {
+        assert!((&losses, &bytes) == (&train(threads, 5, State::Reset, 2).0, &train(threads, 5, State::Reset, 2).1));
+    }
+    assert!(bytes != train(1, 6, State::Reset, 2).1);
+}
+
+#[test]
+fn the_rate_falls_where_validation_does_not_improve() {
+    let mut progress = Progress::new(&TrainOptions::default());
+    for (loss, rate) in [(5.0, 20.0), (4.0, 20.0), (4.5, 5.0), (4.0, 1.25), (3.9, 1.25)] {
+        progress.validated(loss, 4.0);
+        assert_eq!(progress.learning_rate, rate);
+    }
+}
+
+#[test]
+fn streams_are_contiguous_and_know_where_documents_begin() {
+    let (ids, offsets) = ((0..11).collect::<Vec<u32>>(), [0, 4, 4, 6, 11]);
+    let text = Text { ids: &ids, offsets: &offsets };
+    let options = TrainOptions { batch: 2, ..TrainOptions::default() };
+    let streams = Streams::new(text, &options).unwrap();
+    assert_eq!(streams.ids, [0, 5, 1, 6, 2, 7, 3, 8, 4, 9]);
+    let begins: Vec<u32> = streams.ids.iter().zip(&streams.clear).filter(|(_, c)| **c).map(|(i, _)| *i).collect();
+    assert_eq!(begins, [0, 6, 4]);
+    let carried = Streams::new(text, &TrainOptions { state: State::Carry, ..options.clone() }).unwrap();
+    assert!(!carried.clear.contains(&true));
+    let cut = Streams::new(text, &TrainOptions { max_tokens: Some(7), ..options.clone() }).unwrap();
+    assert_eq!((cut.ids.as_slice(), cut.tokens()), (&[0, 3, 1, 4, 2, 5][..], 4));
+    assert!(Streams::new(text, &TrainOptions { max_tokens: Some(3), ..options }).is_err());
+}

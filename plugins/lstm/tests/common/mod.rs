@@ -1,0 +1,104 @@
+//! What the tests of this crate share.
+
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use std::path::{Path, PathBuf};
+
+use txray_lstm::{Lstm, LstmOptions};
+use txray_plugin::{Component, EncodeRequest, Host, HostServices, Level, Model, Result, SiteRequest, Text};
+
+/// A host that lends so many threads.
+pub struct Threads(pub usize);
+
+impl HostServices for Threads {
+    fn threads(&self) -> usize {
+        self.0
+    }
+    fn log(&self, _: Level, _: &str) {}
+    fn progress(&self, _: u64, _: u64, _: &str) {}
+    fn cancelled(&self) -> bool {
+        false
+    }
+}
+
+/// The folder of reference values, which is a checkpoint too.
+pub fn reference() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference")
+}
+
+pub fn loaded(directory: &Path) -> Result<Lstm> {
+    let host = Host::detached();
+    let mut model = Lstm::create(LstmOptions::default(), &host)?;
+    model.load(&host, directory)?;
+    Ok(model)
+}
+
+pub fn random(options: LstmOptions, vocabulary: usize, seed: u64) -> Lstm {
+    let host = Host::detached();
+    let mut model = Lstm::create(options, &host).unwrap();
+    model.initialize(&host, vocabulary, seed).unwrap();
+    model
+}
+
+/// Documents as the boundary wants them: ids and offsets.
+pub fn ragged(documents: &[Vec<u32>]) -> (Vec<u32>, Vec<u64>) {
+    let mut offsets = vec![0];
+    offsets.extend(documents.iter().scan(0, |end, d| {
+        *end += d.len() as u64;
+        Some(*end)
+    }));
+    (documents.concat(), offsets)
+}
+
+/// One site's answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    pub neurons: Vec<u32>,
+    pub activations: Vec<f32>,
+    pub moments: [Vec<f64>; 3],
+}
+
+/// Reads documents at `sites` (index, k).
+pub fn encode(
+    model: &Lstm,
+    documents: &[Vec<u32>],
+    sites: &[(usize, usize)],
+    carry: Option<&mut [f32]>,
+    threads: usize,
+) -> Result<Vec<Reading>> {
+    let (ids, offsets) = ragged(documents);
+    let description = model.describe()?;
+    let mut readings: Vec<Reading> = sites
+        .iter()
+        .map(|&(site, k)| Reading {
+            neurons: vec![0; ids.len() * k],
+            activations: vec![0.0; ids.len() * k],
+            moments: std::array::from_fn(|_| vec![0.0; description.sites[site].width]),
+        })
+        .collect();
+    let requests = readings
+        .iter_mut()
+        .zip(sites)
+        .map(|(reading, &(site, k))| {
+            let [sum, sum_abs, sum_sq] = &mut reading.moments;
+            let Reading { neurons, activations, .. } = reading;
+            SiteRequest { site, k, neurons, activations, sum, sum_abs, sum_sq }
+        })
+        .collect();
+    let services = Threads(threads);
+    let text = Text { ids: &ids, offsets: &offsets };
+    model.encode(&Host::new(&services), &mut EncodeRequest { text, carry, sites: requests })?;
+    Ok(readings)
+}
+
+/// Every activation `[tokens][width]` of a reading of all neurons.
+pub fn unsorted(reading: &Reading, width: usize) -> Vec<Vec<f32>> {
+    let tokens = reading.neurons.chunks(width).zip(reading.activations.chunks(width));
+    tokens
+        .map(|(neurons, activations)| {
+            let mut all = vec![f32::NAN; width];
+            neurons.iter().zip(activations).for_each(|(&n, &a)| all[n as usize] = a);
+            all
+        })
+        .collect()
+}

@@ -1,0 +1,202 @@
+//! Laws of reading.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{Reading, encode, random, unsorted};
+use proptest::prelude::*;
+use txray_lstm::{Lstm, LstmOptions};
+use txray_plugin::{EncodeRequest, Fault, Host, HostServices, Level, Model, SiteRequest, Text};
+
+const VOCABULARY: u32 = 29;
+const HIDDEN: usize = 19;
+
+fn model(layers: usize) -> Lstm {
+    random(LstmOptions { embedding: 7, hidden: HIDDEN, layers, ..LstmOptions::default() }, VOCABULARY as usize, 3)
+}
+
+fn documents(count: impl Into<proptest::collection::SizeRange>) -> impl Strategy<Value = Vec<Vec<u32>>> {
+    proptest::collection::vec(proptest::collection::vec(0..VOCABULARY, 0..40), count)
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|v| v.to_bits()).collect()
+}
+
+/// The part of a reading that document `d` is.
+fn part(reading: &Reading, documents: &[Vec<u32>], d: usize) -> (Vec<u32>, Vec<u32>) {
+    let tokens: usize = documents.iter().map(Vec::len).sum();
+    let k = reading.neurons.len() / tokens.max(1);
+    let start: usize = documents[..d].iter().map(Vec::len).sum();
+    let at = start * k..(start + documents[d].len()) * k;
+    (reading.neurons[at.clone()].to_vec(), bits(&reading.activations[at]))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Whatever is read beside it and on how many threads, a document's activations keep their bits. With 200
+    /// documents there are several units.
+    #[test]
+    fn a_document_is_read_alike_in_any_company(
+        batch in prop_oneof![documents(1..6), documents(300..400)],
+        pick in any::<prop::sample::Index>(),
+        threads in 1..5_usize,
+        layers in 1..3_usize,
+    ) {
+        let model = model(layers);
+        let d = pick.index(batch.len());
+        let sites: Vec<_> = (0..layers).map(|site| (site, HIDDEN)).collect();
+        let alone = encode(&model, &batch[d..=d], &sites, None, 1).unwrap();
+        let together = encode(&model, &batch, &sites, None, threads).unwrap();
+        for (alone, together) in alone.iter().zip(&together) {
+            prop_assert_eq!(part(alone, &batch[d..=d], 0), part(together, &batch, d));
+        }
+    }
+
+    /// Every number of the answer is the same on any number of threads, sums included.
+    #[test]
+    fn threads_change_nothing(batch in documents(300..500)) {
+        let model = model(1);
+        let one = encode(&model, &batch, &[(0, 1)], None, 1).unwrap();
+        for threads in [2, 3, 8] {
+            prop_assert_eq!(&one, &encode(&model, &batch, &[(0, 1)], None, threads).unwrap());
+        }
+    }
+
+    /// `k` of them are the first `k` of all, sorted by activation, then by index; and the sums are those of all.
+    #[test]
+    fn top_k_is_the_head_of_all(batch in documents(1..60), k in 0..=HIDDEN) {
+        let model = model(2);
+        let all = &encode(&model, &batch, &[(1, HIDDEN)], None, 2).unwrap()[0];
+        let some = &encode(&model, &batch, &[(1, k)], None, 2).unwrap()[0];
+        let hidden = unsorted(all, HIDDEN);
+        for (t, h) in hidden.iter().enumerate() {
+            let mut order: Vec<usize> = (0..HIDDEN).collect();
+            order.sort_by(|&a, &b| h[b].partial_cmp(&h[a]).unwrap().then(a.cmp(&b)));
+            for (rank, &n) in order[..k].iter().enumerate() {
+                prop_assert_eq!(some.neurons[t * k + rank], n as u32);
+                prop_assert_eq!(some.activations[t * k + rank], h[n]);
+            }
+        }
+        prop_assert_eq!(&all.moments, &some.moments);
+        for n in 0..HIDDEN {
+            let values = || hidden.iter().map(|h| f64::from(h[n]));
+            let sums = [values().sum::<f64>(), values().map(f64::abs).sum(), values().map(|v| v * v).sum()];
+            for (moment, sum) in all.moments.iter().zip(sums) {
+                prop_assert!((moment[n] - sum).abs() <= 1e-5 * (1.0 + sum.abs()), "{} is not {sum}", moment[n]);
+            }
+        }
+    }
+
+    /// A stream read in two calls is the stream read in one.
+    #[test]
+    fn a_stream_may_be_cut_between_documents(batch in documents(2..8), cut in any::<prop::sample::Index>(), layers in 1..3_usize) {
+        let model = model(layers);
+        let cut = cut.index(batch.len());
+        let sites = [(layers - 1, HIDDEN)];
+        let mut states = [vec![0.0; 2 * layers * HIDDEN], vec![0.0; 2 * layers * HIDDEN]];
+        let whole = encode(&model, &batch, &sites, Some(&mut states[0]), 2).unwrap();
+        let first = encode(&model, &batch[..cut], &sites, Some(&mut states[1]), 1).unwrap();
+        let second = encode(&model, &batch[cut..], &sites, Some(&mut states[1]), 2).unwrap();
+        prop_assert_eq!(&whole[0].neurons, &[&first[0].neurons[..], &second[0].neurons].concat());
+        prop_assert_eq!(bits(&whole[0].activations), bits(&[&first[0].activations[..], &second[0].activations].concat()));
+        prop_assert_eq!(bits(&states[0]), bits(&states[1]));
+    }
+
+    /// A stream of one document with no state before it is that document.
+    #[test]
+    fn a_first_document_needs_no_state(document in proptest::collection::vec(0..VOCABULARY, 1..40)) {
+        let model = model(1);
+        let mut state = vec![0.0; 2 * HIDDEN];
+        let carried = encode(&model, std::slice::from_ref(&document), &[(0, HIDDEN)], Some(&mut state), 2).unwrap();
+        let reset = encode(&model, std::slice::from_ref(&document), &[(0, HIDDEN)], None, 2).unwrap();
+        prop_assert_eq!(&carried[0].neurons, &reset[0].neurons);
+        for (a, b) in carried[0].activations.iter().zip(&reset[0].activations) {
+            prop_assert!((a - b).abs() <= 1e-6);
+        }
+    }
+}
+
+#[test]
+fn nothing_is_read_from_nothing() {
+    let model = model(1);
+    for documents in [vec![], vec![vec![], vec![]]] {
+        let reading = &encode(&model, &documents, &[(0, 1)], None, 2).unwrap()[0];
+        assert!(reading.neurons.is_empty());
+        assert_eq!(reading.moments[0], [0.0; HIDDEN]);
+    }
+    encode(&model, &[vec![1, 2]], &[], None, 2).unwrap();
+}
+
+#[test]
+fn an_activation_that_is_not_finite_stops_with_site_and_document() {
+    // Finite weights whose product is not: infinity minus infinity.
+    let directory = tempfile::tempdir().unwrap();
+    let mut options = LstmOptions { embedding: 2, hidden: 2, layers: 1, ..LstmOptions::default() };
+    options.train.epochs = 1;
+    random(options, 4, 1).save(&Host::detached(), directory.path()).unwrap();
+    let path = directory.path().join("model.safetensors");
+    let bytes = std::fs::read(&path).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let mut tensors: Vec<_> =
+        file.tensors().into_iter().map(|(n, t)| (n, t.dtype(), t.shape().to_vec(), t.data().to_vec())).collect();
+    let set = |data: &mut [u8], i: usize, v: f32| data[4 * i..4 * i + 4].copy_from_slice(&v.to_le_bytes());
+    for (name, _, _, data) in &mut tensors {
+        match name.as_str() {
+            // Word 3 alone.
+            "encoder.weight" => [6, 7].into_iter().for_each(|i| set(data, i, 1e30)),
+            "lstm.weight_ih_l0" => (0..16).for_each(|i| set(data, i, if i % 2 == 0 { 1e30 } else { -1e30 })),
+            _ => {}
+        }
+    }
+    let views = tensors.iter().map(|(name, dtype, shape, data)| {
+        (name, safetensors::tensor::TensorView::new(*dtype, shape.clone(), data).unwrap())
+    });
+    std::fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
+    let model = common::loaded(directory.path()).unwrap();
+    encode(&model, &[vec![0, 1], vec![2]], &[(0, 1)], None, 2).unwrap();
+    let error = encode(&model, &[vec![0, 1], vec![2], vec![1, 3, 1]], &[(0, 1)], None, 2).unwrap_err();
+    assert!(error.message().contains("lstm.0.hidden"), "{error}");
+    assert!(error.message().contains("document 2"), "{error}");
+    let error = encode(&model, &[vec![0, 1], vec![3]], &[(0, 1)], Some(&mut [0.0; 4]), 2).unwrap_err();
+    assert!(error.message().contains("document 1"), "{error}");
+}
+
+#[test]
+fn requests_that_do_not_fit_are_refused() {
+    let model = model(1);
+    let error = encode(&model, &[vec![VOCABULARY]], &[(0, 1)], None, 2).unwrap_err();
+    assert!(error.message().contains("id 29"), "{error}");
+    assert!(encode(&model, &[vec![1]], &[(0, HIDDEN + 1)], None, 2).is_err());
+    assert!(encode(&model, &[vec![1]], &[(0, 1)], Some(&mut [0.0; 3]), 2).is_err());
+    let text = Text { ids: &[1, 2], offsets: &[0, 3] };
+    assert!(model.encode(&Host::detached(), &mut EncodeRequest { text, carry: None, sites: vec![] }).is_err());
+}
+
+struct Impatient;
+
+impl HostServices for Impatient {
+    fn threads(&self) -> usize {
+        2
+    }
+    fn log(&self, _: Level, _: &str) {}
+    fn progress(&self, _: u64, _: u64, _: &str) {}
+    fn cancelled(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn a_host_that_stops_is_obeyed() {
+    let (mut neurons, mut activations) = ([0; 2], [0.0; 2]);
+    let mut sums = [[0.0; HIDDEN]; 3];
+    let [sum, sum_abs, sum_sq] = &mut sums;
+    let site =
+        SiteRequest { site: 0, k: 1, neurons: &mut neurons, activations: &mut activations, sum, sum_abs, sum_sq };
+    let text = Text { ids: &[1, 2], offsets: &[0, 2] };
+    let mut request = EncodeRequest { text, carry: None, sites: vec![site] };
+    let error = model(1).encode(&Host::new(&Impatient), &mut request).unwrap_err();
+    assert_eq!(error.fault(), Fault::Cancelled);
+}

@@ -1,0 +1,75 @@
+//! Training through the trait.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{Threads, encode, random};
+use txray_lstm::{Lstm, LstmOptions, TrainOptions};
+use txray_plugin::{FitReport, FitRequest, Host, Model, State, Text};
+
+fn options() -> LstmOptions {
+    let train = TrainOptions { epochs: 2, batch: 4, bptt: 6, learning_rate: 1.0, ..TrainOptions::default() };
+    LstmOptions { embedding: 5, hidden: 7, layers: 1, train }
+}
+
+fn fit(model: &mut Lstm, threads: usize) -> FitReport {
+    let ids: Vec<u32> = (0..200).map(|i| (i * i) % 13).collect();
+    let offsets: Vec<u64> = (0..=20).map(|d| d * 10).collect();
+    let text = Text { ids: &ids, offsets: &offsets };
+    model.fit(&Host::new(&Threads(threads)), &FitRequest { train: text, valid: Some(text), seed: 8 }).unwrap()
+}
+
+fn bytes(model: &Lstm) -> Vec<u8> {
+    let directory = tempfile::tempdir().unwrap();
+    model.save(&Host::detached(), directory.path()).unwrap();
+    std::fs::read(directory.path().join("model.safetensors")).unwrap()
+}
+
+#[test]
+fn a_call_is_an_epoch() {
+    let mut model = random(options(), 13, 1);
+    let first = fit(&mut model, 2);
+    // Four streams of 50, each stream's last token only predicted.
+    assert_eq!((first.epoch, first.tokens, first.done), (1, 196, false));
+    assert!(first.seconds > 0.0);
+    let second = fit(&mut model, 2);
+    assert_eq!((second.epoch, second.tokens, second.done), (2, 392, true));
+    assert!(second.loss < first.loss);
+    assert!(second.valid_loss.unwrap() < first.valid_loss.unwrap());
+    assert_eq!(model.describe().unwrap().trained_state, Some(State::Reset));
+}
+
+#[test]
+fn threads_do_not_change_the_weights() {
+    let [one, four] = [1, 4].map(|threads| {
+        let mut model = random(options(), 13, 1);
+        fit(&mut model, threads);
+        fit(&mut model, threads);
+        bytes(&model)
+    });
+    assert!(one == four);
+}
+
+#[test]
+fn reading_sees_what_training_changed() {
+    let mut model = random(options(), 13, 1);
+    let read = |model: &Lstm| encode(model, &[vec![1, 2, 3]], &[(0, 7)], None, 1).unwrap();
+    let before = read(&model);
+    fit(&mut model, 2);
+    let after = read(&model);
+    assert_ne!(before, after);
+    let directory = tempfile::tempdir().unwrap();
+    model.save(&Host::detached(), directory.path()).unwrap();
+    let loaded = common::loaded(directory.path()).unwrap();
+    assert_eq!(after, read(&loaded));
+    assert_eq!(loaded.describe().unwrap().trained_state, Some(State::Reset));
+}
+
+#[test]
+fn too_little_text_is_refused() {
+    let mut model = random(options(), 13, 1);
+    let text = Text { ids: &[1, 2, 3], offsets: &[0, 3] };
+    let error = model.fit(&Host::detached(), &FitRequest { train: text, valid: None, seed: 1 }).unwrap_err();
+    assert!(error.message().contains("too short"), "{error}");
+}
