@@ -50,7 +50,7 @@ fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
 
 fn table(header: &[&str], right: &[usize]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(header);
     for &column in right {
         if let Some(column) = table.column_mut(column) {

@@ -28,6 +28,8 @@ use crate::weights::{Sizes, Slices, Weights};
 
 pub use options::{LstmOptions, TrainOptions};
 
+txray_plugin::components!(models = [Lstm]);
+
 /// An LSTM with an embedding below it and a softmax over the vocabulary above it.
 #[derive(Debug)]
 pub struct Lstm {

@@ -15,12 +15,12 @@ use super::{
     SplitRef, Stage, StageSection, TaskKind, TopLevel,
 };
 use crate::compare::Settings;
-use crate::corpus::{Corpus, OptionError, Resolver, TextOptions, TsvOptions};
+use crate::corpus::{Corpus, GrammarOptions, OptionError, Resolver, TextOptions, TsvOptions};
 use crate::document::{At, Diagnostic, Diagnostics, Document, suggestion};
 use crate::registry::{FindError, Registry};
 
 /// The kinds of corpora.
-const CORPORA: [&str; 2] = ["text", "tsv"];
+const CORPORA: [&str; 3] = ["text", "tsv", "grammar"];
 
 impl Pipeline {
     /// Reads a pipeline: parses the file, applies `--set` assignments, loads its plugins into the registry, and checks
@@ -185,7 +185,8 @@ impl Check<'_> {
         let Some((kind, options)) = self.kind(&pointer, table, &CORPORA, "kind of corpus") else { return (name, None) };
         let opened = match kind.as_str() {
             "text" => self.options::<TextOptions>(&pointer, options).map(|o| o.open(&self.resolver)),
-            _ => self.options::<TsvOptions>(&pointer, options).map(|o| o.open(&self.resolver)),
+            "tsv" => self.options::<TsvOptions>(&pointer, options).map(|o| o.open(&self.resolver)),
+            _ => self.options::<GrammarOptions>(&pointer, options).map(|o| o.open(seed)),
         };
         let corpus = match opened {
             Some(Ok(corpus)) => Some(corpus),

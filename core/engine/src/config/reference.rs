@@ -7,7 +7,7 @@ use serde_json::Value;
 use txray_plugin::abi;
 
 use super::{ComparisonSection, ModelSection, PluginSection, StageSection, TopLevel};
-use crate::corpus::{TextOptions, TsvOptions};
+use crate::corpus::{GrammarOptions, TextOptions, TsvOptions};
 use crate::registry::Registry;
 
 /// The reference as Markdown: the sections of the engine, then the options of the components at hand.
@@ -23,6 +23,7 @@ pub fn reference(registry: &Registry) -> String {
     section::<PluginSection>(&mut text, "`[plugin.NAME]`");
     section::<TextOptions>(&mut text, "`[corpus.NAME]`, `kind = \"text\"`");
     section::<TsvOptions>(&mut text, "`[corpus.NAME]`, `kind = \"tsv\"`");
+    section::<GrammarOptions>(&mut text, "`[corpus.NAME]`, `kind = \"grammar\"`");
     section::<ModelSection>(&mut text, "`[model.NAME]`");
     components(&mut text, registry, abi::MODEL, "`[model.NAME]`");
     section::<StageSection>(&mut text, "`[stage.NAME]`");
