@@ -70,9 +70,29 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.pointer.as_str() {
             "" => f.write_str(&self.message),
-            pointer => write!(f, "option `{}`: {}", pointer[1..].replace('/', "."), self.message),
+            pointer => {
+                // A plugin in C may give anything here: what is no JSON pointer is shown as it is.
+                let path = pointer.strip_prefix('/').unwrap_or(pointer).replace('/', ".");
+                write!(f, "option `{}`: {}", path.replace("~1", "/").replace("~0", "~"), self.message)
+            }
         }
     }
 }
 
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_option_is_named_by_its_path_whatever_the_pointer() {
+        let shown = |pointer: &str| Error::at(pointer, "is wrong").to_string();
+        assert_eq!(shown(""), "is wrong");
+        assert_eq!(shown("/train/epochs/1"), "option `train.epochs.1`: is wrong");
+        assert_eq!(shown("/a~1b/c~01"), "option `a/b.c~1`: is wrong");
+        assert_eq!(shown("alpha"), "option `alpha`: is wrong");
+        assert_eq!(shown("été"), "option `été`: is wrong");
+        assert_eq!(shown("/"), "option ``: is wrong");
+    }
+}
