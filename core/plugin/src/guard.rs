@@ -8,7 +8,8 @@ use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, Once, PoisonError};
 
 use serde_json::{Value, json};
 use txray_abi as abi;
@@ -228,24 +229,34 @@ impl HostServices for Foreign<'_> {
     }
 }
 
+/// Whether this copy of the crate belongs to a dynamic library, so that every panic it sees is the plugin's own.
+static LIBRARY: AtomicBool = AtomicBool::new(false);
+/// The last panic in a thread that a library started itself.
+static PANIC_ELSEWHERE: Mutex<Option<String>> = Mutex::new(None);
+
 thread_local! {
     /// Whether this thread is inside a guarded call, and the last panic seen there.
     static GUARDED: Cell<bool> = const { Cell::new(false) };
     static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Keeps the message and place of a panic inside a guarded call, which would otherwise be printed: libraries print
-/// nothing. Panics elsewhere go where they went before.
+/// Keeps the message and place of a panic that would otherwise be printed: libraries print nothing. What is linked into
+/// the host shares its hook, so there only panics inside guarded calls are kept, and others go where they went before.
 fn keep_panics() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let previous = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            if GUARDED.get() {
-                let place = info.location().map(|l| format!(" at {}:{}", l.file(), l.line())).unwrap_or_default();
-                PANIC.set(Some(format!("panicked{place}: {}", panic_text(info.payload()))));
+            let (guarded, library) = (GUARDED.get(), LIBRARY.load(Ordering::Relaxed));
+            if !guarded && !library {
+                return previous(info);
+            }
+            let place = info.location().map(|l| format!(" at {}:{}", l.file(), l.line())).unwrap_or_default();
+            let text = Some(format!("panicked{place}: {}", panic_text(info.payload())));
+            if guarded {
+                PANIC.set(text);
             } else {
-                previous(info);
+                *PANIC_ELSEWHERE.lock().unwrap_or_else(PoisonError::into_inner) = text;
             }
         }));
     });
@@ -254,6 +265,24 @@ fn keep_panics() {
 fn panic_text(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no message")
+}
+
+/// Why a guarded call panicked. It may only have passed on the panic of a thread that it started: that one is named too.
+fn panic_reason(payload: &(dyn Any + Send)) -> String {
+    let elsewhere = PANIC_ELSEWHERE.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match (PANIC.take(), elsewhere) {
+        (Some(here), Some(elsewhere)) => format!("{here}, after a thread {elsewhere}"),
+        (Some(here), None) => here,
+        (None, Some(elsewhere)) => format!("a thread {elsewhere}"),
+        (None, None) => format!("panicked: {}", panic_text(payload)),
+    }
+}
+
+/// The entry of a dynamic library: the table of the plugin, or null where making it panicked.
+pub fn entry(plugin: fn() -> &'static abi::Plugin) -> *const abi::Plugin {
+    LIBRARY.store(true, Ordering::Relaxed);
+    keep_panics();
+    catch_unwind(plugin).map_or(std::ptr::null(), std::ptr::from_ref)
 }
 
 /// Runs a call: errors and panics become a status, told to the host.
@@ -268,8 +297,7 @@ unsafe fn call(host: *const abi::Host, body: impl FnOnce(&Host<'_>) -> Result<()
     // A component may itself call through the boundary; what was guarded stays so when the inner call returns.
     let outer = GUARDED.replace(true);
     let result = catch_unwind(AssertUnwindSafe(|| body(&Host::new(&foreign)))).unwrap_or_else(|payload| {
-        // A panic that came from another thread was not seen by this thread's hook.
-        let text = PANIC.take().unwrap_or_else(|| format!("panicked: {}", panic_text(&*payload)));
+        let text = panic_reason(&*payload);
         // Dropping the payload runs foreign code, which may panic again.
         std::mem::forget(payload);
         Err(Error::failed(text))

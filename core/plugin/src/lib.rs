@@ -148,7 +148,7 @@ macro_rules! export {
         #[allow(unsafe_code, reason = "the one symbol of the C boundary")]
         #[unsafe(no_mangle)]
         pub extern "C" fn txray_plugin_v1() -> *const $crate::abi::Plugin {
-            $plugin()
+            $crate::guard::entry($plugin)
         }
     };
 }
