@@ -66,9 +66,12 @@ impl<T: Table> Handle<T> {
         let options = options.to_string();
         let mut handle = Self { table, component: std::ptr::null_mut(), name };
         let (kind, options) = (Str::text(kind), Str::text(&options));
-        let component = &raw mut handle.component;
+        let mut component = std::ptr::null_mut();
+        let place = &raw mut component;
         // SAFETY: host, texts and the place for the result live for the call.
-        handle.call(host, |host| unsafe { (table.create())(host, kind, options, component) })?;
+        handle.call(host, |host| unsafe { (table.create())(host, kind, options, place) })?;
+        // Only now: a component that was not made must not be ended, whatever was written to its place.
+        handle.component = component;
         if handle.component.is_null() {
             return Err(Error::failed(format!("{}: it was made, but is null", handle.name)));
         }
@@ -113,13 +116,14 @@ impl<T: Table> Handle<T> {
         ) -> Status,
     ) -> Result<D> {
         unsafe extern "C" fn keep(context: *mut c_void, json: Str) {
-            // SAFETY: `context` is the string below; the text lives for the call.
-            unsafe { json.get_text().unwrap_or_default().clone_into(&mut *context.cast::<String>()) }
+            // SAFETY: `context` is the place below; the text lives for the call.
+            unsafe { *context.cast::<Option<String>>() = Some(lossy(json)) }
         }
-        let mut json = String::new();
+        let mut json: Option<String> = None;
         let context = (&raw mut json).cast();
         // SAFETY: the component is this table's, and the callback and its context live for the call.
         self.call(&Host::detached(), |host| unsafe { describe(self.component, host, keep, context) })?;
+        let json = json.ok_or_else(|| Error::failed(format!("{}: it gave no description", self.name)))?;
         serde_json::from_str(&json)
             .map_err(|e| Error::failed(format!("{}: its description does not read: {e}", self.name)))
     }
@@ -171,13 +175,22 @@ unsafe fn context<'a>(context: *mut c_void) -> &'a CallContext<'a> {
     unsafe { &*context.cast::<CallContext<'a>>() }
 }
 
+/// Values from a plugin; `None` where it says that there are some, but its pointer cannot hold any.
+///
+/// # Safety
+/// As for [`Slice::get`], less what is checked here.
+unsafe fn values<'a, T>(slice: Slice<T>) -> Option<&'a [T]> {
+    // SAFETY: the caller's promise.
+    (slice.len == 0 || !slice.ptr.is_null() && slice.ptr.is_aligned()).then(|| unsafe { slice.get() })
+}
+
 /// Text from a plugin. What is not UTF-8 is shown as well as it can be.
 ///
 /// # Safety
-/// It must be valid for the call.
+/// As for [`values`].
 unsafe fn lossy(text: Str) -> String {
     // SAFETY: the caller's promise.
-    String::from_utf8_lossy(unsafe { text.get() }).into_owned()
+    String::from_utf8_lossy(unsafe { values(text) }.unwrap_or_default()).into_owned()
 }
 
 unsafe extern "C" fn host_log(raw: *mut c_void, level: u32, message: Str) {
@@ -268,60 +281,81 @@ impl ActivationSource for Handle<abi::SourceTable> {
     fn next(&mut self, host: &Host<'_>) -> Result<Option<ActivationBatch>> {
         type Received = Option<Result<ActivationBatch, &'static str>>;
         unsafe extern "C" fn keep(context: *mut c_void, batch: *const abi::ActivationBatch) {
-            // SAFETY: `context` is the place below; the batch lives for the call.
-            unsafe { *context.cast::<Received>() = Some(own(&*batch)) }
+            // SAFETY: `context` is the place below.
+            let received = unsafe { &mut *context.cast::<Received>() };
+            *received = Some(match received {
+                // SAFETY: the batch lives for the call.
+                None => unsafe { own(batch) },
+                Some(_) => Err("more than one batch in a call"),
+            });
         }
         let mut received: Received = None;
         let context = (&raw mut received).cast();
         // SAFETY: see above.
         self.call(host, |host| unsafe { (self.table.next)(self.component, host, keep, context) })?;
-        received.transpose().map_err(|what| Error::failed(format!("{}: its batch has {what}", self.name)))
+        received.transpose().map_err(|what| Error::failed(format!("{}: it gave {what}", self.name)))
     }
 }
 
 /// Copies a batch out of a plugin's memory.
 ///
 /// # Safety
-/// Its slices must be valid for the call.
-unsafe fn own(batch: &abi::ActivationBatch) -> Result<ActivationBatch, &'static str> {
+/// The batch must be null or valid for the call, and its slices too.
+unsafe fn own(batch: *const abi::ActivationBatch) -> Result<ActivationBatch, &'static str> {
+    /// # Safety
+    /// As for [`values`].
+    unsafe fn slice<'a, T>(slice: Slice<T>) -> Result<&'a [T], &'static str> {
+        // SAFETY: the caller's promise.
+        unsafe { values(slice) }.ok_or("a batch with a null or misaligned pointer")
+    }
+    /// # Safety
+    /// As above.
+    unsafe fn list<T: Copy>(values: Slice<T>) -> Result<Vec<T>, &'static str> {
+        // SAFETY: the caller's promise.
+        Ok(unsafe { slice(values) }?.to_vec())
+    }
     /// # Safety
     /// As above.
     unsafe fn table(strings: abi::Strings) -> Result<StringTable, &'static str> {
         // SAFETY: the caller's promise.
-        let (text, offsets) = unsafe { (strings.bytes.get_text(), strings.offsets.get()) };
-        text.and_then(|text| Strings::new(text, offsets)).map(StringTable::from).ok_or("a malformed string table")
+        let (bytes, offsets) = unsafe { (slice(strings.bytes)?, slice(strings.offsets)?) };
+        let strings = std::str::from_utf8(bytes).ok().and_then(|text| Strings::new(text, offsets));
+        strings.map(StringTable::from).ok_or("a batch with a malformed string table")
     }
-    if batch.size < size_of::<abi::ActivationBatch>() {
-        return Err("the wrong size");
-    }
-    // SAFETY: the caller's promise, for all that follows.
+    // SAFETY: the caller's promise, for all that follows; nothing is read before its size is known.
     unsafe {
-        let layers = batch.layers.get().iter().map(|layer| {
+        if batch.is_null() || !batch.is_aligned() {
+            return Err("a batch at a null or misaligned pointer");
+        }
+        if (*batch).size < size_of::<abi::ActivationBatch>() {
+            return Err("a batch of the wrong size");
+        }
+        let batch = &*batch;
+        let layers = slice(batch.layers)?.iter().map(|layer| {
+            let name = std::str::from_utf8(slice(layer.name)?);
             Ok(LayerColumn {
-                name: layer.name.get_text().ok_or("a layer's name that is not UTF-8")?.to_owned(),
-                features: layer.features.get().to_vec(),
+                name: name.map_err(|_| "a batch with a layer whose name is not UTF-8")?.to_owned(),
+                features: list(layer.features)?,
                 names: Arc::new(table(layer.names)?),
                 unjoined: layer.unjoined,
             })
         });
-        let moments = batch.moments.get().iter().map(|m| Moments {
-            sum: m.sum.get().to_vec(),
-            sum_abs: m.sum_abs.get().to_vec(),
-            sum_sq: m.sum_sq.get().to_vec(),
-        });
+        let moments = slice(batch.moments)?
+            .iter()
+            .map(|m| Ok(Moments { sum: list(m.sum)?, sum_abs: list(m.sum_abs)?, sum_sq: list(m.sum_sq)? }));
         Ok(ActivationBatch {
-            documents: batch.documents.get().to_vec(),
+            documents: list(batch.documents)?,
             groups: table(batch.groups)?,
-            offsets: batch.offsets.get().to_vec(),
-            starts: batch.starts.get().to_vec(),
-            ends: batch.ends.get().to_vec(),
+            offsets: list(batch.offsets)?,
+            starts: list(batch.starts)?,
+            ends: list(batch.ends)?,
             unknown: batch.unknown,
             layers: layers.collect::<Result<_, &'static str>>()?,
-            token: batch.token.get().to_vec(),
-            site: batch.site.get().to_vec(),
-            neuron: batch.neuron.get().to_vec(),
-            activation: batch.activation.get().to_vec(),
-            moments: moments.collect(),
+            token: list(batch.token)?,
+            site: list(batch.site)?,
+            neuron: list(batch.neuron)?,
+            activation: list(batch.activation)?,
+            moments: moments.collect::<Result<_, &'static str>>()?,
         })
     }
 }

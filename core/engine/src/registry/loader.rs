@@ -55,6 +55,13 @@ pub(super) fn inspect(table: &'static abi::Plugin, origin: &Origin) -> Result<Pl
     if table.size < size_of::<abi::Plugin>() {
         return Err(malformed(format!("its table has {} bytes of {}", table.size, size_of::<abi::Plugin>())));
     }
+    // SAFETY: the field is there; a function pointer is a word, and must not be null before it is taken for one.
+    if unsafe { (&raw const table.query).cast::<usize>().read() } == 0 {
+        return Err(malformed("its table lacks the function `query`".to_owned()));
+    }
+    if table.info.ptr.is_null() {
+        return Err(malformed("its description is null".to_owned()));
+    }
     // SAFETY: magic, version and size are right, so this is text that lives as long as the process.
     let text = unsafe { table.info.get_text() }.ok_or_else(|| malformed("its description is not UTF-8".to_owned()))?;
     let info: PluginInfo =

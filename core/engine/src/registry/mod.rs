@@ -80,7 +80,10 @@ pub enum PluginError {
         error: std::io::Error,
     },
     /// The file is not the one that was asked for.
-    #[error("{} has sha256 {found}, but {expected} was asked for", path.display())]
+    #[error(
+        "{} has sha256 {found}, but {expected} was asked for: change the `sha256` in the pipeline if you trust the file",
+        path.display()
+    )]
     Hash {
         /// The library.
         path: PathBuf,
@@ -98,7 +101,11 @@ pub enum PluginError {
         reason: String,
     },
     /// It has no entry.
-    #[error("{} is no txray plugin: it has no symbol `{}`", path.display(), abi::ENTRY)]
+    #[error(
+        "{} is no txray plugin: it has no symbol `{}`, which `txray_plugin::plugin!` exports (in C, see txray.h)",
+        path.display(),
+        abi::ENTRY
+    )]
     NoEntry {
         /// The library.
         path: PathBuf,
