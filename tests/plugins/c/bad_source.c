@@ -1,0 +1,58 @@
+/* A source whose batches break a rule: the option `fault` names which. */
+
+#include "txray.h"
+
+static char fault;
+
+static txray_status create(const txray_host *host, txray_str kind, txray_str options, void **out) {
+    (void)host, (void)kind;
+    *out = &fault;
+    /* The options are {"fault": "x"}: x is what is kept. */
+    fault = options.ptr[options.len - 3];
+    return TXRAY_OK;
+}
+
+static void destroy(void *component) { (void)component; }
+
+static txray_status describe(const void *source, const txray_host *host, void (*emit)(void *context, txray_str json),
+                             void *context) {
+    (void)source, (void)host;
+    if (fault != 's') emit(context, txray_text_of("{\"sites\": 1}"));
+    return TXRAY_OK;
+}
+
+static txray_status next(void *source, const txray_host *host,
+                         void (*emit)(void *context, const txray_activation_batch *batch), void *context) {
+    (void)source, (void)host;
+    txray_activation_batch batch;
+    memset(&batch, 0, sizeof batch);
+    batch.size = fault == 'z' ? sizeof batch - 1 : sizeof batch;
+    static const uint64_t beyond[] = {0, 9};
+    if (fault == 'g') {
+        batch.groups.bytes = txray_text_of("short");
+        batch.groups.offsets.ptr = beyond;
+        batch.groups.offsets.len = 2;
+    }
+    if (fault == 'n') batch.documents.len = 3; /* of which the pointer is null */
+    emit(context, fault == '0' ? NULL : &batch);
+    if (fault == '2') emit(context, &batch);
+    return TXRAY_OK;
+}
+
+static const void *query(txray_str interface_name) {
+    static const txray_source_table source = {sizeof source, create, destroy, describe, next};
+    return txray_equals(interface_name, TXRAY_SOURCE) ? &source : NULL;
+}
+
+const txray_plugin *txray_plugin_v1(void) {
+    static const txray_plugin plugin = {
+        TXRAY_MAGIC,
+        TXRAY_ABI_MAJOR,
+        TXRAY_ABI_MINOR,
+        sizeof plugin,
+        TXRAY_TEXT("{\"name\": \"bad-source\", \"version\": \"1\", \"components\": ["
+                   "{\"interface\": \"txray.source/1\", \"kind\": \"bad-source\"}]}"),
+        query,
+    };
+    return &plugin;
+}

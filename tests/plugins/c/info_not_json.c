@@ -1,0 +1,5 @@
+/* Its description is not JSON. */
+
+#define INFO TXRAY_TEXT("plain, version 1")
+
+#include "plain.h"

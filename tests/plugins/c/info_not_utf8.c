@@ -1,0 +1,5 @@
+/* Its description is not UTF-8. */
+
+#define INFO TXRAY_TEXT("{\"name\": \"\xff\"}")
+
+#include "plain.h"

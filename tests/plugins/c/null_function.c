@@ -1,0 +1,5 @@
+/* Its table of metrics lacks a function. */
+
+#define DISTANCES NULL
+
+#include "plain.h"

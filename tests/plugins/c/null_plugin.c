@@ -1,0 +1,5 @@
+/* Its entry gives nothing. */
+
+#define ENTRY_GIVES NULL
+
+#include "plain.h"

@@ -1,0 +1,5 @@
+/* It lacks the function `query`. */
+
+#define QUERY NULL
+
+#include "plain.h"

@@ -1,0 +1,39 @@
+//! What the source replays. The test of the boundary includes this file too, and compares.
+
+use std::sync::Arc;
+
+use txray_plugin::{ActivationBatch, LayerColumn, Moments, NULL, StringTable};
+
+/// Two documents with all that a batch can hold, then a document without tokens and nothing else.
+pub fn batches() -> Vec<ActivationBatch> {
+    let names: StringTable = ["der", "Straße", "", "😀"].into_iter().collect();
+    let full = ActivationBatch {
+        documents: vec![7, u64::MAX],
+        groups: ["Artikel „eins“", ""].into_iter().collect(),
+        offsets: vec![0, 3, 4],
+        starts: vec![0, 4, NULL, 0],
+        ends: vec![3, 10, NULL, 1],
+        unknown: 2,
+        layers: vec![LayerColumn {
+            name: "wort".to_owned(),
+            features: vec![0, 1, NULL, 3],
+            names: Arc::new(names),
+            unjoined: 1,
+        }],
+        token: vec![0, 0, 1, 3],
+        site: vec![0, 1, 0, 1],
+        neuron: vec![1, 0, 0, 0],
+        activation: vec![0.1, -0.0, f32::MIN_POSITIVE, 3.5],
+        moments: vec![
+            Moments { sum: vec![0.1, 0.2], sum_abs: vec![0.3, 0.4], sum_sq: vec![0.5, 0.6] },
+            Moments { sum: vec![-1.5], sum_abs: vec![1.5], sum_sq: vec![1e300] },
+        ],
+    };
+    let empty = ActivationBatch {
+        documents: vec![8],
+        offsets: vec![0, 0],
+        layers: vec![LayerColumn { name: "wort".to_owned(), ..LayerColumn::default() }],
+        ..ActivationBatch::default()
+    };
+    vec![full, empty]
+}

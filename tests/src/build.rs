@@ -1,0 +1,83 @@
+//! Dynamic libraries, built as their authors would build them: by cargo, and by a C compiler.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+use crate::path;
+
+/// The packages under `plugins/`.
+const RUST_PLUGINS: [&str; 3] = ["energy", "everything", "panics"];
+
+/// The library of a Rust plugin under `plugins/`. All are built when the first is asked for, once in a process, with
+/// the profile and into the target directory of the tests themselves.
+pub fn rust_plugin(name: &str) -> PathBuf {
+    static BUILT: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
+    let built = BUILT.get_or_init(build_rust_plugins);
+    built.get(name).unwrap_or_else(|| panic!("there is no test plugin `{name}`, only {RUST_PLUGINS:?}")).clone()
+}
+
+fn build_rust_plugins() -> HashMap<String, PathBuf> {
+    let directory = profile_directory();
+    let profile = directory.file_name().unwrap().to_str().unwrap();
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(crate::root()).arg("build");
+    // Whatever they need was there to build these tests with.
+    cargo.args(["--offline", "--message-format=json-render-diagnostics"]);
+    cargo.args(["--profile", if profile == "debug" { "dev" } else { profile }]);
+    cargo.arg("--target-dir").arg(directory.parent().unwrap());
+    cargo.args(RUST_PLUGINS.iter().flat_map(|name| ["-p", name]));
+    let output = cargo.output().unwrap();
+    assert!(output.status.success(), "cannot build the plugins:\n{}", String::from_utf8_lossy(&output.stderr));
+
+    let messages = output.stdout.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+    let artifacts = messages.filter(|message: &Value| message["reason"] == "compiler-artifact");
+    let libraries = artifacts.filter_map(|artifact| {
+        let name = artifact["target"]["name"].as_str()?;
+        let mut files = artifact["filenames"].as_array()?.iter().filter_map(Value::as_str);
+        let library = files.find(|file| file.ends_with(std::env::consts::DLL_SUFFIX))?;
+        Some((name.to_owned(), PathBuf::from(library)))
+    });
+    libraries.filter(|(name, _)| RUST_PLUGINS.contains(&name.as_str())).collect()
+}
+
+/// `target/<profile>`: tests run from `target/<profile>/deps`.
+fn profile_directory() -> PathBuf {
+    std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned()
+}
+
+/// The library of a C plugin, `plugins/c/<name>.c`.
+pub fn c_plugin(name: &str) -> PathBuf {
+    c_plugin_with(name, &[])
+}
+
+/// The library of a C plugin, compiled with further arguments.
+pub fn c_plugin_with(name: &str, arguments: &[&str]) -> PathBuf {
+    let directory = profile_directory().join("c-plugins");
+    std::fs::create_dir_all(&directory).unwrap();
+    // Other tests may be loading the same library: it is put in its place whole.
+    let aside = tempfile::NamedTempFile::new_in(&directory).unwrap().into_temp_path();
+    let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
+    let mut words = compiler.split_whitespace();
+    let output = Command::new(words.next().unwrap_or_default())
+        .args(words)
+        .args(["-shared", "-fPIC", "-std=c11", "-Wall", "-Wextra", "-Werror", "-I"])
+        .arg(path("../core/abi"))
+        .args(arguments)
+        .arg(path("plugins/c").join(name).with_extension("c"))
+        .arg("-o")
+        .arg(&aside)
+        .output()
+        .unwrap_or_else(|e| panic!("cannot run the C compiler `{compiler}` ({e}): install one, or name one in CC"));
+    assert!(output.status.success(), "cannot compile {name}.c:\n{}", String::from_utf8_lossy(&output.stderr));
+    let library = directory.join(library_name(name));
+    aside.persist(&library).unwrap();
+    library
+}
+
+fn library_name(name: &str) -> impl AsRef<Path> {
+    format!("{}{name}{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX)
+}

@@ -1,0 +1,128 @@
+//! What the tests across crates share: dynamic libraries built on the spot, a host that remembers, and batches.
+
+#![allow(clippy::unwrap_used, reason = "a harness of tests")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+
+use txray_plugin::{HostServices, Level, MetricBatch, StringTable};
+
+mod build;
+
+pub use build::{c_plugin, c_plugin_with, rust_plugin};
+
+/// The directory of this crate.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A host that remembers what it was told.
+#[derive(Debug, Default)]
+pub struct Recorder {
+    logs: Mutex<Vec<(Level, String)>>,
+    progress: Mutex<Vec<(u64, u64, String)>>,
+    /// What it answers when asked whether to stop.
+    pub cancelled: bool,
+}
+
+impl Recorder {
+    /// How many threads it offers.
+    pub const THREADS: usize = 3;
+
+    /// What was logged since this was last asked.
+    pub fn logs(&self) -> Vec<(Level, String)> {
+        std::mem::take(&mut self.logs.lock().unwrap())
+    }
+
+    /// What progress was reported since this was last asked.
+    pub fn progress(&self) -> Vec<(u64, u64, String)> {
+        std::mem::take(&mut self.progress.lock().unwrap())
+    }
+}
+
+impl HostServices for Recorder {
+    fn threads(&self) -> usize {
+        Self::THREADS
+    }
+    fn log(&self, level: Level, message: &str) {
+        self.logs.lock().unwrap().push((level, message.to_owned()));
+    }
+    fn progress(&self, done: u64, total: u64, message: &str) {
+        self.progress.lock().unwrap().push((done, total, message.to_owned()));
+    }
+    fn cancelled(&self) -> bool {
+        self.cancelled
+    }
+}
+
+/// An owned [`MetricBatch`].
+#[derive(Clone, Debug)]
+pub struct Pairs {
+    offsets: Vec<u64>,
+    features: Vec<u32>,
+    count: [Vec<u64>; 2],
+    mass: [Vec<f64>; 2],
+    p: [Vec<f64>; 2],
+    names: StringTable,
+}
+
+impl Pairs {
+    /// Rows of the (count, mass) of both sides by feature, over the features named. A side's probabilities are its
+    /// masses made to sum to 1. Each side of each row needs mass.
+    pub fn new(names: &[&str], rows: &[Vec<[(u64, f64); 2]>]) -> Self {
+        let mut pairs = Self {
+            offsets: vec![0],
+            features: Vec::new(),
+            count: Default::default(),
+            mass: Default::default(),
+            p: Default::default(),
+            names: names.iter().collect(),
+        };
+        for row in rows {
+            for side in 0..2 {
+                let whole: f64 = row.iter().map(|entry| entry[side].1).sum();
+                pairs.count[side].extend(row.iter().map(|entry| entry[side].0));
+                pairs.mass[side].extend(row.iter().map(|entry| entry[side].1));
+                pairs.p[side].extend(row.iter().map(|entry| entry[side].1 / whole));
+            }
+            pairs.features.extend(0..row.len() as u32);
+            pairs.offsets.push(pairs.features.len() as u64);
+        }
+        pairs
+    }
+
+    /// Two rows of three features, without much meaning.
+    pub fn example() -> Self {
+        let row = |q| vec![[(1, 1.0), (2, 0.5)], [(0, 0.0), (1, q)], [(3, 3.0), (0, 0.0)]];
+        Self::new(&["the", "Straße", "😀"], &[row(0.5), row(1.5)])
+    }
+
+    /// As a metric is given it.
+    pub fn batch(&self) -> MetricBatch<'_> {
+        let ([count_p, count_q], [mass_p, mass_q], [p, q]) = (&self.count, &self.mass, &self.p);
+        let names = self.names.as_strings();
+        MetricBatch { offsets: &self.offsets, features: &self.features, p, q, count_p, count_q, mass_p, mass_q, names }
+    }
+}
+
+/// Runs one test of this binary again, alone in a process of its own that finds `variable` set; gives what the
+/// process printed to its standard error. The test must have passed there.
+///
+/// For what a test cannot see in its own process: what reaches the terminal, and whether the process lives on.
+pub fn stderr_of_child(test: &str, variable: &str) -> String {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env(variable, "1")
+        .output()
+        .unwrap();
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "the child ended with {}:\n{stdout}\n{stderr}", output.status);
+    assert!(stdout.contains("1 passed"), "the child ran no test named {test}:\n{stdout}");
+    stderr.into_owned()
+}
+
+/// A path of this crate.
+pub fn path(relative: &str) -> PathBuf {
+    root().join(relative)
+}
