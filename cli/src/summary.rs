@@ -3,10 +3,11 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-use txray_engine::compare::{Comparison, ComparisonRow, Weighting};
+use comfy_table::style::{LineStyle, TableStyle};
+use comfy_table::{CellAlignment, ContentArrangement, Table};
+use serde_json::Value;
+use txray_engine::compare::{Comparison, ComparisonRow};
 use txray_engine::config::Pipeline;
-use txray_engine::preferences::Preferences;
 use txray_engine::run::Outcome;
 
 use crate::terminal::thousands;
@@ -23,23 +24,11 @@ pub fn of(pipeline: &Pipeline, outcome: &Outcome, out: &Path) -> String {
     let mut text = String::new();
     models(&mut text, outcome);
     stages(&mut text, pipeline, outcome);
+    comparisons(&mut text, pipeline, outcome);
     for (name, comparison) in &outcome.comparisons {
-        let settings = &pipeline.comparisons[name];
-        let sides = [&outcome.stages[&settings.from], &outcome.stages[&settings.to]];
-        let fates = comparison.fates();
-        line(&mut text, format_args!("\nComparison {name}: {} -> {}", settings.from, settings.to));
-        line(
-            &mut text,
-            format_args!(
-                "  neurons: {} shared, {} lost, {} gained, {} dead",
-                fates.shared, fates.lost, fates.gained, fates.dead
-            ),
-        );
-        for layer in 0..comparison.layers.len() {
-            self::comparison(&mut text, comparison, layer, sides.map(|side| &**side), settings.settings.weighting);
-        }
+        changed_most(&mut text, pipeline, outcome, name, comparison);
     }
-    line(&mut text, format_args!("\nTables are in {}", out.display()));
+    line(&mut text, format_args!("The tables are in {}", out.display()));
     text
 }
 
@@ -50,7 +39,8 @@ fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
 
 fn table(header: &[&str], right: &[usize]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    let rule = LineStyle::none().fill('─').junction('─');
+    table.load_style(TableStyle::new().header_separator(rule)).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(header);
     for &column in right {
         if let Some(column) = table.column_mut(column) {
@@ -68,18 +58,18 @@ fn models(text: &mut String, outcome: &Outcome) {
     let mut table =
         table(&["model", "epochs", "tokens", "tokens/s", "vocabulary", "perplexity (valid)"], &[1, 2, 3, 4, 5]);
     for step in trained {
-        let figure = |name: &str| step.figures.get(name).copied();
-        let count = |name: &str| figure(name).map(|n| thousands(n as u64)).unwrap_or_default();
+        let figure = |name: &str| step.figures.get(name);
+        let count = |name: &str| figure(name).and_then(Value::as_u64).map(thousands).unwrap_or_default();
         table.add_row([
             step.name.trim_start_matches("model.").to_owned(),
             count("epochs"),
             step.tokens.map(thousands).unwrap_or_default(),
             step.rate().map(|rate| thousands(rate as u64)).unwrap_or_default(),
             count("vocabulary"),
-            figure("valid_perplexity").map(|p| format!("{p:.2}")).unwrap_or_default(),
+            figure("valid_perplexity").and_then(Value::as_f64).map(|p| format!("{p:.2}")).unwrap_or_default(),
         ]);
     }
-    line(text, format_args!("{table}"));
+    line(text, format_args!("{table}\n"));
 }
 
 fn stages(text: &mut String, pipeline: &Pipeline, outcome: &Outcome) {
@@ -103,56 +93,83 @@ fn stages(text: &mut String, pipeline: &Pipeline, outcome: &Outcome) {
             step.and_then(txray_engine::manifest::Step::rate).map(|r| thousands(r as u64)).unwrap_or_default(),
         ]);
     }
-    line(text, format_args!("{table}"));
+    line(text, format_args!("{table}\n"));
 }
 
-fn comparison(
-    text: &mut String,
-    comparison: &Comparison,
-    layer: usize,
-    sides: [&Preferences; 2],
-    weighting: Weighting,
-) {
-    let name = &comparison.layers[layer];
-    for (index, metric) in comparison.metrics.iter().enumerate() {
-        let summary = comparison.mean(layer, index);
-        if let Some(mean) = summary.mean {
-            line(text, format_args!("  {name}: mean {metric} {mean:.4} over {} neurons", summary.neurons));
+fn comparisons(text: &mut String, pipeline: &Pipeline, outcome: &Outcome) {
+    if outcome.comparisons.is_empty() {
+        return;
+    }
+    let header = ["comparison", "stages", "shared", "lost", "gained", "dead", "layer", "mean distance of the shared"];
+    let mut table = table(&header, &[2, 3, 4, 5]);
+    for (name, comparison) in &outcome.comparisons {
+        let (settings, fates) = (&pipeline.comparisons[name], comparison.fates());
+        for (index, layer) in comparison.layers.iter().enumerate() {
+            let means = comparison.metrics.iter().enumerate().filter_map(|(metric, name)| {
+                comparison.mean(index, metric).mean.map(|mean| format!("{name} {mean:.4}"))
+            });
+            // What is of the neurons and not of a layer stands once.
+            let once = |cell: String| if index == 0 { cell } else { String::new() };
+            table.add_row([
+                once(name.clone()),
+                once(format!("{} -> {}", settings.from, settings.to)),
+                once(fates.shared.to_string()),
+                once(fates.lost.to_string()),
+                once(fates.gained.to_string()),
+                once(fates.dead.to_string()),
+                layer.clone(),
+                means.collect::<Vec<_>>().join(", "),
+            ]);
         }
     }
-    let enough = |row: &&ComparisonRow| row.counts.iter().all(|&n| n >= ENOUGH) && row.distances[0].is_some();
-    let mut rows: Vec<&ComparisonRow> =
-        comparison.rows.iter().filter(|row| row.layer == layer).filter(enough).collect();
+    line(text, format_args!("{table}\n"));
+}
+
+/// The neurons that moved furthest in a comparison's first layer and metric, with what they preferred.
+fn changed_most(text: &mut String, pipeline: &Pipeline, outcome: &Outcome, name: &str, comparison: &Comparison) {
+    let settings = &pipeline.comparisons[name];
+    let (Some(layer), Some(metric)) = (comparison.layers.first(), comparison.metrics.first()) else { return };
+    let enough =
+        |row: &&ComparisonRow| row.layer == 0 && row.counts.iter().all(|&n| n >= ENOUGH) && row.distances[0].is_some();
+    let mut rows: Vec<&ComparisonRow> = comparison.rows.iter().filter(enough).collect();
     rows.sort_by(|a, b| b.distances[0].partial_cmp(&a.distances[0]).unwrap_or(std::cmp::Ordering::Equal));
-    if rows.is_empty() || comparison.metrics.is_empty() {
+    if rows.is_empty() {
         return;
     }
     line(
         text,
         format_args!(
-            "  changed most in {name}, of the {} neurons with at least {ENOUGH} observations on both sides:",
+            "{name}: changed most in `{layer}`, of the {} neurons with at least {ENOUGH} observations on both sides",
             rows.len()
         ),
     );
-    let mut table =
-        table(&["neuron", &comparison.metrics[0], "observations", "prefers before", "prefers after"], &[1, 2]);
+    let before = format!("prefers in {}", settings.from);
+    let after = format!("prefers in {}", settings.to);
+    let mut table = table(&["neuron", metric, "observations", &before, &after], &[1, 2]);
     for row in rows.into_iter().take(TOLD) {
-        let features = |side: usize| {
-            let read = sides[side];
-            let Some(layer) = read.layers.iter().position(|l| l.name == *name) else { return String::new() };
-            let all = read.preferred(layer, row.site, row.neuron, |preference| weighting.weight(preference));
+        let prefers = |stage: &str| {
+            let read = &outcome.stages[stage];
+            let Some(index) = read.layers.iter().position(|l| l.name == *layer) else { return String::new() };
+            let weight = |preference: &_| settings.settings.weighting.weight(preference);
+            let all = read.preferred(index, row.site, row.neuron, weight);
             let whole: f64 = all.iter().map(|(_, weight)| weight).sum();
-            let told = all.iter().take(FEATURES);
-            let told: Vec<String> = told.map(|(f, weight)| format!("{f} {:.0}%", 100.0 * weight / whole)).collect();
+            let told: Vec<String> =
+                all.iter().take(FEATURES).map(|(f, weight)| format!("{f} {}", percent(weight / whole))).collect();
             told.join("  ")
         };
         table.add_row([
             format!("{}[{}]", comparison.sites[row.site], row.neuron),
             row.distances[0].map(|d| format!("{d:.4}")).unwrap_or_default(),
             format!("{} -> {}", thousands(row.counts[0]), thousands(row.counts[1])),
-            features(0),
-            features(1),
+            prefers(&settings.from),
+            prefers(&settings.to),
         ]);
     }
-    line(text, format_args!("{table}"));
+    line(text, format_args!("{table}\n"));
+}
+
+/// `12%`, `0.4%`.
+fn percent(share: f64) -> String {
+    let percent = 100.0 * share;
+    if percent < 1.0 { format!("{percent:.1}%") } else { format!("{percent:.0}%") }
 }

@@ -46,8 +46,7 @@ fn distances_are_those_of_the_authors() {
         .iter()
         .map(|name| ((*name).to_owned(), registry.metric(name, &Value::Object(Default::default()), &host).unwrap()))
         .collect();
-    let settings =
-        Settings { layers: LAYERS.map(str::to_owned).to_vec(), weighting: Weighting::Mean, min_count: 1 };
+    let settings = Settings { layers: LAYERS.map(str::to_owned).to_vec(), weighting: Weighting::Mean, min_count: 1 };
     let comparison = compare(&a, &b, &settings, &metrics, &host).unwrap();
 
     for (metric, name) in names.iter().enumerate() {

@@ -1,12 +1,11 @@
 //! What a run was made of: `manifest.json`.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
@@ -74,7 +73,7 @@ pub struct Step {
     pub tokens: Option<u64>,
     /// Further figures by name: `tokenize_seconds`, `write_seconds`, `perplexity`, ...
     #[serde(flatten)]
-    pub figures: BTreeMap<String, f64>,
+    pub figures: Map<String, Value>,
 }
 
 impl Step {
@@ -85,8 +84,8 @@ impl Step {
 
     /// With a figure.
     #[must_use]
-    pub fn with(mut self, name: &str, figure: f64) -> Self {
-        self.figures.insert(name.to_owned(), figure);
+    pub fn with(mut self, name: &str, figure: impl Into<Value>) -> Self {
+        self.figures.insert(name.to_owned(), figure.into());
         self
     }
 

@@ -191,7 +191,7 @@ impl<'a> Run<'a> {
                         inputs.push(hash(&path)?);
                     }
                 }
-                Ok(step.with("documents", scan.documents as f64).with("words", scan.words as f64))
+                Ok(step.with("documents", scan.documents).with("words", scan.words))
             })?;
             steps.push(step);
             scans.insert(text, scan);
@@ -289,11 +289,11 @@ impl<'a> Run<'a> {
             self.place(&aside, &path)?;
         }
         step.tokens = Some(report.tokens);
-        step = step.with("epochs", report.epoch as f64).with("train_loss", report.loss);
+        step = step.with("epochs", report.epoch).with("train_loss", report.loss);
         if let Some(loss) = report.valid_loss {
             step = step.with("valid_perplexity", loss.exp());
         }
-        Ok(step.with("vocabulary", tokenizer.size() as f64))
+        Ok(step.with("vocabulary", tokenizer.size()))
     }
 
     fn save(&self, model: &dyn Model, tokenizer: &Tokenizer, directory: &Path) -> Result<()> {
@@ -392,8 +392,8 @@ impl<'a> Run<'a> {
             .with("load_seconds", load_seconds)
             .with("tokenize_seconds", tokenize.as_secs_f64())
             .with("write_seconds", times.write.as_secs_f64())
-            .with("alive", preferences.alive() as f64)
-            .with("rows", preferences.len() as f64)
+            .with("alive", preferences.alive())
+            .with("rows", preferences.len())
             .with("mass", preferences.mass().to_f64());
         Ok((step, preferences))
     }
