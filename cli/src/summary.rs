@@ -3,8 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use comfy_table::style::{LineStyle, TableStyle};
-use comfy_table::{CellAlignment, ContentArrangement, Table};
+use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use serde_json::Value;
 use txray_engine::compare::{Comparison, ComparisonRow};
 use txray_engine::config::Pipeline;

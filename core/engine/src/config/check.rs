@@ -415,59 +415,57 @@ impl Check<'_> {
         Some(model)
     }
 
-    /// Follows `init`: finds cycles, passes kinds on, and puts every model after the one it begins from.
+    /// Follows `init`: finds circles, passes kinds on, and puts every model after the one it begins from.
     fn link_models(&mut self, models: &mut Names<Model>) {
-        let mut order: Vec<String> = Vec::new();
-        for name in models.good.keys().cloned().collect::<Vec<_>>() {
-            let mut path = vec![name];
-            while let Some(ModelOrigin::Init(to)) = path.last().and_then(|n| models.good.get(n)).map(|m| &m.origin) {
-                let to = to.clone();
-                let pointer = format!("{}/init", child("/model", &path[path.len() - 1]));
-                if let Some(start) = path.iter().position(|n| *n == to.name) {
-                    let cycle = path[start..].iter().chain([&to.name]).map(|n| format!("`{n}`")).collect::<Vec<_>>();
-                    // Each cycle is told once, by its first model.
-                    if start == 0 && path.iter().all(|n| order_of(models, n) >= order_of(models, &path[0])) {
-                        self.error(&pointer, format!("these models begin from each other: {}", cycle.join(" -> ")));
-                    }
-                    path.clear();
-                    break;
+        let begins_from = |model: &Model| match &model.origin {
+            ModelOrigin::Init(to) => Some(to.clone()),
+            _ => None,
+        };
+        let mut linked = Names { good: IndexMap::new(), bad: std::mem::take(&mut models.bad) };
+        let mut waiting = std::mem::take(&mut models.good);
+        while let Some(index) =
+            waiting.values().position(|model| begins_from(model).is_none_or(|to| !waiting.contains_key(&to.name)))
+        {
+            let Some((name, mut model)) = waiting.shift_remove_index(index) else { break };
+            let good = begins_from(&model).is_none_or(|to| {
+                let table = child("/model", &name);
+                let pointer = format!("{table}/init");
+                let Some(first) = self.follow(&pointer, &to, &linked) else { return false };
+                if !model.kind.is_empty() {
+                    return true;
                 }
-                if self.follow_quietly(&to, models) {
-                    path.push(to.name);
-                } else {
-                    if path.len() == 1 {
-                        self.follow(&pointer, &to, models);
-                    }
-                    path.clear();
-                    break;
-                }
-            }
-            for name in path.into_iter().rev() {
-                if !order.contains(&name) {
-                    order.push(name);
-                }
+                model.kind.clone_from(&first.kind);
+                let (kind, options) = (&model.kind, &model.options);
+                self.component(abi::MODEL, &table, Some(&pointer), kind, options, |registry, options, host| {
+                    registry.model(kind, options, host).map(drop)
+                })
+            });
+            if good {
+                linked.good.insert(name, model);
+            } else {
+                linked.bad.insert(name);
             }
         }
-        let mut linked: IndexMap<String, Model> = IndexMap::new();
-        for name in order {
-            let Some(mut model) = models.good.shift_remove(&name) else { continue };
-            if let (true, ModelOrigin::Init(to)) = (model.kind.is_empty(), &model.origin) {
-                model.kind = linked.get(&to.name).map(|m| m.kind.clone()).unwrap_or_default();
-                let (pointer, kind, options) = (child("/model", &name), model.kind.clone(), model.options.clone());
-                let name = child(&pointer, "init");
-                self.component(abi::MODEL, &pointer, Some(&name), &kind, &options, |registry, options, host| {
-                    registry.model(&kind, options, host).map(drop)
-                });
+        // What still waits, waits for itself, or for one that does.
+        for (index, name) in waiting.keys().enumerate() {
+            let mut circle = vec![name.clone()];
+            while let Some(to) = waiting.get(&circle[circle.len() - 1]).and_then(begins_from) {
+                let is_back = circle.contains(&to.name);
+                circle.push(to.name);
+                if is_back {
+                    break;
+                }
             }
-            linked.insert(name, model);
+            // Each circle is told once, at the first of its models.
+            let first = circle.iter().filter_map(|name| waiting.get_index_of(name)).min();
+            if circle.last() == Some(name) && first == Some(index) {
+                let names: Vec<String> = circle.iter().map(|name| format!("`{name}`")).collect();
+                let message = format!("these models begin from each other: {}", names.join(" -> "));
+                self.error(&format!("{}/init", child("/model", name)), message);
+            }
         }
-        models.bad.extend(models.good.keys().cloned());
-        models.good = linked;
-    }
-
-    fn follow_quietly(&self, to: &ModelRef, models: &Names<Model>) -> bool {
-        let model = models.good.get(&to.name);
-        model.is_some_and(|model| to.epoch.is_none_or(|epoch| model.checkpoints.contains(&epoch)))
+        linked.bad.extend(waiting.into_keys());
+        *models = linked;
     }
 
     fn stage(
@@ -607,10 +605,6 @@ impl Check<'_> {
         let comparison = Comparison { from: section.from, to: section.to, settings, metrics };
         (self.diagnostics.len() == before).then_some(comparison)
     }
-}
-
-fn order_of(models: &Names<Model>, name: &str) -> usize {
-    models.good.get_index_of(name).unwrap_or(usize::MAX)
 }
 
 /// The plugin component that a directory's `config.json` asks for: `txray-lstm` is read by `lstm`.
