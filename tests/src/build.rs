@@ -24,7 +24,7 @@ fn build_rust_plugins() -> HashMap<String, PathBuf> {
     let directory = profile_directory();
     let profile = directory.file_name().unwrap().to_str().unwrap();
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(crate::root()).arg("build");
+    cargo.current_dir(path("")).arg("build");
     // Whatever they need was there to build these tests with.
     cargo.args(["--offline", "--message-format=json-render-diagnostics"]);
     cargo.args(["--profile", if profile == "debug" { "dev" } else { profile }]);

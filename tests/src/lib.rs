@@ -12,9 +12,24 @@ mod build;
 
 pub use build::{c_plugin, c_plugin_with, rust_plugin};
 
-/// The directory of this crate.
-pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+/// A path in this crate.
+pub fn path(relative: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(relative)
+}
+
+/// A folder beside that of the corpora, `TXRAY_DATA`. `None`, and a word that the test was skipped, where there is none:
+/// corpora and what is made from them are never in the repository.
+pub fn shared(name: &str) -> Option<PathBuf> {
+    let Some(data) = std::env::var_os("TXRAY_DATA") else {
+        println!("skipped: TXRAY_DATA is not set");
+        return None;
+    };
+    let folder = Path::new(&data).join("..").join(name);
+    if !folder.is_dir() {
+        println!("skipped: there is no {}", folder.display());
+        return None;
+    }
+    Some(folder)
 }
 
 /// A host that remembers what it was told.
@@ -120,9 +135,4 @@ pub fn stderr_of_child(test: &str, variable: &str) -> String {
     assert!(output.status.success(), "the child ended with {}:\n{stdout}\n{stderr}", output.status);
     assert!(stdout.contains("1 passed"), "the child ran no test named {test}:\n{stdout}");
     stderr.into_owned()
-}
-
-/// A path of this crate.
-pub fn path(relative: &str) -> PathBuf {
-    root().join(relative)
 }

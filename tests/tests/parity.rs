@@ -1,6 +1,8 @@
 //! Against what the authors' own code computes (copenlu/tx-ray at 8d09f6c, `Evaluation_metrics/measures.py`), on the same
 //! observations of real text.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -10,6 +12,9 @@ use txray_engine::preferences::Preferences;
 use txray_engine::registry::{Origin, Registry};
 use txray_plugin::{Host, Site};
 use txray_tests::shared;
+
+/// By metric, layer and neuron: distance and union length.
+type Expected = HashMap<String, HashMap<String, HashMap<String, (f64, u64)>>>;
 
 const LAYERS: [&str; 2] = ["token", "pos"];
 
@@ -34,8 +39,7 @@ fn read(path: &Path) -> Preferences {
 #[test]
 fn distances_are_those_of_the_authors() {
     let Some(folder) = shared("parity") else { return };
-    let expected: HashMap<String, HashMap<String, HashMap<String, (f64, u64)>>> =
-        serde_json::from_slice(&std::fs::read(folder.join("expected.json")).unwrap()).unwrap();
+    let expected: Expected = serde_json::from_slice(&std::fs::read(folder.join("expected.json")).unwrap()).unwrap();
     let (a, b) = (read(&folder.join("observations_a.tsv")), read(&folder.join("observations_b.tsv")));
 
     let mut registry = Registry::new();

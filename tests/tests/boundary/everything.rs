@@ -167,7 +167,7 @@ struct Read {
 }
 
 /// Reads a text, and checks that the model was given what it was given here.
-fn encode(model: &dyn Model, text: Text<'_>, mut carry: Option<&mut [f32]>, sites: &[(usize, usize)]) -> Vec<Read> {
+fn encode(model: &dyn Model, text: Text<'_>, carry: Option<&mut [f32]>, sites: &[(usize, usize)]) -> Vec<Read> {
     let recorder = Recorder::default();
     let widths = [3, 2];
     let mut read: Vec<Read> = sites
@@ -182,7 +182,7 @@ fn encode(model: &dyn Model, text: Text<'_>, mut carry: Option<&mut [f32]>, site
         let [sum, sum_abs, sum_sq] = &mut read.sums;
         SiteRequest { site, k, neurons: &mut read.neurons, activations: &mut read.activations, sum, sum_abs, sum_sq }
     });
-    let mut request = EncodeRequest { text, carry: carry.as_deref_mut(), sites: requests.collect() };
+    let mut request = EncodeRequest { text, carry, sites: requests.collect() };
     let given = format!("{request:?}");
     model.encode(&Host::new(&recorder), &mut request).unwrap();
     assert_eq!(recorder.logs(), [(Level::Debug, given)]);
