@@ -127,9 +127,7 @@ impl<const P: usize> LayerLanes<P> {
 
     /// Sets a lane's state, `[2 hidden]`: h, then c; cleared with none.
     fn set_state(&mut self, lane: usize, state: Option<&[f32]>) {
-        let hidden = self.hidden.len();
         for (n, value) in self.hidden.iter_mut().chain(&mut self.cell).enumerate() {
-            debug_assert!(n < 2 * hidden);
             value.as_flattened_mut()[lane] = state.map_or(0.0, |s| s[n]);
         }
     }

@@ -1,4 +1,13 @@
 //! The LSTM encoder and language model of `txray`, on candle.
+//!
+//! - Reading ([`Model::encode`], [`Model::score`]) is in `lanes`: documents side by side in lanes of fixed units, one
+//!   thread a unit. `encode` and `score` look on and keep what was asked for.
+//! - Training ([`Model::fit`]) is in `train`: candle's graph, with operations of our own where the time goes.
+//! - `kernel` holds the products and the vectorised functions, and the crate's only `unsafe`; `decoder` the softmax over
+//!   the vocabulary, shared by scoring and training.
+//! - `checkpoint` reads and writes directories with PyTorch's tensor names.
+//!
+//! No result depends on the number of threads: work is cut by the shapes alone, and sums are taken in a fixed order.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -116,6 +125,8 @@ impl Model for Lstm {
         self.read(host, |network| score::score(network, text, state, &tracker))
     }
 
+    /// One epoch from where the last call left off. Cancelled or failed, the weights are left between two steps, and the
+    /// epoch counts as not begun. The state is cleared where an epoch begins.
     fn fit(&mut self, host: &Host<'_>, request: &FitRequest<'_>) -> Result<FitReport> {
         let sizes = self.weights()?.sizes;
         for text in [Some(request.train), request.valid].into_iter().flatten() {

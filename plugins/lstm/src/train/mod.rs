@@ -3,6 +3,7 @@
 //! A step's graph is `lookup -> dropout -> (recurrence -> dropout)* -> linear-cross-entropy`. The operations of our own
 //! exist for speed; the graph, the variables and the chain rule are candle's.
 
+mod dropout;
 mod embedding;
 mod loss;
 mod recurrence;
@@ -13,10 +14,11 @@ mod tests;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use candle_core::{CpuStorage, Device, Layout, Tensor};
+use candle_core::{CpuStorage, Layout, Tensor};
 use txray_plugin::random::Stream;
 use txray_plugin::{Error, Result, State, Text};
 
+use self::dropout::Dropout;
 use self::embedding::{Lookup, RowGradient};
 use self::loss::{DecoderGradient, LinearCrossEntropy};
 use self::recurrence::Recurrence;
@@ -114,7 +116,6 @@ pub(crate) fn epoch(
     seed: u64,
     tracker: &Tracker<'_>,
 ) -> Result<Epoch> {
-    let sizes = weights.sizes;
     let windows = (streams.length() - 1).div_ceil(options.bptt);
     let mut step = Step::new(weights, options, streams.batch);
     let (mut sum, mut predicted, mut seconds) = (0.0, 0_u64, 0.0);
@@ -144,7 +145,6 @@ pub(crate) fn epoch(
         let message = format!("epoch {epoch}/{}, loss {mean:.2}", options.epochs.max(epoch));
         tracker.advance_saying(inputs.len() as u64, &message)?;
     }
-    debug_assert_eq!(sizes.layers, step.states.len());
     Ok(Epoch { tokens: streams.tokens() as u64, loss: sum / predicted.max(1) as f64, seconds })
 }
 
@@ -203,15 +203,11 @@ impl<'a> Step<'a> {
         x.apply_op3(decoder, bias, LinearCrossEntropy::new(targets, self.decoder.clone()))
     }
 
-    /// Sets a share of the values to zero and scales the others up.
     fn dropout(&self, x: Tensor, (seed, step): (u64, u64), name: &str) -> candle_core::Result<Tensor> {
-        let p = self.options.dropout as f32;
-        if p == 0.0 {
-            return Ok(x);
+        match self.options.dropout as f32 {
+            0.0 => Ok(x),
+            probability => x.apply_op1(Dropout::new(probability, Stream::new(seed, name, step))),
         }
-        let (mut stream, kept) = (Stream::new(seed, name, step), 1.0 / (1.0 - p));
-        let mask: Vec<f32> = (0..x.elem_count()).map(|_| if stream.uniform() < p { 0.0 } else { kept }).collect();
-        x.mul(&Tensor::from_vec(mask, x.shape(), &Device::Cpu)?)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The operations against candle's own, and training as a whole.
 
-use candle_core::{D, DType, Var};
+use candle_core::{D, DType, Device, Var};
 use proptest::prelude::*;
 
 use super::*;
@@ -145,6 +145,18 @@ proptest! {
         }
         near(&Tensor::from_vec(dense, (9, 4), &Device::Cpu).unwrap(), expected.get(&encoder).unwrap(), 1e-6);
     }
+}
+
+#[test]
+fn dropout_keeps_the_mean_and_its_gradient_the_mask() {
+    let x = tensor(&vec![1.0; 100_000], (1000, 100));
+    let y = x.apply_op1(Dropout::new(0.2, Stream::new(1, "mask", 5))).unwrap();
+    let values = y.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let zeros = values.iter().filter(|&&v| v == 0.0).count();
+    assert!((19_500..20_500).contains(&zeros), "{zeros} of 100,000 were dropped");
+    assert!(values.iter().all(|&v| v == 0.0 || v == 1.25));
+    let gradient = y.sum_all().unwrap().backward().unwrap();
+    near(gradient.get(&x).unwrap(), &y, 0.0);
 }
 
 const SIZES: Sizes = Sizes { vocabulary: 40, embedding: 6, hidden: 10, layers: 2 };
