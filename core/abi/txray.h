@@ -291,17 +291,19 @@ typedef struct txray_fit_request {
     txray_text train;
     txray_text valid; /* no documents: there is no validation text */
     uint64_t seed;    /* of everything random */
+    double pause;     /* seconds until training pauses in the middle of an epoch, after at least one optimizer step; */
+                      /* INFINITY: never */
 } txray_fit_request;
 
 /* Where training stands. */
 typedef struct txray_fit_report {
     uint64_t epoch;    /* epochs completed */
     uint64_t tokens;   /* trained on since the beginning */
-    double loss;       /* mean training loss of the epoch, nats a token */
-    double valid_loss; /* validation loss, nats a token; NaN without a validation text */
+    double loss;       /* mean training loss of the epoch, nats a token; of its tokens so far where paused */
+    double valid_loss; /* validation loss, nats a token; NaN without a validation text, or where paused */
     double seconds;    /* of optimizer steps in this call */
     uint32_t done;     /* not 0 once every epoch is completed */
-    uint32_t reserved; /* 0 */
+    uint32_t paused;   /* not 0 where the epoch is not at its end: call again to go on */
 } txray_fit_report;
 
 typedef struct txray_model_table {
@@ -327,8 +329,16 @@ typedef struct txray_model_table {
      * predicted; else the text is one stream, and only its very first token is. */
     txray_status (*score)(const void *model, const txray_host *host, const txray_text *text, uint32_t carry,
                           txray_score *out);
-    /* Trains to the end of the next epoch. The host calls it again until the report says `done`. */
+    /* Trains to the end of the next epoch, or until it is to pause. The host calls it again with the same request until
+     * the report says `done`. Cancelled, the model stands between two optimizer steps, and may be saved and called
+     * again. Wherever training was paused, cancelled, or saved and loaded again, and whatever the number of threads, it
+     * ends with the same bytes. */
     txray_status (*fit)(void *model, const txray_host *host, const txray_fit_request *request, txray_fit_report *out);
+    /* Writes all that `fit` goes on from into a directory that exists: the weights, and where training stands. */
+    txray_status (*save_training)(const void *model, const txray_host *host, txray_str directory);
+    /* The inverse of `save_training`, for a model that was created with the same options and has no weights yet. `fit`
+     * with the same request then goes on; options or a request that change the training are refused, here or there. */
+    txray_status (*load_training)(void *model, const txray_host *host, txray_str directory);
 } txray_model_table;
 
 /* ---- Conveniences -------------------------------------------------------------------------------------------- */

@@ -430,13 +430,17 @@ pub struct ModelTable {
         carry: u32,
         out: *mut Score,
     ) -> Status,
-    /// Trains to the end of the next epoch.
+    /// Trains to the end of the next epoch, or until it is to pause.
     pub fit: unsafe extern "C" fn(
         model: *mut c_void,
         host: *const Host,
         request: *const FitRequest,
         out: *mut FitReport,
     ) -> Status,
+    /// Writes all that `fit` goes on from into a directory that exists.
+    pub save_training: unsafe extern "C" fn(model: *const c_void, host: *const Host, directory: Str) -> Status,
+    /// Reads what `save_training` wrote, into a model of the same options without weights.
+    pub load_training: unsafe extern "C" fn(model: *mut c_void, host: *const Host, directory: Str) -> Status,
 }
 
 /// Ragged documents.
@@ -510,6 +514,8 @@ pub struct FitRequest {
     pub valid: Text,
     /// Seed of everything random.
     pub seed: u64,
+    /// Seconds until training pauses in the middle of an epoch, after at least one optimizer step; infinity: never.
+    pub pause: f64,
 }
 
 /// Where training stands.
@@ -520,14 +526,14 @@ pub struct FitReport {
     pub epoch: u64,
     /// Tokens trained on since the beginning.
     pub tokens: u64,
-    /// Mean training loss of the epoch, nats a token.
+    /// Mean training loss of the epoch, nats a token; of its tokens so far where training is paused.
     pub loss: f64,
-    /// Validation loss, nats a token; NaN without a validation text.
+    /// Validation loss, nats a token; NaN without a validation text, or where training is paused.
     pub valid_loss: f64,
     /// Seconds of optimizer steps in this call.
     pub seconds: f64,
     /// Not 0 once every epoch is completed.
     pub done: u32,
-    /// Padding, 0.
-    pub reserved: u32,
+    /// Not 0 where the epoch is not at its end: call again to go on.
+    pub paused: u32,
 }

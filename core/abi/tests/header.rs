@@ -49,13 +49,13 @@ fn layouts() -> Vec<Layout> {
         }
         LayerColumn { name, features, names, unjoined }
         Moments { sum, sum_abs, sum_sq }
-        ModelTable { size, create, destroy, initialize, load, save, describe, encode, score, fit }
+        ModelTable { size, create, destroy, initialize, load, save, describe, encode, score, fit, save_training, load_training }
         Text { ids, offsets }
         EncodeRequest { size, text, carry, reserved, state, sites }
         SiteRequest { site, k, neurons, activations, sum, sum_abs, sum_sq }
         Score { nll, tokens }
-        FitRequest { size, train, valid, seed }
-        FitReport { epoch, tokens, loss, valid_loss, seconds, done, reserved }
+        FitRequest { size, train, valid, seed, pause }
+        FitReport { epoch, tokens, loss, valid_loss, seconds, done, paused }
     }
 }
 

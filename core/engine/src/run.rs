@@ -259,7 +259,8 @@ impl<'a> Run<'a> {
         let valid = has_valid.then(|| self.encode(&tokenizer, &text("valid"))).transpose()?;
         let mut step = step.with("tokenize_seconds", start.elapsed().as_secs_f64());
 
-        let request = FitRequest { train: view(&train), valid: valid.as_ref().map(view), seed: self.pipeline.seed };
+        let (train, valid) = (view(&train), valid.as_ref().map(view));
+        let request = FitRequest { train, valid, seed: self.pipeline.seed, pause: None };
         let mut kept = Vec::new();
         let report = loop {
             let report = model.fit(&self.host, &request)?;

@@ -172,6 +172,8 @@ unsafe extern "C" fn query<S: PluginSet>(interface: Str) -> *const c_void {
             encode: model_encode,
             score: model_score,
             fit: model_fit,
+            save_training: model_save_training,
+            load_training: model_load_training,
         };
     }
     fn table<T: ?Sized, C>(makers: &[Maker<T>], table: &'static C) -> *const c_void {
@@ -638,6 +640,7 @@ unsafe extern "C" fn model_fit(
                     train: documents(request.train, vocabulary)?,
                     valid: (!valid.is_empty()).then_some(valid),
                     seed: request.seed,
+                    pause: Some(request.pause).filter(|pause| pause.is_finite()),
                 },
             )?;
             *out = abi::FitReport {
@@ -647,11 +650,21 @@ unsafe extern "C" fn model_fit(
                 valid_loss: report.valid_loss.unwrap_or(f64::NAN),
                 seconds: report.seconds,
                 done: report.done.into(),
-                reserved: 0,
+                paused: report.paused.into(),
             };
             Ok(())
         })
     }
+}
+
+unsafe extern "C" fn model_save_training(model: *const c_void, host: *const abi::Host, directory: Str) -> Status {
+    // SAFETY: see above.
+    unsafe { call(host, |host| component::<dyn Model>(model).save_training(host, Path::new(text(directory)?))) }
+}
+
+unsafe extern "C" fn model_load_training(model: *mut c_void, host: *const abi::Host, directory: Str) -> Status {
+    // SAFETY: see above.
+    unsafe { call(host, |host| component_mut::<dyn Model>(model).load_training(host, Path::new(text(directory)?))) }
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use crate::{Host, Result, Site};
 
 /// A network at one moment of its training.
 ///
-/// [`Component::create`](crate::Component::create) makes it without weights; `initialize` or `load` gives it some.
-/// `&self` may be called from many threads at once.
+/// [`Component::create`](crate::Component::create) makes it without weights; `initialize`, `load` or `load_training`
+/// gives it some. `&self` may be called from many threads at once.
 pub trait Model: Send + Sync {
     /// New weights, drawn from the seed by [`random`](crate::random).
     fn initialize(&mut self, host: &Host<'_>, vocabulary: usize, seed: u64) -> Result<()>;
@@ -25,9 +25,17 @@ pub trait Model: Send + Sync {
     /// Negative log-likelihood of the text. With [`State::Reset`] the first token of a document is given; with
     /// [`State::Carry`] the text is one stream and only its very first token is.
     fn score(&self, host: &Host<'_>, text: Text<'_>, state: State) -> Result<Score>;
-    /// Trains to the end of the next epoch. The caller calls again until the report says `done`, and saves in
-    /// between as it likes.
+    /// Trains to the end of the next epoch, or until [`FitRequest::pause`]. The caller calls again with the same request
+    /// until the report says `done`, and saves in between as it likes.
+    ///
+    /// Cancelled, the model stands between two optimizer steps, and may be saved and called again. Wherever training was
+    /// paused, cancelled, or saved and loaded again, and whatever the number of threads, it ends with the same bytes.
     fn fit(&mut self, host: &Host<'_>, request: &FitRequest<'_>) -> Result<FitReport>;
+    /// Writes all that `fit` goes on from into a directory that exists: the weights, and where training stands.
+    fn save_training(&self, host: &Host<'_>, directory: &Path) -> Result<()>;
+    /// The inverse of `save_training`, for a model that was created with the same options and has no weights yet. `fit`
+    /// with the same request then goes on; options or a request that change the training are refused, here or there.
+    fn load_training(&mut self, host: &Host<'_>, directory: &Path) -> Result<()>;
 }
 
 /// What happens to a recurrent state where a document begins.
@@ -149,6 +157,9 @@ pub struct FitRequest<'a> {
     pub valid: Option<Text<'a>>,
     /// Seed of everything random.
     pub seed: u64,
+    /// Pause after about so many seconds, in the middle of an epoch: after the optimizer step, of which a call makes at
+    /// least one, in which they are over. `None`: train to the end of the epoch.
+    pub pause: Option<f64>,
 }
 
 /// Where training stands.
@@ -158,12 +169,14 @@ pub struct FitReport {
     pub epoch: u64,
     /// Tokens trained on since the beginning.
     pub tokens: u64,
-    /// Mean training loss of the epoch, nats a token.
+    /// Mean training loss of the epoch, nats a token; of its tokens so far where training is `paused`.
     pub loss: f64,
-    /// Validation loss, nats a token.
+    /// Validation loss at the epoch's end, nats a token; none without a validation text, or where training is `paused`.
     pub valid_loss: Option<f64>,
     /// Seconds of optimizer steps in this call.
     pub seconds: f64,
     /// Whether every epoch is completed.
     pub done: bool,
+    /// Whether the epoch is not at its end: call again to go on.
+    pub paused: bool,
 }

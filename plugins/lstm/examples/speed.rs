@@ -115,7 +115,7 @@ fn fit(hidden: usize, min_count: usize, text: &str, tokens: u64, threads: usize)
     model.initialize(&host, vocabulary.len(), 1)?;
     println!("{} words", vocabulary.len());
     for _ in 0..3 {
-        let request = FitRequest { train: Text { ids: &ids, offsets: &offsets }, valid: None, seed: 1 };
+        let request = FitRequest { train: Text { ids: &ids, offsets: &offsets }, valid: None, seed: 1, pause: None };
         let report = model.fit(&host, &request)?;
         let per_epoch = report.tokens as f64 / report.epoch as f64;
         println!("{report:?}: {:.0} tokens/s", per_epoch / report.seconds);

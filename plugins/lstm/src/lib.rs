@@ -160,6 +160,15 @@ impl Model for Lstm {
             valid_loss,
             seconds: epoch.seconds,
             done: self.progress.epoch >= options.epochs,
+            paused: false,
         })
+    }
+
+    fn save_training(&self, _: &Host<'_>, _: &Path) -> Result<()> {
+        Err(Error::failed("training cannot be saved yet"))
+    }
+
+    fn load_training(&mut self, _: &Host<'_>, _: &Path) -> Result<()> {
+        Err(Error::failed("training cannot be loaded yet"))
     }
 }

@@ -17,7 +17,9 @@ fn fit(model: &mut Lstm, threads: usize) -> FitReport {
     let ids: Vec<u32> = (0..200).map(|i| (i * i) % 13).collect();
     let offsets: Vec<u64> = (0..=20).map(|d| d * 10).collect();
     let text = Text { ids: &ids, offsets: &offsets };
-    model.fit(&Host::new(&Threads(threads)), &FitRequest { train: text, valid: Some(text), seed: 8 }).unwrap()
+    model
+        .fit(&Host::new(&Threads(threads)), &FitRequest { train: text, valid: Some(text), seed: 8, pause: None })
+        .unwrap()
 }
 
 fn bytes(model: &Lstm) -> Vec<u8> {
@@ -70,6 +72,7 @@ fn reading_sees_what_training_changed() {
 fn too_little_text_is_refused() {
     let mut model = random(options(), 13, 1);
     let text = Text { ids: &[1, 2, 3], offsets: &[0, 3] };
-    let error = model.fit(&Host::detached(), &FitRequest { train: text, valid: None, seed: 1 }).unwrap_err();
+    let error =
+        model.fit(&Host::detached(), &FitRequest { train: text, valid: None, seed: 1, pause: None }).unwrap_err();
     assert!(error.message().contains("too short"), "{error}");
 }

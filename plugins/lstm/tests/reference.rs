@@ -84,7 +84,7 @@ fn an_epoch_of_training_agrees() {
     let mut model = Lstm::create(LstmOptions { train, ..LstmOptions::default() }, &host).unwrap();
     model.load(&host, &reference()).unwrap();
     let (ids, offsets) = ragged(&documents(&values));
-    let request = FitRequest { train: Text { ids: &ids, offsets: &offsets }, valid: None, seed: 0 };
+    let request = FitRequest { train: Text { ids: &ids, offsets: &offsets }, valid: None, seed: 0, pause: None };
     let report = model.fit(&host, &request).unwrap();
     assert!((report.loss - number("loss")).abs() < 1e-5, "{} or {}", report.loss, number("loss"));
 

@@ -282,14 +282,14 @@ fn a_model_is_trained() {
     model.initialize(&Host::detached(), 5, 0).unwrap();
     let valid = Text { ids: &[4, 4], offsets: &[0, 2] };
     let requests = [
-        FitRequest { train: TEXT, valid: None, seed: u64::MAX },
-        FitRequest { train: TEXT, valid: Some(valid), seed: 7 },
+        FitRequest { train: TEXT, valid: None, seed: u64::MAX, pause: None },
+        FitRequest { train: TEXT, valid: Some(valid), seed: 7, pause: None },
     ];
     for (epoch, request) in (1_u64..).zip(&requests) {
         let report = model.fit(&Host::new(&recorder), request).unwrap();
         assert_eq!(recorder.logs(), [(Level::Debug, format!("{request:?}"))]);
         assert_eq!(recorder.progress(), [(3 * epoch, 6, format!("Epoche №{epoch}"))]);
-        assert_eq!((report.epoch, report.tokens, report.done), (epoch, 3 * epoch, epoch == 2));
+        assert_eq!((report.epoch, report.tokens, report.done, report.paused), (epoch, 3 * epoch, epoch == 2, false));
         assert_eq!((report.loss, report.seconds), (1.0 / epoch as f64, 0.125));
         assert_eq!(report.valid_loss, request.valid.map(|_| 2.0));
     }
@@ -298,6 +298,47 @@ fn a_model_is_trained() {
     recorder.cancelled = true;
     let error = model.fit(&Host::new(&recorder), &requests[0]).unwrap_err();
     assert_eq!(error, Error::cancelled());
+}
+
+#[test]
+fn training_is_paused_and_goes_on_elsewhere() {
+    let (registry, recorder) = (everything(), Recorder::default());
+    let host = Host::new(&recorder);
+    let mut model = lookup(&registry);
+    model.initialize(&Host::detached(), 5, 1).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path().join("modèle");
+    std::fs::create_dir(&directory).unwrap();
+    for pause in [0.0, f64::MIN_POSITIVE, 1e300] {
+        let request = FitRequest { train: TEXT, valid: Some(TEXT), seed: 7, pause: Some(pause) };
+        let report = model.fit(&host, &request).unwrap();
+        assert_eq!(recorder.logs(), [(Level::Debug, format!("{request:?}"))]);
+        let before = report.epoch;
+        assert_eq!(
+            (report.tokens, report.valid_loss, report.done, report.paused),
+            (3 * before, None, before == 2, true)
+        );
+
+        model.save_training(&host, &directory).unwrap();
+        model = lookup(&registry);
+        model.load_training(&host, &directory).unwrap();
+        let calls = ["save", "load"].map(|call| (Level::Debug, format!("{call} {directory:?}")));
+        assert_eq!(recorder.logs(), calls);
+        let report = model.fit(&host, &request).unwrap();
+        recorder.logs();
+        let after = before + 1;
+        assert_eq!(
+            (report.epoch, report.tokens, report.valid_loss, report.paused),
+            (after, 3 * after, Some(3.0), false)
+        );
+    }
+
+    let error = model.load_training(&host, &directory.join("nowhere")).unwrap_err();
+    assert_eq!(error.fault(), Fault::Invalid);
+    assert!(error.message().starts_with("cannot read ") && error.message().contains("nowhere"), "{error}");
+    let error = model.save_training(&host, &directory.join("nowhere")).unwrap_err();
+    assert_eq!(error.fault(), Fault::Failed);
+    assert!(error.message().contains("cannot write") && error.message().contains("nowhere"), "{error}");
 }
 
 #[test]

@@ -428,6 +428,7 @@ impl Model for Handle<abi::ModelTable> {
             train: text(request.train),
             valid: text(request.valid.unwrap_or(Text { ids: &[], offsets: &[] })),
             seed: request.seed,
+            pause: request.pause.unwrap_or(f64::INFINITY),
         };
         let mut out = abi::FitReport::default();
         let place = &raw mut out;
@@ -440,6 +441,19 @@ impl Model for Handle<abi::ModelTable> {
             valid_loss: Some(out.valid_loss).filter(|loss| !loss.is_nan()),
             seconds: out.seconds,
             done: out.done != 0,
+            paused: out.paused != 0,
         })
+    }
+
+    fn save_training(&self, host: &Host<'_>, directory: &Path) -> Result<()> {
+        let directory = Str::text(utf8(directory)?);
+        // SAFETY: see above.
+        self.call(host, |host| unsafe { (self.table.save_training)(self.component, host, directory) })
+    }
+
+    fn load_training(&mut self, host: &Host<'_>, directory: &Path) -> Result<()> {
+        let directory = Str::text(utf8(directory)?);
+        // SAFETY: see above.
+        self.call(host, |host| unsafe { (self.table.load_training)(self.component, host, directory) })
     }
 }

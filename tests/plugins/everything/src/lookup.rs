@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use txray_plugin::schemars::{self, JsonSchema};
-use txray_plugin::serde::Deserialize;
+use txray_plugin::serde::{Deserialize, Serialize, de::DeserializeOwned};
 use txray_plugin::{
     Component, EncodeRequest, Error, FitReport, FitRequest, Host, Level, Model, ModelDescription, Result, Score, Site,
     State, Text,
@@ -17,6 +17,7 @@ pub struct Lookup {
     seed: u64,
     epoch: u64,
     tokens: u64,
+    paused: bool,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -36,7 +37,7 @@ impl Component for Lookup {
     type Options = Options;
 
     fn create(options: Options, _: &Host<'_>) -> Result<Self> {
-        Ok(Self { epochs: options.epochs, vocabulary: 0, seed: 0, epoch: 0, tokens: 0 })
+        Ok(Self { epochs: options.epochs, vocabulary: 0, seed: 0, epoch: 0, tokens: 0, paused: false })
     }
 }
 
@@ -49,19 +50,13 @@ impl Model for Lookup {
 
     fn load(&mut self, host: &Host<'_>, directory: &Path) -> Result<()> {
         host.log(Level::Debug, &format!("{directory:?}"));
-        let path = directory.join("lookup.json");
-        let unreadable =
-            |error: &dyn std::fmt::Display| Error::invalid(format!("cannot read {}: {error}", path.display()));
-        let text = std::fs::read_to_string(&path).map_err(|e| unreadable(&e))?;
-        (self.vocabulary, self.seed) = serde_json::from_str(&text).map_err(|e| unreadable(&e))?;
+        (self.vocabulary, self.seed) = read(&directory.join("lookup.json"))?;
         Ok(())
     }
 
     fn save(&self, host: &Host<'_>, directory: &Path) -> Result<()> {
         host.log(Level::Debug, &format!("{directory:?}"));
-        let path = directory.join("lookup.json");
-        let text = format!("[{}, {}]", self.vocabulary, self.seed);
-        std::fs::write(&path, text).map_err(|e| Error::failed(format!("cannot write {}: {e}", path.display())))
+        write(&directory.join("lookup.json"), &(self.vocabulary, self.seed))
     }
 
     fn describe(&self) -> Result<ModelDescription> {
@@ -119,21 +114,48 @@ impl Model for Lookup {
         Ok(Score { nll: ids.iter().map(|&id| f64::from(id)).sum(), tokens: ids.len() as u64 })
     }
 
+    /// Asked to pause, it does so once an epoch, before it has read anything.
     fn fit(&mut self, host: &Host<'_>, request: &FitRequest<'_>) -> Result<FitReport> {
         host.log(Level::Debug, &format!("{request:?}"));
         if host.cancelled() {
             return Err(Error::cancelled());
         }
-        self.epoch += 1;
-        self.tokens += request.train.ids.len() as u64;
+        self.paused = request.pause.is_some() && !self.paused;
+        if !self.paused {
+            self.epoch += 1;
+            self.tokens += request.train.ids.len() as u64;
+        }
         host.progress(self.tokens, self.epochs * request.train.ids.len() as u64, &format!("Epoche №{}", self.epoch));
         Ok(FitReport {
             epoch: self.epoch,
             tokens: self.tokens,
-            loss: 1.0 / self.epoch as f64,
-            valid_loss: request.valid.map(|valid| valid.ids.len() as f64),
+            loss: 1.0 / (self.epoch + u64::from(self.paused)) as f64,
+            valid_loss: request.valid.filter(|_| !self.paused).map(|valid| valid.ids.len() as f64),
             seconds: 0.125,
             done: self.epoch == self.epochs,
+            paused: self.paused,
         })
     }
+
+    fn save_training(&self, host: &Host<'_>, directory: &Path) -> Result<()> {
+        host.log(Level::Debug, &format!("save {directory:?}"));
+        let training = (self.vocabulary, self.seed, self.epoch, self.tokens, self.paused);
+        write(&directory.join("training.json"), &training)
+    }
+
+    fn load_training(&mut self, host: &Host<'_>, directory: &Path) -> Result<()> {
+        host.log(Level::Debug, &format!("load {directory:?}"));
+        (self.vocabulary, self.seed, self.epoch, self.tokens, self.paused) = read(&directory.join("training.json"))?;
+        Ok(())
+    }
+}
+
+fn write(path: &Path, value: &impl Serialize) -> Result<()> {
+    let written = serde_json::to_vec(value).map_err(std::io::Error::from).and_then(|json| std::fs::write(path, json));
+    written.map_err(|e| Error::failed(format!("cannot write {}: {e}", path.display())))
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let read = std::fs::read(path).and_then(|json| Ok(serde_json::from_slice(&json)?));
+    read.map_err(|e| Error::invalid(format!("cannot read {}: {e}", path.display())))
 }
