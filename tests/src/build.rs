@@ -1,4 +1,4 @@
-//! Dynamic libraries, built as their authors would build them: by cargo, and by a C compiler.
+//! The program and dynamic libraries, built as their authors would build them: by cargo, and by a C compiler.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -16,11 +16,18 @@ const RUST_PLUGINS: [&str; 3] = ["energy", "everything", "panics"];
 /// the profile and into the target directory of the tests themselves.
 pub fn rust_plugin(name: &str) -> PathBuf {
     static BUILT: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
-    let built = BUILT.get_or_init(build_rust_plugins);
+    let built = BUILT.get_or_init(|| cargo_build(&RUST_PLUGINS));
     built.get(name).unwrap_or_else(|| panic!("there is no test plugin `{name}`, only {RUST_PLUGINS:?}")).clone()
 }
 
-fn build_rust_plugins() -> HashMap<String, PathBuf> {
+/// The `txray` binary, built like the plugins.
+pub fn txray() -> &'static Path {
+    static BUILT: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
+    &BUILT.get_or_init(|| cargo_build(&["txray"]))["txray"]
+}
+
+/// What cargo makes of these packages: a library or a program each, by name.
+fn cargo_build(packages: &[&str]) -> HashMap<String, PathBuf> {
     let directory = profile_directory();
     let profile = directory.file_name().unwrap().to_str().unwrap();
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -29,19 +36,20 @@ fn build_rust_plugins() -> HashMap<String, PathBuf> {
     cargo.args(["--offline", "--message-format=json-render-diagnostics"]);
     cargo.args(["--profile", if profile == "debug" { "dev" } else { profile }]);
     cargo.arg("--target-dir").arg(directory.parent().unwrap());
-    cargo.args(RUST_PLUGINS.iter().flat_map(|name| ["-p", name]));
+    cargo.args(packages.iter().flat_map(|name| ["-p", name]));
     let output = cargo.output().unwrap();
-    assert!(output.status.success(), "cannot build the plugins:\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "cannot build {packages:?}:\n{}", String::from_utf8_lossy(&output.stderr));
 
     let messages = output.stdout.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
     let artifacts = messages.filter(|message: &Value| message["reason"] == "compiler-artifact");
-    let libraries = artifacts.filter_map(|artifact| {
-        let name = artifact["target"]["name"].as_str()?;
+    let made = artifacts.filter_map(|artifact| {
+        let name = artifact["target"]["name"].as_str().filter(|name| packages.contains(name))?;
         let mut files = artifact["filenames"].as_array()?.iter().filter_map(Value::as_str);
-        let library = files.find(|file| file.ends_with(std::env::consts::DLL_SUFFIX))?;
-        Some((name.to_owned(), PathBuf::from(library)))
+        let library = || files.find(|file| file.ends_with(std::env::consts::DLL_SUFFIX));
+        let file = artifact["executable"].as_str().or_else(library)?;
+        Some((name.to_owned(), PathBuf::from(file)))
     });
-    libraries.filter(|(name, _)| RUST_PLUGINS.contains(&name.as_str())).collect()
+    made.collect()
 }
 
 /// `target/<profile>`: tests run from `target/<profile>/deps`.

@@ -1,7 +1,9 @@
-//! What the tests across crates share: dynamic libraries built on the spot, a host that remembers, and batches.
+//! What the tests across crates share: the program and dynamic libraries built on the spot, folders to run it in, its
+//! tables, a host that remembers, and batches.
 
 #![allow(clippy::unwrap_used, reason = "a harness of tests")]
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
@@ -9,27 +11,44 @@ use std::sync::Mutex;
 use txray_plugin::{HostServices, Level, MetricBatch, StringTable};
 
 mod build;
+mod folder;
+mod model;
+mod table;
 
-pub use build::{c_plugin, c_plugin_with, rust_plugin};
+pub use build::{c_plugin, c_plugin_with, rust_plugin, txray};
+pub use folder::{Folder, Ran};
+pub use model::SmallModel;
+pub use table::Table;
 
 /// A path in this crate.
 pub fn path(relative: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(relative)
 }
 
-/// A folder beside that of the corpora, `TXRAY_DATA`. `None`, and a word that the test was skipped, where there is none:
-/// corpora and what is made from them are never in the repository.
+/// The folder of the corpora, `TXRAY_DATA`. `None`, and a word that the test was skipped, where there is none: corpora and
+/// what is made from them are never in the repository.
+pub fn data() -> Option<PathBuf> {
+    let data = std::env::var_os("TXRAY_DATA").map(PathBuf::from);
+    if data.is_none() {
+        skipped("TXRAY_DATA is not set");
+    }
+    data
+}
+
+/// A folder beside [`data`].
 pub fn shared(name: &str) -> Option<PathBuf> {
-    let Some(data) = std::env::var_os("TXRAY_DATA") else {
-        println!("skipped: TXRAY_DATA is not set");
-        return None;
-    };
-    let folder = Path::new(&data).join("..").join(name);
+    let folder = data()?.join("..").join(name);
     if !folder.is_dir() {
-        println!("skipped: there is no {}", folder.display());
+        skipped(&format!("there is no {}", folder.display()));
         return None;
     }
     Some(folder)
+}
+
+fn skipped(why: &str) {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    // Written past the capture of tests that pass: a test that did not run is not to be taken for one that did.
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: {why}");
 }
 
 /// A host that remembers what it was told.

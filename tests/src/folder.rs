@@ -1,0 +1,101 @@
+//! Folders that pipelines run in.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+/// A folder to run `txray` in, gone when it is dropped.
+pub struct Folder(TempDir);
+
+impl Default for Folder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Folder {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    /// A path in it.
+    pub fn path(&self, relative: impl AsRef<Path>) -> PathBuf {
+        self.0.path().join(relative)
+    }
+
+    /// Writes a file into it, and the folders on the way there.
+    pub fn write(&self, relative: impl AsRef<Path>, contents: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(relative);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, contents).unwrap();
+        path
+    }
+
+    /// Runs `txray` in it with these arguments, and without a data root in the environment.
+    pub fn txray(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Ran {
+        let mut command = Command::new(crate::txray());
+        command.args(args).current_dir(self.path("")).env_remove("TXRAY_DATA").env("NO_COLOR", "1");
+        let output = command.output().unwrap();
+        Ran {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Every file below `relative`, as paths with `/` from there, sorted; none where there is no such folder.
+    pub fn files(&self, relative: &str) -> Vec<String> {
+        fn visit(root: &Path, folder: &Path, files: &mut Vec<String>) {
+            for entry in std::fs::read_dir(folder).into_iter().flatten() {
+                let path = entry.unwrap().path();
+                match path.is_dir() {
+                    true => visit(root, &path, files),
+                    false => {
+                        let parts = path.strip_prefix(root).unwrap().iter().map(|part| part.to_str().unwrap());
+                        files.push(parts.collect::<Vec<_>>().join("/"));
+                    }
+                }
+            }
+        }
+        let (root, mut files) = (self.path(relative), Vec::new());
+        visit(&root, &root, &mut files);
+        files.sort();
+        files
+    }
+}
+
+/// What a run of `txray` came to.
+#[derive(Debug)]
+pub struct Ran {
+    /// Its exit code; none where a signal ended it.
+    pub code: Option<i32>,
+    /// Its standard output.
+    pub stdout: String,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+impl Ran {
+    /// It went well.
+    #[track_caller]
+    pub fn succeeded(self) -> Self {
+        assert_eq!(self.code, Some(0), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// It failed with this exit code, said so on standard error alone, and did not panic. Gives what it said, on one
+    /// line: where lines break depends on the lengths of paths.
+    #[track_caller]
+    pub fn failed(self, code: i32) -> String {
+        assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        assert_eq!(self.stdout, "", "a failure has no results");
+        for word in ["panicked", "RUST_BACKTRACE", "called `Result", "called `Option"] {
+            assert!(!self.stderr.contains(word), "{}", self.stderr);
+        }
+        let words: Vec<&str> = self.stderr.split_whitespace().filter(|&word| word != "|").collect();
+        words.join(" ")
+    }
+}

@@ -1,0 +1,5 @@
+//! Whole pipelines through the `txray` program, as its users run it.
+
+#![allow(clippy::unwrap_used)]
+
+mod bad_input;
