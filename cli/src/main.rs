@@ -127,16 +127,21 @@ fn read(args: &PipelineArgs, terminal: &Terminal) -> Result<(Pipeline, Registry)
 
 /// Errors go to standard error: those of the pipeline with their line and caret.
 fn report(error: &Error) {
-    let handler = |report: &dyn miette::Diagnostic| {
+    let handler = miette::GraphicalReportHandler::new();
+    let show = |one: &Diagnostic| {
         let mut text = String::new();
-        let handler = miette::GraphicalReportHandler::new();
-        match handler.render_report(&mut text, report) {
+        match handler.render_report(&mut text, one) {
             Ok(()) => eprint!("{text}"),
-            Err(_) => eprintln!("{report}"),
+            Err(_) => eprintln!("{one:#}"),
         }
     };
     match error {
-        Error::Config(diagnostics) => handler(diagnostics),
-        other => handler(&Diagnostic::new(other.to_string())),
+        Error::Config(diagnostics) => {
+            diagnostics.iter().for_each(show);
+            if diagnostics.len() > 1 {
+                eprintln!("{diagnostics}");
+            }
+        }
+        other => show(&Diagnostic::new(other.to_string())),
     }
 }

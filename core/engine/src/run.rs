@@ -79,9 +79,9 @@ impl<'a> Run<'a> {
     ) -> Result<Self> {
         let aside = out.join(ASIDE);
         let cleared = if aside.exists() { std::fs::remove_dir_all(&aside) } else { Ok(()) };
-        cleared
-            .and_then(|()| std::fs::create_dir_all(&aside))
-            .map_err(|error| Error::io("make the out directory", out, &error))?;
+        cleared.and_then(|()| std::fs::create_dir_all(&aside)).map_err(|error| {
+            Error::User(format!("cannot write into {}: {error}; choose another --out", out.display()))
+        })?;
         // From here on a manifest of an earlier run no longer tells what is in the directory.
         match std::fs::remove_file(out.join("manifest.json")) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -158,14 +158,19 @@ impl<'a> Run<'a> {
 
     /// Runs one step, and times it unless it says itself what its work was.
     fn step(&self, kind: &str, name: &str, body: impl FnOnce(Step) -> Result<Step>) -> Result<Step> {
+        let step = Step::new(kind, name);
+        let table = step.name.clone();
+        self.step_of(&table, step, body)
+    }
+
+    /// The same for a step whose errors are of a table with another name.
+    fn step_of(&self, table: &str, step: Step, body: impl FnOnce(Step) -> Result<Step>) -> Result<Step> {
         if self.host.cancelled() {
             return Err(Error::Cancelled);
         }
-        let step = Step::new(kind, name);
         self.observer.begin(&step.name);
         let start = Instant::now();
-        let name = step.name.clone();
-        let mut step = body(step).map_err(|error| error.context(format_args!("[{name}]")))?;
+        let mut step = body(step).map_err(|error| error.context(format_args!("[{table}]")))?;
         if step.seconds == 0.0 {
             step.seconds = start.elapsed().as_secs_f64();
         }
@@ -180,7 +185,7 @@ impl<'a> Run<'a> {
         let mut scans = IndexMap::new();
         for text in self.pipeline.texts() {
             let mut scan = Scan { documents: 0, words: 0 };
-            let step = self.step("text", &text.to_string(), |step| {
+            let step = self.step_of(&format!("corpus.{}", text.corpus), Step::new("text", &text), |step| {
                 for document in self.documents(&text)? {
                     let document = document.map_err(|error| Error::User(error.to_string()))?;
                     scan.documents += 1;
@@ -327,7 +332,8 @@ impl<'a> Run<'a> {
         let description = model.describe()?;
         if tokenizer.size() != description.vocabulary {
             return Err(Error::User(format!(
-                "{}: the vocabulary has {} entries, but the model beside it was made for {}",
+                "{}: the vocabulary has {} entries, but the model beside it was made for {}; it needs the tokenizer it was \
+                 trained with",
                 directory.join("tokenizer.json").display(),
                 tokenizer.size(),
                 description.vocabulary

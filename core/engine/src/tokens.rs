@@ -58,8 +58,7 @@ pub enum TokenizerError {
     Corpus(#[from] CorpusError),
     /// No word is left to be learned.
     #[error(
-        "the vocabulary would be empty: no word of {words} is seen {min_count} times; \
-         lower `min_count`"
+        "the vocabulary would be empty: none of the text's {words} words is seen {min_count} times; lower `min_count`"
     )]
     NoWord {
         /// The distinct words of the corpus.
@@ -72,6 +71,12 @@ pub enum TokenizerError {
     NoRoom {
         /// The option.
         max_size: usize,
+    },
+    /// A model's directory has no tokenizer.
+    #[error("{}: there is no such file; a model is read with the tokenizer it was trained with", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
     },
     /// The file cannot be read or written.
     #[error("{}: {source}", path.display())]
@@ -237,6 +242,7 @@ impl Tokenizer {
         let path = directory.join(FILE);
         let json = match fs::read_to_string(&path) {
             Ok(json) => json,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(TokenizerError::Missing { path }),
             Err(source) => return Err(TokenizerError::Io { path, source }),
         };
         check_templates(&json)

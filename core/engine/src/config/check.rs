@@ -95,9 +95,9 @@ fn child(pointer: &str, key: &str) -> String {
 
 impl Check<'_> {
     fn pipeline(mut self, name: String) -> Result<Pipeline, Diagnostics> {
-        let Some(top) = self.document.read::<TopLevel>("", &mut self.diagnostics) else {
-            return Err(self.diagnostics);
-        };
+        let top = self.document.read::<TopLevel>("", &mut self.diagnostics);
+        // Errors of the top level do not hide those of its tables.
+        let top = top.unwrap_or_else(|| sound_part(self.document.value()));
         let device = top.device.unwrap_or_else(|| "cpu".to_owned());
         let seed = top.seed.unwrap_or(1111);
         for name in top.plugin.keys() {
@@ -326,7 +326,17 @@ impl Check<'_> {
         };
         let kind = match (&section.kind, &origin) {
             (Some(kind), _) => kind.clone(),
-            (None, ModelOrigin::Directory(_)) => found.unwrap_or_default(),
+            (None, ModelOrigin::Directory(path)) => {
+                let kind = found.unwrap_or_default();
+                if let Err(FindError::Unknown(known)) = self.registry.find(abi::MODEL, &kind) {
+                    let message = format!("no plugin reads the `model_type` of {}", path.join("config.json").display());
+                    let error = self.document.error(&child(pointer, "path"), At::Value, message);
+                    let help = format!("it is `{kind}`; {}", suggestion(&kind, known.iter().map(String::as_str)));
+                    self.diagnostics.push(error.help(help));
+                    return None;
+                }
+                kind
+            }
             // Known once the models are linked.
             (None, ModelOrigin::Init(_)) => String::new(),
             (None, ModelOrigin::New(_)) => {
@@ -605,6 +615,14 @@ impl Check<'_> {
         let comparison = Comparison { from: section.from, to: section.to, settings, metrics };
         (self.diagnostics.len() == before).then_some(comparison)
     }
+}
+
+/// The keys of a top level, all optional, that read by themselves.
+fn sound_part(value: &Value) -> TopLevel {
+    let keys = value.as_object().into_iter().flatten();
+    let reads = |(key, value): &(&String, &Value)| serde_json::from_value::<TopLevel>(json!({ *key: value })).is_ok();
+    let sound: Map<String, Value> = keys.filter(reads).map(|(key, value)| (key.clone(), value.clone())).collect();
+    serde_json::from_value(Value::Object(sound)).unwrap_or_default()
 }
 
 /// The plugin component that a directory's `config.json` asks for: `txray-lstm` is read by `lstm`.

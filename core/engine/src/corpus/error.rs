@@ -123,7 +123,7 @@ pub struct OptionError {
 }
 
 fn in_file(path: &Option<PathBuf>) -> String {
-    path.as_ref().map(|path| format!(": {} is empty", path.display())).unwrap_or_default()
+    path.as_ref().map(|path| format!(": {} holds nothing but white space", path.display())).unwrap_or_default()
 }
 
 fn list(items: impl IntoIterator<Item = impl std::fmt::Display>) -> String {

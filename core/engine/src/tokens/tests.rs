@@ -168,7 +168,7 @@ fn options_that_leave_no_word_are_refused() {
         let options = Vocabulary { min_count, max_size };
         learn(&texts, &options).err().unwrap().to_string()
     };
-    let expected = "the vocabulary would be empty: no word of 3 is seen 3 times; lower `min_count`";
+    let expected = "the vocabulary would be empty: none of the text's 3 words is seen 3 times; lower `min_count`";
     assert_eq!(message(3, None), expected);
     assert!(message(1, Some(2)).contains("`max_size` is 2"));
 }
