@@ -105,14 +105,14 @@ fn a_missing_corpus_file() {
 fn a_text_that_is_not_utf_8() {
     let folder = folder(TRAIN, b"w0 w1\nw2 caf\xe9 w0\nw1\n");
     let said = refused(&folder);
-    says(&said, &["text.txt:2", "not UTF-8", "byte 12"]);
+    says(&said, &["[corpus.news]", "text.txt:2", "not UTF-8", "byte 12"]);
 }
 
 #[test]
 fn a_text_without_a_document() {
     for text in ["", "\n  \n\t\n"] {
         let said = refused(&folder(TRAIN, text));
-        says(&said, &["news.train", "text.txt", "no document"]);
+        says(&said, &["train", "text.txt", "no document", "[corpus.news]", "nothing but white space"]);
     }
 }
 
@@ -172,7 +172,8 @@ fn a_tensor_of_another_type() {
     let bytes = std::fs::read(&path).unwrap();
     let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     let mut json: Value = serde_json::from_slice(&bytes[8..8 + header]).unwrap();
-    json["decoder.bias"] = json!({ "dtype": "F16", "shape": [10], "data_offsets": json["decoder.bias"]["data_offsets"] });
+    json["decoder.bias"] =
+        json!({ "dtype": "F16", "shape": [10], "data_offsets": json["decoder.bias"]["data_offsets"] });
     let json = json.to_string();
     let mut changed = (json.len() as u64).to_le_bytes().to_vec();
     changed.extend_from_slice(json.as_bytes());
@@ -222,7 +223,7 @@ fn a_model_directory_that_lacks_a_file() {
     for file in ["tokenizer.json", "model.safetensors"] {
         let (folder, directory) = with_model(|_| {});
         std::fs::remove_file(directory.join(file)).unwrap();
-        says(&refused(&folder), &["model", file, "no such file"]);
+        says(&refused(&folder), &["model/", file, "there is no such file"]);
     }
     let (folder, directory) = with_model(|_| {});
     std::fs::remove_file(directory.join("config.json")).unwrap();
@@ -238,7 +239,10 @@ fn files_of_a_model_that_are_something_else() {
     }
     let (folder, directory) = with_model(|_| {});
     std::fs::write(directory.join("config.json"), r#"{"model_type": "gpt2"}"#).unwrap();
-    says(&refused_early(&folder), &["gpt2", "pipeline.toml:7:8"]);
+    says(
+        &refused_early(&folder),
+        &["no plugin reads", "config.json", "it is `gpt2`; there is only `lstm`", "pipeline.toml:7:8"],
+    );
 }
 
 // Pipelines
@@ -297,7 +301,9 @@ fn an_option_that_the_plugin_refuses() {
 #[test]
 fn an_assignment_of_the_command_line() {
     let folder = folder(TRAIN, TEXT);
-    for (assignment, what) in [("model.lm.hiden=4", "did you mean `hidden`?"), ("model.lm.hidden=x", "integer")] {
+    for (assignment, what) in
+        [("model.lm.hiden=4", "there are `embedding`, `hidden`"), ("model.lm.hidden=x", "integer")]
+    {
         let said = folder.txray(["run", "pipeline.toml", "--out", "out", "--set", assignment]).failed(2);
         println!("{said}\n");
         says(&said, &["--set", what]);
