@@ -1,65 +1,26 @@
 //! `txray`: see what a neural network learned, what carried over to new data, and what fine-tuning changed.
 
+mod args;
+mod store;
 mod summary;
 mod terminal;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::Parser;
 use txray_engine::config::Pipeline;
 use txray_engine::document::Diagnostic;
 use txray_engine::error::Error;
+use txray_engine::manifest::Manifest;
+use txray_engine::plan::{Plan, Reason};
 use txray_engine::registry::{Origin, Registry};
+use txray_engine::run::{Outcome, run};
+use txray_engine::store::Store;
 use txray_plugin::Host;
 
+use args::{Cli, Command, PipelineArgs, PlanArgs, RunArgs};
 use terminal::{Terminal, Verbosity};
-
-/// See what a neural network learned, what carried over to new data, and what fine-tuning changed.
-#[derive(Parser)]
-#[command(version, max_term_width = 100)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-    /// Say nothing but results, warnings and errors.
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
-    quiet: bool,
-    /// Say more.
-    #[arg(short, long, global = true)]
-    verbose: bool,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Run a pipeline.
-    Run(RunArgs),
-    /// Check a pipeline whole; nothing runs.
-    Check(PipelineArgs),
-}
-
-#[derive(Args)]
-struct PipelineArgs {
-    /// The pipeline, a TOML file.
-    config: PathBuf,
-    /// Where relative paths of corpora are looked for, before the folder of the pipeline.
-    #[arg(long, value_name = "DIR", env = "TXRAY_DATA")]
-    data: Option<PathBuf>,
-    /// Set a value of the pipeline, such as `model.lm.train.epochs=2`. May be given more than once.
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
-    /// Threads to use. Default: one a processor.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
-    threads: Option<u32>,
-}
-
-#[derive(Args)]
-struct RunArgs {
-    #[command(flatten)]
-    pipeline: PipelineArgs,
-    /// Where to leave what the run gives. Default: `runs/` and the pipeline's name.
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-}
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -69,8 +30,11 @@ fn main() -> ExitCode {
         _ => Verbosity::Normal,
     };
     let result = match &cli.command {
-        Command::Run(args) => run(args, verbosity),
+        Command::Run(args) if is_manifest(&args.pipeline.config) => run_again(args, verbosity),
+        Command::Run(args) => run_once(args, verbosity),
         Command::Check(args) => check(args, verbosity),
+        Command::Plan(args) => plan(args, verbosity),
+        Command::Store(args) => store::command(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -81,14 +45,70 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: &RunArgs, verbosity: Verbosity) -> Result<(), Error> {
+fn is_manifest(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "json")
+}
+
+fn run_once(args: &RunArgs, verbosity: Verbosity) -> Result<(), Error> {
     let terminal = terminal(&args.pipeline, verbosity)?;
     let (pipeline, registry) = read(&args.pipeline, &terminal)?;
     let out = args.out.clone().unwrap_or_else(|| Path::new("runs").join(&pipeline.name));
-    let outcome = txray_engine::run::run(&pipeline, &registry, &out, &terminal);
-    terminal.clear();
-    print!("{}", summary::of(&pipeline, &outcome?, &out));
+    let outcome = execute(&pipeline, &registry, &args.store.open()?, &out, &terminal)?;
+    print!("{}", summary::of(&pipeline, &outcome, &out));
     Ok(())
+}
+
+/// Repeats the run of a manifest, from the beginning and not from the store, and says whether the bytes agree.
+fn run_again(args: &RunArgs, verbosity: Verbosity) -> Result<(), Error> {
+    let terminal = terminal(&args.pipeline, verbosity)?;
+    let earlier = Manifest::read(&args.pipeline.config)?;
+    let mut registry = built_in()?;
+    let mut manifest = earlier.clone();
+    if let Some(data) = &args.pipeline.data {
+        manifest.data = Some(data.clone());
+    }
+    let pipeline = Pipeline::again(&manifest, &args.pipeline.set, &mut registry, &Host::new(&terminal))?;
+    let out = args.out.clone().unwrap_or_else(|| Path::new("runs").join(format!("{}-again", pipeline.name)));
+    let own = out.join(".store");
+    let store = if args.store.store.is_some() { args.store.open()? } else { Store::open(&own)? };
+    let outcome = execute(&pipeline, &registry, &store, &out, &terminal)?;
+    if args.store.store.is_none() {
+        std::fs::remove_dir_all(&own).map_err(|error| Error::io("remove", &own, &error))?;
+    }
+    print!("{}", summary::of(&pipeline, &outcome, &out));
+    for path in outcome.manifest.inputs_changed(&earlier) {
+        println!("input changed since: {}", path.display());
+    }
+    if outcome.manifest.instructions != earlier.instructions {
+        println!("instruction set: {} then, {} now", earlier.instructions, outcome.manifest.instructions);
+    }
+    let changed = outcome.manifest.outputs_changed(&earlier);
+    if changed.is_empty() {
+        println!("Every table and every weight has the bytes of {}", args.pipeline.config.display());
+        return Ok(());
+    }
+    for path in &changed {
+        println!("differs: {path}");
+    }
+    let count = changed.len();
+    Err(Error::User(format!("{count} files differ from those of {}", args.pipeline.config.display())))
+}
+
+fn execute(
+    pipeline: &Pipeline,
+    registry: &Registry,
+    store: &Store,
+    out: &Path,
+    terminal: &Terminal,
+) -> Result<Outcome, Error> {
+    let plan = Plan::of(pipeline, registry)?;
+    let outcome = run(pipeline, registry, &plan, store, out, terminal);
+    terminal.clear();
+    if matches!(outcome, Err(Error::Cancelled)) {
+        let store = store.root().display();
+        eprintln!("stopped: what is finished is kept in {store}, and the same command goes on from there");
+    }
+    outcome
 }
 
 fn check(args: &PipelineArgs, verbosity: Verbosity) -> Result<(), Error> {
@@ -103,7 +123,28 @@ fn check(args: &PipelineArgs, verbosity: Verbosity) -> Result<(), Error> {
     Ok(())
 }
 
-/// The terminal, and the threads of the run.
+/// Tells the steps of a pipeline: what is done, what would run and why.
+fn plan(args: &PlanArgs, verbosity: Verbosity) -> Result<(), Error> {
+    let (pipeline, registry) = read(&args.pipeline, &terminal(&args.pipeline, verbosity)?)?;
+    let store = args.store.open()?;
+    let recent = store.recent(&pipeline.name);
+    let plan = Plan::of(&pipeline, &registry)?;
+    for step in &plan.steps {
+        let state = if store.get(&step.key)?.is_some() {
+            "done".to_owned()
+        } else {
+            match plan.reason(step, &recent) {
+                Reason::New => "will run: it was never made".to_owned(),
+                Reason::Gone => "will run: it is no longer in the store".to_owned(),
+                Reason::Changed(what) => format!("will run: {} changed", what.join(", ")),
+            }
+        };
+        println!("{:<32} {state}", step.name());
+    }
+    Ok(())
+}
+
+/// The terminal, and the threads of the run. Ctrl-C asks the run to stop; a second one ends the process.
 fn terminal(args: &PipelineArgs, verbosity: Verbosity) -> Result<Terminal, Error> {
     let available = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = args.threads.map_or(available, |threads| threads as usize);
@@ -112,14 +153,23 @@ fn terminal(args: &PipelineArgs, verbosity: Verbosity) -> Result<Terminal, Error
         .num_threads(threads)
         .build_global()
         .map_err(|error| Error::Internal(format!("cannot start {threads} threads: {error}")))?;
-    Ok(Terminal::new(verbosity, threads))
+    let terminal = Terminal::new(verbosity, threads);
+    let stop = terminal.stop();
+    ctrlc::set_handler(move || stop.ask())
+        .map_err(|error| Error::Internal(format!("cannot listen for Ctrl-C: {error}")))?;
+    Ok(terminal)
 }
 
-fn read(args: &PipelineArgs, terminal: &Terminal) -> Result<(Pipeline, Registry), Error> {
+fn built_in() -> Result<Registry, Error> {
     let mut registry = Registry::new();
     for plugin in [txray_metrics::plugin(), txray_lstm::plugin()] {
         registry.add(plugin, Origin::BuiltIn).map_err(|error| Error::Internal(error.to_string()))?;
     }
+    Ok(registry)
+}
+
+fn read(args: &PipelineArgs, terminal: &Terminal) -> Result<(Pipeline, Registry), Error> {
+    let mut registry = built_in()?;
     let host = Host::new(terminal);
     let pipeline = Pipeline::read(&args.config, &args.set, args.data.as_deref(), &mut registry, &host)?;
     Ok((pipeline, registry))
@@ -142,6 +192,13 @@ fn report(error: &Error) {
                 eprintln!("{diagnostics}");
             }
         }
+        // Said already, with what is kept.
+        Error::Cancelled => {}
         other => show(&Diagnostic::new(other.to_string())),
     }
+}
+
+/// Where steps are kept unless `--store` says otherwise: the user's cache directory.
+fn default_store() -> Option<PathBuf> {
+    dirs::cache_dir().map(|cache| cache.join("txray"))
 }

@@ -72,24 +72,27 @@ fn models(text: &mut String, outcome: &Outcome) {
 }
 
 fn stages(text: &mut String, pipeline: &Pipeline, outcome: &Outcome) {
-    if outcome.stages.is_empty() {
+    let read: Vec<_> = outcome.manifest.steps.iter().filter(|step| step.kind == "stage").collect();
+    if read.is_empty() {
         return;
     }
     let header = ["stage", "model", "text", "tokens", "unknown", "neurons alive", "mass", "tokens/s"];
     let mut table = table(&header, &[3, 4, 5, 6, 7]);
-    for (name, read) in &outcome.stages {
+    for step in read {
+        let name = step.name.trim_start_matches("stage.");
         let settings = &pipeline.stages[name];
-        let step = outcome.manifest.steps.iter().find(|step| step.name == format!("stage.{name}"));
-        let neurons: usize = read.sites.iter().map(|site| site.width).sum();
+        let tokens = step.tokens.unwrap_or(0);
+        let count = |name: &str| step.figures.get(name).and_then(Value::as_u64).unwrap_or(0);
+        let mass = step.figures.get("mass").and_then(Value::as_f64);
         table.add_row([
-            name.clone(),
+            name.to_owned(),
             settings.model.to_string(),
             settings.text.to_string(),
-            thousands(read.tokens),
-            format!("{:.1} %", 100.0 * read.unknown as f64 / read.tokens as f64),
-            format!("{} of {neurons}", read.alive()),
-            format!("{:.2}", read.mass().to_f64()),
-            step.and_then(txray_engine::manifest::Step::rate).map(|r| thousands(r as u64)).unwrap_or_default(),
+            thousands(tokens),
+            format!("{:.1} %", 100.0 * count("unknown") as f64 / tokens as f64),
+            format!("{} of {}", count("alive"), count("neurons")),
+            mass.map(|mass| format!("{mass:.2}")).unwrap_or_default(),
+            step.rate().map(|rate| thousands(rate as u64)).unwrap_or_default(),
         ]);
     }
     line(text, format_args!("{table}\n"));

@@ -1,7 +1,8 @@
 //! The terminal: the one place that shows progress and logs, all of it on standard error.
 
 use std::io::IsTerminal;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -30,6 +31,21 @@ pub struct Terminal {
     is_terminal: bool,
     bar: ProgressBar,
     current: Mutex<Current>,
+    stop: Stop,
+}
+
+/// Whether the user asked to stop.
+#[derive(Clone, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Asks the run to stop at its next safe place; asked twice, the process ends at once.
+    pub fn ask(&self) {
+        if self.0.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("stopping; Ctrl-C again to stop at once");
+    }
 }
 
 /// The step that runs.
@@ -50,7 +66,19 @@ impl Terminal {
         let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let now = Instant::now();
         let current = Mutex::new(Current { name: String::new(), told: now, start: now, done: 0 });
-        Self { verbosity, threads, is_terminal, bar: ProgressBar::with_draw_target(None, target), current }
+        Self {
+            verbosity,
+            threads,
+            is_terminal,
+            bar: ProgressBar::with_draw_target(None, target),
+            current,
+            stop: Stop::default(),
+        }
+    }
+
+    /// What a handler of Ctrl-C holds.
+    pub fn stop(&self) -> Stop {
+        self.stop.clone()
     }
 
     /// Takes the bar away.
@@ -112,7 +140,7 @@ impl HostServices for Terminal {
     }
 
     fn cancelled(&self) -> bool {
-        false
+        self.stop.0.load(Ordering::Relaxed)
     }
 }
 
@@ -139,6 +167,10 @@ impl Observer for Terminal {
 
     fn end(&self, step: &Step) {
         if self.verbosity == Verbosity::Quiet || (step.kind == "text" && self.verbosity != Verbosity::Verbose) {
+            return;
+        }
+        if step.cached {
+            self.line(&format!("{}: there already", step.name));
             return;
         }
         let tokens = step.tokens.map(|tokens| format!(", {} tokens", thousands(tokens))).unwrap_or_default();

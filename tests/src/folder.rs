@@ -38,6 +38,8 @@ impl Folder {
     pub fn txray(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Ran {
         let mut command = Command::new(crate::txray());
         command.args(args).current_dir(self.path("")).env_remove("TXRAY_DATA").env("NO_COLOR", "1");
+        // A store of its own: what one test made must not be there already for another.
+        command.env("TXRAY_STORE", self.path(".store"));
         let output = command.output().unwrap();
         Ran {
             code: output.status.code(),

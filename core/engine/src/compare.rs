@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Float64Array, StringArray, UInt32Array, UInt64Array};
+use arrow_array::types::{Float64Type, UInt32Type, UInt64Type};
+use arrow_array::{Array, ArrayRef, Float64Array, StringArray, UInt32Array, UInt64Array};
 use arrow_schema::DataType;
 use hashbrown::HashMap;
 use schemars::JsonSchema;
@@ -13,7 +14,7 @@ use txray_plugin::{Host, MetricBatch, PreferenceMetric, StringTable};
 
 use crate::error::{Error, Result};
 use crate::preferences::{Preference, Preferences, Row};
-use crate::tables::TableWriter;
+use crate::tables::{self, TableWriter};
 
 /// What a neuron's preferences are weighted by before they are made to sum to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -61,6 +62,11 @@ impl Fate {
             (false, true) => Self::Gained,
             (false, false) => Self::Dead,
         }
+    }
+
+    /// The fate of that name.
+    fn named(name: &str) -> Option<Self> {
+        [Self::Shared, Self::Lost, Self::Gained, Self::Dead].into_iter().find(|fate| fate.name() == name)
     }
 
     /// Its name in tables.
@@ -423,6 +429,43 @@ impl Comparison {
         }
     }
 
+    /// Reads a table that [`Comparison::write`] wrote. What `min_count` left out is in the summary, not here.
+    pub fn read(path: &Path, metrics: &[String]) -> Result<Self> {
+        let mut all = Self {
+            sites: Vec::new(),
+            layers: Vec::new(),
+            metrics: metrics.to_vec(),
+            rows: Vec::new(),
+            left_out: Vec::new(),
+        };
+        for batch in tables::read(path)? {
+            let batch = batch?;
+            let [site, layer, fate] = [batch.text("site")?, batch.text("layer")?, batch.text("fate")?];
+            let neuron = batch.numbers::<UInt32Type>("neuron")?;
+            let count = |name| batch.numbers::<UInt64Type>(name);
+            let [count_from, count_to] = [count("count_from")?, count("count_to")?];
+            let [length_from, length_to] = [count("length_from")?, count("length_to")?];
+            let union_length = count("union_length")?;
+            let distances = metrics.iter().map(|metric| batch.numbers::<Float64Type>(metric));
+            let distances = distances.collect::<Result<Vec<_>>>()?;
+            for row in 0..batch.len() {
+                let fate = Fate::named(fate.value(row));
+                all.rows.push(ComparisonRow {
+                    site: index_of(&mut all.sites, site.value(row)),
+                    neuron: neuron.value(row),
+                    layer: index_of(&mut all.layers, layer.value(row)),
+                    fate: fate.ok_or_else(|| Error::User(format!("{} holds an unknown fate", path.display())))?,
+                    counts: [count_from.value(row), count_to.value(row)],
+                    lengths: [length_from.value(row), length_to.value(row)],
+                    union_length: union_length.value(row),
+                    distances: distances.iter().map(|d| d.is_valid(row).then(|| d.value(row))).collect(),
+                });
+            }
+        }
+        all.left_out = vec![LeftOut::default(); all.layers.len()];
+        Ok(all)
+    }
+
     /// Writes `comparisons/<name>.parquet`.
     pub fn write(&self, path: &Path) -> Result<()> {
         let mut columns = vec![
@@ -430,6 +473,8 @@ impl Comparison {
             ("neuron", DataType::UInt32, false),
             ("layer", DataType::Utf8, false),
             ("fate", DataType::Utf8, false),
+            ("count_from", DataType::UInt64, false),
+            ("count_to", DataType::UInt64, false),
             ("length_from", DataType::UInt64, false),
             ("length_to", DataType::UInt64, false),
             ("union_length", DataType::UInt64, false),
@@ -442,6 +487,8 @@ impl Comparison {
             Arc::new(UInt32Array::from_iter_values(rows.iter().map(|r| r.neuron))),
             Arc::new(StringArray::from_iter_values(rows.iter().map(|r| &self.layers[r.layer]))),
             Arc::new(StringArray::from_iter_values(rows.iter().map(|r| r.fate.name()))),
+            Arc::new(UInt64Array::from_iter_values(rows.iter().map(|r| r.counts[0]))),
+            Arc::new(UInt64Array::from_iter_values(rows.iter().map(|r| r.counts[1]))),
             Arc::new(UInt64Array::from_iter_values(rows.iter().map(|r| r.lengths[0]))),
             Arc::new(UInt64Array::from_iter_values(rows.iter().map(|r| r.lengths[1]))),
             Arc::new(UInt64Array::from_iter_values(rows.iter().map(|r| r.union_length))),
@@ -452,4 +499,12 @@ impl Comparison {
         table.write(columns)?;
         table.finish()
     }
+}
+
+/// The place of a name in a list, where it is put if it is new.
+fn index_of(names: &mut Vec<String>, name: &str) -> usize {
+    names.iter().position(|known| known == name).unwrap_or_else(|| {
+        names.push(name.to_owned());
+        names.len() - 1
+    })
 }

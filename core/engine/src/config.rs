@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use txray_plugin::State;
 
 use crate::compare::Weighting;
-use crate::corpus::Corpus;
+use crate::corpus::{Corpus, Resolver};
 use crate::tokens::Vocabulary;
 
 pub use reference::reference;
@@ -170,6 +170,8 @@ pub struct Pipeline {
     pub seed: u64,
     /// The device that models run on.
     pub device: String,
+    /// Where relative paths are looked for.
+    pub resolver: Resolver,
     /// The tables of the file, as they were read.
     pub settings: Value,
     /// By name.

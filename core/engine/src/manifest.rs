@@ -20,6 +20,14 @@ pub struct Manifest {
     pub format: u32,
     /// Version of txray.
     pub version: String,
+    /// Name of the pipeline: the stem of its file.
+    pub pipeline: String,
+    /// The folder that the pipeline's paths are relative to.
+    pub folder: PathBuf,
+    /// The data root.
+    pub data: Option<PathBuf>,
+    /// The processor's instruction set: between sets, values agree to 1e-5, not in every bit.
+    pub instructions: String,
     /// Seed of everything random.
     pub seed: u64,
     /// The device that models ran on.
@@ -34,6 +42,17 @@ pub struct Manifest {
     pub plugins: Vec<PluginRecord>,
     /// What was done, in order.
     pub steps: Vec<Step>,
+    /// The files that were left, reports apart.
+    pub outputs: Vec<Output>,
+}
+
+/// A file that was left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    /// Where, within the out directory.
+    pub path: String,
+    /// Its hash, in hexadecimal.
+    pub sha256: String,
 }
 
 /// A file that was read.
@@ -66,6 +85,9 @@ pub struct Step {
     pub name: String,
     /// What it was: `text`, `model`, `stage`, `comparison`, `report`.
     pub kind: String,
+    /// Whether it was there already; the figures are then those of when it was made.
+    #[serde(default)]
+    pub cached: bool,
     /// Seconds of the work itself.
     pub seconds: f64,
     /// Tokens that went through, `<eos>` included.
@@ -96,6 +118,31 @@ impl Step {
 }
 
 impl Manifest {
+    /// Reads a manifest that a run left.
+    pub fn read(path: &Path) -> Result<Self> {
+        let json = std::fs::read(path).map_err(|error| Error::io("read the manifest", path, &error))?;
+        let manifest: Self = serde_json::from_slice(&json)
+            .map_err(|error| Error::User(format!("{} is no manifest of a run: {error}", path.display())))?;
+        if manifest.format != FORMAT {
+            let (path, format) = (path.display(), manifest.format);
+            return Err(Error::User(format!("{path} has format {format}, and this txray knows {FORMAT}")));
+        }
+        Ok(manifest)
+    }
+
+    /// The inputs that are not what they were when `earlier` was written: changed, or no longer read.
+    pub fn inputs_changed(&self, earlier: &Self) -> Vec<PathBuf> {
+        let is_same = |input: &&Input| self.inputs.iter().any(|now| now.sha256 == input.sha256);
+        earlier.inputs.iter().filter(|input| !is_same(input)).map(|input| input.path.clone()).collect()
+    }
+
+    /// The tables and weights whose bytes are not those of `earlier`.
+    pub fn outputs_changed(&self, earlier: &Self) -> Vec<String> {
+        let is_compared = |output: &&Output| [".parquet", ".safetensors"].iter().any(|end| output.path.ends_with(end));
+        let is_same = |output: &&Output| self.outputs.contains(output);
+        earlier.outputs.iter().filter(is_compared).filter(|o| !is_same(o)).map(|o| o.path.clone()).collect()
+    }
+
     /// Writes it whole or not at all.
     pub fn write(&self, directory: &Path) -> Result<String> {
         let json = serde_json::to_string_pretty(self).map_err(|error| Error::Internal(error.to_string()))?;
@@ -121,4 +168,17 @@ pub fn sha256(path: &Path) -> std::io::Result<(u64, String)> {
         hasher.update(&buffer[..read]);
         bytes += read as u64;
     }
+}
+
+/// The instruction set of this processor, as far as results may depend on it.
+pub fn instructions() -> String {
+    #[cfg(target_arch = "x86_64")]
+    let best = [
+        ("avx512f", std::is_x86_feature_detected!("avx512f")),
+        ("avx2+fma", std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma")),
+    ];
+    #[cfg(not(target_arch = "x86_64"))]
+    let best: [(&str, bool); 0] = [];
+    let best = best.into_iter().find(|(_, has)| *has).map_or("baseline", |(name, _)| name);
+    format!("{} {best}", std::env::consts::ARCH)
 }

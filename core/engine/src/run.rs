@@ -1,31 +1,34 @@
-//! Running a checked pipeline, step by step, into its out directory.
+//! Running a plan: each step is made once, kept in the store under its fingerprint, and copied into the out directory.
 
+use std::cell::RefCell;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use indexmap::IndexMap;
-use serde_json::json;
-use txray_plugin::{FitRequest, Host, HostServices, Level, Model, ModelDescription, State, Text};
+use serde_json::{Value, json};
+use txray_plugin::{Host, HostServices, Level, State};
 
 use crate::compare::{self, Comparison};
-use crate::config::{self, ModelOrigin, ModelRef, Pipeline, SplitRef};
+use crate::config::{ModelOrigin, ModelRef, Pipeline, SplitRef};
+use crate::corpus::Documents;
 use crate::error::{Error, Result};
-use crate::manifest::{FORMAT, Input, Manifest, PluginRecord, Step, sha256};
+use crate::manifest::{FORMAT, Manifest, Output, PluginRecord, Step, instructions};
+use crate::plan::{Plan, Planned, Target};
 use crate::preferences::Preferences;
 use crate::reading::{ModelSource, Reading};
 use crate::registry::{FindError, Origin, Registry};
 use crate::stage;
-use crate::tokens::{Encoded, Tokenizer};
-
-/// Documents that are tokenized at once for training.
-const CHUNK: usize = 4096;
+use crate::store::{Entry, Key, RECORD, Store, USED};
+use crate::training::{self, Training};
 
 /// What a run tells while it runs: the host's services, and which step it is at.
 pub trait Observer: HostServices {
     /// A step begins.
     fn begin(&self, name: &str);
-    /// A step is done.
+    /// A step is done, or was there already.
     fn end(&self, step: &Step);
 }
 
@@ -33,350 +36,371 @@ pub trait Observer: HostServices {
 pub struct Outcome {
     /// What it was made of.
     pub manifest: Manifest,
-    /// The stages by name.
+    /// The stages that comparisons hold against each other, by name.
     pub stages: IndexMap<String, Arc<Preferences>>,
     /// The comparisons by name.
     pub comparisons: IndexMap<String, Comparison>,
 }
 
-/// Runs a pipeline into `out`. Each step's files are written aside and renamed into place when it is done, so that what
-/// has a name in `out` is whole.
-pub fn run(pipeline: &Pipeline, registry: &Registry, out: &Path, observer: &dyn Observer) -> Result<Outcome> {
-    let run = Run::begin(pipeline, registry, out, observer)?;
-    let result = run.all();
-    // What a failed step left aside is of no use to anybody.
-    let aside = out.join(ASIDE);
-    if let Err(error) = std::fs::remove_dir_all(&aside) {
-        observer.log(Level::Debug, &format!("cannot remove {}: {error}", aside.display()));
-    }
-    result
+/// Runs a pipeline. What the store has is not made again; what is made is put there first, and then into `out`, where
+/// what has a name is whole.
+pub fn run(
+    pipeline: &Pipeline,
+    registry: &Registry,
+    plan: &Plan,
+    store: &Store,
+    out: &Path,
+    observer: &dyn Observer,
+) -> Result<Outcome> {
+    let directory = OutDirectory::open(out, store, observer)?;
+    let host = Host::new(as_services(observer));
+    let entries = RefCell::default();
+    Run { pipeline, registry, plan, store, out: directory, observer, host, entries }.all()
 }
 
-/// Where steps write before their files are renamed into place.
-const ASIDE: &str = ".partial";
+/// The out directory, held against other runs, and a place aside in it from which files are renamed.
+struct OutDirectory {
+    path: PathBuf,
+    aside: PathBuf,
+    _lock: Option<File>,
+}
+
+impl OutDirectory {
+    fn open(path: &Path, store: &Store, observer: &dyn Observer) -> Result<Self> {
+        let aside = path.join(".partial");
+        // Whether it can be written is found now, and not after the last step.
+        fs::create_dir_all(&aside).map_err(|error| {
+            Error::User(format!("cannot write into {}: {error}; choose another --out", path.display()))
+        })?;
+        let name = Key::of(&json!({ "out": absolute(path) }));
+        let lock = store.lock(&name, || {
+            observer.log(Level::Warning, &format!("waiting for another run into {}", path.display()));
+        });
+        // A store that cannot be written may still have every step.
+        Ok(Self { path: path.to_owned(), aside, _lock: lock.ok() })
+    }
+
+    /// Begins to write. From here on the manifest of an earlier run would no longer tell what is in the directory.
+    fn begin(&self) -> Result<()> {
+        let clear = || {
+            if self.aside.exists() {
+                fs::remove_dir_all(&self.aside)?;
+            }
+            fs::create_dir_all(&self.aside)?;
+            match fs::remove_file(self.path.join("manifest.json")) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            }
+        };
+        clear().map_err(|error| Error::io("write into the out directory", &self.path, &error))
+    }
+
+    /// Copies a file or a directory of the store to a name in the out directory, over what an earlier run left there.
+    fn put(&self, from: &Path, to: &str) -> Result<()> {
+        let (aside, target) = (self.aside.join("copy"), self.path.join(to));
+        let copy = || {
+            copy_all(from, &aside)?;
+            fs::create_dir_all(target.parent().unwrap_or(&self.path))?;
+            if target.is_dir() {
+                fs::remove_dir_all(&target)?;
+            }
+            fs::rename(&aside, &target)
+        };
+        copy().map_err(|error| Error::io("write", &target, &error))
+    }
+}
+
+impl Drop for OutDirectory {
+    fn drop(&mut self) {
+        // What is left aside is of no use to anybody, and the next run clears it anyway.
+        let _ = fs::remove_dir_all(&self.aside);
+    }
+}
+
+/// Copies a file, or a directory with all that is in it but a store's record.
+pub(crate) fn copy_all(from: &Path, to: &Path) -> io::Result<()> {
+    if !from.is_dir() {
+        return fs::copy(from, to).map(drop);
+    }
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        // The store's own word on a step is of no use outside it.
+        if ![RECORD, USED].iter().any(|own| entry.file_name() == **own) {
+            copy_all(&entry.path(), &to.join(entry.file_name()))?;
+        }
+    }
+    Ok(())
+}
 
 struct Run<'a> {
     pipeline: &'a Pipeline,
     registry: &'a Registry,
-    out: &'a Path,
+    plan: &'a Plan,
+    store: &'a Store,
+    out: OutDirectory,
     observer: &'a dyn Observer,
     host: Host<'a>,
+    /// The steps that are there, in the order of the plan.
+    entries: RefCell<IndexMap<String, Entry>>,
 }
 
-/// A split that was read through once.
-#[derive(Clone, Copy, Debug)]
-struct Scan {
-    documents: u64,
-    words: u64,
-}
-
-impl<'a> Run<'a> {
-    fn begin(
-        pipeline: &'a Pipeline,
-        registry: &'a Registry,
-        out: &'a Path,
-        observer: &'a dyn Observer,
-    ) -> Result<Self> {
-        let aside = out.join(ASIDE);
-        let cleared = if aside.exists() { std::fs::remove_dir_all(&aside) } else { Ok(()) };
-        cleared.and_then(|()| std::fs::create_dir_all(&aside)).map_err(|error| {
-            Error::User(format!("cannot write into {}: {error}; choose another --out", out.display()))
-        })?;
-        // From here on a manifest of an earlier run no longer tells what is in the directory.
-        match std::fs::remove_file(out.join("manifest.json")) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::io("replace the manifest in", out, &error));
-            }
-            _ => {}
-        }
-        Ok(Self { pipeline, registry, out, observer, host: Host::new(as_services(observer)) })
-    }
-
+impl Run<'_> {
     fn all(&self) -> Result<Outcome> {
         let mut steps = Vec::new();
-        let (inputs, scans) = self.texts(&mut steps)?;
-        for name in self.pipeline.models.keys() {
-            let step = self.step("model", name, |step| self.model(name, step))?;
+        let mut outputs = Vec::new();
+        for planned in &self.plan.steps {
+            let (entry, cached) = self.obtain(planned)?;
+            let mut step = entry.record.step.clone();
+            step.cached = cached;
+            // Texts and recipes are alike where names are not.
+            step.name = planned.name();
+            self.observer.end(&step);
             steps.push(step);
+            self.entries.borrow_mut().insert(planned.name(), entry);
         }
-        let mut stages = IndexMap::new();
-        for (name, settings) in &self.pipeline.stages {
-            let mut read = None;
-            let step = self.step("stage", name, |step| {
-                let (step, preferences) = self.stage(name, settings, scans[&settings.text], step)?;
-                read = Some(preferences);
-                Ok(step)
-            })?;
-            steps.push(step);
-            stages.extend(read.map(|preferences| (name.clone(), Arc::new(preferences))));
+        // Only now, when every step is there: a run that fails leaves the out directory as it was.
+        self.out.begin()?;
+        for planned in &self.plan.steps {
+            let entry = self.entries.borrow().get(&planned.name()).cloned();
+            if let Some(entry) = entry {
+                outputs.extend(self.put(planned, &entry)?);
+            }
         }
-        let mut comparisons = IndexMap::new();
-        for (name, settings) in &self.pipeline.comparisons {
-            let mut made = None;
-            let step = self.step("comparison", name, |step| {
-                made = Some(self.comparison(name, settings, &stages)?);
-                Ok(step)
-            })?;
-            steps.push(step);
-            comparisons.extend(made.map(|comparison| (name.clone(), comparison)));
+        self.store.remember(&self.pipeline.name, &self.plan.steps);
+        let mut manifest = self.manifest(steps, outputs);
+        let mut json = manifest.write(&self.out.path)?;
+        for (kind, options) in &self.pipeline.reports {
+            let name = format!("report.{kind}");
+            self.observer.begin(&name);
+            let start = Instant::now();
+            let mut sink = made(self.registry.sink(kind, options, &self.host))?;
+            sink.write(&self.host, &self.out.path, &json)
+                .map_err(|error| Error::from(error).context(format_args!("[{name}]")))?;
+            let step = Step { seconds: start.elapsed().as_secs_f64(), ..Step::new("report", kind) };
+            self.observer.end(&step);
+            manifest.steps.push(step);
+            json = manifest.write(&self.out.path)?;
         }
-        let mut manifest = Manifest {
+        self.outcome(manifest)
+    }
+
+    fn manifest(&self, steps: Vec<Step>, outputs: Vec<Output>) -> Manifest {
+        let plugins = self.registry.plugins().iter().map(|plugin| PluginRecord {
+            name: plugin.info.name.clone(),
+            version: plugin.info.version.clone(),
+            sha256: match &plugin.origin {
+                Origin::BuiltIn => None,
+                Origin::Library { sha256, .. } => Some(sha256.clone()),
+            },
+        });
+        Manifest {
             format: FORMAT,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            pipeline: self.pipeline.name.clone(),
+            folder: absolute(&self.pipeline.resolver.config),
+            data: self.pipeline.resolver.data.as_deref().map(absolute),
+            instructions: instructions(),
             seed: self.pipeline.seed,
             device: self.pipeline.device.clone(),
             threads: self.host.threads(),
             settings: self.pipeline.settings.clone(),
-            inputs,
-            plugins: self
-                .registry
-                .plugins()
-                .iter()
-                .map(|plugin| PluginRecord {
-                    name: plugin.info.name.clone(),
-                    version: plugin.info.version.clone(),
-                    sha256: match &plugin.origin {
-                        Origin::BuiltIn => None,
-                        Origin::Library { sha256, .. } => Some(sha256.clone()),
-                    },
-                })
-                .collect(),
+            inputs: self.plan.inputs.clone(),
+            plugins: plugins.collect(),
             steps,
-        };
-        let mut json = manifest.write(self.out)?;
-        for (kind, options) in &self.pipeline.reports {
-            let step = self.step("report", kind, |step| {
-                let mut sink = made(self.registry.sink(kind, options, &self.host))?;
-                sink.write(&self.host, self.out, &json)?;
-                Ok(step)
-            })?;
-            manifest.steps.push(step);
-            json = manifest.write(self.out)?;
+            outputs,
+        }
+    }
+
+    /// What a person is told of: read from the tables, whether they were made now or before.
+    fn outcome(&self, manifest: Manifest) -> Result<Outcome> {
+        let mut stages = IndexMap::new();
+        let mut comparisons = IndexMap::new();
+        for (name, settings) in &self.pipeline.comparisons {
+            for stage in [&settings.from, &settings.to] {
+                if !stages.contains_key(stage) {
+                    stages.insert(
+                        stage.clone(),
+                        Arc::new(stage::load(&self.directory_of(&Target::Stage(stage.clone()))?)?),
+                    );
+                }
+            }
+            let directory = self.directory_of(&Target::Comparison(name.clone()))?;
+            let metrics: Vec<String> = settings.metrics.iter().map(|metric| metric.name.clone()).collect();
+            comparisons.insert(name.clone(), Comparison::read(&directory.join("comparison.parquet"), &metrics)?);
         }
         Ok(Outcome { manifest, stages, comparisons })
     }
 
-    /// Runs one step, and times it unless it says itself what its work was.
-    fn step(&self, kind: &str, name: &str, body: impl FnOnce(Step) -> Result<Step>) -> Result<Step> {
-        let step = Step::new(kind, name);
-        let table = step.name.clone();
-        self.step_of(&table, step, body)
-    }
-
-    /// The same for a step whose errors are of a table with another name.
-    fn step_of(&self, table: &str, step: Step, body: impl FnOnce(Step) -> Result<Step>) -> Result<Step> {
+    /// A step's files, made if they are not there; and whether they were.
+    fn obtain(&self, planned: &Planned) -> Result<(Entry, bool)> {
         if self.host.cancelled() {
             return Err(Error::Cancelled);
         }
-        self.observer.begin(&step.name);
+        let name = planned.name();
+        if let Some(entry) = self.sound(planned)? {
+            return Ok((entry, true));
+        }
+        let claim = self.store.claim(&planned.key, || {
+            self.observer.log(Level::Information, &format!("waiting for another run that makes {name}"));
+        })?;
+        // Whoever was waited for may have made it.
+        if let Some(entry) = self.sound(planned)? {
+            return Ok((entry, true));
+        }
+        self.observer.begin(&name);
         let start = Instant::now();
-        let mut step = body(step).map_err(|error| error.context(format_args!("[{table}]")))?;
+        let step = Step::new(planned.target.kind(), planned.target.name());
+        let made = match &planned.target {
+            Target::Text(text) => self.text(text, step),
+            Target::Model(model) => self.model(model, planned, &claim.directory, step),
+            Target::Stage(stage) => self.stage(stage, &claim.directory, step),
+            Target::Comparison(comparison) => self.comparison(comparison, &claim.directory, step),
+        };
+        // A text's errors are those of its corpus's table.
+        let table = match &planned.target {
+            Target::Text(text) => format!("corpus.{}", text.corpus),
+            _ => name,
+        };
+        let mut step = made.map_err(|error| error.context(format_args!("[{table}]")))?;
         if step.seconds == 0.0 {
             step.seconds = start.elapsed().as_secs_f64();
         }
-        self.observer.end(&step);
-        Ok(step)
+        let entry = self.store.commit(claim, planned.recipe.clone(), step)?;
+        if matches!(planned.target, Target::Model(_)) {
+            self.store.end_training(&planned.key);
+        }
+        Ok((entry, false))
     }
 
-    /// Reads every text through once, before hours of training depend on it: bad encoding, bad rows and empty files
-    /// are found here, and files are hashed.
-    fn texts(&self, steps: &mut Vec<Step>) -> Result<(Vec<Input>, IndexMap<SplitRef, Scan>)> {
-        let mut inputs: Vec<Input> = Vec::new();
-        let mut scans = IndexMap::new();
-        for text in self.pipeline.texts() {
-            let mut scan = Scan { documents: 0, words: 0 };
-            let step = self.step_of(&format!("corpus.{}", text.corpus), Step::new("text", &text), |step| {
-                for document in self.documents(&text)? {
-                    let document = document.map_err(|error| Error::User(error.to_string()))?;
-                    scan.documents += 1;
-                    scan.words += document.text.split_whitespace().count() as u64;
-                }
-                for path in self.pipeline.corpora[&text.corpus].files(&text.split) {
-                    if inputs.iter().all(|input| input.path != path) {
-                        inputs.push(hash(&path)?);
-                    }
-                }
-                Ok(step.with("documents", scan.documents).with("words", scan.words))
-            })?;
-            steps.push(step);
-            scans.insert(text, scan);
+    /// A step that is in the store, and whose files are what they were when it was made.
+    fn sound(&self, planned: &Planned) -> Result<Option<Entry>> {
+        let Some(entry) = self.store.get(&planned.key)? else { return Ok(None) };
+        let damaged = entry.damaged();
+        if damaged.is_empty() {
+            entry.touch();
+            return Ok(Some(entry));
         }
-        for model in self.pipeline.models.values() {
-            if let ModelOrigin::Directory(directory) = &model.origin {
-                for file in ["config.json", "model.safetensors", "tokenizer.json"] {
-                    let path = directory.join(file);
-                    if path.exists() && inputs.iter().all(|input| input.path != path) {
-                        inputs.push(hash(&path)?);
-                    }
-                }
+        let (name, files) = (planned.name(), damaged.join(", "));
+        let message =
+            format!("{name} is damaged in the store ({files} of {}): making it again", entry.directory.display());
+        self.observer.log(Level::Warning, &message);
+        Ok(None)
+    }
+
+    /// Copies what people look at into the out directory.
+    fn put(&self, planned: &Planned, entry: &Entry) -> Result<Vec<Output>> {
+        let copies: Vec<(String, String)> = match &planned.target {
+            Target::Text(_) => Vec::new(),
+            Target::Model(name) => {
+                let model = &self.pipeline.models[name];
+                let last = model.task.iter().map(|_| (training::LAST.to_owned(), format!("models/{name}")));
+                let kept = model.checkpoints.iter().map(|e| (training::checkpoint(*e), format!("models/{name}@{e}")));
+                last.chain(kept).collect()
+            }
+            Target::Stage(name) => vec![(String::new(), format!("stages/{name}"))],
+            Target::Comparison(name) => ["parquet", "json"]
+                .map(|kind| (format!("comparison.{kind}"), format!("comparisons/{name}.{kind}")))
+                .to_vec(),
+        };
+        let mut outputs = Vec::new();
+        for (from, to) in copies {
+            self.out.put(&entry.directory.join(&from), &to)?;
+            for (path, file) in &entry.record.files {
+                let Some(rest) = path.strip_prefix(from.as_str()) else { continue };
+                let path = format!("{to}/{}", rest.trim_start_matches('/')).trim_end_matches('/').to_owned();
+                outputs.push(Output { path, sha256: file.sha256.clone() });
             }
         }
-        Ok((inputs, scans))
+        Ok(outputs)
     }
 
-    fn documents(&self, text: &SplitRef) -> Result<crate::corpus::Documents<'a>> {
+    fn directory_of(&self, target: &Target) -> Result<PathBuf> {
+        let step = self.plan.step(target);
+        let entries = self.entries.borrow();
+        let entry = step.and_then(|step| entries.get(&step.name()));
+        entry.map(|entry| entry.directory.clone()).ok_or_else(|| Error::Internal("a step is out of order".to_owned()))
+    }
+
+    fn documents(&self, text: &SplitRef) -> Result<Documents<'_>> {
         let corpus = &self.pipeline.corpora[&text.corpus];
         corpus.documents(&text.split).map_err(|error| Error::User(error.to_string()))
     }
 
-    /// A directory aside for a step to write into.
-    fn aside(&self, name: &str) -> Result<PathBuf> {
-        let path = self.out.join(ASIDE).join(name);
-        std::fs::create_dir_all(&path).map_err(|error| Error::io("make", &path, &error))?;
-        Ok(path)
-    }
-
-    /// Renames what a step wrote into its place, over what an earlier run left there.
-    fn place(&self, from: &Path, to: &str) -> Result<PathBuf> {
-        let to = self.out.join(to);
-        let replace = || {
-            std::fs::create_dir_all(to.parent().unwrap_or(self.out))?;
-            if to.is_dir() {
-                std::fs::remove_dir_all(&to)?;
-            }
-            std::fs::rename(from, &to)
-        };
-        replace().map_err(|error| Error::io("write", &to, &error))?;
-        Ok(to)
-    }
-
-    fn model(&self, name: &str, step: Step) -> Result<Step> {
-        let settings = &self.pipeline.models[name];
-        let mut model = made(self.registry.model(&settings.kind, &settings.options, &self.host))?;
-        let Some(task) = &settings.task else {
-            // Nothing to train: loading it checks it, before stages depend on it.
-            self.weights(&mut *model, &settings.origin)?;
-            return Ok(step);
-        };
-        let text = |split: &str| SplitRef { corpus: task.corpus.clone(), split: split.to_owned() };
-        let start = Instant::now();
-        let tokenizer = match &settings.origin {
-            ModelOrigin::New(vocabulary) => {
-                let tokenizer = Tokenizer::learn(self.documents(&text("train"))?, vocabulary);
-                let tokenizer = tokenizer.map_err(|error| Error::User(error.to_string()))?;
-                model.initialize(&self.host, tokenizer.size(), self.pipeline.seed)?;
-                tokenizer
-            }
-            origin => self.weights(&mut *model, origin)?,
-        };
-        let train = self.encode(&tokenizer, &text("train"))?;
-        let has_valid = self.pipeline.corpora[&task.corpus].splits().iter().any(|split| split == "valid");
-        let valid = has_valid.then(|| self.encode(&tokenizer, &text("valid"))).transpose()?;
-        let mut step = step.with("tokenize_seconds", start.elapsed().as_secs_f64());
-
-        let (train, valid) = (view(&train), valid.as_ref().map(view));
-        let request = FitRequest { train, valid, seed: self.pipeline.seed, pause: None };
-        let mut kept = Vec::new();
-        let report = loop {
-            let report = model.fit(&self.host, &request)?;
-            step.seconds += report.seconds;
-            let loss = format!("epoch {}: training loss {:.4}", report.epoch, report.loss);
-            let valid = report.valid_loss.map(|loss| format!(", validation perplexity {:.2}", loss.exp()));
-            self.observer.log(Level::Information, &format!("{loss}{}", valid.unwrap_or_default()));
-            if settings.checkpoints.contains(&report.epoch) {
-                let aside = self.aside(&format!("{name}@{}", report.epoch))?;
-                self.save(&*model, &tokenizer, &aside)?;
-                kept.push((aside, format!("models/{name}@{}", report.epoch)));
-            }
-            if report.done {
-                break report;
-            }
-        };
-        if let Some(epoch) = settings.checkpoints.iter().find(|&&epoch| epoch > report.epoch) {
-            return Err(Error::User(format!(
-                "`train.checkpoints` asks for epoch {epoch}, but training ends after epoch {}",
-                report.epoch
-            )));
+    /// Reads a text through once, before hours of training depend on it: bad encoding, bad rows and empty files are found
+    /// here.
+    fn text(&self, text: &SplitRef, step: Step) -> Result<Step> {
+        let (mut documents, mut words) = (0_u64, 0_u64);
+        for document in self.documents(text)? {
+            let document = document.map_err(|error| Error::User(error.to_string()))?;
+            documents += 1;
+            words += document.text.split_whitespace().count() as u64;
         }
-        let aside = self.aside(name)?;
-        self.save(&*model, &tokenizer, &aside)?;
-        kept.push((aside, format!("models/{name}")));
-        for (aside, path) in kept {
-            self.place(&aside, &path)?;
-        }
-        step.tokens = Some(report.tokens);
-        step = step.with("epochs", report.epoch).with("train_loss", report.loss);
-        if let Some(loss) = report.valid_loss {
-            step = step.with("valid_perplexity", loss.exp());
-        }
-        Ok(step.with("vocabulary", tokenizer.size()))
-    }
-
-    fn save(&self, model: &dyn Model, tokenizer: &Tokenizer, directory: &Path) -> Result<()> {
-        model.save(&self.host, directory)?;
-        tokenizer.save(directory).map_err(|error| Error::User(error.to_string()))
+        Ok(step.with("documents", documents).with("words", words))
     }
 
     /// Where the weights of a model of the pipeline lie.
-    fn directory(&self, model: &ModelRef) -> PathBuf {
-        match &self.pipeline.models[&model.name] {
-            config::Model { origin: ModelOrigin::Directory(path), task: None, .. } => path.clone(),
-            config::Model { origin: ModelOrigin::Init(to), task: None, .. } => self.directory(to),
-            _ => self.out.join("models").join(model.to_string()),
-        }
-    }
-
-    /// Loads weights, and the tokenizer beside them, which has to be theirs.
-    fn weights(&self, model: &mut dyn Model, origin: &ModelOrigin) -> Result<Tokenizer> {
-        let directory = match origin {
-            ModelOrigin::Directory(path) => path.clone(),
-            ModelOrigin::Init(to) => self.directory(to),
-            ModelOrigin::New(_) => return Err(Error::Internal("a new model has no weights to load".to_owned())),
-        };
-        self.load(model, &directory).map(|(tokenizer, _)| tokenizer)
-    }
-
-    fn load(&self, model: &mut dyn Model, directory: &Path) -> Result<(Tokenizer, ModelDescription)> {
-        model.load(&self.host, directory)?;
-        let tokenizer = Tokenizer::load(directory).map_err(|error| Error::User(error.to_string()))?;
-        let description = model.describe()?;
-        if tokenizer.size() != description.vocabulary {
-            return Err(Error::User(format!(
-                "{}: the vocabulary has {} entries, but the model beside it was made for {}; it needs the tokenizer it was \
-                 trained with",
-                directory.join("tokenizer.json").display(),
-                tokenizer.size(),
-                description.vocabulary
-            )));
-        }
-        Ok((tokenizer, description))
-    }
-
-    /// All ids of a split.
-    fn encode(&self, tokenizer: &Tokenizer, text: &SplitRef) -> Result<Encoded> {
-        let mut all = Encoded { offsets: vec![0], ..Encoded::default() };
-        let mut documents = self.documents(text)?;
-        loop {
-            let chunk: std::result::Result<Vec<_>, _> = documents.by_ref().take(CHUNK).collect();
-            let chunk = chunk.map_err(|error| Error::User(error.to_string()))?;
-            if chunk.is_empty() {
-                break;
+    fn weights(&self, model: &ModelRef) -> Result<PathBuf> {
+        let settings = &self.pipeline.models[&model.name];
+        match (&settings.origin, &settings.task) {
+            (ModelOrigin::Directory(path), None) => Ok(path.clone()),
+            (ModelOrigin::Init(to), None) => self.weights(to),
+            _ => {
+                let part = model.epoch.map_or_else(|| training::LAST.to_owned(), training::checkpoint);
+                Ok(self.directory_of(&Target::Model(model.name.clone()))?.join(part))
             }
-            let encoded = tokenizer.encode(&chunk).map_err(|error| Error::User(error.to_string()))?;
-            let before = all.ids.len() as u64;
-            all.ids.extend_from_slice(&encoded.ids);
-            all.offsets.extend(encoded.offsets.iter().skip(1).map(|offset| before + offset));
-            all.unknown += encoded.unknown;
-            all.special += encoded.special;
         }
-        if all.is_all_unknown() {
-            return Err(unknown_text(text));
-        }
-        Ok(all)
     }
 
-    fn stage(&self, name: &str, settings: &config::Stage, scan: Scan, mut step: Step) -> Result<(Step, Preferences)> {
+    fn model(&self, name: &str, planned: &Planned, directory: &Path, step: Step) -> Result<Step> {
+        let settings = &self.pipeline.models[name];
+        let mut model = made(self.registry.model(&settings.kind, &settings.options, &self.host))?;
+        let begin = match &settings.origin {
+            ModelOrigin::New(vocabulary) => training::Begin::New(vocabulary),
+            ModelOrigin::Directory(path) => training::Begin::From(path.clone()),
+            ModelOrigin::Init(to) => training::Begin::From(self.weights(to)?),
+        };
+        let Some(task) = &settings.task else {
+            // Nothing to train: loading it checks it, before stages depend on it.
+            if let training::Begin::From(path) = begin {
+                training::load(&mut *model, &path, &self.host)?;
+            }
+            return Ok(step);
+        };
+        let corpus = &*self.pipeline.corpora[&task.corpus];
+        Training {
+            host: &self.host,
+            seed: self.pipeline.seed,
+            corpus,
+            name: &task.corpus,
+            begin,
+            checkpoints: &settings.checkpoints,
+            saved: &self.store.training(&planned.key),
+        }
+        .run(&mut *model, directory, step)
+    }
+
+    fn stage(&self, name: &str, directory: &Path, mut step: Step) -> Result<Step> {
+        let settings = &self.pipeline.stages[name];
         let start = Instant::now();
         let of = &self.pipeline.models[&settings.model.name];
         let mut model = made(self.registry.model(&of.kind, &of.options, &self.host))?;
-        let (tokenizer, description) = self.load(&mut *model, &self.directory(&settings.model))?;
+        let (tokenizer, description) = training::load(&mut *model, &self.weights(&settings.model)?, &self.host)?;
         let load_seconds = start.elapsed().as_secs_f64();
         let state = settings.state.or(description.trained_state).unwrap_or(State::Reset);
         if let Some(trained) = description.trained_state.filter(|trained| *trained != state) {
-            let (read, trained) = (json!(state), json!(trained));
-            let message = format!("[stage.{name}] reads with state = {read}, but the model was trained with {trained}");
+            let word = |state| if state == State::Reset { "reset" } else { "carry" };
+            let (read, trained) = (word(state), word(trained));
+            let message =
+                format!("[stage.{name}] reads with state = \"{read}\", but the model was trained with \"{trained}\"");
             self.observer.log(Level::Warning, &message);
         }
+        let text = Target::Text(settings.text.clone());
+        let figure = |name: &str| {
+            let entries = self.entries.borrow();
+            let entry = self.plan.step(&text).and_then(|step| entries.get(&step.name()));
+            entry.and_then(|entry| entry.record.step.figures.get(name)).and_then(Value::as_u64).unwrap_or(0)
+        };
         let mut source = ModelSource::new(Reading {
             model: &*model,
             tokenizer: &tokenizer,
@@ -384,48 +408,44 @@ impl<'a> Run<'a> {
             layers: settings.layers.clone(),
             k: settings.record.k(),
             state,
-            expected: scan.words + scan.documents,
+            expected: figure("words") + figure("documents"),
         })?;
-        let aside = self.aside(&format!("stage.{name}"))?;
-        let (preferences, times) = stage::read(&mut source, &self.host, &aside)?;
+        let (read, times) = stage::read(&mut source, &self.host, directory)?;
         if !source.has_known() {
-            return Err(unknown_text(&settings.text));
+            return Err(training::unknown_text(&settings.text.to_string()));
         }
         let tokenize = source.tokenize;
-        self.place(&aside, &format!("stages/{name}"))?;
         step.seconds = (times.source.saturating_sub(tokenize) + times.aggregate).as_secs_f64();
-        step.tokens = Some(preferences.tokens);
-        step = step
+        step.tokens = Some(read.tokens);
+        Ok(step
             .with("load_seconds", load_seconds)
             .with("tokenize_seconds", tokenize.as_secs_f64())
             .with("write_seconds", times.write.as_secs_f64())
-            .with("alive", preferences.alive())
-            .with("rows", preferences.len())
-            .with("mass", preferences.mass().to_f64());
-        Ok((step, preferences))
+            .with("documents", read.documents)
+            .with("unknown", read.unknown)
+            .with("neurons", read.sites.iter().map(|site| site.width).sum::<usize>())
+            .with("alive", read.alive())
+            .with("rows", read.len())
+            .with("mass", read.mass().to_f64()))
     }
 
-    fn comparison(
-        &self,
-        name: &str,
-        settings: &config::Comparison,
-        stages: &IndexMap<String, Arc<Preferences>>,
-    ) -> Result<Comparison> {
+    fn comparison(&self, name: &str, directory: &Path, step: Step) -> Result<Step> {
+        let settings = &self.pipeline.comparisons[name];
         let mut metrics = Vec::new();
         for metric in &settings.metrics {
             metrics.push((metric.name.clone(), made(self.registry.metric(&metric.name, &metric.options, &self.host))?));
         }
-        let (from, to) = (&stages[&settings.from], &stages[&settings.to]);
-        let comparison = compare::compare(from, to, &settings.settings, &metrics, &self.host)?;
-        let aside = self.aside("comparisons")?;
-        let (table, summary) = (aside.join(format!("{name}.parquet")), aside.join(format!("{name}.json")));
-        comparison.write(&table)?;
-        let told = comparison.summary(&settings.from, &settings.to, &settings.settings);
-        let json = serde_json::to_vec_pretty(&told).map_err(|error| Error::Internal(error.to_string()))?;
-        std::fs::write(&summary, json).map_err(|error| Error::io("write", &summary, &error))?;
-        self.place(&table, &format!("comparisons/{name}.parquet"))?;
-        self.place(&summary, &format!("comparisons/{name}.json"))?;
-        Ok(comparison)
+        let side = |stage: &String| stage::load(&self.directory_of(&Target::Stage(stage.clone()))?);
+        let (from, to) = (side(&settings.from)?, side(&settings.to)?);
+        let start = Instant::now();
+        let comparison = compare::compare(&from, &to, &settings.settings, &metrics, &self.host)?;
+        let seconds = start.elapsed().as_secs_f64();
+        comparison.write(&directory.join("comparison.parquet"))?;
+        let summary = comparison.summary(&settings.from, &settings.to, &settings.settings);
+        let json = serde_json::to_vec_pretty(&summary).map_err(|error| Error::Internal(error.to_string()))?;
+        let path = directory.join("comparison.json");
+        fs::write(&path, json).map_err(|error| Error::io("write", &path, &error))?;
+        Ok(Step { seconds, ..step })
     }
 }
 
@@ -433,14 +453,10 @@ fn as_services(observer: &dyn Observer) -> &dyn HostServices {
     observer
 }
 
-fn view(encoded: &Encoded) -> Text<'_> {
-    Text { ids: &encoded.ids, offsets: &encoded.offsets }
-}
-
-fn unknown_text(text: &SplitRef) -> Error {
-    Error::User(format!(
-        "the model's vocabulary knows no word of `{text}`: it was trained on another language, or with another tokenizer"
-    ))
+/// A path that holds wherever a manifest is read. What cannot be resolved stays as it was given.
+fn absolute(path: &Path) -> PathBuf {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
 /// A component that the check made once already.
@@ -449,9 +465,4 @@ fn made<T>(component: std::result::Result<T, FindError>) -> Result<T> {
         FindError::Refused(error) => error.into(),
         FindError::Unknown(_) | FindError::Ambiguous(_) => Error::Internal("a component is gone".to_owned()),
     })
-}
-
-fn hash(path: &Path) -> Result<Input> {
-    let (bytes, sha256) = sha256(path).map_err(|error| Error::io("read", path, &error))?;
-    Ok(Input { path: path.to_owned(), bytes, sha256 })
 }

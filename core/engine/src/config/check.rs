@@ -17,6 +17,7 @@ use super::{
 use crate::compare::Settings;
 use crate::corpus::{Corpus, GrammarOptions, OptionError, Resolver, TextOptions, TsvOptions};
 use crate::document::{At, Diagnostic, Diagnostics, Document, suggestion};
+use crate::manifest::Manifest;
 use crate::registry::{FindError, Registry};
 
 /// The kinds of corpora.
@@ -42,18 +43,46 @@ impl Pipeline {
             let line = error.as_bytes()[..at].iter().filter(|&&byte| byte == b'\n').count() + 1;
             Diagnostic::new(format!("the pipeline {} is not UTF-8 at line {line} (byte {at})", path.display()))
         })?;
-        let mut document = Document::parse(&path.display().to_string(), text)?;
+        let name = path.file_stem().map_or_else(|| "pipeline".into(), |stem| stem.to_string_lossy());
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let resolver = Resolver { data: data.map(Path::to_owned), config: folder.to_owned() };
+        Self::parse(&name, &path.display().to_string(), text, assignments, resolver, registry, host)
+    }
+
+    /// The pipeline that a manifest's run was made of, which reads the same files.
+    ///
+    /// # Errors
+    /// As for [`Pipeline::read`].
+    pub fn again(
+        manifest: &Manifest,
+        assignments: &[String],
+        registry: &mut Registry,
+        host: &Host<'_>,
+    ) -> Result<Self, Diagnostics> {
+        let text = toml::to_string(&manifest.settings)
+            .map_err(|error| Diagnostic::new(format!("the settings of the manifest are no pipeline: {error}")))?;
+        let resolver = Resolver { data: manifest.data.clone(), config: manifest.folder.clone() };
+        let source = "the settings of the manifest";
+        Self::parse(&manifest.pipeline, source, text, assignments, resolver, registry, host)
+    }
+
+    fn parse(
+        name: &str,
+        source: &str,
+        text: String,
+        assignments: &[String],
+        resolver: Resolver,
+        registry: &mut Registry,
+        host: &Host<'_>,
+    ) -> Result<Self, Diagnostics> {
+        let mut document = Document::parse(source, text)?;
         let mut diagnostics = Diagnostics::new();
         for assignment in assignments {
             if let Err(errors) = document.set(assignment) {
                 diagnostics.extend(errors);
             }
         }
-        let folder = path.parent().unwrap_or(Path::new(""));
-        let resolver = Resolver { data: data.map(Path::to_owned), config: folder.to_owned() };
-        let name = path.file_stem().map_or_else(|| "pipeline".into(), |stem| stem.to_string_lossy());
-        let check = Check { document: &document, resolver, registry, host, diagnostics };
-        check.pipeline(name.into_owned())
+        Check { document: &document, resolver, registry, host, diagnostics }.pipeline(name.to_owned())
     }
 }
 
@@ -121,6 +150,7 @@ impl Check<'_> {
             name,
             seed,
             device,
+            resolver: self.resolver,
             settings: self.document.value().clone(),
             corpora: corpora.good,
             models: models.good,

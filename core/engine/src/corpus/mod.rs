@@ -14,6 +14,8 @@ mod tsv;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde_json::Value;
+
 pub use error::{CorpusError, OptionError};
 pub use grammar::{Domain, GrammarOptions};
 pub(crate) use join::for_each_word;
@@ -70,6 +72,10 @@ pub trait Corpus: Send + Sync {
 
     /// The files that `split` is read from, for hashing; none for a generated split.
     fn files(&self, split: &str) -> Vec<PathBuf>;
+
+    /// What the documents of `split` depend on, apart from the bytes of its files: not the files' names, nor other
+    /// splits.
+    fn recipe(&self, split: &str) -> Value;
 
     /// Streams the documents of `split`; the corpus is never held whole.
     ///

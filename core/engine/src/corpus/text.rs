@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::lines::Lines;
 use super::split::Splits;
@@ -57,6 +58,10 @@ impl Corpus for TextCorpus {
 
     fn files(&self, split: &str) -> Vec<PathBuf> {
         self.splits.files(split)
+    }
+
+    fn recipe(&self, _: &str) -> Value {
+        json!({ "kind": "text" })
     }
 
     fn documents(&self, split: &str) -> Result<Documents<'_>, CorpusError> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::lines::Lines;
 use super::split::{Splits, pointer};
@@ -91,6 +92,11 @@ impl Corpus for TsvCorpus {
 
     fn files(&self, split: &str) -> Vec<PathBuf> {
         self.splits.files(split)
+    }
+
+    fn recipe(&self, _: &str) -> Value {
+        let TsvOptions { text, label, group, .. } = &self.options;
+        json!({ "kind": "tsv", "text": text, "label": label, "group": group })
     }
 
     fn documents(&self, split: &str) -> Result<Documents<'_>, CorpusError> {

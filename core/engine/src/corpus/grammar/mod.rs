@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::{Value, json};
 use txray_plugin::random::Stream;
 
 use self::phrase::{Polarity, Writer};
@@ -91,6 +92,11 @@ impl Corpus for GrammarCorpus {
 
     fn files(&self, _split: &str) -> Vec<PathBuf> {
         Vec::new()
+    }
+
+    fn recipe(&self, split: &str) -> Value {
+        let size = self.sizes.iter().find(|(known, _)| *known == split).map(|(_, size)| size);
+        json!({ "kind": "grammar", "domain": self.domain.name(), "split": split, "documents": size, "seed": self.seed })
     }
 
     fn documents(&self, split: &str) -> Result<Documents<'_>, CorpusError> {

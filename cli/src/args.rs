@@ -1,0 +1,104 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use txray_engine::error::Error;
+use txray_engine::store::Store;
+
+/// See what a neural network learned, what carried over to new data, and what fine-tuning changed.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+    /// Say nothing but results, warnings and errors.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say more.
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Run a pipeline; or repeat the run of a manifest.json and compare the bytes.
+    Run(RunArgs),
+    /// Check a pipeline whole; nothing runs.
+    Check(PipelineArgs),
+    /// Tell the steps of a pipeline: what is done, what would run and why. Nothing runs.
+    Plan(PlanArgs),
+    /// Look after the store of finished steps.
+    Store(StoreCommand),
+}
+
+#[derive(Args)]
+pub struct PipelineArgs {
+    /// The pipeline, a TOML file.
+    pub config: PathBuf,
+    /// Where relative paths of corpora are looked for, before the folder of the pipeline.
+    #[arg(long, value_name = "DIR", env = "TXRAY_DATA")]
+    pub data: Option<PathBuf>,
+    /// Set a value of the pipeline, such as `model.lm.train.epochs=2`. May be given more than once.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Threads to use. Default: one a processor.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub threads: Option<u32>,
+}
+
+#[derive(Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub pipeline: PipelineArgs,
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Where to leave what the run gives. Default: `runs/` and the pipeline's name.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct PlanArgs {
+    #[command(flatten)]
+    pub pipeline: PipelineArgs,
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+#[derive(Args)]
+pub struct StoreArgs {
+    /// Where finished steps are kept, to be used again. Default: `txray` in the user's cache directory.
+    #[arg(long, value_name = "DIR", env = "TXRAY_STORE", global = true)]
+    pub store: Option<PathBuf>,
+}
+
+impl StoreArgs {
+    /// Opens the store.
+    pub fn open(&self) -> Result<Store, Error> {
+        let none = || Error::User("there is no cache directory for this user: say where with --store".to_owned());
+        Store::open(&self.store.clone().or_else(crate::default_store).ok_or_else(none)?)
+    }
+}
+
+#[derive(Args)]
+pub struct StoreCommand {
+    #[command(flatten)]
+    pub store: StoreArgs,
+    #[command(subcommand)]
+    pub action: StoreAction,
+}
+
+#[derive(Subcommand)]
+pub enum StoreAction {
+    /// List the steps.
+    List,
+    /// Remove what killed runs left, and steps that no run has used for a while.
+    Gc {
+        /// Remove steps that were not used for this many days.
+        #[arg(long, value_name = "DAYS", default_value_t = 30)]
+        unused_for: u64,
+    },
+    /// Hold every file against its hash.
+    Verify,
+}

@@ -1,0 +1,56 @@
+//! `txray store`: what is kept, what can go, what is damaged.
+
+use std::time::Duration;
+
+use txray_engine::error::Error;
+
+use crate::args::{StoreAction, StoreCommand};
+
+/// Looks after the store.
+pub fn command(args: &StoreCommand) -> Result<(), Error> {
+    let store = args.store.open()?;
+    match args.action {
+        StoreAction::List => {
+            let entries = store.entries()?;
+            for entry in &entries {
+                let key = entry.key.as_str().get(..12).unwrap_or(entry.key.as_str());
+                println!("{key}  {:>10}  {}", bytes(entry.bytes()), entry.record.step.name);
+            }
+            let all = entries.iter().map(txray_engine::store::Entry::bytes).sum();
+            println!("{} steps, {} in {}", entries.len(), bytes(all), store.root().display());
+        }
+        StoreAction::Gc { unused_for } => {
+            let removed = store.collect(Duration::from_secs(unused_for.saturating_mul(24 * 60 * 60)))?;
+            println!("{} steps removed, {} freed in {}", removed.steps, bytes(removed.bytes), store.root().display());
+        }
+        StoreAction::Verify => {
+            let mut bad = 0;
+            for entry in store.entries()? {
+                for file in entry.damaged() {
+                    bad += 1;
+                    println!("damaged: {} ({})", entry.directory.join(file).display(), entry.record.step.name);
+                }
+            }
+            for directory in store.unreadable()? {
+                bad += 1;
+                println!("damaged: {} (its record does not read)", directory.display());
+            }
+            if bad > 0 {
+                let message = "the store is damaged: the next run that needs these steps makes them again";
+                return Err(Error::User(message.to_owned()));
+            }
+            println!("every file in {} is what it was when it was made", store.root().display());
+        }
+    }
+    Ok(())
+}
+
+/// `1.2 MB`.
+fn bytes(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
+}
