@@ -24,8 +24,9 @@ pub fn checkpoint(epoch: u64) -> String {
 /// Documents that are tokenized at once.
 const CHUNK: usize = 4096;
 
-/// Seconds of training after which its state is saved.
-const PAUSE: f64 = 15.0;
+/// Seconds of training after which its state is saved: at least and at most. In between, so many that saving takes a
+/// twentieth of the time.
+const PAUSE: (f64, f64) = (1.0, 15.0);
 
 /// What a model begins from.
 pub enum Begin<'a> {
@@ -87,9 +88,13 @@ impl Training<'_> {
                 }
             }
         }
-        let request =
-            FitRequest { train: view(&train), valid: valid.as_ref().map(view), seed: self.seed, pause: Some(PAUSE) };
         let report = loop {
+            let request = FitRequest {
+                train: view(&train),
+                valid: valid.as_ref().map(view),
+                seed: self.seed,
+                pause: Some(saved.pause()),
+            };
             let began = Instant::now();
             let report = match model.fit(self.host, &request) {
                 Err(error) if error.fault() == Fault::Cancelled => {
@@ -110,7 +115,7 @@ impl Training<'_> {
             if report.done {
                 break report;
             }
-            if report.paused || saved.last.elapsed() > Duration::from_secs_f64(PAUSE) {
+            if report.paused || saved.last.elapsed().as_secs_f64() > saved.pause() {
                 // Training can do without, a full disk may have room again in a minute.
                 if let Err(error) = saved.save(model, &kept, self.host) {
                     self.host.log(Level::Warning, &format!("the training cannot be saved, and goes on: {error}"));
@@ -200,13 +205,15 @@ impl Training<'_> {
 struct Saved<'a> {
     directory: &'a Path,
     number: u64,
+    /// When it was last saved, and how long that took.
     last: Instant,
+    cost: Duration,
 }
 
 impl<'a> Saved<'a> {
     fn open(directory: &'a Path) -> Result<Self> {
         fs::create_dir_all(directory).map_err(|error| Error::io("write", directory, &error))?;
-        let mut saved = Self { directory, number: 0, last: Instant::now() };
+        let mut saved = Self { directory, number: 0, last: Instant::now(), cost: Duration::ZERO };
         saved.number = saved.numbers().into_iter().max().unwrap_or(0);
         Ok(saved)
     }
@@ -238,7 +245,13 @@ impl<'a> Saved<'a> {
         finish().map_err(failed)
     }
 
+    /// Seconds to train before it is saved again.
+    fn pause(&self) -> f64 {
+        (20.0 * self.cost.as_secs_f64()).clamp(PAUSE.0, PAUSE.1)
+    }
+
     fn save(&mut self, model: &dyn Model, kept: &Kept, host: &Host<'_>) -> Result<()> {
+        let start = Instant::now();
         self.keep(&format!("state-{}", self.number + 1), |directory| {
             model.save_training(host, directory)?;
             let path = directory.join("kept.json");
@@ -247,6 +260,7 @@ impl<'a> Saved<'a> {
         })?;
         self.number += 1;
         self.last = Instant::now();
+        self.cost = start.elapsed();
         for number in self.numbers().into_iter().filter(|number| *number < self.number) {
             // An older state that stays is of no harm: the highest number counts.
             let _ = fs::remove_dir_all(self.directory.join(format!("state-{number}")));

@@ -1,0 +1,172 @@
+//! Runs that are killed, repeated, run side by side, and whose store is damaged.
+
+use std::collections::BTreeMap;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use txray_plugin::random::Stream;
+use txray_tests::Folder;
+
+/// The quickstart, cut short: a few seconds of training and reading.
+const SHORT: [&str; 12] = [
+    "--set",
+    "corpus.kitchen.train=1500",
+    "--set",
+    "corpus.kitchen.valid=300",
+    "--set",
+    "corpus.harbour.train=600",
+    "--set",
+    "corpus.harbour.valid=300",
+    "--set",
+    "model.lm.hidden=48",
+    "--set",
+    "model.lm.train.epochs=5",
+];
+
+fn args<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/../configs/quickstart.toml");
+    [&["run", config, "--out", out][..], &SHORT, more].concat()
+}
+
+fn spawn(folder: &Folder, store: &str, args: &[&str]) -> Child {
+    Command::new(txray_tests::txray())
+        .args(args)
+        .current_dir(folder.path(""))
+        .env("TXRAY_STORE", folder.path(store))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// The bytes of every table and every weight of a run.
+fn bytes(folder: &Folder, out: &str) -> BTreeMap<String, Vec<u8>> {
+    let files = folder.files(out).into_iter();
+    let kept = files.filter(|file| file.ends_with(".parquet") || file.ends_with(".safetensors"));
+    kept.map(|file| (file.clone(), std::fs::read(folder.path(out).join(file)).unwrap())).collect()
+}
+
+#[test]
+fn killed_at_random_moments_a_run_ends_with_the_same_bytes() {
+    let folder = Folder::new();
+    let start = Instant::now();
+    assert!(spawn(&folder, "undisturbed-store", &args("undisturbed", &[])).wait().unwrap().success());
+    let whole = start.elapsed().as_secs_f64();
+
+    let mut moments = Stream::new(1, "kill", 0);
+    let (mut kills, mut finished) = (0, false);
+    while kills < 20 || !finished {
+        // What is finished is never redone, so moments are drawn over a whole run: kills fall into every step. Once a
+        // run comes through, the rest of the kills begin anew on a store of their own.
+        let store = if finished { "second-store" } else { "killed-store" };
+        let mut child = spawn(&folder, store, &args(if finished { "second" } else { "killed" }, &[]));
+        std::thread::sleep(Duration::from_secs_f64(f64::from(moments.uniform()) * whole * 0.6));
+        if child.try_wait().unwrap().is_none() {
+            child.kill().unwrap();
+            kills += 1;
+        }
+        let status = child.wait().unwrap();
+        finished |= status.success();
+        assert!(status.success() || status.code().is_none(), "it ended by itself, with {status}");
+        assert!(kills < 200, "no progress is kept between kills");
+    }
+    assert!(spawn(&folder, "second-store", &args("second", &[])).wait().unwrap().success());
+    let undisturbed = bytes(&folder, "undisturbed");
+    assert!(undisturbed.len() > 10);
+    assert!(bytes(&folder, "killed") == undisturbed, "a killed run differs from an undisturbed one");
+    assert!(bytes(&folder, "second") == undisturbed, "a killed run differs from an undisturbed one");
+}
+
+#[test]
+fn a_second_run_makes_nothing_and_a_changed_setting_only_what_depends_on_it() {
+    let folder = Folder::new();
+    folder.txray(args("out", &[])).succeeded();
+    let first = bytes(&folder, "out");
+    let again = folder.txray(args("out", &[])).succeeded();
+    let told: Vec<&str> = again.stderr.lines().filter(|line| line.contains("there already")).collect();
+    assert_eq!(told.len(), 9, "{}", again.stderr);
+    assert!(!again.stderr.contains("tokens/s"), "{}", again.stderr);
+    assert!(bytes(&folder, "out") == first);
+
+    let changed = folder.txray(args("out", &["--set", "comparison.transfer.weighting=mean"])).succeeded();
+    assert_eq!(changed.stderr.matches("there already").count(), 8, "{}", changed.stderr);
+    assert!(changed.stderr.contains("comparison.transfer: 0"), "{}", changed.stderr);
+
+    let mut plan = args("out", &["--set", "stage.zero-shot.layers=[\"pos\"]"]);
+    plan[0] = "plan";
+    plan.drain(2..4);
+    let planned = folder.txray(plan).succeeded().stdout;
+    let line = |name: &str| planned.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+    assert!(line("stage.zero-shot").contains("layers changed"), "{planned}");
+    assert!(line("comparison.transfer").contains("stage.zero-shot"), "{planned}");
+    assert!(line("model.lm").ends_with("done") && line("stage.early").ends_with("done"), "{planned}");
+}
+
+#[test]
+fn two_runs_at_once_share_a_store() {
+    let folder = Folder::new();
+    let mut both = [spawn(&folder, "store", &args("a", &[])), spawn(&folder, "store", &args("b", &[]))];
+    for child in &mut both {
+        assert!(child.wait().unwrap().success());
+    }
+    assert!(bytes(&folder, "a") == bytes(&folder, "b"));
+}
+
+#[test]
+fn damage_is_found_and_mended() {
+    let folder = Folder::new();
+    folder.txray(args("out", &[])).succeeded();
+    let first = bytes(&folder, "out");
+    folder.txray(["store", "verify"]).succeeded();
+    let tables: Vec<String> =
+        folder.files(".store").into_iter().filter(|file| file.ends_with("preferences.parquet")).collect();
+    let (flipped, cut) = (folder.path(".store").join(&tables[0]), folder.path(".store").join(&tables[1]));
+    let mut data = std::fs::read(&flipped).unwrap();
+    let middle = data.len() / 2;
+    data[middle] ^= 1;
+    std::fs::write(&flipped, data).unwrap();
+    let data = std::fs::read(&cut).unwrap();
+    std::fs::write(&cut, &data[..data.len() / 2]).unwrap();
+
+    let verified = folder.txray(["store", "verify"]);
+    assert_eq!(verified.code, Some(2));
+    assert_eq!(verified.stdout.matches("preferences.parquet").count(), 2, "{}", verified.stdout);
+    let mended = folder.txray(args("out", &[])).succeeded();
+    assert_eq!(mended.stderr.matches("is damaged in the store").count(), 2, "{}", mended.stderr);
+    assert!(bytes(&folder, "out") == first);
+    folder.txray(["store", "verify"]).succeeded();
+}
+
+#[test]
+fn a_manifest_repeats_its_run_and_tells_whether_the_bytes_agree() {
+    let folder = Folder::new();
+    folder.txray(args("out", &[])).succeeded();
+    let again = folder.txray(["run", "out/manifest.json", "--out", "again"]).succeeded();
+    assert!(again.stdout.contains("Every table and every weight has the bytes of"), "{}", again.stdout);
+    assert!(!again.stderr.contains("there already"), "it is made again, not taken from the store: {}", again.stderr);
+    assert!(bytes(&folder, "again") == bytes(&folder, "out"));
+
+    let other = folder.txray(["run", "out/manifest.json", "--out", "other", "--set", "seed=7"]);
+    assert_eq!(other.code, Some(2));
+    assert!(other.stdout.contains("differs: models/lm/model.safetensors"), "{}", other.stdout);
+}
+
+#[test]
+fn a_store_that_is_newer_or_none() {
+    let folder = Folder::new();
+    folder.txray(args("out", &["--set", "model.lm.train.epochs=1"])).succeeded();
+    folder.write(".store/format", "99\n");
+    let said = folder.txray(args("out", &[])).failed(2);
+    assert!(said.contains("has format 99") && said.contains("--store"), "{said}");
+    folder.write("file", "");
+    let said = folder.txray(args("out", &["--store", "file"])).failed(2);
+    assert!(said.contains("file"), "{said}");
+}
+
+#[test]
+fn a_store_on_a_path_with_spaces_and_other_letters() {
+    let folder = Folder::new();
+    let short = ["--store", "Straße mit Ärger/商店", "--set", "model.lm.train.epochs=1"];
+    folder.txray(args("aus gabe/é", &short)).succeeded();
+    assert_eq!(folder.txray(args("aus gabe/é", &short)).succeeded().stderr.matches("there already").count(), 9);
+}
