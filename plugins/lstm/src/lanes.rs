@@ -16,7 +16,7 @@ use txray_plugin::{Error, Result};
 
 use crate::kernel::{Matrix, MatrixMut, Pass, Write, product, sigmoid, sigmoid_times_tanh, vectorized};
 use crate::tracker::Tracker;
-use crate::weights::Slices;
+use crate::weights::{Sizes, Slices};
 
 /// Vectors of 16 lanes in a unit: 48 rows fill `gemm`'s AVX-512 tile.
 pub(crate) const PARTS: usize = 3;
@@ -53,26 +53,28 @@ pub(crate) fn plan(lengths: &[usize], width: usize) -> Vec<Vec<Vec<usize>>> {
     lanes.chunks(width).map(<[_]>::to_vec).collect()
 }
 
-/// `W_ih x + b` of the first layer for every token id, `[vocabulary, 4 hidden]`; nothing where that is too large.
-pub(crate) fn input_table(weights: &Slices<'_>) -> Option<Vec<f32>> {
+/// Whether [`input_table`] is worth its room.
+pub(crate) fn table_fits(sizes: Sizes) -> bool {
+    sizes.vocabulary.checked_mul(4 * sizes.hidden).is_some_and(|values| values <= TABLE_LIMIT)
+}
+
+/// `W_ih x + b` of the first layer for every token id, `[vocabulary, 4 hidden]`.
+pub(crate) fn input_table(weights: &Slices<'_>, tracker: &Tracker<'_>) -> Result<Vec<f32>> {
     let sizes = weights.sizes;
     let gates = 4 * sizes.hidden;
-    let mut table = vec![0.0; sizes.vocabulary.checked_mul(gates).filter(|&n| n <= TABLE_LIMIT)?];
+    let mut table = vec![0.0; sizes.vocabulary * gates];
     let bias = bias(weights, 0);
     let w_ih = Matrix::new(weights.layers[0].w_ih, gates, sizes.embedding);
-    table.par_chunks_mut(TABLE_ROWS * gates).zip(weights.encoder.par_chunks(TABLE_ROWS * sizes.embedding)).for_each(
-        |(out, encoder)| {
-            out.chunks_exact_mut(gates).for_each(|row| row.copy_from_slice(&bias));
-            let rows = out.len() / gates;
-            product(
-                MatrixMut::new(out, rows, gates),
-                Write::Add,
-                Matrix::new(encoder, rows, sizes.embedding),
-                w_ih.t(),
-            );
-        },
-    );
-    Some(table)
+    let rows = table.par_chunks_mut(TABLE_ROWS * gates).zip(weights.encoder.par_chunks(TABLE_ROWS * sizes.embedding));
+    rows.try_for_each(|(out, encoder)| {
+        tracker.advance(0)?;
+        out.chunks_exact_mut(gates).for_each(|row| row.copy_from_slice(&bias));
+        let (rows, encoder) = (out.len() / gates, encoder);
+        let encoder = Matrix::new(encoder, rows, sizes.embedding);
+        product(MatrixMut::new(out, rows, gates), Write::Add, encoder, w_ih.t());
+        Ok(())
+    })?;
+    Ok(table)
 }
 
 /// `[4 hidden]`: both biases of a layer.
@@ -248,7 +250,7 @@ impl Network<'_> {
             lanes.iter().map(|lane| lane.iter().copied().filter(|&d| !documents[d].is_empty())).collect();
         let mut cursors: Vec<Option<(usize, usize)>> = vec![None; lanes.len()];
         let (mut active, mut tokens) = ([[0.0_f32; 16]; P], vec![0_u32; 16 * P]);
-        let (mut step, mut done) = (0_usize, 0_u64);
+        let mut step = 0_usize;
         loop {
             let mut running = 0;
             for (lane, cursor) in cursors.iter_mut().enumerate() {
@@ -264,10 +266,8 @@ impl Network<'_> {
                 active.as_flattened_mut()[lane] = f32::from(cursor.is_some());
                 running += u64::from(cursor.is_some());
             }
-            if step % FLUSH == 0 || running == 0 {
+            if step.is_multiple_of(FLUSH) || running == 0 {
                 layers.iter_mut().for_each(LayerLanes::flush);
-                tracker.advance(done)?;
-                done = 0;
             }
             if running == 0 {
                 break;
@@ -284,7 +284,7 @@ impl Network<'_> {
             }
             observer.observe(&cursors, &layers)?;
             step += 1;
-            done += running;
+            tracker.advance(running)?;
         }
         if let Some(state) = state {
             for (layer, state) in layers.iter().zip(state.chunks_exact_mut(2 * width)) {

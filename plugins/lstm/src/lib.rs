@@ -5,7 +5,8 @@
 //! - Training ([`Model::fit`]) is in `train`: candle's graph, with operations of our own where the time goes.
 //! - `kernel` holds the products and the vectorised functions, and the crate's only `unsafe`; `decoder` the softmax over
 //!   the vocabulary, shared by scoring and training.
-//! - `checkpoint` reads and writes directories with PyTorch's tensor names.
+//! - `checkpoint` reads and writes directories with PyTorch's tensor names, `resume` a training that stopped; both by
+//!   `tensors`.
 //!
 //! No result depends on the number of threads: work is cut by the shapes alone, and sums are taken in a fixed order.
 
@@ -17,13 +18,16 @@ mod encode;
 mod kernel;
 mod lanes;
 mod options;
+mod resume;
 mod score;
+mod tensors;
 mod tracker;
 mod train;
 mod weights;
 
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use txray_plugin::{
     Component, EncodeRequest, Error, FitReport, FitRequest, Host, Model, ModelDescription, Result, Score, Site, State,
@@ -31,8 +35,9 @@ use txray_plugin::{
 };
 
 use crate::lanes::Network;
-use crate::tracker::{Tracker, pool};
-use crate::train::{Progress, Streams};
+use crate::resume::Training;
+use crate::tracker::{Stop, Tracker, pool, watched};
+use crate::train::{Progress, Streams, Trainer};
 use crate::weights::{Sizes, Slices, Weights};
 
 pub use options::{LstmOptions, TrainOptions};
@@ -45,8 +50,8 @@ pub struct Lstm {
     options: LstmOptions,
     weights: Option<Weights>,
     trained_state: Option<State>,
-    /// `None` inside where the table would be too large; made when first needed, gone when the weights change.
-    input_table: OnceLock<Option<Vec<f32>>>,
+    /// Made when first needed, gone when the weights change.
+    input_table: Mutex<Option<Arc<Vec<f32>>>>,
     progress: Progress,
 }
 
@@ -65,23 +70,44 @@ impl Component for Lstm {
 impl Lstm {
     fn new(options: LstmOptions) -> Self {
         let progress = Progress::new(&options.train);
-        Self { options, weights: None, trained_state: None, input_table: OnceLock::new(), progress }
+        Self { options, weights: None, trained_state: None, input_table: Mutex::default(), progress }
     }
 
     fn weights(&self) -> Result<&Weights> {
-        self.weights.as_ref().ok_or_else(|| Error::failed("the model has no weights yet: initialize or load it first"))
+        self.weights.as_ref().ok_or_else(no_weights)
     }
 
     /// Runs `f` over the network on as many threads as the host lends.
-    fn read<R: Send>(&self, host: &Host<'_>, f: impl FnOnce(Network<'_>) -> Result<R> + Send) -> Result<R> {
+    fn read<R: Send>(
+        &self,
+        host: &Host<'_>,
+        tracker: &Tracker<'_>,
+        f: impl FnOnce(Network<'_>) -> Result<R> + Send,
+    ) -> Result<R> {
         let pool = pool(host)?;
-        self.weights()?.read(|weights: &Slices<'_>| {
+        self.weights()?.read(|weights| {
             pool.install(|| {
-                let table = self.input_table.get_or_init(|| lanes::input_table(weights)).as_deref();
+                let table = self.input_table(weights, tracker)?;
+                let table = table.as_ref().map(|table| table.as_slice());
                 f(Network { weights, table, layers: weights.sizes.layers })
             })
         })
     }
+
+    fn input_table(&self, weights: &Slices<'_>, tracker: &Tracker<'_>) -> Result<Option<Arc<Vec<f32>>>> {
+        if !lanes::table_fits(weights.sizes) {
+            return Ok(None);
+        }
+        let mut table = self.input_table.lock().unwrap_or_else(PoisonError::into_inner);
+        if table.is_none() {
+            *table = Some(Arc::new(lanes::input_table(weights, tracker)?));
+        }
+        Ok(table.clone())
+    }
+}
+
+fn no_weights() -> Error {
+    Error::failed("the model has no weights yet: initialize or load it first")
 }
 
 impl Model for Lstm {
@@ -116,59 +142,58 @@ impl Model for Lstm {
     fn encode(&self, host: &Host<'_>, request: &mut EncodeRequest<'_>) -> Result<()> {
         encode::check(request, self.weights()?.sizes)?;
         let tracker = Tracker::new(host, "reading", request.text.ids.len());
-        self.read(host, |network| encode::encode(network, request, &tracker))
+        self.read(host, &tracker, |network| encode::encode(network, request, &tracker))
     }
 
     fn score(&self, host: &Host<'_>, text: Text<'_>, state: State) -> Result<Score> {
         encode::check_text(text, self.weights()?.sizes)?;
         let tracker = Tracker::new(host, "scoring", text.ids.len());
-        self.read(host, |network| score::score(network, text, state, &tracker))
+        self.read(host, &tracker, |network| score::score(network, text, state, &tracker))
     }
 
-    /// One epoch from where the last call left off. Cancelled or failed, the weights are left between two steps, and the
-    /// epoch counts as not begun. The state is cleared where an epoch begins.
+    /// The state is cleared where an epoch begins. Validating is the end of an epoch, and begins with a call or before
+    /// the pause: an epoch may be paused between its last step and that.
     fn fit(&mut self, host: &Host<'_>, request: &FitRequest<'_>) -> Result<FitReport> {
+        let start = Instant::now();
+        let over = || request.pause.is_some_and(|seconds| start.elapsed().as_secs_f64() >= seconds);
         let sizes = self.weights()?.sizes;
         for text in [Some(request.train), request.valid].into_iter().flatten() {
             encode::check_text(text, sizes)?;
         }
         let options = self.options.train.clone();
         let streams = Streams::new(request.train, &options)?;
-        let tracker = Tracker::new(host, "", streams.tokens());
-        let pool = pool(host)?;
-        self.input_table = OnceLock::new();
+        self.progress.begin(request, streams.windows())?;
+        self.input_table = Mutex::default();
         self.trained_state = Some(options.state);
-        let (weights, progress) = (self.weights()?, &self.progress);
-        let epoch = pool.install(|| train::epoch(weights, &streams, &options, progress, request.seed, &tracker))?;
-        self.progress.epoch += 1;
-        self.progress.tokens += epoch.tokens;
-        let valid_loss = match request.valid {
-            Some(text) => {
+
+        let (pool, stop) = (pool(host)?, Stop::default());
+        let tracker =
+            Tracker::new(host, "", streams.tokens()).from(streams.tokens_before(self.progress.cursor.windows));
+        let Self { weights: Some(weights), progress, .. } = self else { return Err(no_weights()) };
+        let trainer = Trainer::new(weights, &options, &streams, request.seed, stop.clone());
+        let (seconds, paused) = watched(host, &pool, &stop, || trainer.run(progress, over, &tracker))?;
+        let loss = self.progress.cursor.mean();
+        let mut valid_loss = None;
+        if !paused {
+            if let Some(text) = request.valid {
                 let score = self.score(host, text, options.state)?;
-                let loss = score.nll / score.tokens as f64;
-                self.progress.validated(loss, options.decay);
+                valid_loss = Some(score.nll / score.tokens as f64);
                 // What was made from the weights for scoring goes before they change again, or the model is saved.
-                self.input_table = OnceLock::new();
-                Some(loss)
+                self.input_table = Mutex::default();
             }
-            None => None,
-        };
-        Ok(FitReport {
-            epoch: self.progress.epoch,
-            tokens: self.progress.tokens,
-            loss: epoch.loss,
-            valid_loss,
-            seconds: epoch.seconds,
-            done: self.progress.epoch >= options.epochs,
-            paused: false,
-        })
+            self.progress.end_epoch(valid_loss, options.decay);
+        }
+        let Progress { epoch, tokens, .. } = self.progress;
+        Ok(FitReport { epoch, tokens, loss, valid_loss, seconds, done: epoch >= options.epochs, paused })
     }
 
-    fn save_training(&self, _: &Host<'_>, _: &Path) -> Result<()> {
-        Err(Error::failed("training cannot be saved yet"))
+    fn save_training(&self, _: &Host<'_>, directory: &Path) -> Result<()> {
+        resume::save(self.weights()?, &self.options, self.trained_state, &self.progress, directory)
     }
 
-    fn load_training(&mut self, _: &Host<'_>, _: &Path) -> Result<()> {
-        Err(Error::failed("training cannot be loaded yet"))
+    fn load_training(&mut self, _: &Host<'_>, directory: &Path) -> Result<()> {
+        let Training { weights, trained_state, progress } = resume::load(&self.options, directory)?;
+        *self = Self { weights: Some(weights), trained_state, progress, ..Self::new(self.options.clone()) };
+        Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! What a pipeline may say about an LSTM. The doc comments are the config reference.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use txray_plugin::{Error, Result, State};
 
 use crate::weights::{MAX_LAYERS, MAX_WIDTH};
@@ -9,7 +9,7 @@ use crate::weights::{MAX_LAYERS, MAX_WIDTH};
 /// An LSTM language model: its sizes, and how it is trained.
 ///
 /// A model loaded from a checkpoint takes its sizes from there.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LstmOptions {
     /// Values in a word's embedding.
@@ -29,7 +29,7 @@ impl Default for LstmOptions {
 }
 
 /// Language modelling by truncated backpropagation through time and plain SGD.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainOptions {
     /// Passes over the training text.

@@ -1,6 +1,7 @@
 //! The parameters, as candle variables under PyTorch's names.
 
 use candle_core::{Device, Storage, Tensor, Var};
+use serde::{Deserialize, Serialize};
 use txray_plugin::random::Stream;
 use txray_plugin::{Error, Result};
 
@@ -10,7 +11,8 @@ pub(crate) const MAX_WIDTH: usize = 1 << 16;
 pub(crate) const MAX_LAYERS: usize = 64;
 
 /// The sizes that fix every tensor's shape.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Sizes {
     pub vocabulary: usize,
     pub embedding: usize,
@@ -140,6 +142,12 @@ impl Weights {
     pub fn variables(&self) -> Vec<&Var> {
         let layers = self.layers.iter().flat_map(|l| [&l.w_ih, &l.w_hh, &l.b_ih, &l.b_hh]);
         std::iter::once(&self.encoder).chain(layers).chain([&self.decoder, &self.bias]).collect()
+    }
+
+    /// Every variable's tensor by name, which shares its values, in the order of [`Sizes::tensors`].
+    pub fn named(&self) -> Vec<(String, Tensor)> {
+        let names = self.sizes.tensors().into_iter().map(|(name, _)| name);
+        names.zip(self.variables()).map(|(name, variable)| (name, variable.as_tensor().clone())).collect()
     }
 
     /// Lends every tensor's values.

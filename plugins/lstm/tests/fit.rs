@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Threads, encode, random};
+use common::{Threads, bytes, encode, random};
 use txray_lstm::{Lstm, LstmOptions, TrainOptions};
 use txray_plugin::{FitReport, FitRequest, Host, Model, State, Text};
 
@@ -20,12 +20,6 @@ fn fit(model: &mut Lstm, threads: usize) -> FitReport {
     model
         .fit(&Host::new(&Threads(threads)), &FitRequest { train: text, valid: Some(text), seed: 8, pause: None })
         .unwrap()
-}
-
-fn bytes(model: &Lstm) -> Vec<u8> {
-    let directory = tempfile::tempdir().unwrap();
-    model.save(&Host::detached(), directory.path()).unwrap();
-    std::fs::read(directory.path().join("model.safetensors")).unwrap()
 }
 
 #[test]

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use super::contiguous;
 use crate::decoder::{Cut, Decoder, NO_TARGET, Part, normalizers};
 use crate::kernel::{Matrix, MatrixMut, Pass, Write, product, vectorized};
+use crate::tracker::Stop;
 
 /// The most scores held at once, in values (32 MiB); rows are taken in tiles of so many.
 const TILE: usize = 1 << 23;
@@ -38,15 +39,21 @@ pub(super) struct LinearCrossEntropy {
     targets: Vec<u32>,
     gradient: Arc<Mutex<DecoderGradient>>,
     hidden_gradient: Mutex<Vec<f32>>,
+    stop: Stop,
 }
 
 impl LinearCrossEntropy {
-    pub fn new(targets: Vec<u32>, gradient: Arc<Mutex<DecoderGradient>>) -> Self {
-        Self { targets, gradient, hidden_gradient: Mutex::default() }
+    pub fn new(targets: Vec<u32>, gradient: Arc<Mutex<DecoderGradient>>, stop: Stop) -> Self {
+        Self { targets, gradient, hidden_gradient: Mutex::default(), stop }
     }
 
-    /// The summed loss, with every gradient of the mean.
-    fn run(&self, hidden: &[f32], decoder: Decoder<'_>, gradient: &mut DecoderGradient) -> (f64, Vec<f32>) {
+    /// The mean loss, with its gradients.
+    fn run(
+        &self,
+        hidden: &[f32],
+        decoder: Decoder<'_>,
+        gradient: &mut DecoderGradient,
+    ) -> candle_core::Result<(f64, Vec<f32>)> {
         let (vocabulary, width) = (decoder.bias.len(), decoder.hidden);
         let counted = self.targets.iter().filter(|&&t| t != NO_TARGET).count().max(1);
         let tiles = (self.targets.len() * vocabulary).div_ceil(TILE);
@@ -60,78 +67,89 @@ impl LinearCrossEntropy {
         let tiles = self.targets.chunks(rows).zip(hidden.chunks(rows * width));
         for (index, ((targets, hidden), out)) in tiles.zip(hidden_gradient.chunks_mut(rows * width)).enumerate() {
             let write = if index == 0 { Write::Replace } else { Write::Add };
-            loss += tile(decoder, hidden, targets, counted, write, gradient, out);
+            let tile = Tile { hidden, targets, hidden_gradient: out };
+            loss += self.tile(decoder, tile, 1.0 / counted as f32, write, gradient)?;
         }
-        (loss / counted as f64, hidden_gradient)
+        Ok((loss / counted as f64, hidden_gradient))
+    }
+
+    /// One tile of rows: its summed loss, and the gradients of that times `share`.
+    fn tile(
+        &self,
+        decoder: Decoder<'_>,
+        tile: Tile<'_>,
+        share: f32,
+        write: Write,
+        gradient: &mut DecoderGradient,
+    ) -> candle_core::Result<f64> {
+        let Tile { hidden, targets, hidden_gradient } = tile;
+        let (rows, width, vocabulary) = (targets.len(), decoder.hidden, decoder.bias.len());
+        let cut = Cut::new(vocabulary);
+        let scores = &mut gradient.scores[..vocabulary * rows];
+        let parts: Vec<Vec<Part>> = scores
+            .par_chunks_mut(cut.group * rows)
+            .enumerate()
+            .map(|(group, scores)| {
+                self.stop.check()?;
+                let blocks = scores.chunks_mut(cut.block * rows).enumerate();
+                let part = |(b, scores)| decoder.block(hidden, targets, group * cut.group + b * cut.block, scores);
+                Ok(blocks.map(part).collect())
+            })
+            .collect::<candle_core::Result<_>>()?;
+        let parts: Vec<Part> = parts.into_iter().flatten().collect();
+        let (normalizers, losses) = normalizers(&parts, targets);
+        let blocks = cut.group.div_ceil(cut.block);
+
+        let partial: Vec<Vec<f32>> = scores
+            .par_chunks_mut(cut.group * rows)
+            .zip(gradient.weight.par_chunks_mut(cut.group * width))
+            .zip(gradient.bias.par_chunks_mut(cut.group))
+            .enumerate()
+            .map(|(group, ((scores, d_weight), d_bias))| {
+                self.stop.check()?;
+                let mut d_hidden = vec![0.0; rows * width];
+                let outputs = d_weight.chunks_mut(cut.block * width).zip(d_bias.chunks_mut(cut.block));
+                for (b, (scores, (d_weight, d_bias))) in scores.chunks_mut(cut.block * rows).zip(outputs).enumerate() {
+                    let (first, words) = (group * cut.group + b * cut.block, d_bias.len());
+                    let max = &parts[group * blocks + b].max;
+                    let factors: Vec<f32> = (0..rows)
+                        .map(|r| match targets[r] {
+                            NO_TARGET => 0.0,
+                            _ => (f64::from(max[r]) - normalizers[r]).exp() as f32 * share,
+                        })
+                        .collect();
+                    vectorized(Scale { scores, factors: &factors });
+                    for (row, &target) in targets.iter().enumerate() {
+                        if let Some(word) = (target as usize).checked_sub(first).filter(|&w| w < words) {
+                            scores[word * rows + row] -= share;
+                        }
+                    }
+                    vectorized(SumRows { values: scores, rows, write, out: d_bias });
+                    let d_scores = Matrix::new(scores, words, rows);
+                    let weight = Matrix::new(&decoder.weight[first * width..(first + words) * width], words, width);
+                    product(MatrixMut::new(d_weight, words, width), write, d_scores, Matrix::new(hidden, rows, width));
+                    product(MatrixMut::new(&mut d_hidden, rows, width), Write::Add, d_scores.t(), weight);
+                }
+                Ok(d_hidden)
+            })
+            .collect::<candle_core::Result<_>>()?;
+        hidden_gradient.par_chunks_mut(4096).enumerate().for_each(|(chunk, out)| {
+            for partial in &partial {
+                out.iter_mut().zip(&partial[chunk * 4096..]).for_each(|(out, value)| *out += value);
+            }
+        });
+        Ok(losses.iter().sum())
     }
 }
 
-/// One tile of rows: its summed loss; the gradients of the mean over `counted` rows.
-fn tile(
-    decoder: Decoder<'_>,
-    hidden: &[f32],
-    targets: &[u32],
-    counted: usize,
-    write: Write,
-    gradient: &mut DecoderGradient,
-    hidden_gradient: &mut [f32],
-) -> f64 {
-    let (rows, width, vocabulary) = (targets.len(), decoder.hidden, decoder.bias.len());
-    let cut = Cut::new(vocabulary);
-    let scores = &mut gradient.scores[..vocabulary * rows];
-    let parts: Vec<Vec<Part>> = scores
-        .par_chunks_mut(cut.group * rows)
-        .enumerate()
-        .map(|(group, scores)| {
-            let blocks = scores.chunks_mut(cut.block * rows).enumerate();
-            blocks
-                .map(|(b, scores)| decoder.block(hidden, targets, group * cut.group + b * cut.block, scores))
-                .collect()
-        })
-        .collect();
-    let parts: Vec<Part> = parts.into_iter().flatten().collect();
-    let (normalizers, losses) = normalizers(&parts, targets);
-    let blocks = cut.group.div_ceil(cut.block);
-    let share = 1.0 / counted as f32;
-
-    let partial: Vec<Vec<f32>> = scores
-        .par_chunks_mut(cut.group * rows)
-        .zip(gradient.weight.par_chunks_mut(cut.group * width))
-        .zip(gradient.bias.par_chunks_mut(cut.group))
-        .enumerate()
-        .map(|(group, ((scores, d_weight), d_bias))| {
-            let mut d_hidden = vec![0.0; rows * width];
-            let outputs = d_weight.chunks_mut(cut.block * width).zip(d_bias.chunks_mut(cut.block));
-            for (b, (scores, (d_weight, d_bias))) in scores.chunks_mut(cut.block * rows).zip(outputs).enumerate() {
-                let (first, words) = (group * cut.group + b * cut.block, d_bias.len());
-                let max = &parts[group * blocks + b].max;
-                let factors: Vec<f32> = (0..rows)
-                    .map(|r| match targets[r] {
-                        NO_TARGET => 0.0,
-                        _ => (f64::from(max[r]) - normalizers[r]).exp() as f32 * share,
-                    })
-                    .collect();
-                vectorized(Scale { scores, factors: &factors });
-                for (row, &target) in targets.iter().enumerate() {
-                    if let Some(word) = (target as usize).checked_sub(first).filter(|&w| w < words) {
-                        scores[word * rows + row] -= share;
-                    }
-                }
-                vectorized(SumRows { values: scores, rows, write, out: d_bias });
-                let d_scores = Matrix::new(scores, words, rows);
-                let weight = Matrix::new(&decoder.weight[first * width..(first + words) * width], words, width);
-                product(MatrixMut::new(d_weight, words, width), write, d_scores, Matrix::new(hidden, rows, width));
-                product(MatrixMut::new(&mut d_hidden, rows, width), Write::Add, d_scores.t(), weight);
-            }
-            d_hidden
-        })
-        .collect();
-    hidden_gradient.par_chunks_mut(4096).enumerate().for_each(|(chunk, out)| {
-        for partial in &partial {
-            out.iter_mut().zip(&partial[chunk * 4096..]).for_each(|(out, value)| *out += value);
-        }
-    });
-    losses.iter().sum()
+/// Rows of a window.
+struct Tile<'a> {
+    /// `[rows, hidden]`
+    hidden: &'a [f32],
+    /// `[rows]`
+    targets: &'a [u32],
+    /// `[rows, hidden]`
+    hidden_gradient: &'a mut [f32],
 }
 
 /// Multiplies each word's scores `[words, rows]` by the row's factor.
@@ -200,7 +218,7 @@ impl CustomOp3 for LinearCrossEntropy {
         let decoder =
             Decoder { weight: contiguous(weight, weight_layout)?, bias: contiguous(bias, bias_layout)?, hidden: width };
         let mut gradient = self.gradient.lock().unwrap_or_else(PoisonError::into_inner);
-        let (loss, hidden_gradient) = self.run(contiguous(hidden, hidden_layout)?, decoder, &mut gradient);
+        let (loss, hidden_gradient) = self.run(contiguous(hidden, hidden_layout)?, decoder, &mut gradient)?;
         *self.hidden_gradient.lock().unwrap_or_else(PoisonError::into_inner) = hidden_gradient;
         Ok((CpuStorage::F32(vec![loss as f32]), Shape::from(())))
     }

@@ -6,6 +6,7 @@
 mod dropout;
 mod embedding;
 mod loss;
+mod progress;
 mod recurrence;
 mod sgd;
 #[cfg(test)]
@@ -21,48 +22,18 @@ use txray_plugin::{Error, Result, State, Text};
 use self::dropout::Dropout;
 use self::embedding::{Lookup, RowGradient};
 use self::loss::{DecoderGradient, LinearCrossEntropy};
+pub(crate) use self::progress::Progress;
 use self::recurrence::Recurrence;
+pub(crate) use self::recurrence::State as LayerState;
 use crate::decoder::NO_TARGET;
 use crate::options::TrainOptions;
-use crate::tracker::Tracker;
+use crate::tracker::{Stop, Tracker};
 use crate::weights::{Weights, failed};
-
-/// Where training stands between epochs.
-#[derive(Clone, Debug)]
-pub(crate) struct Progress {
-    pub epoch: u64,
-    pub tokens: u64,
-    pub learning_rate: f64,
-    pub best_valid: Option<f64>,
-}
-
-impl Progress {
-    pub fn new(options: &TrainOptions) -> Self {
-        Self { epoch: 0, tokens: 0, learning_rate: options.learning_rate, best_valid: None }
-    }
-
-    /// Notes an epoch's validation loss, and slows down where it did not improve.
-    pub fn validated(&mut self, loss: f64, decay: f64) {
-        if self.best_valid.is_none_or(|best| loss < best) {
-            self.best_valid = Some(loss);
-        } else {
-            self.learning_rate /= decay;
-        }
-    }
-}
-
-/// What an epoch came to.
-pub(crate) struct Epoch {
-    pub tokens: u64,
-    /// Mean over the predicted tokens, nats.
-    pub loss: f64,
-    /// Of optimizer steps alone.
-    pub seconds: f64,
-}
 
 /// The training text as streams side by side, time-major.
 pub(crate) struct Streams {
     batch: usize,
+    bptt: usize,
     /// `[length, batch]` token ids.
     ids: Vec<u32>,
     /// `[length, batch]` whether the token begins a document and the state is cleared there.
@@ -92,6 +63,7 @@ impl Streams {
         let at = |row: usize| row % batch * length + row / batch;
         Ok(Self {
             batch,
+            bptt: options.bptt,
             ids: (0..batch * length).map(|row| ids[at(row)]).collect(),
             clear: (0..batch * length).map(|row| begins[at(row)]).collect(),
         })
@@ -105,109 +77,154 @@ impl Streams {
     pub fn tokens(&self) -> usize {
         (self.length() - 1) * self.batch
     }
-}
 
-/// Trains for an epoch on the current thread pool.
-pub(crate) fn epoch(
-    weights: &Weights,
-    streams: &Streams,
-    options: &TrainOptions,
-    progress: &Progress,
-    seed: u64,
-    tracker: &Tracker<'_>,
-) -> Result<Epoch> {
-    let windows = (streams.length() - 1).div_ceil(options.bptt);
-    let mut step = Step::new(weights, options, streams.batch);
-    let (mut sum, mut predicted, mut seconds) = (0.0, 0_u64, 0.0);
-    for window in 0..windows {
-        let start = Instant::now();
-        let first = window * options.bptt;
-        let last = (first + options.bptt).min(streams.length() - 1);
-        let inputs = first * streams.batch..last * streams.batch;
-        let outputs = (first + 1) * streams.batch..(last + 1) * streams.batch;
-        // Under `reset` nothing before a document's first token is known of it, so it is not predicted.
-        let targets: Vec<u32> =
-            outputs.map(|row| if streams.clear[row] { NO_TARGET } else { streams.ids[row] }).collect();
-        let count = targets.iter().filter(|&&t| t != NO_TARGET).count() as u64;
-        let index = progress.epoch * windows as u64 + window as u64;
-        let ids = streams.ids[inputs.clone()].to_vec();
-        let clear = streams.clear[inputs.clone()].to_vec();
-        let loss = step.run(ids, clear, targets, (seed, index), progress.learning_rate)?;
-        if !loss.is_finite() {
-            return Err(Error::at(
-                "/train/learning_rate",
-                format!("training diverged in epoch {}: the loss is {loss}; a lower rate may help", progress.epoch + 1),
-            ));
-        }
-        (sum, predicted) = (sum + loss * count as f64, predicted + count);
-        seconds += start.elapsed().as_secs_f64();
-        let (epoch, mean) = (progress.epoch + 1, sum / predicted.max(1) as f64);
-        let message = format!("epoch {epoch}/{}, loss {mean:.2}", options.epochs.max(epoch));
-        tracker.advance_saying(inputs.len() as u64, &message)?;
+    /// Optimizer steps of an epoch.
+    pub fn windows(&self) -> usize {
+        (self.length() - 1).div_ceil(self.bptt)
     }
-    Ok(Epoch { tokens: streams.tokens() as u64, loss: sum / predicted.max(1) as f64, seconds })
+
+    /// Tokens that the windows before this one read.
+    pub fn tokens_before(&self, window: usize) -> usize {
+        self.tokens().min(window.saturating_mul(self.bptt * self.batch))
+    }
+
+    fn window(&self, index: usize) -> Window {
+        let rows = self.tokens_before(index)..self.tokens_before(index + 1);
+        // Under `reset` nothing before a document's first token is known of it, so it is not predicted.
+        let target = |row: usize| if self.clear[row] { NO_TARGET } else { self.ids[row] };
+        Window {
+            ids: self.ids[rows.clone()].to_vec(),
+            clear: self.clear[rows.clone()].to_vec(),
+            targets: rows.map(|row| target(row + self.batch)).collect(),
+        }
+    }
 }
 
-/// What lives from step to step.
-struct Step<'a> {
+/// What an optimizer step reads, `[steps * batch]` each, time-major.
+struct Window {
+    ids: Vec<u32>,
+    clear: Vec<bool>,
+    targets: Vec<u32>,
+}
+
+/// Makes optimizer steps, on the current thread pool.
+pub(crate) struct Trainer<'a> {
     weights: &'a Weights,
     options: &'a TrainOptions,
-    batch: usize,
-    states: Vec<Arc<Mutex<recurrence::State>>>,
+    streams: &'a Streams,
+    seed: u64,
+    stop: Stop,
     encoder: Arc<Mutex<RowGradient>>,
     decoder: Arc<Mutex<DecoderGradient>>,
 }
 
-impl<'a> Step<'a> {
-    fn new(weights: &'a Weights, options: &'a TrainOptions, batch: usize) -> Self {
-        let state = || Arc::new(Mutex::new(recurrence::State::zeros(batch, weights.sizes.hidden)));
-        let states = (0..weights.sizes.layers).map(|_| state()).collect();
-        Self { weights, options, batch, states, encoder: Arc::default(), decoder: Arc::default() }
+impl<'a> Trainer<'a> {
+    pub fn new(weights: &'a Weights, options: &'a TrainOptions, streams: &'a Streams, seed: u64, stop: Stop) -> Self {
+        Self { weights, options, streams, seed, stop, encoder: Arc::default(), decoder: Arc::default() }
     }
 
-    /// One window, `[steps * batch]` each: forward, backward, update. Gives the mean loss.
-    fn run(
-        &mut self,
-        ids: Vec<u32>,
-        clear: Vec<bool>,
-        targets: Vec<u32>,
-        key: (u64, u64),
-        learning_rate: f64,
-    ) -> Result<f64> {
-        let loss = self.loss(ids, clear, targets, key).map_err(failed)?;
-        let gradients = loss.backward().map_err(failed)?;
-        sgd::step(
+    /// Makes the steps that the epoch still has, or until time is `over` after one of them. Gives the seconds they took,
+    /// and whether it was. The weights and `progress` change together, at the end of a step.
+    pub fn run(&self, progress: &mut Progress, over: impl Fn() -> bool, tracker: &Tracker<'_>) -> Result<(f64, bool)> {
+        let mut seconds = 0.0;
+        while progress.cursor.windows < self.streams.windows() {
+            let start = Instant::now();
+            let tokens = self.step(progress)?;
+            seconds += start.elapsed().as_secs_f64();
+            tracker.advance_saying(tokens, || {
+                let epoch = progress.epoch + 1;
+                format!("epoch {epoch}/{}, loss {:.2}", self.options.epochs.max(epoch), progress.cursor.mean())
+            })?;
+            if over() {
+                return Ok((seconds, true));
+            }
+        }
+        Ok((seconds, false))
+    }
+
+    /// One window: forward, backward, update. Gives how many tokens it read. Where it fails, nothing has changed.
+    fn step(&self, progress: &mut Progress) -> Result<u64> {
+        let index = progress.cursor.windows;
+        let window = self.streams.window(index);
+        let (tokens, targets) = (window.ids.len() as u64, &window.targets);
+        let predicted = targets.iter().filter(|&&t| t != NO_TARGET).count() as u64;
+        let number = progress.epoch * self.streams.windows() as u64 + index as u64;
+        let states = self.states(&progress.cursor.states);
+        let diverged = |what: &str, value: f64| {
+            let epoch = progress.epoch + 1;
+            Error::at(
+                "/train/learning_rate",
+                format!("training diverged in epoch {epoch}: {what} is {value}; a lower rate may help"),
+            )
+        };
+
+        let loss = self.loss(window, &states, number).map_err(|e| self.failed(e))?;
+        let mean = f64::from(loss.to_scalar::<f32>().map_err(failed)?);
+        if !mean.is_finite() {
+            return Err(diverged("the loss", mean));
+        }
+        let gradients = loss.backward().map_err(|e| self.failed(e))?;
+        let norm = sgd::step(
             self.weights,
             &gradients,
             &self.encoder.lock().unwrap_or_else(PoisonError::into_inner),
             &self.decoder.lock().unwrap_or_else(PoisonError::into_inner),
-            learning_rate,
+            progress.learning_rate,
             self.options.clip,
         )?;
-        loss.to_scalar::<f32>().map(f64::from).map_err(failed)
+        if !norm.is_finite() {
+            return Err(diverged("the gradient's norm", norm));
+        }
+
+        let cursor = &mut progress.cursor;
+        cursor.windows += 1;
+        cursor.loss += mean * predicted as f64;
+        cursor.predicted += predicted;
+        cursor.states = states.iter().map(|s| s.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect();
+        progress.tokens += tokens;
+        Ok(tokens)
     }
 
-    /// The graph.
-    fn loss(&self, ids: Vec<u32>, clear: Vec<bool>, targets: Vec<u32>, key: (u64, u64)) -> candle_core::Result<Tensor> {
+    /// The state of each layer for a window to begin with and to replace; zeros without one.
+    fn states(&self, before: &[LayerState]) -> Vec<Arc<Mutex<LayerState>>> {
+        let sizes = self.weights.sizes;
+        let zeros = || LayerState::zeros(self.streams.batch, sizes.hidden);
+        let states = (0..sizes.layers).map(|k| before.get(k).cloned().unwrap_or_else(zeros));
+        states.map(|state| Arc::new(Mutex::new(state))).collect()
+    }
+
+    /// The graph of the mean loss in step `number`.
+    fn loss(&self, window: Window, states: &[Arc<Mutex<LayerState>>], number: u64) -> candle_core::Result<Tensor> {
         let Weights { encoder, layers, decoder, bias, .. } = self.weights;
-        let clear = Arc::new(clear);
-        let lookup = Lookup { ids, gradient: self.encoder.clone() };
-        let mut x = self.dropout(encoder.apply_op1(lookup)?, key, "dropout.embedding")?;
-        for (k, (layer, state)) in layers.iter().zip(&self.states).enumerate() {
+        let clear = Arc::new(window.clear);
+        let lookup = Lookup { ids: window.ids, gradient: self.encoder.clone() };
+        let mut x = self.dropout(encoder.apply_op1(lookup)?, number, "dropout.embedding")?;
+        for (k, (layer, state)) in layers.iter().zip(states).enumerate() {
             let w = Tensor::cat(&[layer.w_ih.as_tensor(), layer.w_hh.as_tensor()], 1)?;
             let b = (layer.b_ih.as_tensor() + layer.b_hh.as_tensor())?;
-            let recurrence =
-                Recurrence { batch: self.batch, clear: clear.clone(), state: state.clone(), trace: Mutex::default() };
-            x = self.dropout(x.apply_op3(&w, &b, recurrence)?, key, &format!("dropout.lstm.{k}"))?;
+            let recurrence = Recurrence {
+                batch: self.streams.batch,
+                clear: clear.clone(),
+                state: state.clone(),
+                trace: Mutex::default(),
+                stop: self.stop.clone(),
+            };
+            x = self.dropout(x.apply_op3(&w, &b, recurrence)?, number, &format!("dropout.lstm.{k}"))?;
         }
-        x.apply_op3(decoder, bias, LinearCrossEntropy::new(targets, self.decoder.clone()))
+        let loss = LinearCrossEntropy::new(window.targets, self.decoder.clone(), self.stop.clone());
+        x.apply_op3(decoder, bias, loss)
     }
 
-    fn dropout(&self, x: Tensor, (seed, step): (u64, u64), name: &str) -> candle_core::Result<Tensor> {
+    fn dropout(&self, x: Tensor, number: u64, name: &str) -> candle_core::Result<Tensor> {
         match self.options.dropout as f32 {
             0.0 => Ok(x),
-            probability => x.apply_op1(Dropout::new(probability, Stream::new(seed, name, step))),
+            probability => x.apply_op1(Dropout::new(probability, Stream::new(self.seed, name, number))),
         }
+    }
+
+    /// What candle says where an operation of ours stopped is not worth telling.
+    fn failed(&self, error: candle_core::Error) -> Error {
+        if self.stop.is_wanted() { Error::cancelled() } else { failed(error) }
     }
 }
 

@@ -7,13 +7,14 @@ use rayon::prelude::*;
 
 use super::contiguous;
 use crate::kernel::{Matrix, MatrixMut, Pass, Write, product, sigmoid, tanh, vectorized};
+use crate::tracker::Stop;
 
 /// Rows of a time-batched product that one thread makes.
 const ROWS: usize = 64;
 
 /// The state of one layer between windows: h and c, `[batch, hidden]` each.
 #[derive(Clone, Debug)]
-pub(super) struct State {
+pub(crate) struct State {
     pub hidden: Vec<f32>,
     pub cell: Vec<f32>,
 }
@@ -34,6 +35,7 @@ pub(super) struct Recurrence {
     pub clear: Arc<Vec<bool>>,
     pub state: Arc<Mutex<State>>,
     pub trace: Mutex<Trace>,
+    pub stop: Stop,
 }
 
 /// What the forward pass leaves for the backward one.
@@ -49,7 +51,7 @@ pub(super) struct Trace {
 }
 
 impl Recurrence {
-    fn forward(&self, x: &[f32], w: &[f32], b: &[f32]) -> (Vec<f32>, Trace) {
+    fn forward(&self, x: &[f32], w: &[f32], b: &[f32]) -> candle_core::Result<(Vec<f32>, Trace)> {
         let width = b.len() / 4;
         let rows = self.clear.len();
         let input = w.len() / b.len() - width;
@@ -71,6 +73,7 @@ impl Recurrence {
         let w_hh = transposed(&w[input..], gate, width, columns);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         for step in 0..rows / batch {
+            self.stop.check()?;
             let now = step * batch..(step + 1) * batch;
             let hidden_before = &mut trace.hidden_before[now.start * width..now.end * width];
             let cell_before = &mut trace.cell_before[now.start * width..now.end * width];
@@ -99,11 +102,17 @@ impl Recurrence {
             }
             state.hidden.copy_from_slice(&out[now.start * width..now.end * width]);
         }
-        (out, trace)
+        Ok((out, trace))
     }
 
     /// The gradients of x, W and b.
-    fn backward(&self, x: &[f32], w: &[f32], trace: &mut Trace, d_out: &[f32]) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+    fn backward(
+        &self,
+        x: &[f32],
+        w: &[f32],
+        trace: &mut Trace,
+        d_out: &[f32],
+    ) -> candle_core::Result<(Vec<f32>, Vec<f32>, Vec<f32>)> {
         let rows = self.clear.len();
         let width = d_out.len() / rows;
         let input = x.len() / rows;
@@ -111,6 +120,7 @@ impl Recurrence {
         let w_hh = Matrix::strided(&w[input..], gate, width, columns);
         let (mut d_hidden, mut d_cell) = (vec![0.0; batch * width], vec![0.0; batch * width]);
         for step in (0..rows / batch).rev() {
+            self.stop.check()?;
             let first = step * batch;
             for lane in 0..batch {
                 let row = (first + lane) * width..(first + lane + 1) * width;
@@ -150,7 +160,7 @@ impl Recurrence {
         for row in d_gates.chunks_exact(gate) {
             d_b.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
         }
-        (d_x, d_w, d_b)
+        Ok((d_x, d_w, d_b))
     }
 }
 
@@ -254,7 +264,8 @@ impl CustomOp3 for Recurrence {
         if !fits || rows != self.clear.len() || rows % self.batch != 0 {
             candle_core::bail!("lstm-recurrence: {x_layout:?}, {w_layout:?} and {b_layout:?}");
         }
-        let (out, trace) = self.forward(contiguous(x, x_layout)?, contiguous(w, w_layout)?, contiguous(b, b_layout)?);
+        let (out, trace) =
+            self.forward(contiguous(x, x_layout)?, contiguous(w, w_layout)?, contiguous(b, b_layout)?)?;
         *self.trace.lock().unwrap_or_else(PoisonError::into_inner) = trace;
         Ok((CpuStorage::F32(out), Shape::from((rows, width))))
     }
@@ -269,7 +280,7 @@ impl CustomOp3 for Recurrence {
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let mut trace = self.trace.lock().unwrap_or_else(PoisonError::into_inner);
         let values = |t: &Tensor| t.flatten_all()?.to_vec1::<f32>();
-        let (d_x, d_w, d_b) = self.backward(&values(x)?, &values(w)?, &mut trace, &values(d_out)?);
+        let (d_x, d_w, d_b) = self.backward(&values(x)?, &values(w)?, &mut trace, &values(d_out)?)?;
         let tensor = |values, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device()).map(Some);
         Ok((tensor(d_x, x)?, tensor(d_w, w)?, tensor(d_b, b)?))
     }

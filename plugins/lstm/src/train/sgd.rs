@@ -13,7 +13,7 @@ use crate::weights::{Weights, failed, to_vec};
 const BLOCK: usize = 1 << 14;
 
 /// Updates every weight by `-learning_rate` times its gradient, all gradients scaled down to the norm `clip`. Gives the
-/// norm before that.
+/// norm before that; where it is not finite, nothing is updated.
 pub(super) fn step(
     weights: &Weights,
     gradients: &GradStore,
@@ -35,6 +35,9 @@ pub(super) fn step(
     squares += (self::squares(&decoder.weight) + self::squares(&decoder.bias)) * scale * scale;
     squares += layers.iter().map(|(_, gradient)| self::squares(gradient)).sum::<f64>();
     let norm = squares.sqrt();
+    if !norm.is_finite() {
+        return Ok(norm);
+    }
 
     let rate = -learning_rate * (clip / (norm + 1e-6)).min(1.0);
     for (variable, values) in layers {

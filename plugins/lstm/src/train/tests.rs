@@ -1,10 +1,10 @@
 //! The operations against candle's own, and training as a whole.
 
-use candle_core::{D, DType, Device, Var};
+use candle_core::{D, Device, Var};
 use proptest::prelude::*;
 
 use super::*;
-use crate::weights::Sizes;
+use crate::weights::{Sizes, to_vec};
 
 fn tensor(values: &[f32], shape: impl Into<candle_core::Shape>) -> Var {
     Var::from_vec(values.to_vec(), shape, &Device::Cpu).unwrap()
@@ -70,7 +70,7 @@ proptest! {
         let theirs = (composed_loss(&h, &w, &b, &targets) * scale).unwrap();
         let expected = theirs.backward().unwrap();
         let gradient = Arc::default();
-        let ours = h.apply_op3(&w, &b, LinearCrossEntropy::new(targets, Arc::clone(&gradient))).unwrap();
+        let ours = h.apply_op3(&w, &b, LinearCrossEntropy::new(targets, Arc::clone(&gradient), Stop::default())).unwrap();
         let ours = (ours * scale).unwrap();
         near(&ours, &theirs, 1e-5);
         let found = ours.backward().unwrap();
@@ -116,7 +116,7 @@ proptest! {
         let expected = (&theirs * weigh.as_tensor()).unwrap().sum_all().unwrap().backward().unwrap();
 
         let state = Arc::new(Mutex::new(initial));
-        let recurrence = Recurrence { batch, clear: Arc::new(clear), state: state.clone(), trace: Mutex::default() };
+        let recurrence = Recurrence { batch, clear: Arc::new(clear), state: state.clone(), trace: Mutex::default(), stop: Stop::default() };
         let ours = x.apply_op3(&w, &b, recurrence).unwrap();
         near(&ours, &theirs, 1e-5);
         let found = (&ours * weigh.as_tensor()).unwrap().sum_all().unwrap().backward().unwrap();
@@ -161,21 +161,21 @@ fn dropout_keeps_the_mean_and_its_gradient_the_mask() {
 
 const SIZES: Sizes = Sizes { vocabulary: 40, embedding: 6, hidden: 10, layers: 2 };
 
-fn one_step() -> (Vec<u32>, Vec<bool>, Vec<u32>) {
+fn one_step() -> Window {
     let mut stream = Stream::new(9, "ids", 0);
     let ids = (0..24).map(|_| stream.below(40)).collect();
     let clear = (0..24).map(|i| i % 7 == 3).collect();
-    (ids, clear, (0..24).map(|_| stream.below(40)).collect())
+    Window { ids, clear, targets: (0..24).map(|_| stream.below(40)).collect() }
 }
 
 /// The slope of the loss along every tensor of a whole step agrees with finite differences, dropout included.
 #[test]
 fn gradients_are_finite_differences() {
-    let options = TrainOptions { dropout: 0.3, ..TrainOptions::default() };
+    let options = TrainOptions { dropout: 0.3, batch: 4, ..TrainOptions::default() };
+    let streams = Streams::new(Text { ids: &[0; 8], offsets: &[0, 8] }, &options).unwrap();
     let loss_of = |weights: &Weights| {
-        let (ids, clear, targets) = one_step();
-        let step = Step::new(weights, &options, 4);
-        let loss = step.loss(ids, clear, targets, (1, 2)).unwrap();
+        let step = Trainer::new(weights, &options, &streams, 1, Stop::default());
+        let loss = step.loss(one_step(), &step.states(&[]), 2).unwrap();
         let gradients = loss.backward().unwrap();
         let (encoder, decoder) = (step.encoder.lock().unwrap(), step.decoder.lock().unwrap());
         let mut dense = vec![0.0; SIZES.vocabulary * SIZES.embedding];
@@ -220,7 +220,7 @@ fn toy_text() -> (Vec<u32>, Vec<u64>) {
     (documents.concat(), offsets)
 }
 
-fn train(threads: usize, seed: u64, state: State, epochs: u64) -> (Vec<f64>, Vec<u8>) {
+fn train(threads: usize, seed: u64, state: State, epochs: u64) -> (Vec<f64>, Vec<u32>) {
     let (ids, offsets) = toy_text();
     let options = TrainOptions { batch: 8, bptt: 10, learning_rate: 4.0, state, ..TrainOptions::default() };
     let sizes = Sizes { vocabulary: 30, embedding: 12, hidden: 20, layers: 2 };
@@ -232,15 +232,18 @@ fn train(threads: usize, seed: u64, state: State, epochs: u64) -> (Vec<f64>, Vec
     let mut losses = Vec::new();
     for _ in 0..epochs {
         let tracker = Tracker::new(&host, "", streams.tokens());
-        let epoch = pool.install(|| epoch(&weights, &streams, &options, &progress, seed, &tracker)).unwrap();
-        progress.epoch += 1;
-        losses.push(epoch.loss);
+        let trainer = Trainer::new(&weights, &options, &streams, seed, Stop::default());
+        pool.install(|| trainer.run(&mut progress, || false, &tracker)).unwrap();
+        losses.push(progress.cursor.mean());
+        progress.end_epoch(None, 1.0);
     }
-    let bytes = weights.variables().into_iter().flat_map(|v| {
-        let values = v.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        values.into_iter().flat_map(f32::to_le_bytes)
-    });
-    (losses, bytes.collect())
+    (losses, values(&weights))
+}
+
+/// The bits of every weight.
+fn values(weights: &Weights) -> Vec<u32> {
+    let values = weights.variables().into_iter().flat_map(|v| to_vec(v).unwrap());
+    values.map(f32::to_bits).collect()
 }
 
 #[test]
@@ -263,11 +266,30 @@ fn a_seed_gives_the_same_bytes_on_any_number_of_threads() {
     assert!(bytes != train(1, 6, State::Reset, 2).1);
 }
 
+/// A step that is given up has not happened.
+#[test]
+fn a_step_is_whole_or_not_at_all() {
+    let (ids, offsets) = toy_text();
+    let options = TrainOptions { batch: 8, bptt: 10, ..TrainOptions::default() };
+    let weights = Weights::initialize(Sizes { vocabulary: 30, embedding: 4, hidden: 5, layers: 1 }, 1).unwrap();
+    let streams = Streams::new(Text { ids: &ids, offsets: &offsets }, &options).unwrap();
+    let (host, stop) = (txray_plugin::Host::detached(), Stop::default());
+    let tracker = Tracker::new(&host, "", streams.tokens());
+    let trainer = Trainer::new(&weights, &options, &streams, 1, stop.clone());
+    let mut progress = Progress::new(&options);
+    let now = |progress: &Progress| (values(&weights), format!("{progress:?}"));
+    assert!(trainer.run(&mut progress, || true, &tracker).unwrap().1);
+    let before = now(&progress);
+    stop.want();
+    assert_eq!(trainer.run(&mut progress, || true, &tracker).unwrap_err(), Error::cancelled());
+    assert_eq!(now(&progress), before);
+}
+
 #[test]
 fn the_rate_falls_where_validation_does_not_improve() {
     let mut progress = Progress::new(&TrainOptions::default());
     for (loss, rate) in [(5.0, 20.0), (4.0, 20.0), (4.5, 5.0), (4.0, 1.25), (3.9, 1.25)] {
-        progress.validated(loss, 4.0);
+        progress.end_epoch(Some(loss), 4.0);
         assert_eq!(progress.learning_rate, rate);
     }
 }

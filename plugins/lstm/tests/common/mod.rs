@@ -40,6 +40,13 @@ pub fn random(options: LstmOptions, vocabulary: usize, seed: u64) -> Lstm {
     model
 }
 
+/// The weights, as they are saved.
+pub fn bytes(model: &Lstm) -> Vec<u8> {
+    let directory = tempfile::tempdir().unwrap();
+    model.save(&Host::detached(), directory.path()).unwrap();
+    std::fs::read(directory.path().join("model.safetensors")).unwrap()
+}
+
 /// Documents as the boundary wants them: ids and offsets.
 pub fn ragged(documents: &[Vec<u32>]) -> (Vec<u32>, Vec<u64>) {
     let mut offsets = vec![0];

@@ -1,0 +1,136 @@
+//! A training that stopped and goes on: one file, `training.safetensors`, with the weights, the recurrent state of the
+//! streams, and in its metadata everything else. One, so that no part of it can be of another moment.
+
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use txray_plugin::{Error, Result, State};
+
+use crate::options::LstmOptions;
+use crate::tensors::{self, TensorFile, invalid};
+use crate::train::{LayerState, Progress};
+use crate::weights::{Sizes, Weights, failed};
+
+const FILE: &str = "training.safetensors";
+/// The key of the [`Record`] in the file's metadata.
+const RECORD: &str = "training";
+/// Grows when the record or the meaning of anything in it changes.
+const FORMAT: u32 = 1;
+
+/// What is no tensor, as JSON.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    format: u32,
+    /// The model's; options may say others where it began with the weights of a checkpoint.
+    sizes: Sizes,
+    /// [`lasting`]
+    options: Value,
+    trained_state: Option<State>,
+    progress: Progress,
+}
+
+/// A training as it was saved.
+pub(crate) struct Training {
+    pub weights: Weights,
+    pub trained_state: Option<State>,
+    pub progress: Progress,
+}
+
+/// Options as JSON, less what may change from call to call: with more or fewer epochs the training stops elsewhere, but
+/// until then it is the same.
+fn lasting(options: &LstmOptions) -> Result<Value> {
+    let mut json = serde_json::to_value(options).map_err(|e| Error::failed(e.to_string()))?;
+    if let Some(train) = json.get_mut("train").and_then(Value::as_object_mut) {
+        train.shift_remove("epochs");
+    }
+    Ok(json)
+}
+
+/// Writes `training.safetensors` into a directory that exists.
+pub(crate) fn save(
+    weights: &Weights,
+    options: &LstmOptions,
+    trained_state: Option<State>,
+    progress: &Progress,
+    directory: &Path,
+) -> Result<()> {
+    let record = Record {
+        format: FORMAT,
+        sizes: weights.sizes,
+        options: lasting(options)?,
+        trained_state,
+        progress: progress.clone(),
+    };
+    let record = serde_json::to_string(&record).map_err(|e| Error::failed(e.to_string()))?;
+    let mut tensors = weights.named();
+    let shape = (options.train.batch, weights.sizes.hidden);
+    for (k, state) in progress.cursor.states.iter().enumerate() {
+        for (name, values) in state_names(k).into_iter().zip([&state.hidden, &state.cell]) {
+            tensors.push((name, Tensor::from_slice(values, shape, &Device::Cpu).map_err(failed)?));
+        }
+    }
+    tensors::write(&directory.join(FILE), tensors, (RECORD, record))
+}
+
+/// The tensors of layer `k`'s state, h and c, `[batch, hidden]` each.
+fn state_names(k: usize) -> [String; 2] {
+    ["hidden", "cell"].map(|part| format!("state.{k}.{part}"))
+}
+
+/// Reads what [`save`] wrote, for a model with these options.
+///
+/// # Errors
+/// Where the file is missing, malformed, or not finite, or the training was begun with other options.
+pub(crate) fn load(options: &LstmOptions, directory: &Path) -> Result<Training> {
+    let path = directory.join(FILE);
+    let bytes = tensors::read(&path)?;
+    let file = TensorFile::parse(&path, &bytes, "its record")?;
+    let Some(record) = file.metadata(RECORD) else {
+        return Err(invalid(&path, format_args!("it holds no training")));
+    };
+    let malformed = |e: &dyn std::fmt::Display| invalid(&path, format_args!("its record does not read: {e}"));
+    // The version first: what another one means is not known.
+    let record: Value = serde_json::from_str(&record).map_err(|e| malformed(&e))?;
+    if record["format"] != FORMAT {
+        let found = &record["format"];
+        return Err(invalid(&path, format_args!("its format is {found}, but this version of txray reads {FORMAT}")));
+    }
+    let Record { sizes, options: begun, trained_state, mut progress, .. } =
+        serde_json::from_value(record).map_err(|e| malformed(&e))?;
+    sizes.validate().and_then(|()| progress.validate()).map_err(|e| malformed(&e.message()))?;
+    if let Some((pointer, begun, now)) = difference("", &begun, &lasting(options)?) {
+        return Err(Error::at(
+            pointer,
+            format!("is {now}, but the training in {} was begun with {begun}; only that can go on", path.display()),
+        ));
+    }
+
+    let layers = if progress.cursor.windows == 0 { 0 } else { sizes.layers };
+    let mut names: Vec<String> = sizes.tensors().into_iter().map(|(name, _)| name).collect();
+    names.extend((0..layers).flat_map(state_names));
+    file.only(&names)?;
+    let weights = Weights::build(sizes, |name, shape| file.values(name, shape))?;
+    let shape = [options.train.batch, sizes.hidden];
+    for [hidden, cell] in (0..layers).map(state_names) {
+        let (hidden, cell) = (file.values(&hidden, &shape)?, file.values(&cell, &shape)?);
+        progress.cursor.states.push(LayerState { hidden, cell });
+    }
+    Ok(Training { weights, trained_state, progress })
+}
+
+/// The first value in which two JSON texts differ: its pointer, and what it is in each.
+fn difference(pointer: &str, a: &Value, b: &Value) -> Option<(String, Value, Value)> {
+    match (a, b) {
+        (Value::Object(a), Value::Object(b)) => {
+            let keys = b.keys().chain(a.keys().filter(|key| !b.contains_key(*key)));
+            keys.into_iter().find_map(|key| {
+                let of = |object: &serde_json::Map<String, Value>| object.get(key).cloned().unwrap_or_default();
+                difference(&format!("{pointer}/{key}"), &of(a), &of(b))
+            })
+        }
+        _ => (a != b).then(|| (pointer.to_owned(), a.clone(), b.clone())),
+    }
+}

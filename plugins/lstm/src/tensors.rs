@@ -1,0 +1,86 @@
+//! Files of tensors: reading them with every doubt named, writing them.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use candle_core::Tensor;
+use safetensors::{Dtype, SafeTensors};
+use txray_plugin::{Error, Result};
+
+/// A safetensors file that was read.
+pub(crate) struct TensorFile<'a> {
+    path: &'a Path,
+    /// What fixes the shapes, for messages.
+    says: &'a str,
+    bytes: &'a [u8],
+    tensors: SafeTensors<'a>,
+}
+
+impl<'a> TensorFile<'a> {
+    /// Parses what `path` holds. `says` is what fixes the shapes of its tensors.
+    pub fn parse(path: &'a Path, bytes: &'a [u8], says: &'a str) -> Result<Self> {
+        let tensors = SafeTensors::deserialize(bytes)
+            .map_err(|e| invalid(path, format_args!("not a whole safetensors file ({e})")))?;
+        Ok(Self { path, says, bytes, tensors })
+    }
+
+    /// An entry of the file's metadata.
+    pub fn metadata(&self, key: &str) -> Option<String> {
+        let (_, header) = SafeTensors::read_metadata(self.bytes).ok()?;
+        header.metadata().as_ref()?.get(key).cloned()
+    }
+
+    /// Refuses tensors of other names than these.
+    pub fn only(&self, names: &[String]) -> Result<()> {
+        let mut unknown: Vec<&str> =
+            self.tensors.names().into_iter().filter(|name| !names.iter().any(|n| n == name)).collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        unknown.sort_unstable();
+        let more = if unknown.len() > 5 { ", ..." } else { "" };
+        unknown.truncate(5);
+        let unknown = unknown.join(", ");
+        Err(invalid(self.path, format_args!("unexpected tensors for what {} says: {unknown}{more}", self.says)))
+    }
+
+    /// The values of a tensor of this shape, every one finite.
+    pub fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let invalid = |what: String| Err(invalid(self.path, format_args!("{what}")));
+        let Ok(tensor) = self.tensors.tensor(name) else {
+            return invalid(format!("there is no tensor `{name}`"));
+        };
+        if tensor.dtype() != Dtype::F32 {
+            return invalid(format!("tensor `{name}` is of type {:?}; only F32 is read", tensor.dtype()));
+        }
+        if tensor.shape() != shape {
+            return invalid(format!("tensor `{name}` has shape {:?}; {} says {shape:?}", tensor.shape(), self.says));
+        }
+        let (values, _) = tensor.data().as_chunks::<4>();
+        let values: Vec<f32> = values.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
+        match values.iter().position(|v| !v.is_finite()) {
+            Some(i) => invalid(format!("tensor `{name}` holds {} at element {i}", values[i])),
+            None => Ok(values),
+        }
+    }
+}
+
+/// Writes tensors, with one entry of metadata: of more, the order and so the bytes would not be fixed.
+pub(crate) fn write(path: &Path, tensors: Vec<(String, Tensor)>, (key, value): (&str, String)) -> Result<()> {
+    safetensors::serialize_to_file(tensors, Some([(key.to_owned(), value)].into()), path)
+        .map_err(|e| Error::failed(format!("{}: {e}", path.display())))
+}
+
+/// The bytes of a file that the user named.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).map_err(|e| match e.kind() {
+        ErrorKind::NotFound => invalid(path, format_args!("there is no such file")),
+        _ => invalid(path, format_args!("{e}")),
+    })
+}
+
+/// A file that is not what it should be.
+pub(crate) fn invalid(path: &Path, what: std::fmt::Arguments<'_>) -> Error {
+    Error::invalid(format!("{}: {what}", path.display()))
+}

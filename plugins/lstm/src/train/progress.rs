@@ -1,0 +1,147 @@
+//! Where training stands, and what it was begun with.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use txray_plugin::{Error, FitRequest, Result, Text};
+
+use super::recurrence;
+use crate::options::TrainOptions;
+
+/// Where training stands, which is between two optimizer steps at all times.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Progress {
+    /// What it trains on, once it has begun.
+    pub begun: Option<Begun>,
+    /// Epochs completed.
+    pub epoch: u64,
+    /// Tokens trained on.
+    pub tokens: u64,
+    pub learning_rate: f64,
+    pub best_valid: Option<f64>,
+    pub cursor: Cursor,
+}
+
+/// Where training stands in an epoch.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Cursor {
+    /// Windows trained on.
+    pub windows: usize,
+    /// Training loss over the predicted tokens, nats, summed.
+    pub loss: f64,
+    /// Predicted tokens.
+    pub predicted: u64,
+    /// Each layer's state; none before the first window. Saved as tensors.
+    #[serde(skip)]
+    pub states: Vec<recurrence::State>,
+}
+
+impl Cursor {
+    /// Mean training loss so far, nats a token.
+    pub fn mean(&self) -> f64 {
+        self.loss / self.predicted.max(1) as f64
+    }
+}
+
+impl Progress {
+    pub fn new(options: &TrainOptions) -> Self {
+        let learning_rate = options.learning_rate;
+        Self { begun: None, epoch: 0, tokens: 0, learning_rate, best_valid: None, cursor: Cursor::default() }
+    }
+
+    /// Begins with a request, or makes sure that it is the one that was begun with. An epoch has so many windows.
+    pub fn begin(&mut self, request: &FitRequest<'_>, windows: usize) -> Result<()> {
+        let now =
+            Begun { seed: request.seed, train: Identity::of(request.train), valid: request.valid.map(Identity::of) };
+        match self.begun.replace(now.clone()) {
+            Some(begun) if begun != now => {
+                let error = begun.differs_from(&now);
+                self.begun = Some(begun);
+                Err(error)
+            }
+            _ if self.cursor.windows > windows => {
+                let step = self.cursor.windows;
+                Err(Error::invalid(format!("this training stands at step {step} of an epoch of {windows}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends an epoch, and slows down where its validation loss did not improve.
+    pub fn end_epoch(&mut self, valid_loss: Option<f64>, decay: f64) {
+        self.epoch += 1;
+        self.cursor = Cursor::default();
+        let Some(loss) = valid_loss else { return };
+        if self.best_valid.is_none_or(|best| loss < best) {
+            self.best_valid = Some(loss);
+        } else {
+            self.learning_rate /= decay;
+        }
+    }
+
+    /// Refuses numbers that no training comes to, and that could not be counted on from.
+    pub fn validate(&self) -> Result<()> {
+        let counts = [self.epoch, self.tokens, self.cursor.predicted, self.cursor.windows as u64];
+        if counts.iter().any(|&count| count > 1 << 53) || self.epoch > u64::from(u32::MAX) {
+            return Err(Error::invalid("a count is out of range"));
+        }
+        if self.learning_rate.is_nan() || self.learning_rate < 0.0 {
+            return Err(Error::invalid("the learning rate is negative"));
+        }
+        Ok(())
+    }
+}
+
+/// What a training was begun with, to tell whether it goes on with the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Begun {
+    seed: u64,
+    train: Identity,
+    valid: Option<Identity>,
+}
+
+impl Begun {
+    /// What differs, as an error.
+    fn differs_from(&self, now: &Self) -> Error {
+        let text = |text: &Identity| format!("{} tokens in {} documents", text.tokens, text.documents);
+        let texts = |name: &str, begun: String, now: String| match begun == now {
+            true => format!("another {name} text of as many tokens and documents"),
+            false => format!("a {name} text of {begun}, not {now}"),
+        };
+        let valid = |valid: &Option<Identity>| valid.as_ref().map_or_else(|| "0 tokens".to_owned(), text);
+        let what = if self.seed != now.seed {
+            format!("seed {}, not {}", self.seed, now.seed)
+        } else if self.train != now.train {
+            texts("training", text(&self.train), text(&now.train))
+        } else {
+            texts("validation", valid(&self.valid), valid(&now.valid))
+        };
+        Error::invalid(format!("this training was begun with {what}; only that can go on"))
+    }
+}
+
+/// Which text it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Identity {
+    tokens: usize,
+    documents: usize,
+    /// Of the token ids, then of the offsets, each in little-endian order.
+    sha256: String,
+}
+
+impl Identity {
+    fn of(text: Text<'_>) -> Self {
+        let mut hash = Sha256::new();
+        for ids in text.ids.chunks(4096) {
+            hash.update(ids.iter().flat_map(|id| id.to_le_bytes()).collect::<Vec<_>>());
+        }
+        for offsets in text.offsets.chunks(4096) {
+            hash.update(offsets.iter().flat_map(|offset| offset.to_le_bytes()).collect::<Vec<_>>());
+        }
+        let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { tokens: text.ids.len(), documents: text.len(), sha256 }
+    }
+}
