@@ -370,7 +370,8 @@ fn an_out_directory_that_cannot_be_made() {
 fn a_failed_run_leaves_an_earlier_one_as_it_was() {
     let folder = folder(TRAIN, TEXT);
     folder.txray(["run", "pipeline.toml", "--out", "out"]).succeeded();
-    let all = || folder.files("out").into_iter().map(|file| (std::fs::read(folder.path("out").join(&file)).unwrap(), file));
+    let all =
+        || folder.files("out").into_iter().map(|file| (std::fs::read(folder.path("out").join(&file)).unwrap(), file));
     let before: Vec<_> = all().collect();
     folder.write("text.txt", b"\xff");
     folder.txray(["run", "pipeline.toml", "--out", "out"]).failed(2);
