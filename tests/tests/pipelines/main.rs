@@ -3,4 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod bad_input;
+mod configs;
 mod durable;
+mod memory;
+mod plugins;
+mod pytorch;
