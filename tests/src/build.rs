@@ -1,4 +1,4 @@
-//! The program and dynamic libraries, built as their authors would build them: by cargo, and by a C compiler.
+//! Dynamic libraries, built as their authors would build them: by cargo, and by a C compiler; and the program.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -20,13 +20,14 @@ pub fn rust_plugin(name: &str) -> PathBuf {
     built.get(name).unwrap_or_else(|| panic!("there is no test plugin `{name}`, only {RUST_PLUGINS:?}")).clone()
 }
 
-/// The `txray` binary, built like the plugins.
-pub fn txray() -> &'static Path {
-    static BUILT: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
-    &BUILT.get_or_init(|| cargo_build(&["txray"]))["txray"]
+/// The `txray` binary. Cargo builds it before the tests of its package, which alone may ask for it.
+pub fn txray() -> PathBuf {
+    let path = profile_directory().join("txray").with_extension(std::env::consts::EXE_EXTENSION);
+    assert!(path.is_file(), "{} is not built: run this test by cargo", path.display());
+    path
 }
 
-/// What cargo makes of these packages: a library or a program each, by name.
+/// The libraries that cargo makes of these packages, by name.
 fn cargo_build(packages: &[&str]) -> HashMap<String, PathBuf> {
     let directory = profile_directory();
     let profile = directory.file_name().unwrap().to_str().unwrap();
@@ -45,9 +46,8 @@ fn cargo_build(packages: &[&str]) -> HashMap<String, PathBuf> {
     let made = artifacts.filter_map(|artifact| {
         let name = artifact["target"]["name"].as_str().filter(|name| packages.contains(name))?;
         let mut files = artifact["filenames"].as_array()?.iter().filter_map(Value::as_str);
-        let library = || files.find(|file| file.ends_with(std::env::consts::DLL_SUFFIX));
-        let file = artifact["executable"].as_str().or_else(library)?;
-        Some((name.to_owned(), PathBuf::from(file)))
+        let library = files.find(|file| file.ends_with(std::env::consts::DLL_SUFFIX))?;
+        Some((name.to_owned(), PathBuf::from(library)))
     });
     made.collect()
 }

@@ -238,14 +238,14 @@ impl Run<'_> {
             return Err(Error::Cancelled);
         }
         let name = planned.name();
-        if let Some(entry) = self.sound(planned)? {
+        if let Some(entry) = self.sound(planned, Level::Warning)? {
             return Ok((entry, true));
         }
         let claim = self.store.claim(&planned.key, || {
             self.observer.log(Level::Information, &format!("waiting for another run that makes {name}"));
         })?;
         // Whoever was waited for may have made it.
-        if let Some(entry) = self.sound(planned)? {
+        if let Some(entry) = self.sound(planned, Level::Debug)? {
             return Ok((entry, true));
         }
         self.observer.begin(&name);
@@ -273,8 +273,9 @@ impl Run<'_> {
         Ok((entry, false))
     }
 
-    /// A step that is in the store, and whose files are what they were when it was made.
-    fn sound(&self, planned: &Planned) -> Result<Option<Entry>> {
+    /// A step that is in the store, and whose files are what they were when it was made. `level` is how loudly to tell of
+    /// one whose files are not.
+    fn sound(&self, planned: &Planned, level: Level) -> Result<Option<Entry>> {
         let Some(entry) = self.store.get(&planned.key)? else { return Ok(None) };
         let damaged = entry.damaged();
         if damaged.is_empty() {
@@ -284,7 +285,7 @@ impl Run<'_> {
         let (name, files) = (planned.name(), damaged.join(", "));
         let message =
             format!("{name} is damaged in the store ({files} of {}): making it again", entry.directory.display());
-        self.observer.log(Level::Warning, &message);
+        self.observer.log(level, &message);
         Ok(None)
     }
 
