@@ -2,8 +2,10 @@
 //! more than a tile of rows.
 
 use rayon::prelude::*;
+use txray_plugin::Result;
 
 use crate::kernel::{Matrix, MatrixMut, Pass, Write, exp, product, vectorized};
+use crate::tracker::Tracker;
 
 /// A row without a target: it counts for nothing.
 pub(crate) const NO_TARGET: u32 = u32::MAX;
@@ -75,22 +77,25 @@ impl Decoder<'_> {
     }
 
     /// Negative log-likelihood of each row's target, 0 for [`NO_TARGET`], summed.
-    pub fn nll(&self, hidden: &[f32], targets: &[u32]) -> f64 {
+    pub fn nll(&self, hidden: &[f32], targets: &[u32], tracker: &Tracker<'_>) -> Result<f64> {
         let (vocabulary, rows) = (self.bias.len(), targets.len());
         let cut = Cut::new(vocabulary);
-        let parts: Vec<Part> = (0..vocabulary.div_ceil(cut.group))
+        let parts: Vec<Vec<Part>> = (0..vocabulary.div_ceil(cut.group))
             .into_par_iter()
-            .flat_map_iter(|group| {
+            .map(|group| {
+                tracker.advance(0)?;
                 let mut scores = vec![0.0; cut.block * rows];
                 let end = ((group + 1) * cut.group).min(vocabulary);
-                (group * cut.group..end).step_by(cut.block).map(move |first| {
+                let blocks = (group * cut.group..end).step_by(cut.block).map(|first| {
                     let words = cut.block.min(end - first);
                     self.block(hidden, targets, first, &mut scores[..words * rows])
-                })
+                });
+                Ok(blocks.collect())
             })
-            .collect();
+            .collect::<Result<_>>()?;
+        let parts: Vec<Part> = parts.into_iter().flatten().collect();
         let (_, losses) = normalizers(&parts, targets);
-        losses.iter().sum()
+        Ok(losses.iter().sum())
     }
 }
 

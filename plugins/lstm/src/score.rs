@@ -19,6 +19,7 @@ pub(crate) fn score(network: Network<'_>, text: Text<'_>, state: State, tracker:
         documents,
         hidden: Vec::with_capacity(ROWS * decoder.hidden),
         targets: Vec::with_capacity(ROWS),
+        tracker,
         total: Score { nll: 0.0, tokens: 0 },
     };
     let parts = match state {
@@ -30,7 +31,7 @@ pub(crate) fn score(network: Network<'_>, text: Text<'_>, state: State, tracker:
                 .map(|lanes| {
                     let mut likelihood = observer(&documents);
                     network.read::<PARTS>(&documents, &lanes, None, &mut likelihood, tracker)?;
-                    Ok(likelihood.finish())
+                    likelihood.finish()
                 })
                 .collect::<Result<Vec<_>>>()?
         }
@@ -38,7 +39,7 @@ pub(crate) fn score(network: Network<'_>, text: Text<'_>, state: State, tracker:
             let documents = [text.ids];
             let mut likelihood = observer(&documents);
             network.read::<1>(&documents, &[vec![0]], None, &mut likelihood, tracker)?;
-            vec![likelihood.finish()]
+            vec![likelihood.finish()?]
         }
     };
     Ok(parts
@@ -53,21 +54,23 @@ struct Likelihood<'a> {
     hidden: Vec<f32>,
     targets: Vec<u32>,
     total: Score,
+    tracker: &'a Tracker<'a>,
 }
 
 impl Likelihood<'_> {
-    fn flush(&mut self) {
+    fn flush(&mut self) -> Result<()> {
         if !self.targets.is_empty() {
-            self.total.nll += self.decoder.nll(&self.hidden, &self.targets);
+            self.total.nll += self.decoder.nll(&self.hidden, &self.targets, self.tracker)?;
             self.total.tokens += self.targets.len() as u64;
             self.hidden.clear();
             self.targets.clear();
         }
+        Ok(())
     }
 
-    fn finish(mut self) -> Score {
-        self.flush();
-        self.total
+    fn finish(mut self) -> Result<Score> {
+        self.flush()?;
+        Ok(self.total)
     }
 }
 
@@ -82,7 +85,7 @@ impl Observer for Likelihood<'_> {
             last.hidden_of(lane, &mut self.hidden[start..]);
             self.targets.push(target);
             if self.targets.len() == ROWS {
-                self.flush();
+                self.flush()?;
             }
         }
         Ok(())
