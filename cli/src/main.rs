@@ -69,12 +69,10 @@ fn run_again(args: &RunArgs, verbosity: Verbosity) -> Result<(), Error> {
     }
     let pipeline = Pipeline::again(&manifest, &args.pipeline.set, &mut registry, &Host::new(&terminal))?;
     let out = args.out.clone().unwrap_or_else(|| Path::new("runs").join(format!("{}-again", pipeline.name)));
+    // A store of its own: steps of the run that is repeated must not be there already.
     let own = out.join(".store");
-    let store = if args.store.store.is_some() { args.store.open()? } else { Store::open(&own)? };
-    let outcome = execute(&pipeline, &registry, &store, &out, &terminal)?;
-    if args.store.store.is_none() {
-        std::fs::remove_dir_all(&own).map_err(|error| Error::io("remove", &own, &error))?;
-    }
+    let outcome = execute(&pipeline, &registry, &Store::open(&own)?, &out, &terminal)?;
+    std::fs::remove_dir_all(&own).map_err(|error| Error::io("remove", &own, &error))?;
     print!("{}", summary::of(&pipeline, &outcome, &out));
     for path in outcome.manifest.inputs_changed(&earlier) {
         println!("input changed since: {}", path.display());
