@@ -21,14 +21,14 @@ use crate::tokens::Vocabulary;
 
 pub use reference::reference;
 
-/// The top level of a pipeline.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+/// The keys outside any table, and the tables.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TopLevel {
-    /// Seed of everything random. Default 1111.
-    pub seed: Option<u64>,
-    /// The device that models run on. Default `"cpu"`.
-    pub device: Option<String>,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// The device that models run on.
+    pub device: String,
     /// Dynamic libraries to load: `[plugin.NAME]`.
     pub plugin: Map<String, Value>,
     /// Texts: `[corpus.NAME]`, each with its `kind`.
@@ -43,7 +43,14 @@ pub struct TopLevel {
     pub report: Map<String, Value>,
 }
 
-/// `[plugin.NAME]`: a library of somebody else's. It runs with your rights.
+impl Default for TopLevel {
+    fn default() -> Self {
+        let [plugin, corpus, model, stage, comparison, report] = Default::default();
+        Self { seed: 1111, device: "cpu".to_owned(), plugin, corpus, model, stage, comparison, report }
+    }
+}
+
+/// A library of somebody else's. It runs with your rights.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PluginSection {
@@ -53,26 +60,30 @@ pub struct PluginSection {
     pub sha256: Option<String>,
 }
 
-/// The engine's keys of `[model.NAME]`. Any other key, and `train`, is the model plugin's.
+/// A model: trained on a corpus, loaded, or begun from another. These keys are those of every model; its kind has others
+/// beside them.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelSection {
     /// The plugin component, such as `"lstm"`. Needed unless `path` or `init` says it.
     pub kind: Option<String>,
     /// A directory with a trained model: `config.json`, `model.safetensors`, `tokenizer.json`; relative to the
-    /// config's folder. The model is then loaded, not trained.
+    /// config's folder. The model begins from there.
     pub path: Option<PathBuf>,
     /// Another model, or a checkpoint of one (`"lm@1"`), whose weights and vocabulary this one begins from.
     pub init: Option<String>,
     /// Which words the vocabulary learned from the training text has.
     pub vocabulary: Option<Vocabulary>,
-    /// What to train for, and on what.
+    /// What to train for, and on what, such as `{ kind = "language-model", corpus = "wikitext" }`. Without it the model is
+    /// not trained.
     pub task: Option<Task>,
-    /// Epochs after which a checkpoint is kept, as `NAME@EPOCH`; in the TOML a key of `train`.
+    /// Epochs after which a checkpoint is kept, as `NAME@EPOCH`.
+    // Taken out of `train`, whose other keys are the plugin's, before the rest is read.
+    #[serde(rename = "train.checkpoints")]
     pub checkpoints: Vec<u64>,
 }
 
-/// What a model is trained for: `task = { kind = "language-model", corpus = "wikitext" }`.
+/// What a model is trained for, such as `{ kind = "language-model", corpus = "wikitext" }`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Task {
@@ -90,7 +101,7 @@ pub enum TaskKind {
     LanguageModel,
 }
 
-/// `[stage.NAME]`: a model read over a corpus.
+/// A model read over a corpus.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StageSection {
@@ -133,7 +144,7 @@ impl Record {
     }
 }
 
-/// `[comparison.NAME]`: two stages held against each other.
+/// Two stages held against each other.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ComparisonSection {

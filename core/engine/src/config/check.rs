@@ -127,8 +127,7 @@ impl Check<'_> {
         let top = self.document.read::<TopLevel>("", &mut self.diagnostics);
         // Errors of the top level do not hide those of its tables.
         let top = top.unwrap_or_else(|| sound_part(self.document.value()));
-        let device = top.device.unwrap_or_else(|| "cpu".to_owned());
-        let seed = top.seed.unwrap_or(1111);
+        let (seed, device) = (top.seed, top.device);
         for name in top.plugin.keys() {
             self.plugin(&child("/plugin", name));
         }

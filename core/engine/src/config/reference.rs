@@ -48,14 +48,14 @@ fn components(text: &mut String, registry: &Registry, interface: &str, place: &s
 fn describe(text: &mut String, title: &str, schema: &Value) {
     // Writing to a string cannot fail, here and below.
     let _ = write!(text, "\n## {title}\n");
-    if let Some(about) = schema["description"].as_str() {
-        let _ = write!(text, "\n{}\n", one_line(about));
-    }
     let mut rows = Vec::new();
     keys(schema, schema, "", &mut rows);
     if rows.is_empty() {
-        let _ = write!(text, "\nNo options.\n");
+        let _ = write!(text, "\nIt has no options.\n");
         return;
+    }
+    if let Some(about) = schema["description"].as_str() {
+        let _ = write!(text, "\n{}\n", one_line(about));
     }
     let _ = write!(text, "\n| key | value | default | meaning |\n|---|---|---|---|\n");
     for row in rows {
@@ -70,12 +70,18 @@ fn keys(root: &Value, schema: &Value, prefix: &str, rows: &mut Vec<[String; 4]>)
     for (key, property) in properties {
         let meaning = property["description"].as_str();
         let inner = resolve(root, property);
-        let meaning = meaning.or_else(|| inner["description"].as_str()).map(one_line).unwrap_or_default();
+        let mut meaning = meaning.or_else(|| inner["description"].as_str()).map(one_line).unwrap_or_default();
+        for variant in inner["oneOf"].as_array().into_iter().flatten() {
+            if let (Some(name), Some(about)) = (variant.get("const"), variant["description"].as_str()) {
+                let _ = write!(meaning, " `{name}`: {}", one_line(about));
+            }
+        }
         let is_table = inner["properties"].is_object();
         let default = match property.get("default") {
             _ if required.contains(&key.as_str()) => "required".to_owned(),
             Some(Value::Null) | None => String::new(),
-            Some(_) if is_table => String::new(),
+            Some(Value::Array(items)) if items.is_empty() => String::new(),
+            Some(other) if is_table || other.as_object().is_some_and(serde_json::Map::is_empty) => String::new(),
             Some(value) => format!("`{value}`"),
         };
         rows.push([format!("`{prefix}{key}`"), kind(root, inner), default, meaning.replace('|', "\\|")]);
