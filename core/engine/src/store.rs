@@ -141,7 +141,7 @@ impl Store {
         &self.root
     }
 
-    /// A finished step, if it is there. Its record is read; its files are held against it by [`Entry::verify`].
+    /// A finished step, if it is there. Its record is read; its files are held against it by [`Entry::damaged`].
     pub fn get(&self, key: &Key) -> Result<Option<Entry>> {
         let directory = self.root.join("steps").join(&key.0);
         match fs::read(directory.join(RECORD)) {
