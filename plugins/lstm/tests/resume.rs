@@ -104,7 +104,7 @@ fn documents(tokens: std::ops::Range<usize>) -> impl Strategy<Value = (Vec<u32>,
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3000))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     /// Wherever training is cut, and however it goes on, each epoch's report and the weights keep their bits.
     #[test]
