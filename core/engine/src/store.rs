@@ -156,7 +156,10 @@ impl Store {
     /// An OS lock, held until the file is dropped. Waits for whoever has it; `waiting` is called once if so.
     pub fn lock(&self, key: &Key, waiting: impl FnOnce()) -> Result<File> {
         let path = self.root.join("locks").join(&key.0);
-        let lock = File::create(&path).map_err(|error| Error::io("write", &path, &error))?;
+        let lock = File::create(&path).map_err(|error| {
+            let root = self.root.display();
+            Error::User(format!("cannot write into the store {root}: {error}; choose another --store"))
+        })?;
         if lock.try_lock().is_err() {
             waiting();
             lock.lock().map_err(|error| Error::io("lock", &path, &error))?;

@@ -67,7 +67,7 @@ pub(crate) fn save(weights: &Weights, trained_state: Option<State>, directory: &
     };
     let path = directory.join(CONFIG);
     let json = serde_json::to_string_pretty(&config).map_err(|e| Error::failed(e.to_string()))?;
-    fs::write(&path, json + "\n").map_err(|e| Error::failed(format!("{}: {e}", path.display())))?;
+    fs::write(&path, json + "\n").map_err(|e| Error::invalid(format!("cannot write {}: {e}", path.display())))?;
     // PyTorch's readers look for the format.
     tensors::write(&directory.join(WEIGHTS), weights.named(), ("format", "pt".to_owned()))
 }

@@ -69,7 +69,7 @@ impl<'a> TensorFile<'a> {
 /// Writes tensors, with one entry of metadata: of more, the order and so the bytes would not be fixed.
 pub(crate) fn write(path: &Path, tensors: Vec<(String, Tensor)>, (key, value): (&str, String)) -> Result<()> {
     safetensors::serialize_to_file(tensors, Some([(key.to_owned(), value)].into()), path)
-        .map_err(|e| Error::failed(format!("{}: {e}", path.display())))
+        .map_err(|e| Error::invalid(format!("cannot write {}: {e}", path.display())))
 }
 
 /// The bytes of a file that the user named.

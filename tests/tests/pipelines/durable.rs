@@ -170,3 +170,59 @@ fn a_store_on_a_path_with_spaces_and_other_letters() {
     folder.txray(args("aus gabe/é", &short)).succeeded();
     assert_eq!(folder.txray(args("aus gabe/é", &short)).succeeded().stderr.matches("there already").count(), 9);
 }
+
+/// A disk of its own size, where the system lets us have one (Linux, as root); unmounted when it is dropped.
+struct Disk<'a>(&'a Folder);
+
+impl<'a> Disk<'a> {
+    fn mount(folder: &'a Folder, size: &str) -> Option<Self> {
+        std::fs::create_dir(folder.path("disk")).unwrap();
+        let options = format!("size={size}");
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder.path("disk")).output();
+        if mounted.is_ok_and(|mounted| mounted.status.success()) {
+            return Some(Self(folder));
+        }
+        eprintln!("SKIPPED: no disk can be mounted here");
+        None
+    }
+
+    fn remount(&self, options: &str) {
+        let options = format!("remount,{options}");
+        assert!(Command::new("mount").args(["-o", &options]).arg(self.0.path("disk")).status().unwrap().success());
+    }
+}
+
+impl Drop for Disk<'_> {
+    fn drop(&mut self) {
+        Command::new("umount").arg(self.0.path("disk")).status().unwrap();
+    }
+}
+
+#[test]
+fn a_full_disk_loses_nothing_and_a_store_that_cannot_be_written_still_serves() {
+    let folder = Folder::new();
+    let Some(disk) = Disk::mount(&folder, "100k") else { return };
+    let on_disk = ["--store", "disk/store", "--set", "model.lm.train.epochs=1"];
+    for size in ["100k", "400k", "700k", "1m", "1500k", "2m"] {
+        disk.remount(&format!("size={size}"));
+        let ran = folder.txray(args("out", &on_disk));
+        if ran.code == Some(0) {
+            break;
+        }
+        let said = ran.failed(2);
+        assert!(said.contains("No space left on device") && said.contains("disk/store"), "{said}");
+        assert_eq!(folder.files("out"), [""; 0]);
+    }
+    disk.remount("size=100m");
+    folder.txray(args("out", &on_disk)).succeeded();
+    folder.txray(["store", "verify", "--store", "disk/store"]).succeeded();
+    folder.txray(args("elsewhere", &["--set", "model.lm.train.epochs=1"])).succeeded();
+    assert!(bytes(&folder, "out") == bytes(&folder, "elsewhere"));
+
+    disk.remount("ro");
+    let again = folder.txray(args("again", &on_disk)).succeeded();
+    assert_eq!(again.stderr.matches("there already").count(), 9, "{}", again.stderr);
+    let said = folder.txray(args("again", &[&on_disk[..], &["--set", "seed=7"]].concat())).failed(2);
+    assert!(said.contains("choose another --store"), "{said}");
+}
