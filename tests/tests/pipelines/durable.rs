@@ -60,7 +60,10 @@ fn killed_at_random_moments_a_run_ends_with_the_same_bytes() {
         // run comes through, the rest of the kills begin anew on a store of their own.
         let store = if finished { "second-store" } else { "killed-store" };
         let mut child = spawn(&folder, store, &args(if finished { "second" } else { "killed" }, &[]));
-        std::thread::sleep(Duration::from_secs_f64(f64::from(moments.uniform()) * whole * 0.6));
+        let moment = Instant::now() + Duration::from_secs_f64(f64::from(moments.uniform()) * whole * 0.6);
+        while Instant::now() < moment && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         if child.try_wait().unwrap().is_none() {
             child.kill().unwrap();
             kills += 1;
