@@ -442,6 +442,7 @@ fn a_model_without_weights_has_no_training() {
     let directory = tempfile::tempdir().unwrap();
     assert!(model.save_training(&Host::detached(), directory.path()).unwrap_err().message().contains("no weights"));
     let error = paused().save_training(&Host::detached(), &directory.path().join("nowhere")).unwrap_err();
-    assert_eq!(error.fault(), Fault::Failed);
+    // A place that cannot be written is the user's to mend.
+    assert_eq!(error.fault(), Fault::Invalid);
     assert!(error.message().contains("nowhere"), "{error}");
 }
