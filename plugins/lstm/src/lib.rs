@@ -167,8 +167,8 @@ impl Model for Lstm {
         self.trained_state = Some(options.state);
 
         let (pool, stop) = (pool(host)?, Stop::default());
-        let tracker =
-            Tracker::new(host, "", streams.tokens()).from(streams.tokens_before(self.progress.cursor.windows));
+        let done = streams.tokens_before(self.progress.cursor.windows);
+        let tracker = Tracker::new(host, "", streams.tokens()).counting_from(done);
         let Self { weights: Some(weights), progress, .. } = self else { return Err(no_weights()) };
         let trainer = Trainer::new(weights, &options, &streams, request.seed, stop.clone());
         let (seconds, paused) = watched(host, &pool, &stop, || trainer.run(progress, over, &tracker))?;

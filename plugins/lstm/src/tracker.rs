@@ -28,8 +28,8 @@ impl<'a> Tracker<'a> {
         Self { host, message, done, total: total as u64, start: Instant::now(), told }
     }
 
-    /// Counts on from `done` tokens.
-    pub fn from(self, done: usize) -> Self {
+    /// The same, some of the tokens done already.
+    pub fn counting_from(self, done: usize) -> Self {
         Self { done: AtomicU64::new(done as u64), ..self }
     }
 

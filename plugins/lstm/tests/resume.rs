@@ -7,6 +7,7 @@ mod common;
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{bytes, random, reference};
@@ -213,6 +214,30 @@ fn a_training_knows_what_it_is() {
     assert_eq!(paused().describe().unwrap().trained_state, Some(State::Reset));
 }
 
+/// Progress counts the tokens of the epoch that were trained on elsewhere.
+#[test]
+fn progress_goes_on() {
+    struct Last(Mutex<(u64, u64)>);
+    impl HostServices for Last {
+        fn threads(&self) -> usize {
+            2
+        }
+        fn log(&self, _: Level, _: &str) {}
+        fn progress(&self, done: u64, total: u64, _: &str) {
+            *self.0.lock().unwrap() = (done, total);
+        }
+        fn cancelled(&self) -> bool {
+            false
+        }
+    }
+    let last = Last(Mutex::default());
+    let request = FitRequest { valid: None, pause: None, ..REQUEST };
+    let mut model = random(options(), VOCABULARY as usize, 1);
+    model.fit(&Host::detached(), &FitRequest { pause: Some(0.0), ..request }).unwrap();
+    moved(&model, &options()).fit(&Host::new(&last), &request).unwrap();
+    assert_eq!(last.0.into_inner().unwrap(), (44, 44));
+}
+
 /// The sizes in the options are those of new weights: a model that began with a checkpoint's has others.
 #[test]
 fn a_training_that_began_with_a_checkpoint_goes_on() {
@@ -230,21 +255,23 @@ fn a_training_that_began_with_a_checkpoint_goes_on() {
 
 #[test]
 fn a_training_that_diverges_stays_where_it_was() {
-    let mut options = options();
-    options.train.learning_rate = 1e30;
-    let mut model = random(options.clone(), VOCABULARY as usize, 1);
-    let error = loop {
-        match model.fit(&Host::detached(), &REQUEST) {
-            Ok(report) => assert!(report.paused),
-            Err(error) => break error,
-        }
-    };
-    assert_eq!(error.pointer(), "/train/learning_rate");
-    assert!(error.message().contains("diverged in epoch 1"), "{error}");
-    let before = bytes(&model);
-    assert_eq!(model.fit(&Host::detached(), &REQUEST).unwrap_err(), error);
-    assert!(bytes(&model) == before);
-    assert_eq!(moved(&model, &options).fit(&Host::detached(), &REQUEST).unwrap_err(), error);
+    for (learning_rate, what) in [(1e30, "the loss is"), (1e36, "the gradient's norm is")] {
+        let mut options = options();
+        options.train.learning_rate = learning_rate;
+        let mut model = random(options.clone(), VOCABULARY as usize, 1);
+        let error = loop {
+            match model.fit(&Host::detached(), &REQUEST) {
+                Ok(report) => assert!(report.paused),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.pointer(), "/train/learning_rate");
+        assert!(error.message().contains(&format!("diverged in epoch 1: {what}")), "{error}");
+        let before = bytes(&model);
+        assert_eq!(model.fit(&Host::detached(), &REQUEST).unwrap_err(), error);
+        assert!(bytes(&model) == before);
+        assert_eq!(moved(&model, &options).fit(&Host::detached(), &REQUEST).unwrap_err(), error);
+    }
 }
 
 #[test]

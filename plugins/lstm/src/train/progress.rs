@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use txray_plugin::{Error, FitRequest, Result, Text};
 
-use super::recurrence;
+use super::recurrence::LayerState;
 use crate::options::TrainOptions;
 
 /// Where training stands, which is between two optimizer steps at all times.
@@ -34,7 +34,7 @@ pub(crate) struct Cursor {
     pub predicted: u64,
     /// Each layer's state; none before the first window. Saved as tensors.
     #[serde(skip)]
-    pub states: Vec<recurrence::State>,
+    pub states: Vec<LayerState>,
 }
 
 impl Cursor {

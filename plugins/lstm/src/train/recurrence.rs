@@ -14,12 +14,12 @@ const ROWS: usize = 64;
 
 /// The state of one layer between windows: h and c, `[batch, hidden]` each.
 #[derive(Clone, Debug)]
-pub(crate) struct State {
+pub(crate) struct LayerState {
     pub hidden: Vec<f32>,
     pub cell: Vec<f32>,
 }
 
-impl State {
+impl LayerState {
     pub fn zeros(batch: usize, hidden: usize) -> Self {
         Self { hidden: vec![0.0; batch * hidden], cell: vec![0.0; batch * hidden] }
     }
@@ -33,7 +33,7 @@ pub(super) struct Recurrence {
     pub batch: usize,
     /// `[steps * batch]`: whether the state is cleared before the token.
     pub clear: Arc<Vec<bool>>,
-    pub state: Arc<Mutex<State>>,
+    pub state: Arc<Mutex<LayerState>>,
     pub trace: Mutex<Trace>,
     pub stop: Stop,
 }

@@ -100,7 +100,7 @@ proptest! {
         let b = tensor(&uniform("b", 4 * width, 0.5, seed), 4 * width);
         let weigh = tensor(&uniform("weigh", rows * width, 1.0, seed), (rows, width));
         let initial =
-            recurrence::State { hidden: uniform("h0", batch * width, 1.0, seed), cell: uniform("c0", batch * width, 1.0, seed) };
+            LayerState { hidden: uniform("h0", batch * width, 1.0, seed), cell: uniform("c0", batch * width, 1.0, seed) };
 
         let mut h = tensor(&initial.hidden, (batch, width)).detach();
         let mut c = tensor(&initial.cell, (batch, width)).detach();
