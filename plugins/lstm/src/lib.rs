@@ -151,8 +151,8 @@ impl Model for Lstm {
         self.read(host, &tracker, |network| score::score(network, text, state, &tracker))
     }
 
-    /// The state is cleared where an epoch begins. Validating is the end of an epoch, and begins with a call or before
-    /// the pause: an epoch may be paused between its last step and that.
+    /// The state is cleared where an epoch begins. Validation belongs to the epoch: where time is over after the last
+    /// step, it is left to the next call.
     fn fit(&mut self, host: &Host<'_>, request: &FitRequest<'_>) -> Result<FitReport> {
         let start = Instant::now();
         let over = || request.pause.is_some_and(|seconds| start.elapsed().as_secs_f64() >= seconds);
@@ -162,6 +162,9 @@ impl Model for Lstm {
         }
         let options = self.options.train.clone();
         let streams = Streams::new(request.train, &options)?;
+        if request.valid.is_some_and(|text| !score::is_predictable(text, options.state)) {
+            return Err(Error::invalid("the validation text has nothing to predict: no token follows another"));
+        }
         self.progress.begin(request, streams.windows())?;
         self.input_table = Mutex::default();
         self.trained_state = Some(options.state);

@@ -10,6 +10,14 @@ use crate::tracker::Tracker;
 /// Rows that go through the decoder at once.
 const ROWS: usize = 256;
 
+/// Whether a token of the text follows another, and so can be predicted.
+pub(crate) fn is_predictable(text: Text<'_>, state: State) -> bool {
+    match state {
+        State::Reset => (0..text.len()).any(|d| text.document(d).len() > 1),
+        State::Carry => text.ids.len() > 1,
+    }
+}
+
 /// Scores `text` on the current thread pool.
 pub(crate) fn score(network: Network<'_>, text: Text<'_>, state: State, tracker: &Tracker<'_>) -> Result<Score> {
     let weights = network.weights;

@@ -63,6 +63,21 @@ fn reading_sees_what_training_changed() {
 }
 
 #[test]
+fn text_without_anything_to_predict_is_refused() {
+    let words = Text { ids: &[1; 8], offsets: &[0, 1, 2, 3, 4, 5, 6, 7, 8] };
+    let text = Text { ids: &[1; 8], offsets: &[0, 8] };
+    for (train, valid, name) in [(words, Some(text), "training"), (text, Some(words), "validation")] {
+        let request = FitRequest { train, valid, seed: 1, pause: None };
+        let error = random(options(), 13, 1).fit(&Host::detached(), &request).unwrap_err();
+        assert!(error.message().starts_with(&format!("the {name} text has nothing to predict")), "{error}");
+        let mut options = options();
+        options.train.state = State::Carry;
+        let report = random(options, 13, 1).fit(&Host::detached(), &request).unwrap();
+        assert!(report.loss > 0.0 && report.valid_loss.unwrap() > 0.0);
+    }
+}
+
+#[test]
 fn too_little_text_is_refused() {
     let mut model = random(options(), 13, 1);
     let text = Text { ids: &[1, 2, 3], offsets: &[0, 3] };

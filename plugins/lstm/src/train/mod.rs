@@ -61,12 +61,12 @@ impl Streams {
             }
         }
         let at = |row: usize| row % batch * length + row / batch;
-        Ok(Self {
-            batch,
-            bptt: options.bptt,
-            ids: (0..batch * length).map(|row| ids[at(row)]).collect(),
-            clear: (0..batch * length).map(|row| begins[at(row)]).collect(),
-        })
+        let clear: Vec<bool> = (0..batch * length).map(|row| begins[at(row)]).collect();
+        if !clear[batch..].contains(&false) {
+            return Err(Error::invalid("the training text has nothing to predict: every document is a single token"));
+        }
+        let ids = (0..batch * length).map(|row| ids[at(row)]).collect();
+        Ok(Self { batch, bptt: options.bptt, ids, clear })
     }
 
     fn length(&self) -> usize {
