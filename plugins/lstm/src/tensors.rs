@@ -1,6 +1,6 @@
 //! Files of tensors: reading them with every doubt named, writing them.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -68,8 +68,11 @@ impl<'a> TensorFile<'a> {
 
 /// Writes tensors, with one entry of metadata: of more, the order and so the bytes would not be fixed.
 pub(crate) fn write(path: &Path, tensors: Vec<(String, Tensor)>, (key, value): (&str, String)) -> Result<()> {
-    safetensors::serialize_to_file(tensors, Some([(key.to_owned(), value)].into()), path)
-        .map_err(|e| Error::invalid(format!("cannot write {}: {e}", path.display())))
+    let failed = |e: &dyn std::fmt::Display| Error::invalid(format!("cannot write {}: {e}", path.display()));
+    // `safetensors` puts a temporary file in its place, which nobody else may read: it gets what a new file has here.
+    let permissions = File::create(path).and_then(|file| file.metadata()).map_err(|e| failed(&e))?.permissions();
+    safetensors::serialize_to_file(tensors, Some([(key.to_owned(), value)].into()), path).map_err(|e| failed(&e))?;
+    fs::set_permissions(path, permissions).map_err(|e| failed(&e))
 }
 
 /// The bytes of a file that the user named.

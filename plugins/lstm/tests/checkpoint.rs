@@ -184,6 +184,17 @@ fn saving_and_loading_keep_every_bit() {
     }
 }
 
+/// Weights are as readable as the file beside them.
+#[cfg(unix)]
+#[test]
+fn files_are_for_everybody() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    random(LstmOptions::default(), 3, 5).save(&Host::detached(), directory.path()).unwrap();
+    let mode = |name| fs::metadata(directory.path().join(name)).unwrap().permissions().mode();
+    assert_eq!(mode("model.safetensors"), mode("config.json"));
+}
+
 #[test]
 fn what_pytorch_wrote_is_written_again_tensor_by_tensor() {
     let directory = tempfile::tempdir().unwrap();
