@@ -4,12 +4,11 @@
 
 mod common;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use common::{loaded, random, reference};
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use common::{Tensors, edit, loaded, random, reference};
+use safetensors::{Dtype, SafeTensors};
 use txray_lstm::LstmOptions;
 use txray_plugin::{Fault, Host, Model};
 
@@ -41,24 +40,9 @@ fn config(edit: impl FnOnce(&mut serde_json::Map<String, serde_json::Value>)) ->
     directory
 }
 
-type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
-
-fn weights(edit: impl FnOnce(&mut Tensors)) -> tempfile::TempDir {
+fn weights(change: impl FnOnce(&mut Tensors)) -> tempfile::TempDir {
     let directory = copy();
-    let path = directory.path().join("model.safetensors");
-    let bytes = fs::read(&path).unwrap();
-    let file = SafeTensors::deserialize(&bytes).unwrap();
-    let mut tensors: Tensors = file
-        .tensors()
-        .into_iter()
-        .map(|(name, t)| (name, (t.dtype(), t.shape().to_vec(), t.data().to_vec())))
-        .collect();
-    edit(&mut tensors);
-    let views: Vec<_> = tensors
-        .iter()
-        .map(|(name, (dtype, shape, data))| (name, TensorView::new(*dtype, shape.clone(), data).unwrap()))
-        .collect();
-    fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
+    edit(&directory.path().join("model.safetensors"), |tensors, _| change(tensors));
     directory
 }
 

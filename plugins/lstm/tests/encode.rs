@@ -4,10 +4,10 @@
 
 mod common;
 
-use common::{Reading, encode, random, unsorted};
+use common::{Patience, Reading, edit, encode, random, unsorted};
 use proptest::prelude::*;
 use txray_lstm::{Lstm, LstmOptions};
-use txray_plugin::{EncodeRequest, Fault, Host, HostServices, Level, Model, SiteRequest, Text};
+use txray_plugin::{EncodeRequest, Fault, Host, Model, SiteRequest, Text};
 
 const VOCABULARY: u32 = 29;
 const HIDDEN: usize = 19;
@@ -138,23 +138,14 @@ fn an_activation_that_is_not_finite_stops_with_site_and_document() {
     options.train.epochs = 1;
     random(options, 4, 1).save(&Host::detached(), directory.path()).unwrap();
     let path = directory.path().join("model.safetensors");
-    let bytes = std::fs::read(&path).unwrap();
-    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-    let mut tensors: Vec<_> =
-        file.tensors().into_iter().map(|(n, t)| (n, t.dtype(), t.shape().to_vec(), t.data().to_vec())).collect();
     let set = |data: &mut [u8], i: usize, v: f32| data[4 * i..4 * i + 4].copy_from_slice(&v.to_le_bytes());
-    for (name, _, _, data) in &mut tensors {
-        match name.as_str() {
-            // Word 3 alone.
-            "encoder.weight" => [6, 7].into_iter().for_each(|i| set(data, i, 1e30)),
-            "lstm.weight_ih_l0" => (0..16).for_each(|i| set(data, i, if i % 2 == 0 { 1e30 } else { -1e30 })),
-            _ => {}
-        }
-    }
-    let views = tensors.iter().map(|(name, dtype, shape, data)| {
-        (name, safetensors::tensor::TensorView::new(*dtype, shape.clone(), data).unwrap())
+    edit(&path, |tensors, _| {
+        // Word 3 alone.
+        let (.., encoder) = tensors.get_mut("encoder.weight").unwrap();
+        [6, 7].into_iter().for_each(|i| set(encoder, i, 1e30));
+        let (.., w_ih) = tensors.get_mut("lstm.weight_ih_l0").unwrap();
+        (0..16).for_each(|i| set(w_ih, i, if i % 2 == 0 { 1e30 } else { -1e30 }));
     });
-    std::fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
     let model = common::loaded(directory.path()).unwrap();
     encode(&model, &[vec![0, 1], vec![2]], &[(0, 1)], None, 2).unwrap();
     let error = encode(&model, &[vec![0, 1], vec![2], vec![1, 3, 1]], &[(0, 1)], None, 2).unwrap_err();
@@ -175,19 +166,6 @@ fn requests_that_do_not_fit_are_refused() {
     assert!(model.encode(&Host::detached(), &mut EncodeRequest { text, carry: None, sites: vec![] }).is_err());
 }
 
-struct Impatient;
-
-impl HostServices for Impatient {
-    fn threads(&self) -> usize {
-        2
-    }
-    fn log(&self, _: Level, _: &str) {}
-    fn progress(&self, _: u64, _: u64, _: &str) {}
-    fn cancelled(&self) -> bool {
-        true
-    }
-}
-
 #[test]
 fn a_host_that_stops_is_obeyed() {
     let (mut neurons, mut activations) = ([0; 2], [0.0; 2]);
@@ -197,6 +175,6 @@ fn a_host_that_stops_is_obeyed() {
         SiteRequest { site: 0, k: 1, neurons: &mut neurons, activations: &mut activations, sum, sum_abs, sum_sq };
     let text = Text { ids: &[1, 2], offsets: &[0, 2] };
     let mut request = EncodeRequest { text, carry: None, sites: vec![site] };
-    let error = model(1).encode(&Host::new(&Impatient), &mut request).unwrap_err();
+    let error = model(1).encode(&Host::new(&Patience::new(2, 0)), &mut request).unwrap_err();
     assert_eq!(error.fault(), Fault::Cancelled);
 }

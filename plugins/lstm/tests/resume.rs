@@ -4,43 +4,18 @@
 
 mod common;
 
-use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::{bytes, random, reference};
+use common::{Patience, Tensors, bytes, edit, random, reference};
 use proptest::prelude::*;
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::Dtype;
 use serde_json::{Value, json};
 use txray_lstm::{Lstm, LstmOptions, TrainOptions};
 use txray_plugin::{Component, Error, Fault, FitReport, FitRequest, Host, HostServices, Level, Model, State, Text};
 
 const VOCABULARY: u32 = 17;
-
-/// A host that lends so many threads, and wants to stop once it has been asked so often.
-struct Patience {
-    threads: usize,
-    left: AtomicUsize,
-}
-
-impl Patience {
-    fn new(threads: usize, left: usize) -> Self {
-        Self { threads, left: AtomicUsize::new(left) }
-    }
-}
-
-impl HostServices for Patience {
-    fn threads(&self) -> usize {
-        self.threads
-    }
-    fn log(&self, _: Level, _: &str) {}
-    fn progress(&self, _: u64, _: u64, _: &str) {}
-    fn cancelled(&self) -> bool {
-        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_err()
-    }
-}
 
 /// The same training, elsewhere.
 fn moved(model: &Lstm, options: &LstmOptions) -> Lstm {
@@ -373,23 +348,12 @@ fn a_file_that_is_not_whole_is_refused() {
     refused(directory.path(), &["it holds no training"]);
 }
 
-type Tensors = HashMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
-
 /// A saved training with other tensors or another record.
-fn broken(edit: impl FnOnce(&mut Tensors, &mut String)) -> tempfile::TempDir {
+fn broken(change: impl FnOnce(&mut Tensors, &mut String)) -> tempfile::TempDir {
     let directory = saved();
-    let path = directory.path().join("training.safetensors");
-    let bytes = fs::read(&path).unwrap();
-    let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
-    let mut metadata = header.metadata().clone().unwrap();
-    let tensors = SafeTensors::deserialize(&bytes).unwrap().tensors();
-    let mut tensors: Tensors =
-        tensors.into_iter().map(|(name, t)| (name, (t.dtype(), t.shape().to_vec(), t.data().to_vec()))).collect();
-    edit(&mut tensors, metadata.get_mut("training").unwrap());
-    let views = tensors
-        .iter()
-        .map(|(name, (dtype, shape, data))| (name, TensorView::new(*dtype, shape.clone(), data).unwrap()));
-    fs::write(&path, safetensors::serialize(views, Some(metadata)).unwrap()).unwrap();
+    edit(&directory.path().join("training.safetensors"), |tensors, metadata| {
+        change(tensors, metadata.get_mut("training").unwrap());
+    });
     directory
 }
 

@@ -2,8 +2,12 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use txray_lstm::{Lstm, LstmOptions};
 use txray_plugin::{Component, EncodeRequest, Host, HostServices, Level, Model, Result, SiteRequest, Text};
 
@@ -18,6 +22,29 @@ impl HostServices for Threads {
     fn progress(&self, _: u64, _: u64, _: &str) {}
     fn cancelled(&self) -> bool {
         false
+    }
+}
+
+/// A host that lends so many threads, and wants to stop once it has been asked so often.
+pub struct Patience {
+    threads: usize,
+    left: AtomicUsize,
+}
+
+impl Patience {
+    pub fn new(threads: usize, left: usize) -> Self {
+        Self { threads, left: AtomicUsize::new(left) }
+    }
+}
+
+impl HostServices for Patience {
+    fn threads(&self) -> usize {
+        self.threads
+    }
+    fn log(&self, _: Level, _: &str) {}
+    fn progress(&self, _: u64, _: u64, _: &str) {}
+    fn cancelled(&self) -> bool {
+        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_err()
     }
 }
 
@@ -40,11 +67,29 @@ pub fn random(options: LstmOptions, vocabulary: usize, seed: u64) -> Lstm {
     model
 }
 
+/// The tensors of a file, by name.
+pub type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
+
+/// Changes the tensors and the metadata of a safetensors file.
+pub fn edit(path: &Path, edit: impl FnOnce(&mut Tensors, &mut HashMap<String, String>)) {
+    let bytes = fs::read(path).unwrap();
+    let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+    let mut metadata = header.metadata().clone().unwrap_or_default();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap().tensors().into_iter();
+    let mut tensors: Tensors =
+        tensors.map(|(name, t)| (name, (t.dtype(), t.shape().to_vec(), t.data().to_vec()))).collect();
+    edit(&mut tensors, &mut metadata);
+    let views = tensors
+        .iter()
+        .map(|(name, (dtype, shape, data))| (name, TensorView::new(*dtype, shape.clone(), data).unwrap()));
+    fs::write(path, safetensors::serialize(views, Some(metadata)).unwrap()).unwrap();
+}
+
 /// The weights, as they are saved.
 pub fn bytes(model: &Lstm) -> Vec<u8> {
     let directory = tempfile::tempdir().unwrap();
     model.save(&Host::detached(), directory.path()).unwrap();
-    std::fs::read(directory.path().join("model.safetensors")).unwrap()
+    fs::read(directory.path().join("model.safetensors")).unwrap()
 }
 
 /// Documents as the boundary wants them: ids and offsets.
