@@ -24,7 +24,8 @@ pub(crate) const PARTS: usize = 3;
 const STEPS: usize = 256;
 /// Steps between additions of the single precision sums to the double precision ones.
 const FLUSH: usize = 64;
-/// The input table is made up to this many values (1 GiB); beyond it, the input product is made at each step.
+/// The input table is made up to this many values (1 GiB); beyond it, the input product is made at each step. How
+/// much text there is does not count, since the two give other bits.
 const TABLE_LIMIT: usize = 1 << 28;
 /// Rows of the input table made at once.
 const TABLE_ROWS: usize = 256;
