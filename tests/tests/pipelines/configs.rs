@@ -370,8 +370,11 @@ fn runs_repeat_in_every_bit_on_any_number_of_threads() {
 fn a_run_over_an_earlier_one_replaces_it() {
     let folder = Folder::new();
     quickstart(&folder, "a", &["--set", "seed=1"]);
+    let earlier = std::fs::read(folder.path("a/models/lm/model.safetensors")).unwrap();
     quickstart(&folder, "a", &[]);
-    quickstart(&folder, "b", &[]);
+    assert!(earlier != std::fs::read(folder.path("a/models/lm/model.safetensors")).unwrap());
+    // On a store of its own, so that it makes everything.
+    quickstart(&folder, "b", &["--store", "store-b"]);
     for file in folder.files("b").iter().filter(|file| file.ends_with(".parquet") || file.ends_with(".safetensors")) {
         let [a, b] = ["a", "b"].map(|out| std::fs::read(folder.path(out).join(file)).unwrap());
         assert!(a == b, "{file}");

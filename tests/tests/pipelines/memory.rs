@@ -21,6 +21,8 @@ fn peak(folder: &Folder, text: &str) -> u64 {
     let args = ["run", "pipeline.toml", "--out", "out", "-q", "--threads", "2", "--set", &file];
     let mut command = Command::new(txray());
     command.args(args).current_dir(folder.path("")).env_remove("TXRAY_DATA").stdout(Stdio::null());
+    // In the user's own store the stage would be there already the second time, and nothing be read.
+    command.env("TXRAY_STORE", folder.path(".store"));
     let mut child = command.spawn().unwrap();
     let status = format!("/proc/{}/status", child.id());
     let mut peak = 0;
