@@ -14,9 +14,9 @@ use txray_engine::document::Diagnostic;
 use txray_engine::error::Error;
 use txray_engine::manifest::Manifest;
 use txray_engine::plan::{Plan, Reason};
-use txray_engine::registry::{Origin, Registry};
 use txray_engine::run::{Outcome, run};
 use txray_engine::store::Store;
+use txray_host::{Origin, Registry};
 use txray_plugin::Host;
 
 use args::{Cli, Command, PipelineArgs, PlanArgs, RunArgs};

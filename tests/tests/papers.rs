@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use txray_engine::registry::{Origin, Registry};
+use txray_host::{Origin, Registry};
 use txray_tests::path;
 
 #[test]

@@ -9,7 +9,7 @@ use std::path::Path;
 use serde_json::Value;
 use txray_engine::compare::{Settings, Weighting, compare};
 use txray_engine::preferences::Preferences;
-use txray_engine::registry::{Origin, Registry};
+use txray_host::{Origin, Registry};
 use txray_plugin::{Host, Site};
 use txray_tests::shared;
 

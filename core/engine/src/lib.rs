@@ -12,7 +12,6 @@ pub mod mass;
 pub mod plan;
 pub mod preferences;
 pub mod reading;
-pub mod registry;
 pub mod run;
 pub mod stage;
 pub mod store;

@@ -1,12 +1,9 @@
 //! What a run was made of: `manifest.json`.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
@@ -151,22 +148,6 @@ impl Manifest {
             .and_then(|()| std::fs::rename(&partial, &path))
             .map_err(|error| Error::io("write", &path, &error))?;
         Ok(json)
-    }
-}
-
-/// Size and SHA-256, in hexadecimal, of a file's bytes.
-pub fn sha256(path: &Path) -> std::io::Result<(u64, String)> {
-    let mut file = File::open(path)?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 16];
-    let mut bytes = 0;
-    loop {
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            return Ok((bytes, hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()));
-        }
-        hasher.update(&buffer[..read]);
-        bytes += read as u64;
     }
 }
 

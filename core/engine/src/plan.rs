@@ -9,9 +9,9 @@ use txray_plugin::abi;
 
 use crate::config::{ModelOrigin, ModelRef, Pipeline, SplitRef};
 use crate::error::{Error, Result};
-use crate::manifest::{FORMAT, Input, sha256};
-use crate::registry::{Origin, Registry};
+use crate::manifest::{FORMAT, Input};
 use crate::store::Key;
+use txray_host::{Origin, Registry, sha256};
 
 /// What a step makes.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -19,10 +19,10 @@ use crate::manifest::{FORMAT, Manifest, Output, PluginRecord, Step, instructions
 use crate::plan::{Plan, Planned, Target};
 use crate::preferences::Preferences;
 use crate::reading::{ModelSource, Reading};
-use crate::registry::{FindError, Origin, Registry};
 use crate::stage;
 use crate::store::{Entry, Key, RECORD, Store, USED};
 use crate::training::{self, Training};
+use txray_host::{FindError, Origin, Registry};
 
 /// What a run tells while it runs: the host's services, and which step it is at.
 pub trait Observer: HostServices {

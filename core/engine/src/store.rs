@@ -21,9 +21,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use txray_host::sha256;
 
 use crate::error::{Error, Result};
-use crate::manifest::{Step, sha256};
+use crate::manifest::Step;
 use crate::plan::Planned;
 
 /// Version of the layout.

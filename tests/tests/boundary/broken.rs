@@ -2,7 +2,7 @@
 //! memory, the process lives.
 
 use serde_json::json;
-use txray_engine::registry::Registry;
+use txray_host::Registry;
 use txray_plugin::{Error, Fault, Host};
 use txray_tests::{Pairs, c_plugin, path};
 

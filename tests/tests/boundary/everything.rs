@@ -7,7 +7,7 @@ mod batches;
 use std::path::Path;
 
 use serde_json::json;
-use txray_engine::registry::Registry;
+use txray_host::Registry;
 use txray_plugin::{
     Columns, EncodeRequest, Error, Fault, FitRequest, Host, Level, Model, ModelDescription, Score, Site, SiteRequest,
     SourceDescription, State, StringTable, Text,

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use serde_json::json;
-use txray_engine::registry::{FindError, Origin, PluginError, Registry};
+use txray_host::{FindError, Origin, PluginError, Registry};
 use txray_metrics::{Hellinger, Hellinger2020};
 use txray_plugin::{Error, Fault, Host, Level, PreferenceMetric, abi};
 use txray_tests::{Pairs, Recorder, c_plugin, c_plugin_with, rust_plugin};

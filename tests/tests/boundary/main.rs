@@ -10,7 +10,7 @@ mod panics;
 use std::path::Path;
 
 use serde_json::Value;
-use txray_engine::registry::{FindError, Registry};
+use txray_host::{FindError, Registry};
 use txray_plugin::{Host, MetricBatch, PreferenceMetric, Result};
 
 /// A registry with one library.

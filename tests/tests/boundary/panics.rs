@@ -1,7 +1,7 @@
 //! A panic of a plugin becomes an error that says where; the process lives, and nothing is printed.
 
 use serde_json::{Value, json};
-use txray_engine::registry::{Origin, Registry};
+use txray_host::{Origin, Registry};
 use txray_plugin::{Component, Fault, Host, MetricBatch, NoOptions, PreferenceMetric, Result};
 use txray_tests::{Pairs, rust_plugin, stderr_of_child};
 

@@ -18,7 +18,7 @@ use crate::compare::Settings;
 use crate::corpus::{Corpus, GrammarOptions, OptionError, Resolver, TextOptions, TsvOptions};
 use crate::document::{At, Diagnostic, Diagnostics, Document, suggestion};
 use crate::manifest::Manifest;
-use crate::registry::{FindError, Registry};
+use txray_host::{FindError, Registry};
 
 /// The kinds of corpora.
 const CORPORA: [&str; 3] = ["text", "tsv", "grammar"];
@@ -178,7 +178,7 @@ impl Check<'_> {
         let Some(section) = self.section::<PluginSection>(pointer) else { return };
         let path = self.resolver.config.join(&section.path);
         if let Err(error) = self.registry.load(&path, section.sha256.as_deref()) {
-            let key = if matches!(error, crate::registry::PluginError::Hash { .. }) { "sha256" } else { "path" };
+            let key = if matches!(error, txray_host::PluginError::Hash { .. }) { "sha256" } else { "path" };
             self.error(&child(pointer, key), error.to_string());
         }
     }

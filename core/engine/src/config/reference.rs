@@ -8,7 +8,7 @@ use txray_plugin::abi;
 
 use super::{ComparisonSection, ModelSection, PluginSection, StageSection, TopLevel};
 use crate::corpus::{GrammarOptions, TextOptions, TsvOptions};
-use crate::registry::Registry;
+use txray_host::Registry;
 
 /// The reference as Markdown: the sections of the engine, then the options of the components at hand.
 pub fn reference(registry: &Registry) -> String {

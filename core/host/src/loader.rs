@@ -2,16 +2,18 @@
 
 #![allow(unsafe_code, reason = "a dynamic library is foreign code, and its table foreign memory")]
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
+use sha2::{Digest, Sha256};
 use txray_plugin::abi;
 
-use super::{Origin, PluginError, PluginInfo};
-use crate::manifest::sha256;
+use crate::{Origin, PluginError, PluginInfo};
 
 /// Opens a library and calls its entry. The library stays loaded for good: components, threads and panic hooks of a
 /// plugin may outlive any handle, so unloading is never safe.
-pub(super) fn open(path: &Path, expected: Option<&str>) -> Result<(&'static abi::Plugin, Origin), PluginError> {
+pub(crate) fn open(path: &Path, expected: Option<&str>) -> Result<(&'static abi::Plugin, Origin), PluginError> {
     let path = path.to_owned();
     let unreadable = |error| PluginError::Unreadable { path: path.clone(), error };
     let (_, sha256) = sha256(&path).map_err(unreadable)?;
@@ -44,7 +46,7 @@ pub(super) fn open(path: &Path, expected: Option<&str>) -> Result<(&'static abi:
 }
 
 /// Checks a plugin's table and reads its description.
-pub(super) fn inspect(table: &'static abi::Plugin, origin: &Origin) -> Result<PluginInfo, PluginError> {
+pub(crate) fn inspect(table: &'static abi::Plugin, origin: &Origin) -> Result<PluginInfo, PluginError> {
     let malformed = |what: String| PluginError::Malformed { origin: origin.clone(), what };
     if table.magic != abi::MAGIC {
         return Err(malformed(format!("its magic is {:#018x}, not {:#018x}", table.magic, abi::MAGIC)));
@@ -74,4 +76,20 @@ pub(super) fn inspect(table: &'static abi::Plugin, origin: &Origin) -> Result<Pl
         }
     }
     Ok(info)
+}
+
+/// Size and SHA-256, in hexadecimal, of a file's bytes.
+pub fn sha256(path: &Path) -> std::io::Result<(u64, String)> {
+    let mut file = File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    let mut bytes = 0;
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return Ok((bytes, hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()));
+        }
+        hasher.update(&buffer[..read]);
+        bytes += read as u64;
+    }
 }

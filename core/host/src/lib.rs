@@ -1,8 +1,11 @@
-//! The plugins of a run. Built-in ones and loaded ones come in through the same table, and from here on the engine
-//! sees traits alone.
+//! The host's side of the plugin boundary: libraries are opened, their tables checked, and each component becomes a
+//! handle that implements the trait of its interface. Built-in plugins and loaded ones come in through the same table,
+//! and whoever uses this crate sees traits alone.
 
 mod handle;
 mod loader;
+
+pub use loader::sha256;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

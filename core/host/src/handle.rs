@@ -15,13 +15,13 @@ use txray_plugin::{
     SourceDescription, State, StringTable, Strings, Text,
 };
 
-use super::Registered;
+use crate::Registered;
 
 /// A table of the boundary. The tables begin alike: size, create, destroy.
 ///
 /// # Safety
 /// An implementor must be a `repr(C)` struct of one `usize`, its size, and function pointers alone.
-pub(super) unsafe trait Table: 'static {
+pub(crate) unsafe trait Table: 'static {
     const INTERFACE: &'static str;
     fn create(&self) -> abi::Create;
     fn destroy(&self) -> abi::Destroy;
@@ -45,7 +45,7 @@ macro_rules! tables {
 tables! { MetricTable: METRIC, PrunerTable: PRUNER, SinkTable: SINK, SourceTable: SOURCE, ModelTable: MODEL, }
 
 /// A component of a plugin.
-pub(super) struct Handle<T: Table> {
+pub(crate) struct Handle<T: Table> {
     table: &'static T,
     component: *mut c_void,
     /// For messages: a fault of a plugin names it.
@@ -60,7 +60,7 @@ unsafe impl<T: Table> Sync for Handle<T> {}
 
 impl<T: Table> Handle<T> {
     /// Makes a component.
-    pub(super) fn create(plugin: &Registered, kind: &str, options: &Value, host: &Host<'_>) -> Result<Self> {
+    pub(crate) fn create(plugin: &Registered, kind: &str, options: &Value, host: &Host<'_>) -> Result<Self> {
         let name = format!("`{kind}` of {} ({})", plugin.info.name, plugin.origin);
         let table = table::<T>(plugin.table).map_err(|what| Error::failed(format!("{name}: {what}")))?;
         let options = options.to_string();
