@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use txray_engine::error::Error;
 use txray_engine::store::Store;
+use txray_host::Policy;
 
 /// See what a neural network learned, what carried over to new data, and what fine-tuning changed.
 #[derive(Parser)]
@@ -45,6 +46,42 @@ pub struct PipelineArgs {
     /// Threads to use. Default: one a processor.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub threads: Option<u32>,
+    #[command(flatten)]
+    pub policy: PolicyArgs,
+}
+
+/// Which libraries may be loaded, and where they are looked for.
+#[derive(Args, Clone)]
+pub struct PolicyArgs {
+    /// Where plugins are looked for by name, before the directories of TXRAY_PLUGIN_PATH and `txray/plugins` in your data
+    /// directory. May be given more than once.
+    #[arg(long, value_name = "DIR")]
+    pub plugin_dir: Vec<PathBuf>,
+    /// Load no library at all: only what is built in runs.
+    #[arg(long)]
+    pub no_plugins: bool,
+    /// Load libraries that every user of this machine could have written.
+    #[arg(long)]
+    pub allow_world_writable: bool,
+}
+
+impl PolicyArgs {
+    /// The policy that they come to. The working directory is searched only where `--plugin-dir` names it.
+    pub fn policy(&self) -> Result<Policy, Error> {
+        let mut directories = self.plugin_dir.clone();
+        for directory in std::env::var_os("TXRAY_PLUGIN_PATH").iter().flat_map(std::env::split_paths) {
+            if directory.is_relative() {
+                return Err(Error::User(format!(
+                    "TXRAY_PLUGIN_PATH has `{}`, which depends on the working directory: only absolute directories are \
+                     searched",
+                    directory.display()
+                )));
+            }
+            directories.push(directory);
+        }
+        directories.extend(dirs::data_dir().map(|data| data.join("txray").join("plugins")));
+        Ok(Policy { load: !self.no_plugins, world_writable: self.allow_world_writable, directories })
+    }
 }
 
 #[derive(Args)]

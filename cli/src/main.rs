@@ -16,7 +16,7 @@ use txray_engine::manifest::Manifest;
 use txray_engine::plan::{Plan, Reason};
 use txray_engine::run::{Outcome, run};
 use txray_engine::store::Store;
-use txray_host::{Origin, Registry};
+use txray_host::{Origin, Policy, Registry};
 use txray_plugin::Host;
 
 use args::{Cli, Command, PipelineArgs, PlanArgs, RunArgs};
@@ -62,7 +62,7 @@ fn run_once(args: &RunArgs, verbosity: Verbosity) -> Result<(), Error> {
 fn run_again(args: &RunArgs, verbosity: Verbosity) -> Result<(), Error> {
     let terminal = terminal(&args.pipeline, verbosity)?;
     let earlier = Manifest::read(&args.pipeline.config)?;
-    let mut registry = built_in()?;
+    let mut registry = built_in(args.pipeline.policy.policy()?)?;
     let mut manifest = earlier.clone();
     if let Some(data) = &args.pipeline.data {
         manifest.data = Some(data.clone());
@@ -158,8 +158,8 @@ fn terminal(args: &PipelineArgs, verbosity: Verbosity) -> Result<Terminal, Error
     Ok(terminal)
 }
 
-fn built_in() -> Result<Registry, Error> {
-    let mut registry = Registry::new();
+fn built_in(policy: Policy) -> Result<Registry, Error> {
+    let mut registry = Registry::with_policy(policy);
     for plugin in [txray_metrics::plugin(), txray_lstm::plugin()] {
         registry.add(plugin, Origin::BuiltIn).map_err(|error| Error::Internal(error.to_string()))?;
     }
@@ -167,7 +167,7 @@ fn built_in() -> Result<Registry, Error> {
 }
 
 fn read(args: &PipelineArgs, terminal: &Terminal) -> Result<(Pipeline, Registry), Error> {
-    let mut registry = built_in()?;
+    let mut registry = built_in(args.policy.policy()?)?;
     let host = Host::new(terminal);
     let pipeline = Pipeline::read(&args.config, &args.set, args.data.as_deref(), &mut registry, &host)?;
     Ok((pipeline, registry))

@@ -6,7 +6,7 @@ use std::path::Path;
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use serde_json::Value;
 use txray_engine::compare::{Comparison, ComparisonRow};
-use txray_engine::config::Pipeline;
+use txray_engine::config::{Pipeline, StageOf};
 use txray_engine::run::Outcome;
 
 use crate::terminal::thousands;
@@ -84,10 +84,14 @@ fn stages(text: &mut String, pipeline: &Pipeline, outcome: &Outcome) {
         let tokens = step.tokens.unwrap_or(0);
         let count = |name: &str| step.figures.get(name).and_then(Value::as_u64).unwrap_or(0);
         let mass = step.figures.get("mass").and_then(Value::as_f64);
+        let (of, over) = match &settings.of {
+            StageOf::Model { model, text, .. } => (model.to_string(), text.to_string()),
+            StageOf::Source(source) => (source.kind.clone(), String::new()),
+        };
         table.add_row([
             name.to_owned(),
-            settings.model.to_string(),
-            settings.text.to_string(),
+            of,
+            over,
             thousands(tokens),
             format!("{:.1} %", 100.0 * count("unknown") as f64 / tokens as f64),
             format!("{} of {}", count("alive"), count("neurons")),

@@ -9,10 +9,10 @@ use serde_json::Value;
 
 use crate::path;
 
-/// The packages under `plugins/`.
-const RUST_PLUGINS: [&str; 3] = ["energy", "everything", "panics"];
+/// The packages under `plugins/`, and the backend that is shipped.
+const RUST_PLUGINS: [&str; 5] = ["distances", "energy", "everything", "panics", "txray-cpu"];
 
-/// The library of a Rust plugin under `plugins/`. All are built when the first is asked for, once in a process, with
+/// The library of a Rust plugin. All are built when the first is asked for, once in a process, with
 /// the profile and into the target directory of the tests themselves.
 pub fn rust_plugin(name: &str) -> PathBuf {
     static BUILT: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
@@ -44,10 +44,11 @@ fn cargo_build(packages: &[&str]) -> HashMap<String, PathBuf> {
     let messages = output.stdout.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
     let artifacts = messages.filter(|message: &Value| message["reason"] == "compiler-artifact");
     let made = artifacts.filter_map(|artifact| {
-        let name = artifact["target"]["name"].as_str().filter(|name| packages.contains(name))?;
+        let target = artifact["target"]["name"].as_str()?;
+        let name = packages.iter().find(|name| name.replace('-', "_") == target)?;
         let mut files = artifact["filenames"].as_array()?.iter().filter_map(Value::as_str);
         let library = files.find(|file| file.ends_with(std::env::consts::DLL_SUFFIX))?;
-        Some((name.to_owned(), PathBuf::from(library)))
+        Some(((*name).to_owned(), PathBuf::from(library)))
     });
     made.collect()
 }

@@ -19,7 +19,7 @@ use crate::compare::Weighting;
 use crate::corpus::{Corpus, Resolver};
 use crate::tokens::Vocabulary;
 
-pub use reference::reference;
+pub use reference::{option_rows, reference};
 
 /// The keys outside any table, and the tables.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -39,23 +39,26 @@ pub struct TopLevel {
     pub stage: Map<String, Value>,
     /// Stages held against each other: `[comparison.NAME]`.
     pub comparison: Map<String, Value>,
+    /// Neurons ranked for pruning: `[pruning.NAME]`.
+    pub pruning: Map<String, Value>,
     /// Report sinks by kind: `[report.KIND]`.
     pub report: Map<String, Value>,
 }
 
 impl Default for TopLevel {
     fn default() -> Self {
-        let [plugin, corpus, model, stage, comparison, report] = Default::default();
-        Self { seed: 1111, device: "cpu".to_owned(), plugin, corpus, model, stage, comparison, report }
+        let [plugin, corpus, model, stage, comparison, pruning, report] = Default::default();
+        Self { seed: 1111, device: "cpu".to_owned(), plugin, corpus, model, stage, comparison, pruning, report }
     }
 }
 
 /// A library of somebody else's. It runs with your rights.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
 pub struct PluginSection {
-    /// The library's file, relative to the config's folder.
-    pub path: PathBuf,
+    /// The library's file, relative to the config's folder. Default: `libNAME.so` (or as the system has it) in
+    /// `--plugin-dir`, in the directories of `TXRAY_PLUGIN_PATH`, or in `txray/plugins` of the user's data directory.
+    pub path: Option<PathBuf>,
     /// The SHA-256 that the file must have, in hexadecimal; checked before it is opened.
     pub sha256: Option<String>,
 }
@@ -101,28 +104,25 @@ pub enum TaskKind {
     LanguageModel,
 }
 
-/// A model read over a corpus.
+/// A model read over a corpus; or a source of activations from elsewhere.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StageSection {
-    /// The model, or a checkpoint of one: `"lm@1"`.
-    pub model: String,
+    /// The model, or a checkpoint of one: `"lm@1"`. Needed, with `corpus`, unless there is a `source`.
+    pub model: Option<String>,
     /// The split of a corpus: `"wikitext.valid"`.
-    pub corpus: String,
+    pub corpus: Option<String>,
+    /// A plugin that has the activations already: its name, or a table of its `kind` and options. It brings its own
+    /// layers and its own record rule.
+    pub source: Option<Value>,
     /// The layers of features that neurons can prefer: `token` (the vocabulary's form), `word` (the surface form),
-    /// and those that the corpus has, such as `pos` and `label`.
-    #[serde(default = "token_layer")]
-    pub layers: Vec<String>,
-    /// Which activations count.
-    #[serde(default)]
-    pub record: Record,
+    /// and those that the corpus has, such as `pos` and `label`. Default: `["token"]`.
+    pub layers: Option<Vec<String>>,
+    /// Which activations count. Default: `"max-1"`.
+    pub record: Option<Record>,
     /// What happens to a recurrent state where a document begins. Default: as the model was trained, where that is
     /// known, else `"reset"`.
     pub state: Option<State>,
-}
-
-fn token_layer() -> Vec<String> {
-    vec!["token".to_owned()]
 }
 
 /// Which activations count: `record = "max-1"`.
@@ -173,6 +173,16 @@ fn hellinger() -> Vec<Value> {
     vec!["hellinger".into()]
 }
 
+/// The neurons of a comparison, ranked by a pruner: which would go first.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PruningSection {
+    /// The comparison whose neurons are scored, by what it and its two stages tell of them.
+    pub comparison: String,
+    /// The plugin that scores: its name, or a table of its `kind` and options.
+    pub pruner: Value,
+}
+
 /// A pipeline that was checked: every name leads somewhere, every option was taken.
 pub struct Pipeline {
     /// Its name: the stem of its file.
@@ -183,7 +193,7 @@ pub struct Pipeline {
     pub device: String,
     /// Where relative paths are looked for.
     pub resolver: Resolver,
-    /// The tables of the file, as they were read.
+    /// The tables of the file, with every default in its place.
     pub settings: Value,
     /// By name.
     pub corpora: IndexMap<String, Box<dyn Corpus>>,
@@ -193,6 +203,8 @@ pub struct Pipeline {
     pub stages: IndexMap<String, Stage>,
     /// By name.
     pub comparisons: IndexMap<String, Comparison>,
+    /// By name.
+    pub prunings: IndexMap<String, Pruning>,
     /// By kind: options of report sinks.
     pub reports: Map<String, Value>,
 }
@@ -260,15 +272,27 @@ impl std::fmt::Display for SplitRef {
 #[derive(Clone, Debug)]
 pub struct Stage {
     /// What is read.
-    pub model: ModelRef,
-    /// Over what.
-    pub text: SplitRef,
+    pub of: StageOf,
     /// The layers of features.
     pub layers: Vec<String>,
-    /// Which activations count.
-    pub record: Record,
-    /// What happens to the state at document starts, if the stage says so.
-    pub state: Option<State>,
+}
+
+/// What a stage reads.
+#[derive(Clone, Debug)]
+pub enum StageOf {
+    /// A model over a text.
+    Model {
+        /// The model.
+        model: ModelRef,
+        /// The text.
+        text: SplitRef,
+        /// Which activations count.
+        record: Record,
+        /// What happens to the state at document starts, if the stage says so.
+        state: Option<State>,
+    },
+    /// Activations that a plugin has.
+    Source(Component),
 }
 
 /// A comparison of a pipeline.
@@ -280,17 +304,28 @@ pub struct Comparison {
     pub to: String,
     /// How.
     pub settings: crate::compare::Settings,
-    /// The distances: column, kind, options.
-    pub metrics: Vec<Metric>,
+    /// The distances; each has a column of its kind's name.
+    pub metrics: Vec<Component>,
 }
 
-/// A distance of a comparison.
+/// A pruning of a pipeline.
 #[derive(Clone, Debug)]
-pub struct Metric {
-    /// Name of its column: its kind.
-    pub name: String,
-    /// Its options.
+pub struct Pruning {
+    /// The comparison.
+    pub comparison: String,
+    /// Who scores.
+    pub pruner: Component,
+}
+
+/// A plugin component that a table names, and its options, defaults among them.
+#[derive(Clone, Debug)]
+pub struct Component {
+    /// Its kind.
+    pub kind: String,
+    /// Its options. Those that are paths (`"format": "path"` in their schema) are resolved.
     pub options: Value,
+    /// The files that its options name, by option. What it gives depends on their bytes.
+    pub files: Vec<(String, PathBuf)>,
 }
 
 impl Pipeline {
@@ -302,7 +337,10 @@ impl Pipeline {
             let used = ["train", "valid"].into_iter().filter(|split| splits.iter().any(|s| s == split));
             texts.extend(used.map(|split| SplitRef { corpus: task.corpus.clone(), split: split.to_owned() }));
         }
-        texts.extend(self.stages.values().map(|stage| stage.text.clone()));
+        texts.extend(self.stages.values().filter_map(|stage| match &stage.of {
+            StageOf::Model { text, .. } => Some(text.clone()),
+            StageOf::Source(_) => None,
+        }));
         texts.into_iter().collect()
     }
 }

@@ -11,6 +11,7 @@ pub mod manifest;
 pub mod mass;
 pub mod plan;
 pub mod preferences;
+pub mod prune;
 pub mod reading;
 pub mod run;
 pub mod stage;

@@ -31,7 +31,7 @@ pub struct Manifest {
     pub device: String,
     /// Threads used.
     pub threads: usize,
-    /// The pipeline's tables, `--set` applied.
+    /// The pipeline's tables, `--set` applied and every default in its place.
     pub settings: Value,
     /// The files that were read.
     pub inputs: Vec<Input>,

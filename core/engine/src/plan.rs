@@ -7,11 +7,11 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 use txray_plugin::abi;
 
-use crate::config::{ModelOrigin, ModelRef, Pipeline, SplitRef};
+use crate::config::{Component, ModelOrigin, ModelRef, Pipeline, SplitRef, StageOf};
 use crate::error::{Error, Result};
 use crate::manifest::{FORMAT, Input};
 use crate::store::Key;
-use txray_host::{Origin, Registry, sha256};
+use txray_host::{Registry, sha256};
 
 /// What a step makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub enum Target {
     Stage(String),
     /// A comparison.
     Comparison(String),
+    /// A pruning.
+    Pruning(String),
 }
 
 impl Target {
@@ -34,6 +36,7 @@ impl Target {
             Self::Model(_) => "model",
             Self::Stage(_) => "stage",
             Self::Comparison(_) => "comparison",
+            Self::Pruning(_) => "pruning",
         }
     }
 
@@ -41,7 +44,7 @@ impl Target {
     pub fn name(&self) -> String {
         match self {
             Self::Text(text) => text.to_string(),
-            Self::Model(name) | Self::Stage(name) | Self::Comparison(name) => name.clone(),
+            Self::Model(name) | Self::Stage(name) | Self::Comparison(name) | Self::Pruning(name) => name.clone(),
         }
     }
 }
@@ -90,7 +93,10 @@ impl Plan {
             planner.stage(name)?;
         }
         for name in pipeline.comparisons.keys() {
-            planner.comparison(name);
+            planner.comparison(name)?;
+        }
+        for name in pipeline.prunings.keys() {
+            planner.pruning(name)?;
         }
         Ok(Self { steps: planner.steps, inputs: planner.inputs.into_values().collect() })
     }
@@ -187,10 +193,8 @@ impl Planner<'_> {
 
     /// Hash of the library that a component comes from; null for what is built in.
     fn library(&self, interface: &str, kind: &str) -> Value {
-        match self.registry.find(interface, kind).map(|(plugin, _)| &plugin.origin) {
-            Ok(Origin::Library { sha256, .. }) => sha256.clone().into(),
-            _ => Value::Null,
-        }
+        let found = self.registry.find(interface, kind).ok();
+        found.and_then(|(plugin, _)| plugin.origin.sha256()).map_or(Value::Null, Value::from)
     }
 
     fn text(&mut self, text: SplitRef) -> Result<()> {
@@ -248,23 +252,38 @@ impl Planner<'_> {
 
     fn stage(&mut self, name: &str) -> Result<()> {
         let stage = &self.pipeline.stages[name];
-        let recipe = json!({
-            "model": self.weights(&stage.model),
-            "text": self.key(&Target::Text(stage.text.clone())),
-            "layers": stage.layers,
-            "record": stage.record,
-            "state": stage.state,
-        });
+        let recipe = match &stage.of {
+            StageOf::Model { model, text, record, state } => json!({
+                "model": self.weights(model),
+                "text": self.key(&Target::Text(text.clone())),
+                "layers": stage.layers,
+                "record": record,
+                "state": state,
+            }),
+            StageOf::Source(source) => json!({ "source": self.component(abi::SOURCE, source)? }),
+        };
         self.push(Target::Stage(name.to_owned()), object(recipe));
         Ok(())
     }
 
-    fn comparison(&mut self, name: &str) {
+    /// What a component gives depends on: its options and its library, and the bytes of the files that its options name,
+    /// whatever their names.
+    fn component(&mut self, interface: &str, component: &Component) -> Result<Value> {
+        let mut options = component.options.clone();
+        for (option, path) in &component.files {
+            options[option] = self.hash(path)?;
+        }
+        Ok(json!({
+            "kind": component.kind,
+            "options": options,
+            "library": self.library(interface, &component.kind),
+        }))
+    }
+
+    fn comparison(&mut self, name: &str) -> Result<()> {
         let comparison = &self.pipeline.comparisons[name];
-        let metrics = comparison.metrics.iter().map(|metric| {
-            let library = self.library(abi::METRIC, &metric.name);
-            json!({ "kind": metric.name, "options": metric.options, "library": library })
-        });
+        let metrics = comparison.metrics.iter().map(|metric| self.component(abi::METRIC, metric));
+        let metrics = metrics.collect::<Result<Vec<_>>>()?;
         let recipe = json!({
             "from": self.key(&Target::Stage(comparison.from.clone())),
             "to": self.key(&Target::Stage(comparison.to.clone())),
@@ -272,9 +291,18 @@ impl Planner<'_> {
             "layers": comparison.settings.layers,
             "weighting": comparison.settings.weighting,
             "min_count": comparison.settings.min_count,
-            "metrics": metrics.collect::<Vec<_>>(),
+            "metrics": metrics,
         });
         self.push(Target::Comparison(name.to_owned()), object(recipe));
+        Ok(())
+    }
+
+    fn pruning(&mut self, name: &str) -> Result<()> {
+        let pruning = &self.pipeline.prunings[name];
+        let pruner = self.component(abi::PRUNER, &pruning.pruner)?;
+        let comparison = self.key(&Target::Comparison(pruning.comparison.clone()));
+        self.push(Target::Pruning(name.to_owned()), object(json!({ "comparison": comparison, "pruner": pruner })));
+        Ok(())
     }
 }
 

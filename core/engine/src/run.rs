@@ -12,17 +12,18 @@ use serde_json::{Value, json};
 use txray_plugin::{Host, HostServices, Level, State};
 
 use crate::compare::{self, Comparison};
-use crate::config::{ModelOrigin, ModelRef, Pipeline, SplitRef};
+use crate::config::{ModelOrigin, ModelRef, Pipeline, SplitRef, StageOf};
 use crate::corpus::Documents;
 use crate::error::{Error, Result};
 use crate::manifest::{FORMAT, Manifest, Output, PluginRecord, Step, instructions};
 use crate::plan::{Plan, Planned, Target};
 use crate::preferences::Preferences;
+use crate::prune::{self, NeuronColumns};
 use crate::reading::{ModelSource, Reading};
-use crate::stage;
+use crate::stage::{self, Times};
 use crate::store::{Entry, Key, RECORD, Store, USED};
 use crate::training::{self, Training};
-use txray_host::{FindError, Origin, Registry};
+use txray_host::{FindError, Registry};
 
 /// What a run tells while it runs: the host's services, and which step it is at.
 pub trait Observer: HostServices {
@@ -189,10 +190,7 @@ impl Run<'_> {
         let plugins = self.registry.plugins().iter().map(|plugin| PluginRecord {
             name: plugin.info.name.clone(),
             version: plugin.info.version.clone(),
-            sha256: match &plugin.origin {
-                Origin::BuiltIn => None,
-                Origin::Library { sha256, .. } => Some(sha256.clone()),
-            },
+            sha256: plugin.origin.sha256().map(str::to_owned),
         });
         Manifest {
             format: FORMAT,
@@ -225,9 +223,7 @@ impl Run<'_> {
                     );
                 }
             }
-            let directory = self.directory_of(&Target::Comparison(name.clone()))?;
-            let metrics: Vec<String> = settings.metrics.iter().map(|metric| metric.name.clone()).collect();
-            comparisons.insert(name.clone(), Comparison::read(&directory.join("comparison.parquet"), &metrics)?);
+            comparisons.insert(name.clone(), self.made_comparison(name)?);
         }
         Ok(Outcome { manifest, stages, comparisons })
     }
@@ -256,6 +252,7 @@ impl Run<'_> {
             Target::Model(model) => self.model(model, planned, &claim.directory, step),
             Target::Stage(stage) => self.stage(stage, &claim.directory, step),
             Target::Comparison(comparison) => self.comparison(comparison, &claim.directory, step),
+            Target::Pruning(pruning) => self.pruning(pruning, &claim.directory, step),
         };
         // A text's errors are those of its corpus's table.
         let table = match &planned.target {
@@ -303,6 +300,7 @@ impl Run<'_> {
             Target::Comparison(name) => ["parquet", "json"]
                 .map(|kind| (format!("comparison.{kind}"), format!("comparisons/{name}.{kind}")))
                 .to_vec(),
+            Target::Pruning(name) => vec![("pruning.parquet".to_owned(), format!("prunings/{name}.parquet"))],
         };
         let mut outputs = Vec::new();
         for (from, to) in copies {
@@ -381,60 +379,71 @@ impl Run<'_> {
         .run(&mut *model, directory, step)
     }
 
-    fn stage(&self, name: &str, directory: &Path, mut step: Step) -> Result<Step> {
+    fn stage(&self, name: &str, directory: &Path, step: Step) -> Result<Step> {
         let settings = &self.pipeline.stages[name];
-        let start = Instant::now();
-        let of = &self.pipeline.models[&settings.model.name];
-        let mut model = made(self.registry.model(&of.kind, &of.options, &self.host))?;
-        let (tokenizer, description) = training::load(&mut *model, &self.weights(&settings.model)?, &self.host)?;
-        let load_seconds = start.elapsed().as_secs_f64();
-        let state = settings.state.or(description.trained_state).unwrap_or(State::Reset);
-        if let Some(trained) = description.trained_state.filter(|trained| *trained != state) {
+        match &settings.of {
+            StageOf::Model { model, text, record, state } => {
+                let start = Instant::now();
+                let of = &self.pipeline.models[&model.name];
+                let mut made = made(self.registry.model(&of.kind, &of.options, &self.host))?;
+                let (tokenizer, description) = training::load(&mut *made, &self.weights(model)?, &self.host)?;
+                let step = step.with("load_seconds", start.elapsed().as_secs_f64());
+                let state = self.state(name, *state, description.trained_state);
+                let source = ModelSource::new(Reading {
+                    model: &*made,
+                    tokenizer: &tokenizer,
+                    documents: self.documents(text)?,
+                    layers: settings.layers.clone(),
+                    k: record.k(),
+                    state,
+                    expected: self.figure(text, "words") + self.figure(text, "documents"),
+                })?;
+                self.read_model(source, text, directory, step)
+            }
+            StageOf::Source(source) => {
+                let mut source = made(self.registry.source(&source.kind, &source.options, &self.host))?;
+                let (read, times) = stage::read(&mut *source, &self.host, directory)?;
+                let seconds = (times.source + times.aggregate).as_secs_f64();
+                Ok(of_stage(Step { seconds, ..step }, &read, times))
+            }
+        }
+    }
+
+    /// How a stage handles the state at document starts. Warns where the model was trained otherwise.
+    fn state(&self, name: &str, asked: Option<State>, trained: Option<State>) -> State {
+        let state = asked.or(trained).unwrap_or(State::Reset);
+        if let Some(trained) = trained.filter(|trained| *trained != state) {
             let word = |state| if state == State::Reset { "reset" } else { "carry" };
             let (read, trained) = (word(state), word(trained));
             let message =
                 format!("[stage.{name}] reads with state = \"{read}\", but the model was trained with \"{trained}\"");
             self.observer.log(Level::Warning, &message);
         }
-        let text = Target::Text(settings.text.clone());
-        let figure = |name: &str| {
-            let entries = self.entries.borrow();
-            let entry = self.plan.step(&text).and_then(|step| entries.get(&step.name()));
-            entry.and_then(|entry| entry.record.step.figures.get(name)).and_then(Value::as_u64).unwrap_or(0)
-        };
-        let mut source = ModelSource::new(Reading {
-            model: &*model,
-            tokenizer: &tokenizer,
-            documents: self.documents(&settings.text)?,
-            layers: settings.layers.clone(),
-            k: settings.record.k(),
-            state,
-            expected: figure("words") + figure("documents"),
-        })?;
+        state
+    }
+
+    /// A figure of a text that was read through.
+    fn figure(&self, text: &SplitRef, name: &str) -> u64 {
+        let entries = self.entries.borrow();
+        let entry = self.plan.step(&Target::Text(text.clone())).and_then(|step| entries.get(&step.name()));
+        entry.and_then(|entry| entry.record.step.figures.get(name)).and_then(Value::as_u64).unwrap_or(0)
+    }
+
+    fn read_model(&self, mut source: ModelSource<'_>, text: &SplitRef, directory: &Path, step: Step) -> Result<Step> {
         let (read, times) = stage::read(&mut source, &self.host, directory)?;
         if !source.has_known() {
-            return Err(training::unknown_text(&settings.text.to_string()));
+            return Err(training::unknown_text(&text.to_string()));
         }
-        let tokenize = source.tokenize;
-        step.seconds = (times.source.saturating_sub(tokenize) + times.aggregate).as_secs_f64();
-        step.tokens = Some(read.tokens);
-        Ok(step
-            .with("load_seconds", load_seconds)
-            .with("tokenize_seconds", tokenize.as_secs_f64())
-            .with("write_seconds", times.write.as_secs_f64())
-            .with("documents", read.documents)
-            .with("unknown", read.unknown)
-            .with("neurons", read.sites.iter().map(|site| site.width).sum::<usize>())
-            .with("alive", read.alive())
-            .with("rows", read.len())
-            .with("mass", read.mass().to_f64()))
+        let seconds = (times.source.saturating_sub(source.tokenize) + times.aggregate).as_secs_f64();
+        let step = Step { seconds, ..step }.with("tokenize_seconds", source.tokenize.as_secs_f64());
+        Ok(of_stage(step, &read, times))
     }
 
     fn comparison(&self, name: &str, directory: &Path, step: Step) -> Result<Step> {
         let settings = &self.pipeline.comparisons[name];
         let mut metrics = Vec::new();
         for metric in &settings.metrics {
-            metrics.push((metric.name.clone(), made(self.registry.metric(&metric.name, &metric.options, &self.host))?));
+            metrics.push((metric.kind.clone(), made(self.registry.metric(&metric.kind, &metric.options, &self.host))?));
         }
         let side = |stage: &String| stage::load(&self.directory_of(&Target::Stage(stage.clone()))?);
         let (from, to) = (side(&settings.from)?, side(&settings.to)?);
@@ -448,6 +457,40 @@ impl Run<'_> {
         fs::write(&path, json).map_err(|error| Error::io("write", &path, &error))?;
         Ok(Step { seconds, ..step })
     }
+
+    /// A comparison that was made, read from its table.
+    fn made_comparison(&self, name: &str) -> Result<Comparison> {
+        let directory = self.directory_of(&Target::Comparison(name.to_owned()))?;
+        let metrics = self.pipeline.comparisons[name].metrics.iter().map(|metric| metric.kind.clone());
+        Comparison::read(&directory.join("comparison.parquet"), &metrics.collect::<Vec<_>>())
+    }
+
+    fn pruning(&self, name: &str, directory: &Path, step: Step) -> Result<Step> {
+        let settings = &self.pipeline.prunings[name];
+        let pruner = made(self.registry.pruner(&settings.pruner.kind, &settings.pruner.options, &self.host))?;
+        let stages = &self.pipeline.comparisons[&settings.comparison];
+        let side = |stage: &String| self.directory_of(&Target::Stage(stage.clone()));
+        let comparison = self.made_comparison(&settings.comparison)?;
+        let columns = NeuronColumns::gather(&side(&stages.from)?, &side(&stages.to)?, &comparison)?;
+        let start = Instant::now();
+        let scored = prune::score(&*pruner, &columns, &self.host)
+            .map_err(|error| error.context(format_args!("pruner `{}`", settings.pruner.kind)))?;
+        let seconds = start.elapsed().as_secs_f64();
+        prune::write(&directory.join("pruning.parquet"), &comparison, &scored)?;
+        Ok(Step { seconds, ..step }.with("scored", scored.iter().filter(|neuron| neuron.rank.is_some()).count()))
+    }
+}
+
+/// The figures of every stage.
+fn of_stage(mut step: Step, read: &Preferences, times: Times) -> Step {
+    step.tokens = Some(read.tokens);
+    step.with("write_seconds", times.write.as_secs_f64())
+        .with("documents", read.documents)
+        .with("unknown", read.unknown)
+        .with("neurons", read.sites.iter().map(|site| site.width).sum::<usize>())
+        .with("alive", read.alive())
+        .with("rows", read.len())
+        .with("mass", read.mass().to_f64())
 }
 
 fn as_services(observer: &dyn Observer) -> &dyn HostServices {
@@ -464,6 +507,6 @@ fn absolute(path: &Path) -> PathBuf {
 fn made<T>(component: std::result::Result<T, FindError>) -> Result<T> {
     component.map_err(|error| match error {
         FindError::Refused(error) => error.into(),
-        FindError::Unknown(_) | FindError::Ambiguous(_) => Error::Internal("a component is gone".to_owned()),
+        _ => Error::Internal("a component is gone".to_owned()),
     })
 }

@@ -15,7 +15,7 @@ use txray_plugin::{ActivationBatch, ActivationSource, Host, NULL, Site, SourceDe
 use crate::error::{Error, Result};
 use crate::mass::Mass;
 use crate::preferences::{Preference, Preferences};
-use crate::tables::{self, ROW_GROUP, TableWriter};
+use crate::tables::{self, ROWS, TableWriter};
 
 /// What reading a stage took, apart from the source.
 #[derive(Clone, Copy, Debug, Default)]
@@ -179,7 +179,7 @@ fn gather(batch: &ActivationBatch, preferences: &mut Preferences) -> Result<()> 
     Ok(())
 }
 
-/// Writes `observations.parquet`, in row groups as they fill.
+/// Writes `observations.parquet`, some rows at a time.
 struct ObservationWriter {
     table: TableWriter,
 }
@@ -202,8 +202,8 @@ impl ObservationWriter {
 
     fn write(&mut self, batch: &ActivationBatch, description: &SourceDescription) -> Result<()> {
         let mut document = 0;
-        for from in (0..batch.token.len()).step_by(ROW_GROUP) {
-            let rows = from..(from + ROW_GROUP).min(batch.token.len());
+        for from in (0..batch.token.len()).step_by(ROWS) {
+            let rows = from..(from + ROWS).min(batch.token.len());
             let tokens = &batch.token[rows.clone()];
             let documents: Vec<usize> = tokens
                 .iter()
@@ -252,7 +252,7 @@ fn write_preferences(preferences: &Preferences, path: &Path) -> Result<()> {
         ("mass_lo", DataType::UInt64, false),
     ];
     let mut table = TableWriter::create(path, &columns)?;
-    for rows in preferences.rows().chunks(ROW_GROUP) {
+    for rows in preferences.rows().chunks(ROWS) {
         let mass = |hi: bool| rows.iter().map(move |r| (hi, r.preference.mass.parts()));
         table.write(vec![
             Arc::new(StringArray::from_iter_values(rows.iter().map(|r| &preferences.sites[r.site].name))),

@@ -10,12 +10,17 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::arrow::arrow_writer::{ArrowWriter, ArrowWriterOptions};
 use parquet::basic::Compression;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 use crate::error::{Error, Result};
 
-/// Rows of a row group at most, so that a reader's memory is bounded.
-pub const ROW_GROUP: usize = 1 << 16;
+/// Rows that are converted at once, in and out: the bound on what a table holds in memory beside its writer.
+pub const ROWS: usize = 1 << 16;
+
+/// Rows of a row group at most. A writer of Parquet holds the description of every row group until the file is closed: the
+/// one thing here that grows with the text. Large groups keep that small, at the price of holding the encoded rows of one
+/// group, some megabytes, whatever the length of the text.
+const ROW_GROUP: usize = 1 << 19;
 
 /// Writes a table, batch by batch.
 pub struct TableWriter {
@@ -31,10 +36,27 @@ impl TableWriter {
             columns.iter().map(|(name, kind, null)| Field::new(*name, kind.clone(), *null)).collect();
         let schema = Arc::new(Schema::new(fields));
         let file = File::create(path).map_err(|error| Error::io("write", path, &error))?;
-        let properties = WriterProperties::builder()
+        let mut properties = WriterProperties::builder()
             .set_compression(Compression::SNAPPY)
             .set_max_row_group_row_count(Some(ROW_GROUP))
-            .build();
+            // Indexes of pages would be held to the end as well, and nobody looks for single rows.
+            .set_statistics_enabled(EnabledStatistics::Chunk)
+            .set_offset_index_disabled(true);
+        for (name, kind, _) in columns {
+            match kind {
+                // Hardly any float comes twice: a dictionary of them is filled, and thrown away.
+                DataType::Float32 | DataType::Float64 => {
+                    properties = properties.set_column_dictionary_enabled((*name).into(), false);
+                }
+                // The least and the greatest text of a row group are slices of its dictionary, all of which is then
+                // held to the end.
+                DataType::Utf8 => {
+                    properties = properties.set_column_statistics_enabled((*name).into(), EnabledStatistics::None);
+                }
+                _ => {}
+            }
+        }
+        let properties = properties.build();
         // Without Arrow's own schema beside Parquet's, every reader sees plain columns.
         let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(file, Arc::clone(&schema), options);
@@ -59,7 +81,7 @@ impl TableWriter {
 pub fn read(path: &Path) -> Result<impl Iterator<Item = Result<Batch>>> {
     let file = File::open(path).map_err(|error| Error::io("read", path, &error))?;
     let reader = ParquetRecordBatchReaderBuilder::try_new(file)
-        .and_then(|builder| builder.with_batch_size(ROW_GROUP).build())
+        .and_then(|builder| builder.with_batch_size(ROWS).build())
         .map_err(|error| broken("read", path, error))?;
     let path: Arc<Path> = path.into();
     Ok(reader.map(move |batch| {

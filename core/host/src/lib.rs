@@ -10,7 +10,7 @@ pub use loader::sha256;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use txray_plugin::{ActivationSource, Host, Model, PreferenceMetric, Pruner, ReportSink, abi};
 
@@ -30,6 +30,16 @@ pub enum Origin {
     },
 }
 
+impl Origin {
+    /// Hash of the library's bytes; none for what is built in.
+    pub fn sha256(&self) -> Option<&str> {
+        match self {
+            Self::BuiltIn => None,
+            Self::Library { sha256, .. } => Some(sha256),
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -39,8 +49,61 @@ impl fmt::Display for Origin {
     }
 }
 
+/// Which libraries may be loaded, and where they are looked for by name.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Whether any may be loaded at all.
+    pub load: bool,
+    /// Whether one may be loaded that anybody could have written, or put into its place.
+    pub world_writable: bool,
+    /// Where a library is looked for that is named without a path, in this order. Never the working directory, unless
+    /// it is named here.
+    pub directories: Vec<PathBuf>,
+}
+
+impl Default for Policy {
+    /// Loads what is named by its path, and is not world-writable.
+    fn default() -> Self {
+        Self { load: true, world_writable: false, directories: Vec::new() }
+    }
+}
+
+impl Policy {
+    /// The library of that name: `libNAME.so`, or as the system has it, in the first directory with one. Cargo writes
+    /// `_` for `-`, and both are found.
+    ///
+    /// # Errors
+    /// [`PluginError::NotFound`] tells where it was looked for.
+    pub fn find(&self, name: &str) -> Result<PathBuf, PluginError> {
+        let [prefix, suffix] = [std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX];
+        let files = [name.to_owned(), name.replace('-', "_")].map(|name| format!("{prefix}{name}{suffix}"));
+        let candidates = self.directories.iter().flat_map(|directory| files.iter().map(|file| directory.join(file)));
+        let found = candidates.into_iter().find(|path| path.is_file());
+        found.ok_or_else(|| PluginError::NotFound { file: files[0].clone(), directories: self.directories.clone() })
+    }
+
+    /// Every library in the directories, each name once: the one that [`Policy::find`] would give.
+    pub fn libraries(&self) -> Vec<PathBuf> {
+        let mut found: Vec<PathBuf> = Vec::new();
+        for directory in &self.directories {
+            let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+            let mut libraries: Vec<PathBuf> =
+                entries.map(|entry| entry.path()).filter(|path| is_library(path)).collect();
+            libraries.sort();
+            libraries.retain(|path| !found.iter().any(|earlier| earlier.file_name() == path.file_name()));
+            found.extend(libraries);
+        }
+        found
+    }
+}
+
+fn is_library(path: &Path) -> bool {
+    let suffix = std::env::consts::DLL_EXTENSION;
+    path.extension().is_some_and(|extension| extension == suffix) && path.is_file()
+}
+
 /// What a plugin says of itself.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PluginInfo {
     /// Its name.
     pub name: String,
@@ -51,7 +114,7 @@ pub struct PluginInfo {
 }
 
 /// What a plugin says of a component.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ComponentInfo {
     /// The interface, such as `txray.metric/1`.
     pub interface: String,
@@ -81,6 +144,33 @@ pub enum PluginError {
         path: PathBuf,
         /// What the system said.
         error: std::io::Error,
+    },
+    /// Loading is turned off.
+    #[error("{} is not loaded: plugins are turned off by --no-plugins", path.display())]
+    Forbidden {
+        /// The library.
+        path: PathBuf,
+    },
+    /// It was looked for by name.
+    #[error("there is no {file} in {}", places(directories))]
+    NotFound {
+        /// The library's file name.
+        file: String,
+        /// Where it was looked for.
+        directories: Vec<PathBuf>,
+    },
+    /// Anybody could have written it.
+    #[error(
+        "{} is not loaded: every user of this machine can write to {}; take that right away (chmod o-w), or allow it \
+         with --allow-world-writable",
+        path.display(),
+        writable.display()
+    )]
+    WorldWritable {
+        /// The library.
+        path: PathBuf,
+        /// It, or its directory.
+        writable: PathBuf,
     },
     /// The file is not the one that was asked for.
     #[error(
@@ -135,6 +225,11 @@ pub enum PluginError {
     },
 }
 
+fn places(directories: &[PathBuf]) -> String {
+    let names: Vec<String> = directories.iter().map(|directory| directory.display().to_string()).collect();
+    if names.is_empty() { "any plugin directory: none is set (see --plugin-dir)".to_owned() } else { names.join(", ") }
+}
+
 /// A plugin that was taken in.
 #[derive(Debug)]
 pub struct Registered {
@@ -152,6 +247,8 @@ pub enum FindError {
     Unknown(Vec<String>),
     /// More than one loaded library supplies it.
     Ambiguous(Vec<Origin>),
+    /// It is supplied, but not for the device; only for these.
+    Device(Vec<String>),
     /// It refused its options.
     Refused(txray_plugin::Error),
 }
@@ -160,12 +257,24 @@ pub enum FindError {
 #[derive(Debug, Default)]
 pub struct Registry {
     plugins: Vec<Registered>,
+    policy: Policy,
+    device: Option<String>,
 }
 
 impl Registry {
-    /// No plugins.
+    /// No plugins, and the default policy.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// No plugins, and this policy on those that are loaded.
+    pub fn with_policy(policy: Policy) -> Self {
+        Self { policy, ..Self::default() }
+    }
+
+    /// What may be loaded, and where it is looked for.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// Takes in a plugin that is linked into this program, or was loaded: linking is only another origin.
@@ -175,10 +284,28 @@ impl Registry {
         Ok(&self.plugins[self.plugins.len() - 1])
     }
 
-    /// Loads a dynamic library, after checking its hash where one is given. It is never unloaded.
+    /// Loads a dynamic library, as far as the policy allows and after checking its hash where one is given. It is never
+    /// unloaded.
     pub fn load(&mut self, path: &Path, sha256: Option<&str>) -> Result<&Registered, PluginError> {
-        let (table, origin) = loader::open(path, sha256)?;
+        let (table, origin) = loader::open(path, sha256, &self.policy)?;
         self.add(table, origin)
+    }
+
+    /// Chooses the device that models run on, such as `cpu` or `cuda:0`: a backend is a build of a model for a device.
+    /// Before that, models of any device are found.
+    pub fn set_device(&mut self, device: &str) {
+        self.device = Some(device.to_owned());
+    }
+
+    /// Whether a model says that it runs on the chosen device, whichever of its kind that is.
+    fn runs(&self, component: &ComponentInfo) -> bool {
+        let family = self.device.as_deref().map(|device| device.split(':').next().unwrap_or(device));
+        // Who names no device has a model in plain code.
+        let runs_on = |family| match &component.devices[..] {
+            [] => family == "cpu",
+            devices => devices.iter().any(|device| device == family),
+        };
+        component.interface != abi::MODEL || family.is_none_or(runs_on)
     }
 
     /// All plugins, in the order they came.
@@ -186,8 +313,8 @@ impl Registry {
         &self.plugins
     }
 
-    /// The component of that interface and kind. A loaded library goes before a built-in, so that it can stand in
-    /// for it; two loaded ones of one name are an error.
+    /// The component of that interface and kind, of a model the one for the chosen device. A loaded library goes before a
+    /// built-in, so that it can stand in for it; two loaded ones of one name are an error.
     pub fn find(&self, interface: &str, kind: &str) -> Result<(&Registered, &ComponentInfo), FindError> {
         let supplied = || {
             self.plugins
@@ -196,6 +323,12 @@ impl Registry {
                 .filter(|(_, c)| c.interface == interface)
         };
         let mut matching: Vec<_> = supplied().filter(|(_, c)| c.kind == kind).collect();
+        let devices: Vec<String> = matching.iter().flat_map(|(_, c)| c.devices.iter().cloned()).collect();
+        let is_known = !matching.is_empty();
+        matching.retain(|(_, component)| self.runs(component));
+        if is_known && matching.is_empty() {
+            return Err(FindError::Device(devices));
+        }
         if matching.iter().any(|(p, _)| p.origin != Origin::BuiltIn) {
             matching.retain(|(p, _)| p.origin != Origin::BuiltIn);
         }

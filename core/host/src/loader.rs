@@ -4,18 +4,30 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use txray_plugin::abi;
 
-use crate::{Origin, PluginError, PluginInfo};
+use crate::{Origin, PluginError, PluginInfo, Policy};
 
 /// Opens a library and calls its entry. The library stays loaded for good: components, threads and panic hooks of a
 /// plugin may outlive any handle, so unloading is never safe.
-pub(crate) fn open(path: &Path, expected: Option<&str>) -> Result<(&'static abi::Plugin, Origin), PluginError> {
+pub(crate) fn open(
+    path: &Path,
+    expected: Option<&str>,
+    policy: &Policy,
+) -> Result<(&'static abi::Plugin, Origin), PluginError> {
     let path = path.to_owned();
+    if !policy.load {
+        return Err(PluginError::Forbidden { path });
+    }
     let unreadable = |error| PluginError::Unreadable { path: path.clone(), error };
+    if !policy.world_writable
+        && let Some(writable) = world_writable(&path).map_err(unreadable)?
+    {
+        return Err(PluginError::WorldWritable { path, writable });
+    }
     let (_, sha256) = sha256(&path).map_err(unreadable)?;
     if let Some(expected) = expected.filter(|e| !e.eq_ignore_ascii_case(&sha256)) {
         return Err(PluginError::Hash { path, expected: expected.to_owned(), found: sha256 });
@@ -43,6 +55,26 @@ pub(crate) fn open(path: &Path, expected: Option<&str>) -> Result<(&'static abi:
     // SAFETY: as far as a foreign pointer can be trusted; `magic` is the first field, and is checked before the rest
     // is believed, in `inspect`. What is read is at least what version 1 promises.
     Ok((unsafe { &*table }, origin))
+}
+
+/// The library, or the directory it is in, where anybody at all could put other code into its place. Links are followed:
+/// what counts is the file that is loaded.
+#[cfg(unix)]
+fn world_writable(path: &Path) -> std::io::Result<Option<PathBuf>> {
+    use std::os::unix::fs::MetadataExt;
+    let file = path.canonicalize()?;
+    for place in file.ancestors().take(2) {
+        if place.metadata()?.mode() & 0o002 != 0 {
+            return Ok(Some(place.to_owned()));
+        }
+    }
+    Ok(None)
+}
+
+/// Other systems have no such permission bit.
+#[cfg(not(unix))]
+fn world_writable(_: &Path) -> std::io::Result<Option<PathBuf>> {
+    Ok(None)
 }
 
 /// Checks a plugin's table and reads its description.

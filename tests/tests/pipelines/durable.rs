@@ -229,3 +229,110 @@ fn a_full_disk_loses_nothing_and_a_store_that_cannot_be_written_still_serves() {
     let said = folder.txray(args("again", &[&on_disk[..], &["--set", "seed=7"]].concat())).failed(2);
     assert!(said.contains("choose another --store"), "{said}");
 }
+
+/// Ctrl-C, as a terminal sends it.
+fn interrupt(child: &Child) {
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+}
+
+#[test]
+fn ctrl_c_stops_soon_and_the_same_command_goes_on() {
+    let folder = Folder::new();
+    // Long enough that it would still be training when it is stopped, on any machine.
+    let long = ["--set", "model.lm.train.epochs=1000"];
+    let mut child = Command::new(txray_tests::txray())
+        .args(args("out", &long))
+        .current_dir(folder.path(""))
+        .env("TXRAY_STORE", folder.path("store"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Once a training was saved, there is one.
+    while folder.files("store/training").is_empty() {
+        assert_eq!(child.try_wait().unwrap(), None, "it ended before it was stopped");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let asked = Instant::now();
+    interrupt(&child);
+    let ended = child.wait_with_output().unwrap();
+    // It takes some milliseconds; the bound leaves room for a machine that is busy with other tests.
+    assert!(asked.elapsed() < Duration::from_secs(10), "it took {:?} to stop", asked.elapsed());
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(130), "{said}");
+    assert!(said.contains("what is finished is kept in") && said.contains("goes on from there"), "{said}");
+    assert_eq!(folder.files("out"), [""; 0], "a run that is stopped leaves the out directory as it was");
+
+    // The steps that were done are not done again, and what is left of the training is gone on with.
+    let again = folder.txray(args("out", &["--set", "model.lm.train.epochs=1", "--store", "store"])).succeeded();
+    assert!(!again.stderr.contains("text."), "{}", again.stderr);
+    folder.txray(["store", "verify", "--store", "store"]).succeeded();
+}
+
+#[test]
+fn a_clock_that_is_set_back_changes_nothing() {
+    let folder = Folder::new();
+    let short = ["--set", "model.lm.train.epochs=1"];
+    folder.txray(args("out", &short)).succeeded();
+    let first = bytes(&folder, "out");
+    // To a clock that was set back, everything in the store is of a time to come.
+    let later = std::time::SystemTime::now() + Duration::from_secs(400 * 24 * 60 * 60);
+    for file in folder.files(".store") {
+        std::fs::File::options()
+            .write(true)
+            .open(folder.path(".store").join(file))
+            .and_then(|file| file.set_modified(later))
+            .unwrap();
+    }
+    let collected = folder.txray(["store", "gc"]).succeeded().stdout;
+    assert!(collected.starts_with("0 steps removed"), "{collected}");
+    let again = folder.txray(args("out", &short)).succeeded();
+    assert_eq!(again.stderr.matches("there already").count(), 9, "{}", again.stderr);
+    assert!(bytes(&folder, "out") == first);
+}
+
+#[test]
+fn a_changed_byte_of_a_corpus_is_noticed_whatever_its_size_and_time() {
+    let folder = Folder::new();
+    txray_tests::SmallModel::new(32, 8).write(&folder.path("model"));
+    let text = folder.write("text.txt", "w1 w2 w3\nw4 w5 w6\n");
+    folder.write(
+        "pipeline.toml",
+        "[corpus.c]\nkind = \"text\"\ntest = \"text.txt\"\n\n[model.lm]\npath = \"model\"\n\n\
+         [stage.read]\nmodel = \"lm\"\ncorpus = \"c.test\"\n",
+    );
+    let run = ["run", "pipeline.toml", "--out", "out"];
+    folder.txray(run).succeeded();
+    let first = bytes(&folder, "out");
+    let modified = std::fs::metadata(&text).unwrap().modified().unwrap();
+    folder.write("text.txt", "w1 w2 w3\nw4 w5 w7\n");
+    std::fs::File::options().write(true).open(&text).unwrap().set_modified(modified).unwrap();
+
+    let planned = folder.txray(["plan", "pipeline.toml"]).succeeded().stdout;
+    let stage = planned.lines().find(|line| line.starts_with("stage.read")).unwrap();
+    assert!(stage.contains("will run") && planned.contains("text.txt changed"), "{planned}");
+    let again = folder.txray(run).succeeded();
+    assert!(!again.stderr.contains("stage.read: there already"), "{}", again.stderr);
+    assert!(bytes(&folder, "out") != first);
+}
+
+#[test]
+fn a_manifest_holds_the_settings_with_their_defaults() {
+    let folder = Folder::new();
+    folder.txray(args("out", &["--set", "model.lm.train.epochs=1"])).succeeded();
+    let manifest = std::fs::read(folder.path("out/manifest.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+    let setting = |pointer: &str| manifest["settings"].pointer(pointer).unwrap_or(&serde_json::Value::Null).clone();
+    // Of every kind of table something that the pipeline does not say.
+    assert_eq!(setting("/device"), "cpu");
+    assert_eq!(setting("/model/lm/layers"), 1);
+    assert_eq!(setting("/model/lm/train/bptt"), 35);
+    assert_eq!(setting("/model/adapted/train/learning_rate"), 20.0);
+    assert_eq!(setting("/model/adapted/hidden"), serde_json::Value::Null, "its sizes are those of `lm`");
+    assert_eq!(setting("/stage/early/record"), "max-1");
+    assert_eq!(setting("/comparison/transfer/weighting"), "mass");
+    assert_eq!(setting("/comparison/transfer/metrics/0"), "hellinger");
+    // And what it does say.
+    assert_eq!(setting("/model/lm/train/epochs"), 1);
+    assert_eq!(setting("/model/lm/hidden"), 48);
+}

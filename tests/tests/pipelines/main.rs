@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod backend;
 mod bad_input;
 mod configs;
 mod durable;
 mod memory;
 mod plugins;
 mod pytorch;
+mod trust;
+mod wired;

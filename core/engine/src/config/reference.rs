@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde_json::Value;
 use txray_plugin::abi;
 
-use super::{ComparisonSection, ModelSection, PluginSection, StageSection, TopLevel};
+use super::{ComparisonSection, ModelSection, PluginSection, PruningSection, StageSection, TopLevel};
 use crate::corpus::{GrammarOptions, TextOptions, TsvOptions};
 use txray_host::Registry;
 
@@ -27,8 +27,11 @@ pub fn reference(registry: &Registry) -> String {
     section::<ModelSection>(&mut text, "`[model.NAME]`");
     components(&mut text, registry, abi::MODEL, "`[model.NAME]`");
     section::<StageSection>(&mut text, "`[stage.NAME]`");
+    components(&mut text, registry, abi::SOURCE, "`source` of `[stage.NAME]`");
     section::<ComparisonSection>(&mut text, "`[comparison.NAME]`");
     components(&mut text, registry, abi::METRIC, "`metrics` of `[comparison.NAME]`");
+    section::<PruningSection>(&mut text, "`[pruning.NAME]`");
+    components(&mut text, registry, abi::PRUNER, "`pruner` of `[pruning.NAME]`");
     components(&mut text, registry, abi::SINK, "`[report.KIND]`");
     text
 }
@@ -48,8 +51,7 @@ fn components(text: &mut String, registry: &Registry, interface: &str, place: &s
 fn describe(text: &mut String, title: &str, schema: &Value) {
     // Writing to a string cannot fail, here and below.
     let _ = write!(text, "\n## {title}\n");
-    let mut rows = Vec::new();
-    keys(schema, schema, "", &mut rows);
+    let rows = option_rows(schema);
     if rows.is_empty() {
         let _ = write!(text, "\nIt has no options.\n");
         return;
@@ -63,7 +65,14 @@ fn describe(text: &mut String, title: &str, schema: &Value) {
     }
 }
 
-/// A row for each key of a table, those of tables inside it included.
+/// The options that a component's schema tells, those of tables inside it included: key, value, default, meaning; in
+/// Markdown.
+pub fn option_rows(schema: &Value) -> Vec<[String; 4]> {
+    let mut rows = Vec::new();
+    keys(schema, schema, "", &mut rows);
+    rows
+}
+
 fn keys(root: &Value, schema: &Value, prefix: &str, rows: &mut Vec<[String; 4]>) {
     let Some(properties) = schema["properties"].as_object() else { return };
     let required: Vec<&str> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();

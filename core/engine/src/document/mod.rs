@@ -26,6 +26,7 @@ use toml::de::{DeFloat, DeInteger, DeTable, DeValue};
 
 use diagnostic::Source;
 pub use diagnostic::{Diagnostic, Diagnostics, Place};
+pub(crate) use schema::with_defaults;
 use syntax::syntax_errors;
 pub use words::suggestion;
 

@@ -40,6 +40,36 @@ pub(super) fn compare<'s>(schema: &'s Value, value: &Value) -> Findings<'s> {
     walk.findings
 }
 
+/// `value` with what `schema` says of absent keys: each default in its place, in tables inside it as well. A default that
+/// says nothing (null, an empty list or table) is left out.
+pub(crate) fn with_defaults(schema: &Value, value: &Value) -> Value {
+    let mut value = value.clone();
+    fill(&Walk { root: schema, findings: Findings::default() }, &mut value, schema);
+    value
+}
+
+fn fill(walk: &Walk<'_>, value: &mut Value, schema: &Value) {
+    let Value::Object(table) = value else { return };
+    let mut leaves = Vec::new();
+    walk.leaves(schema, &mut leaves, &mut Vec::new());
+    // Of several forms that a table can have, defaults are the affair of whoever reads it.
+    let tables: Vec<&Map<String, Value>> = leaves.into_iter().filter_map(properties).collect();
+    let [properties] = tables[..] else { return };
+    for (key, schema) in properties {
+        let says_nothing = |default: &Value| match default {
+            Value::Null => true,
+            Value::Array(items) => items.is_empty(),
+            Value::Object(table) => table.is_empty(),
+            _ => false,
+        };
+        if let Some(inner) = table.get_mut(key) {
+            fill(walk, inner, schema);
+        } else if let Some(default) = schema.get("default").filter(|default| !says_nothing(default)) {
+            table.insert(key.clone(), default.clone());
+        }
+    }
+}
+
 struct Walk<'s> {
     root: &'s Value,
     findings: Findings<'s>,
@@ -113,7 +143,10 @@ impl<'s> Walk<'s> {
 
     /// The schemas that `schema` comes down to, through references and combinations. That all of
     /// `allOf`, but one of `anyOf`, must hold makes no difference to which keys there are.
-    fn leaves(&self, schema: &'s Value, leaves: &mut Vec<&'s Value>, seen: &mut Vec<&'s Value>) {
+    fn leaves<'v>(&self, schema: &'v Value, leaves: &mut Vec<&'v Value>, seen: &mut Vec<&'v Value>)
+    where
+        's: 'v,
+    {
         // References may go round in circles, and many ways may lead to one schema.
         if seen.iter().any(|seen| std::ptr::eq(*seen, schema)) {
             return;

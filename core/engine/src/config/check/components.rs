@@ -1,0 +1,229 @@
+//! Plugins, the components that tables name, and their options.
+
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use txray_host::{FindError, PluginError, Registry};
+use txray_plugin::Host;
+
+use super::{Check, child};
+use crate::config::{Component, PluginSection};
+use crate::document::{At, suggestion, with_defaults};
+
+/// Puts what is not there yet of `from` into a value, table by table.
+pub(super) fn merge(into: &mut Value, from: &Value) {
+    let (Value::Object(into), Value::Object(from)) = (into, from) else { return };
+    for (key, value) in from {
+        match into.get_mut(key) {
+            Some(there) => merge(there, value),
+            None => drop(into.insert(key.clone(), value.clone())),
+        }
+    }
+}
+
+impl Check<'_> {
+    /// Puts the defaults of a table that was read as a `T` into the settings.
+    pub(super) fn settle<T: JsonSchema>(&mut self, pointer: &str, table: &Value) {
+        self.put(pointer, &with_defaults(schemars::schema_for!(T).as_value(), table));
+    }
+
+    pub(super) fn put(&mut self, pointer: &str, table: &Value) {
+        if let Some(place) = self.settings.pointer_mut(pointer) {
+            merge(place, table);
+        }
+    }
+
+    pub(super) fn plugin(&mut self, name: &str) {
+        let pointer = child("/plugin", name);
+        let Some(section) = self.section::<PluginSection>(&pointer) else { return };
+        let found = match &section.path {
+            Some(path) => Ok(self.resolver.config.join(path)),
+            None => self.registry.policy().find(name),
+        };
+        let loaded = found.and_then(|path| self.registry.load(&path, section.sha256.as_deref()).map(drop));
+        if let Err(error) = loaded {
+            let key = if matches!(error, PluginError::Hash { .. }) { "sha256" } else { "path" };
+            self.error(&child(&pointer, key), error.to_string());
+        }
+    }
+
+    /// The `kind` of a table, and the rest of it.
+    pub(super) fn kind(&mut self, pointer: &str, table: Value, known: &[&str], what: &str) -> Option<(String, Value)> {
+        let Value::Object(mut table) = table else {
+            self.error(pointer, "expected a table");
+            return None;
+        };
+        match table.shift_remove("kind") {
+            Some(Value::String(kind)) if known.contains(&kind.as_str()) => Some((kind, Value::Object(table))),
+            Some(Value::String(kind)) => {
+                self.unknown(&child(pointer, "kind"), what, &kind, known.iter().copied());
+                None
+            }
+            Some(_) => {
+                self.error(&child(pointer, "kind"), "expected a string");
+                None
+            }
+            None => {
+                let table = self.document.table_name(pointer);
+                let error = self.document.error(pointer, At::Value, "missing key `kind`");
+                let help = suggestion("", known.iter().copied());
+                self.diagnostics.push(error.label(format!("not set in {table}")).help(help));
+                None
+            }
+        }
+    }
+
+    pub(super) fn options<T: DeserializeOwned + JsonSchema>(&mut self, pointer: &str, value: Value) -> Option<T> {
+        self.settle::<T>(pointer, &value);
+        self.document.read_value(pointer, value, &mut self.diagnostics)
+    }
+
+    /// A component's options with their defaults, which are put into the settings as well. `keys`: of which keys.
+    pub(super) fn complete(
+        &mut self,
+        interface: &str,
+        pointer: &str,
+        kind: &str,
+        options: &Value,
+        keys: impl Fn(&str) -> bool,
+    ) -> Value {
+        let Ok((_, component)) = self.registry.find(interface, kind) else { return options.clone() };
+        let mut complete = with_defaults(&component.options, options);
+        if let Value::Object(table) = &mut complete {
+            table.retain(|key, _| keys(key) || options.get(key).is_some());
+        }
+        self.put(pointer, &complete);
+        complete
+    }
+
+    /// Checks a component's options by making it; true if it took them. `name` is where it is named, if anywhere else
+    /// than by the table at `pointer`.
+    pub(super) fn component(
+        &mut self,
+        interface: &str,
+        pointer: &str,
+        name: Option<&str>,
+        kind: &str,
+        options: &Value,
+        make: impl Fn(&Registry, &Value, &Host<'_>) -> Result<(), FindError>,
+    ) -> bool {
+        let what = what(interface);
+        let schema = match self.registry.find(interface, kind) {
+            Ok((_, component)) => component.options.clone(),
+            Err(FindError::Unknown(known)) => {
+                let at = if name.is_some() { At::Value } else { At::Key };
+                let error = self.document.error(name.unwrap_or(pointer), at, format!("there is no {what} `{kind}`"));
+                self.diagnostics.push(error.help(suggestion(kind, known.iter().map(String::as_str))));
+                return false;
+            }
+            Err(FindError::Ambiguous(origins)) => {
+                let origins: Vec<String> = origins.iter().map(ToString::to_string).collect();
+                let message = format!("more than one plugin has a {what} `{kind}`: {}", origins.join(", "));
+                self.error(name.unwrap_or(pointer), message);
+                return false;
+            }
+            Err(FindError::Device(devices)) => {
+                let error =
+                    self.document.error("/device", At::Value, format!("no plugin runs `{kind}` on this device"));
+                self.diagnostics.push(error.help(format!("it runs on {}", devices.join(", "))));
+                return false;
+            }
+            Err(FindError::Refused(error)) => {
+                self.error(pointer, error.to_string());
+                return false;
+            }
+        };
+        let (registry, host) = (&*self.registry, self.host);
+        let taken = self.document.read_with(pointer, options.clone(), &schema, &mut self.diagnostics, |options| {
+            make(registry, options, host).map_err(|error| match error {
+                FindError::Refused(error) => (error.pointer().to_owned(), error.message().to_owned()),
+                _ => (String::new(), "the plugin is gone".to_owned()),
+            })
+        });
+        taken.is_some()
+    }
+
+    /// A component that is named where the pipeline needs one: by its kind, or by a table of its kind and options.
+    /// `make` makes it once, which checks its options.
+    pub(super) fn named(
+        &mut self,
+        interface: &str,
+        pointer: &str,
+        value: &Value,
+        make: impl Fn(&Registry, &str, &Value, &Host<'_>) -> Result<(), FindError>,
+    ) -> Option<Component> {
+        let what = what(interface);
+        let (kind, options, named) = match value {
+            Value::String(kind) => (kind.clone(), json!({}), pointer.to_owned()),
+            Value::Object(table) => match table.get("kind") {
+                Some(Value::String(kind)) => {
+                    let mut options = table.clone();
+                    options.shift_remove("kind");
+                    (kind.clone(), Value::Object(options), child(pointer, "kind"))
+                }
+                _ => {
+                    self.error(
+                        pointer,
+                        format!("the table of a {what} names its `kind`, such as {{ kind = \"...\" }}"),
+                    );
+                    return None;
+                }
+            },
+            _ => {
+                self.error(pointer, format!("expected the name of a {what}, or a table with its `kind`"));
+                return None;
+            }
+        };
+        let mut options = options;
+        let files = self.paths(interface, pointer, &kind, &mut options)?;
+        let taken = self.component(interface, pointer, Some(&named), &kind, &options, |registry, options, host| {
+            make(registry, &kind, options, host)
+        });
+        if !taken {
+            return None;
+        }
+        let options = self.complete(interface, pointer, &kind, &options, |_| true);
+        // A name alone stands for the table of it and its defaults.
+        if let (Some(place @ Value::String(_)), Some(table)) = (self.settings.pointer_mut(pointer), options.as_object())
+            && !table.is_empty()
+        {
+            *place = json!({ "kind": kind });
+            merge(place, &options);
+        }
+        Some(Component { kind, options, files })
+    }
+
+    /// Resolves the options that are paths (`"format": "path"` in their schema) as those of corpora are.
+    fn paths(
+        &mut self,
+        interface: &str,
+        pointer: &str,
+        kind: &str,
+        options: &mut Value,
+    ) -> Option<Vec<(String, PathBuf)>> {
+        let Ok((_, component)) = self.registry.find(interface, kind) else { return Some(Vec::new()) };
+        let properties = component.options["properties"].as_object().cloned().unwrap_or_default();
+        let mut files = Vec::new();
+        for (key, _) in properties.iter().filter(|(_, schema)| schema["format"] == "path") {
+            let Some(path) = options.get(key).and_then(Value::as_str) else { continue };
+            match self.resolver.resolve_file(Path::new(path)) {
+                Ok(found) => {
+                    options[key] = found.to_string_lossy().into();
+                    files.push((key.clone(), found));
+                }
+                Err(error) => {
+                    self.error(&child(pointer, key), error.to_string());
+                    return None;
+                }
+            }
+        }
+        Some(files)
+    }
+}
+
+/// What an interface supplies, in a word: `txray.metric/1` a `metric`.
+fn what(interface: &str) -> &str {
+    interface.trim_start_matches("txray.").split('/').next().unwrap_or(interface)
+}

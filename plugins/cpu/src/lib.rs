@@ -1,0 +1,4 @@
+//! A backend: the model plugins, built for one device as a dynamic library. It is nothing but the one exported symbol, so
+//! that a backend for another device is another build of the same crates.
+
+txray_plugin::export!(txray_lstm::plugin);
