@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::path;
 
 /// The packages under `plugins/`.
-const RUST_PLUGINS: [&str; 3] = ["energy", "everything", "panics"];
+const RUST_PLUGINS: [&str; 4] = ["broken", "energy", "everything", "panics"];
 
 /// The library of a Rust plugin under `plugins/`. All are built when the first is asked for, once in a process, with
 /// the profile and into the target directory of the tests themselves.
