@@ -7,6 +7,8 @@ use txray_engine::error::Error;
 use txray_engine::store::Store;
 use txray_host::Policy;
 
+use crate::plugin::{Kind, Language};
+
 /// See what a neural network learned, what carried over to new data, and what fine-tuning changed.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
@@ -31,6 +33,8 @@ pub enum Command {
     Plan(PlanArgs),
     /// Look after the store of finished steps.
     Store(StoreCommand),
+    /// Make plugins, list them, look into one, hold one to its claims.
+    Plugin(PluginCommand),
 }
 
 #[derive(Args)]
@@ -82,6 +86,68 @@ impl PolicyArgs {
         directories.extend(dirs::data_dir().map(|data| data.join("txray").join("plugins")));
         Ok(Policy { load: !self.no_plugins, world_writable: self.allow_world_writable, directories })
     }
+}
+
+#[derive(Args)]
+pub struct PluginCommand {
+    #[command(subcommand)]
+    pub action: PluginAction,
+}
+
+#[derive(Subcommand)]
+pub enum PluginAction {
+    /// Write a small project that builds, passes the conformance tests, and runs in a pipeline as it is.
+    New {
+        /// The plugin's name, and that of its directory: small letters, digits and `-`.
+        name: String,
+        /// What it supplies.
+        #[arg(long, value_enum)]
+        kind: Kind,
+        /// What it is written in.
+        #[arg(long, value_enum, default_value_t = Language::Rust)]
+        lang: Language,
+    },
+    /// List what is built in and what is found in the plugin directories.
+    List {
+        #[command(flatten)]
+        policy: PolicyArgs,
+    },
+    /// Tell what a library supplies, with its options. It is loaded in a process of its own.
+    Inspect {
+        #[command(flatten)]
+        library: LibraryArgs,
+    },
+    /// Hold every component of a library to the rules of its interface and to what it claims. It is loaded in a process of
+    /// its own.
+    Check {
+        #[command(flatten)]
+        library: LibraryArgs,
+        /// Random cases a property.
+        #[arg(long, value_name = "N", default_value_t = 64)]
+        cases: u32,
+        /// Another seed draws other cases.
+        #[arg(long, default_value_t = 1111)]
+        seed: u64,
+    },
+    /// What `inspect` and `check` run in a process of its own: loads a library and answers in lines of JSON.
+    #[command(hide = true)]
+    Probe {
+        #[command(flatten)]
+        library: LibraryArgs,
+        /// Random cases a property; none: only what it says of itself is told.
+        #[arg(long)]
+        cases: Option<u32>,
+        #[arg(long, default_value_t = 1111)]
+        seed: u64,
+    },
+}
+
+#[derive(Args)]
+pub struct LibraryArgs {
+    /// The library: a file, or the name of one in the plugin directories.
+    pub library: PathBuf,
+    #[command(flatten)]
+    pub policy: PolicyArgs,
 }
 
 #[derive(Args)]

@@ -1,6 +1,7 @@
 //! `txray`: see what a neural network learned, what carried over to new data, and what fine-tuning changed.
 
 mod args;
+mod plugin;
 mod store;
 mod summary;
 mod terminal;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check(args, verbosity),
         Command::Plan(args) => plan(args, verbosity),
         Command::Store(args) => store::command(args),
+        Command::Plugin(args) => plugin::command(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -36,7 +36,8 @@ fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
     let _ = writeln!(text, "{line}");
 }
 
-fn table(header: &[&str], right: &[usize]) -> Table {
+/// A table in the manner of all that is printed; the columns of these indices are aligned to the right.
+pub fn table(header: &[&str], right: &[usize]) -> Table {
     let mut table = Table::new();
     let rule = LineStyle::none().fill('─').junction('─');
     table.load_style(TableStyle::new().header_separator(rule)).set_content_arrangement(ContentArrangement::Dynamic);

@@ -164,7 +164,8 @@ typedef struct txray_metric_table {
     txray_create create;
     txray_destroy destroy;
     /* Writes one distance a row to `out` ([rows]); NaN where it is undefined. A row's distance must not depend on the
-     * rows beside it: the host cuts batches as it likes. */
+     * rows beside it: the host cuts batches as it likes. Ids of features only tell them apart: numbering the features
+     * anew, their names with them, changes a distance by rounding alone. */
     txray_status (*distances)(const void *metric, const txray_host *host, const txray_metric_batch *batch,
                               txray_f64_slice_mut out);
 } txray_metric_table;

@@ -1,5 +1,5 @@
 //! What the tests across crates share: the program and dynamic libraries built on the spot, folders to run it in, its
-//! tables, a host that remembers, and batches.
+//! tables, and a host that remembers.
 
 #![allow(clippy::unwrap_used, reason = "a harness of tests")]
 
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
-use txray_plugin::{HostServices, Level, MetricBatch, StringTable};
+use txray_plugin::{HostServices, Level};
 
 mod build;
 mod folder;
@@ -87,56 +87,6 @@ impl HostServices for Recorder {
     }
     fn cancelled(&self) -> bool {
         self.cancelled
-    }
-}
-
-/// An owned [`MetricBatch`].
-#[derive(Clone, Debug)]
-pub struct Pairs {
-    offsets: Vec<u64>,
-    features: Vec<u32>,
-    count: [Vec<u64>; 2],
-    mass: [Vec<f64>; 2],
-    p: [Vec<f64>; 2],
-    names: StringTable,
-}
-
-impl Pairs {
-    /// Rows of the (count, mass) of both sides by feature, over the features named. A side's probabilities are its
-    /// masses made to sum to 1. Each side of each row needs mass.
-    pub fn new(names: &[&str], rows: &[Vec<[(u64, f64); 2]>]) -> Self {
-        let mut pairs = Self {
-            offsets: vec![0],
-            features: Vec::new(),
-            count: Default::default(),
-            mass: Default::default(),
-            p: Default::default(),
-            names: names.iter().collect(),
-        };
-        for row in rows {
-            for side in 0..2 {
-                let whole: f64 = row.iter().map(|entry| entry[side].1).sum();
-                pairs.count[side].extend(row.iter().map(|entry| entry[side].0));
-                pairs.mass[side].extend(row.iter().map(|entry| entry[side].1));
-                pairs.p[side].extend(row.iter().map(|entry| entry[side].1 / whole));
-            }
-            pairs.features.extend(0..row.len() as u32);
-            pairs.offsets.push(pairs.features.len() as u64);
-        }
-        pairs
-    }
-
-    /// Two rows of three features, without much meaning.
-    pub fn example() -> Self {
-        let row = |q| vec![[(1, 1.0), (2, 0.5)], [(0, 0.0), (1, q)], [(3, 3.0), (0, 0.0)]];
-        Self::new(&["the", "Straße", "😀"], &[row(0.5), row(1.5)])
-    }
-
-    /// As a metric is given it.
-    pub fn batch(&self) -> MetricBatch<'_> {
-        let ([count_p, count_q], [mass_p, mass_q], [p, q]) = (&self.count, &self.mass, &self.p);
-        let names = self.names.as_strings();
-        MetricBatch { offsets: &self.offsets, features: &self.features, p, q, count_p, count_q, mass_p, mass_q, names }
     }
 }
 

@@ -44,8 +44,11 @@ fn dependencies_point_one_way() {
             }
             "core/plugin" => &["txray-abi"],
             "core/host" => &["txray-plugin"],
+            "core/conformance" => &["txray-host", "txray-plugin"],
             "core/engine" => &["txray-plugin", "txray-host"],
-            "cli" => &["txray-engine", "txray-host", "txray-plugin", "txray-metrics", "txray-lstm"],
+            "cli" => {
+                &["txray-conformance", "txray-engine", "txray-host", "txray-plugin", "txray-metrics", "txray-lstm"]
+            }
             "tests" => &["txray-plugin"],
             // Nothing but a symbol: the build of other plugins as a library.
             "plugins/cpu" => &["txray-plugin", "txray-lstm"],

@@ -15,7 +15,7 @@ use txray_plugin::{
     SourceDescription, State, StringTable, Strings, Text,
 };
 
-use crate::Registered;
+use crate::{Registered, SILENT};
 
 /// A table of the boundary. The tables begin alike: size, create, destroy.
 ///
@@ -96,8 +96,8 @@ impl<T: Table> Handle<T> {
             return Ok(());
         }
         let failure = context.failure.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let (pointer, message) = failure
-            .unwrap_or_else(|| (String::new(), format!("it failed with status {} and did not say why", status.0)));
+        let (pointer, message) =
+            failure.unwrap_or_else(|| (String::new(), format!("it failed with status {} and {SILENT}", status.0)));
         Err(match status {
             Status::INVALID => Error::new(Fault::Invalid, pointer, message),
             Status::CANCELLED => Error::cancelled(),

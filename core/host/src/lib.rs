@@ -16,6 +16,9 @@ use txray_plugin::{ActivationSource, Host, Model, PreferenceMetric, Pruner, Repo
 
 use handle::Handle;
 
+/// How the message of an error ends where the plugin gave no reason.
+pub const SILENT: &str = "did not say why";
+
 /// Where a plugin came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {

@@ -5,7 +5,8 @@ use crate::{Host, Result, Strings};
 /// A distance between two preference distributions.
 ///
 /// One call takes every row of a comparison. `&self` may be called from many threads at once, and a row's result must
-/// not depend on which rows stand beside it: the engine cuts batches as it likes.
+/// not depend on which rows stand beside it: the engine cuts batches as it likes. Ids of features only tell them apart:
+/// numbering the features anew, their names with them, changes a distance by rounding alone.
 pub trait PreferenceMetric: Send + Sync {
     /// Writes the distance of each row to `out` (`[rows]`); NaN where it is undefined (a null in the table).
     fn distances(&self, host: &Host<'_>, batch: &MetricBatch<'_>, out: &mut [f64]) -> Result<()>;

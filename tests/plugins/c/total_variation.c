@@ -20,7 +20,11 @@ static int read_scale(txray_str options, double *scale) {
 static txray_status create(const txray_host *host, txray_str kind, txray_str options, void **out) {
     if (!txray_equals(kind, "total-variation")) return txray_fail(host, TXRAY_FAILED, "", "there is no such metric");
     double scale = 0.5;
-    if (!read_scale(options, &scale)) return txray_fail(host, TXRAY_INVALID, "/scale", "must be a number above 0");
+    if (!read_scale(options, &scale)) {
+        int named = options.len > 8 && memcmp(options.ptr, "{\"scale\"", 8) == 0;
+        if (!named) return txray_fail(host, TXRAY_INVALID, "", "takes `scale` alone");
+        return txray_fail(host, TXRAY_INVALID, "/scale", "must be a number above 0");
+    }
     total_variation *metric = malloc(sizeof *metric);
     if (metric == NULL) return txray_fail(host, TXRAY_FAILED, "", "out of memory");
     metric->scale = scale;

@@ -2,9 +2,10 @@
 //! memory, the process lives.
 
 use serde_json::json;
+use txray_conformance::strategies::Pairs;
 use txray_host::Registry;
 use txray_plugin::{Error, Fault, Host};
-use txray_tests::{Pairs, c_plugin, path};
+use txray_tests::{c_plugin, path};
 
 use crate::{distances, loaded, metric, refused};
 

@@ -7,12 +7,13 @@ mod batches;
 use std::path::Path;
 
 use serde_json::json;
+use txray_conformance::strategies::Pairs;
 use txray_host::Registry;
 use txray_plugin::{
     Columns, EncodeRequest, Error, Fault, FitRequest, Host, Level, Model, ModelDescription, Score, Site, SiteRequest,
     SourceDescription, State, StringTable, Text,
 };
-use txray_tests::{Pairs, Recorder, rust_plugin};
+use txray_tests::{Recorder, rust_plugin};
 
 use crate::{loaded, refused};
 

@@ -2,10 +2,11 @@
 
 use proptest::prelude::*;
 use serde_json::json;
+use txray_conformance::strategies::Pairs;
 use txray_host::{FindError, Origin, PluginError, Registry};
 use txray_metrics::{Hellinger, Hellinger2020};
 use txray_plugin::{Error, Fault, Host, Level, PreferenceMetric, abi};
-use txray_tests::{Pairs, Recorder, c_plugin, c_plugin_with, rust_plugin};
+use txray_tests::{Recorder, c_plugin, c_plugin_with, rust_plugin};
 
 use crate::{distances, loaded, metric, refused};
 

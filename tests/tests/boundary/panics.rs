@@ -1,9 +1,10 @@
 //! A panic of a plugin becomes an error that says where; the process lives, and nothing is printed.
 
 use serde_json::{Value, json};
+use txray_conformance::strategies::Pairs;
 use txray_host::{Origin, Registry};
 use txray_plugin::{Component, Fault, Host, MetricBatch, NoOptions, PreferenceMetric, Result};
-use txray_tests::{Pairs, rust_plugin, stderr_of_child};
+use txray_tests::{rust_plugin, stderr_of_child};
 
 use crate::{distances, loaded, metric, refused};
 

@@ -44,6 +44,7 @@ struct ByColumn(String);
 #[serde(crate = "txray_plugin::serde", deny_unknown_fields)]
 struct ByColumnOptions {
     /// The column's name.
+    #[schemars(example = &"mass_from")]
     column: String,
 }
 

@@ -24,6 +24,7 @@ pub struct Lookup {
 #[serde(crate = "txray_plugin::serde", deny_unknown_fields)]
 pub struct Options {
     /// How many epochs training takes.
+    #[schemars(example = 2)]
     epochs: u64,
 }
 

@@ -1,0 +1,127 @@
+//! A process that loads a library in our place, and what it answers.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use txray_conformance::Verdict;
+use txray_engine::error::Error;
+use txray_host::PluginInfo;
+
+use super::probe::Line;
+use crate::args::PolicyArgs;
+
+/// How long a library may take to load, and a property to be checked, before its process is ended.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The process; ended when it is dropped.
+pub struct Child {
+    process: std::process::Child,
+    lines: Receiver<Line>,
+    library: PathBuf,
+    /// What it was last known to be doing.
+    doing: String,
+}
+
+impl Child {
+    /// Starts it on a library. `check`: cases and seed of the conformance suites.
+    pub fn start(library: &Path, policy: &PolicyArgs, check: Option<(u32, u64)>) -> Result<Self, Error> {
+        let failed = |error| Error::Internal(format!("cannot start a process for the plugin: {error}"));
+        let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+        command.args(["plugin", "probe"]).arg(library);
+        for directory in &policy.plugin_dir {
+            command.arg("--plugin-dir").arg(directory);
+        }
+        for (flag, is_set) in
+            [("--no-plugins", policy.no_plugins), ("--allow-world-writable", policy.allow_world_writable)]
+        {
+            command.args(is_set.then_some(flag));
+        }
+        if let Some((cases, seed)) = check {
+            command.args(["--cases", &cases.to_string(), "--seed", &seed.to_string()]);
+        }
+        // What a panic prints comes out in the findings as well.
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut process = command.spawn().map_err(failed)?;
+        let (sender, lines) = mpsc::channel();
+        if let Some(output) = process.stdout.take() {
+            std::thread::spawn(move || {
+                let all = BufReader::new(output).lines().map_while(Result::ok);
+                // It ends when the process does, or when nobody listens any more.
+                all.filter_map(|line| Line::parse(&line)).try_for_each(|line| sender.send(line))
+            });
+        }
+        Ok(Self { process, lines, library: library.to_owned(), doing: "was loaded".to_owned() })
+    }
+
+    /// What the library says of itself, and its hash.
+    pub fn info(&mut self) -> Result<(PluginInfo, String), Error> {
+        match self.next()? {
+            Line::Plugin { info, sha256 } => serde_json::from_value(info)
+                .map(|info| (info, sha256))
+                .map_err(|error| Error::Internal(format!("its description was garbled: {error}"))),
+            Line::Refused(why) => Err(Error::User(why)),
+            _ => Err(self.garbled()),
+        }
+    }
+
+    /// Prints every finding as it comes; gives how many properties do not hold.
+    pub fn findings(&mut self) -> Result<usize, Error> {
+        let mut failed = 0;
+        let mut component = String::new();
+        loop {
+            match self.next()? {
+                Line::Begin { kind, property } => self.doing = format!("was held to \"{property}\" ({kind})"),
+                Line::End => return Ok(failed),
+                Line::Finding(finding) => {
+                    let of = format!("{}  {}", finding.interface, finding.kind);
+                    if of != component {
+                        println!("\n{of}");
+                        component = of;
+                    }
+                    match finding.verdict {
+                        Verdict::Passed => println!("  pass  {}", finding.property),
+                        Verdict::Skipped { why } => println!("  skip  {} ({why})", finding.property),
+                        Verdict::Failed { message, counterexample } => {
+                            failed += 1;
+                            println!("  FAIL  {}: {message}", finding.property);
+                            for line in counterexample.iter().flat_map(|text| text.lines()) {
+                                println!("        {line}");
+                            }
+                        }
+                    }
+                }
+                Line::Plugin { .. } | Line::Refused(_) => return Err(self.garbled()),
+            }
+        }
+    }
+
+    fn next(&mut self) -> Result<Line, Error> {
+        self.lines.recv_timeout(PATIENCE).map_err(|error| {
+            let (library, doing) = (self.library.display(), &self.doing);
+            match error {
+                RecvTimeoutError::Timeout => {
+                    Error::User(format!("{library} {doing}, and did not come back within {} s", PATIENCE.as_secs()))
+                }
+                RecvTimeoutError::Disconnected => match self.process.wait() {
+                    Ok(status) => Error::User(format!("{library} {doing}, and took its process down ({status})")),
+                    Err(error) => Error::Internal(format!("cannot tell how the plugin's process ended: {error}")),
+                },
+            }
+        })
+    }
+
+    fn garbled(&self) -> Error {
+        Error::Internal(format!("the process of {} answered out of order", self.library.display()))
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // It may have ended already; a zombie is all that could be left.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

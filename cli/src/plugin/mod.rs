@@ -1,0 +1,132 @@
+//! `txray plugin`: what is built in and found, what a library supplies, whether it keeps its word.
+
+mod child;
+mod new;
+mod probe;
+
+use std::path::{Path, PathBuf};
+
+use comfy_table::{ContentArrangement, Table};
+use txray_engine::config::option_rows;
+use txray_engine::error::Error;
+use txray_host::{ComponentInfo, Origin, PluginInfo, Policy};
+
+use crate::args::{LibraryArgs, PluginAction, PluginCommand, PolicyArgs};
+use child::Child;
+pub use new::{Kind, Language};
+
+/// Runs a subcommand.
+pub fn command(args: &PluginCommand) -> Result<(), Error> {
+    match &args.action {
+        PluginAction::New { name, kind, lang } => make(name, *kind, *lang),
+        PluginAction::List { policy } => list(policy),
+        PluginAction::Inspect { library } => inspect(library),
+        PluginAction::Check { library, cases, seed } => check(library, *cases, *seed),
+        PluginAction::Probe { library, cases, seed } => probe::run(library, *cases, *seed),
+    }
+}
+
+fn make(name: &str, kind: Kind, language: Language) -> Result<(), Error> {
+    let directory = new::new(name, kind, language, Path::new(""))?;
+    let (build, test) = match language {
+        Language::Rust => ("cargo build --release", "cargo test --release"),
+        Language::C => ("make", "make check"),
+    };
+    println!("{} is written; its README says what is in it. Next:\n", directory.display());
+    for command in [&format!("cd {name}"), build, test, "txray run pipeline.toml"] {
+        println!("    {command}");
+    }
+    Ok(())
+}
+
+/// The file that a library is named by: itself, or that of the name in the plugin directories.
+fn find(library: &Path, policy: &Policy) -> Result<PathBuf, Error> {
+    let is_name = library.components().count() == 1 && library.extension().is_none() && !library.exists();
+    match library.to_str().filter(|_| is_name) {
+        Some(name) => policy.find(name).map_err(|error| Error::User(error.to_string())),
+        None => Ok(library.to_owned()),
+    }
+}
+
+fn list(args: &PolicyArgs) -> Result<(), Error> {
+    let policy = args.policy()?;
+    let mut table = table(&["interface", "kind", "about", "devices", "plugin", "from"]);
+    let mut add = |info: &PluginInfo, from: &str| {
+        for component in &info.components {
+            table.add_row([
+                &component.interface,
+                &component.kind,
+                &component.about,
+                &component.devices.join(", "),
+                &format!("{} {}", info.name, info.version),
+                from,
+            ]);
+        }
+    };
+    let registry = crate::built_in(policy.clone())?;
+    for plugin in registry.plugins() {
+        add(&plugin.info, &Origin::BuiltIn.to_string());
+    }
+    let mut unusable = Vec::new();
+    for library in if policy.load { policy.libraries() } else { Vec::new() } {
+        // Each in a process of its own: one that crashes does not hide the others.
+        match Child::start(&library, args, None).and_then(|mut child| child.info()) {
+            Ok((info, _)) => add(&info, &library.display().to_string()),
+            Err(error) => unusable.push(format!("{}: {error}", library.display())),
+        }
+    }
+    println!("{table}");
+    for line in unusable {
+        println!("not usable: {line}");
+    }
+    Ok(())
+}
+
+fn inspect(args: &LibraryArgs) -> Result<(), Error> {
+    let library = find(&args.library, &args.policy.policy()?)?;
+    let (info, sha256) = Child::start(&library, &args.policy, None)?.info()?;
+    println!("{} {}", info.name, info.version);
+    println!("{}\nsha256 {sha256}", library.display());
+    for component in &info.components {
+        println!("\n{}  {}\n  {}", component.interface, component.kind, component.about);
+        for (name, values) in [("claims", &component.claims), ("devices", &component.devices)] {
+            if !values.is_empty() {
+                println!("  {name}: {}", values.join(", "));
+            }
+        }
+        println!("{}", options(component));
+    }
+    Ok(())
+}
+
+/// The options of a component, a line each.
+fn options(component: &ComponentInfo) -> String {
+    let rows = option_rows(&component.options);
+    if rows.is_empty() {
+        return "  no options".to_owned();
+    }
+    let mut table = table(&["option", "value", "default", "meaning"]);
+    for row in rows {
+        table.add_row(row.map(|cell| cell.replace('`', "")));
+    }
+    table.to_string()
+}
+
+fn check(args: &LibraryArgs, cases: u32, seed: u64) -> Result<(), Error> {
+    let library = find(&args.library, &args.policy.policy()?)?;
+    let mut child = Child::start(&library, &args.policy, Some((cases, seed)))?;
+    let (info, _) = child.info()?;
+    println!("{} {} ({})", info.name, info.version, library.display());
+    let failed = child.findings()?;
+    if failed > 0 {
+        return Err(Error::User(format!("{failed} properties do not hold")));
+    }
+    println!("\nevery property holds");
+    Ok(())
+}
+
+fn table(header: &[&str]) -> Table {
+    let mut table = crate::summary::table(header, &[]);
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    table
+}

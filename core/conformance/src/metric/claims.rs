@@ -1,0 +1,84 @@
+//! What a metric claims of its distances.
+
+use txray_plugin::{Claim, PreferenceMetric};
+
+use super::distances;
+use crate::bench::{Bench, Maker};
+use crate::compare::{TOLERANCE, near};
+use crate::strategies::{pairs, triples};
+
+/// What rounding may make of a root: that of the last bit of a sum of values up to 1 is above 1e-8.
+const ROOT_TOLERANCE: f64 = 1e-7;
+
+/// Holds a metric to its claims, and to claiming what is known.
+pub(crate) fn hold(bench: &mut Bench<'_>, maker: &Maker<'_, dyn PreferenceMetric>) {
+    let claims = bench.claims();
+    let claimed = |claim: Claim| claims.iter().any(|name| name == claim.name());
+
+    bench.property("claims what is known", |_| {
+        let known = [Claim::Symmetric, Claim::Identity, Claim::Bounded, Claim::Triangle].map(Claim::name);
+        match claims.iter().find(|claim| !known.contains(&claim.as_str())) {
+            Some(claim) => Err(format!("nobody knows what `{claim}` means: claim of {}", known.join(", ")).into()),
+            None => Ok(()),
+        }
+    });
+
+    if claimed(Claim::Symmetric) {
+        bench.property("is symmetric, as it claims", |settings| {
+            let metric = maker.fresh()?;
+            settings.for_all(pairs(), |pairs| {
+                near(
+                    &distances(&metric, pairs)?,
+                    &distances(&metric, &pairs.clone().swapped())?,
+                    "with the sides exchanged",
+                )
+            })
+        });
+    }
+
+    if claimed(Claim::Identity) {
+        bench.property("is 0 from a distribution to itself, as it claims", |settings| {
+            let metric = maker.fresh()?;
+            settings.for_all(pairs(), |pairs| {
+                let found = distances(&metric, &pairs.with_itself())?;
+                match found.iter().position(|distance| distance.is_nan() || distance.abs() > ROOT_TOLERANCE) {
+                    Some(row) => Err(format!("row {row}, its first side on both sides, is {}", found[row])),
+                    None => Ok(()),
+                }
+            })
+        });
+    }
+
+    if claimed(Claim::Bounded) {
+        bench.property("is between 0 and 1, as it claims", |settings| {
+            let metric = maker.fresh()?;
+            settings.for_all(pairs(), |pairs| {
+                let found = distances(&metric, pairs)?;
+                let beyond = |distance: &f64| *distance < -TOLERANCE || *distance > 1.0 + TOLERANCE;
+                match found.iter().position(beyond) {
+                    Some(row) => Err(format!("row {row} is {}", found[row])),
+                    None => Ok(()),
+                }
+            })
+        });
+    }
+
+    if claimed(Claim::Triangle) {
+        bench.property("keeps the triangle, as it claims", |settings| {
+            let metric = maker.fresh()?;
+            settings.for_all(triples(), |[ab, bc, ac]| {
+                let [ab, bc, ac] = [distances(&metric, ab)?, distances(&metric, bc)?, distances(&metric, ac)?];
+                for row in 0..ac.len() {
+                    let around = ab[row] + bc[row];
+                    if ac[row] > around + ROOT_TOLERANCE * around.max(1.0) {
+                        return Err(format!(
+                            "in row {row}, from the first to the last is {}, but by way of the middle one {} + {} = {around}",
+                            ac[row], ab[row], bc[row]
+                        ));
+                    }
+                }
+                Ok(())
+            })
+        });
+    }
+}

@@ -1,0 +1,111 @@
+//! The suite of sinks.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use tempfile::TempDir;
+use txray_host::Registry;
+use txray_plugin::{Host, ReportSink};
+
+use crate::bench::{Bench, Failure, Threads};
+use crate::{lifecycle, options};
+
+/// The manifest of the run that sinks are given: one without steps, so without tables.
+const MANIFEST: &str = r#"{
+  "version": "0.0.0",
+  "seed": 1111,
+  "settings": {},
+  "inputs": {},
+  "plugins": [],
+  "steps": []
+}
+"#;
+
+/// The files of a folder, by their path in it.
+type Files = BTreeMap<String, Vec<u8>>;
+
+/// Holds a sink to its suite. It reports a run that has a manifest and no step: an empty report is one too.
+pub(crate) fn hold(bench: &mut Bench<'_>) {
+    let Some(maker) = bench.maker(Registry::sink) else { return };
+    let mut written = None;
+    bench.property("writes a report, and leaves the run as it was", |_| {
+        let run = run()?;
+        let before = files(run.path())?;
+        write(&mut *maker.fresh()?, run.path())?;
+        let mut after = files(run.path())?;
+        for (name, bytes) in &before {
+            match after.remove(name) {
+                Some(found) if found == *bytes => {}
+                Some(_) => return Err(Failure::from(format!("it changed {name}, which was in the run"))),
+                None => return Err(Failure::from(format!("it removed {name}, which was in the run"))),
+            }
+        }
+        if after.is_empty() {
+            return Err(Failure::from("it wrote no file".to_owned()));
+        }
+        written = Some(after);
+        Ok(())
+    });
+
+    if let Some(written) = written {
+        bench.property("writes the same bytes every time", |_| {
+            let run = run()?;
+            write(&mut *maker.fresh()?, run.path())?;
+            let again = files(run.path())?;
+            match written.iter().find(|(name, bytes)| again.get(*name) != Some(bytes)) {
+                Some((name, _)) => Err(Failure::from(format!("a second report of the same run differs in {name}"))),
+                None => Ok(()),
+            }
+        });
+
+        bench.property("fails with a reason where it cannot write", |_| {
+            let run = run()?;
+            let nowhere = run.path().join("nowhere");
+            match maker.fresh()?.write(&Host::new(&Threads(1)), &nowhere, MANIFEST) {
+                Ok(()) => Err(Failure::from("it reported success for a directory that is not there".to_owned())),
+                Err(error) if error.message().contains("panicked") => Err(Failure::from(format!("it failed: {error}"))),
+                Err(_) => Ok(()),
+            }
+        });
+    }
+
+    options::hold(bench, &maker);
+    // To be made and ended is enough: what it does in between, it does to disks.
+    lifecycle::hold(bench, &maker, &|_| ());
+}
+
+fn write(sink: &mut dyn ReportSink, directory: &Path) -> Result<(), String> {
+    sink.write(&Host::new(&Threads(1)), directory, MANIFEST).map_err(|error| format!("it failed: {error}"))
+}
+
+/// A directory with the run.
+fn run() -> Result<TempDir, String> {
+    let made = TempDir::new().and_then(|run| {
+        fs::write(run.path().join("manifest.json"), MANIFEST)?;
+        for folder in ["models", "stages", "comparisons"] {
+            fs::create_dir(run.path().join(folder))?;
+        }
+        Ok(run)
+    });
+    made.map_err(|error| format!("the suite could not make a directory for a run: {error}"))
+}
+
+/// All files below a folder.
+pub(crate) fn files(folder: &Path) -> Result<Files, String> {
+    fn visit(root: &Path, folder: &Path, files: &mut Files) -> std::io::Result<()> {
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                visit(root, &path, files)?;
+            } else {
+                let name = path.strip_prefix(root).unwrap_or(&path).display().to_string();
+                files.insert(name, fs::read(&path)?);
+            }
+        }
+        Ok(())
+    }
+    let mut files = Files::new();
+    visit(folder, folder, &mut files).map_err(|error| format!("the suite could not read what was written: {error}"))?;
+    Ok(files)
+}

@@ -1,0 +1,33 @@
+//! What properties draw from: preferences, pairs of distributions, columns of neurons, and whole stages with changes
+//! that are known.
+//!
+//! They need nothing of the engine, so a property of the method itself can be written against them before there is
+//! code for it: a weighting, a correction, a distance. `docs/research-extensions.md` works one out.
+
+mod columns;
+mod pairs;
+mod stage;
+
+pub use columns::{COLUMNS, NamedColumns, columns};
+pub use pairs::{Pairs, Preference, Preferences, Weight, pairs, preferences, shared_pairs, triples, weight};
+pub use stage::{Neuron, Planted, PreferenceTable, Stage, activation, planted, stage};
+
+use proptest::prelude::*;
+
+/// A distribution of `1..=most` values: each at least 0, one above 0, and their sum 1 within rounding.
+pub fn distribution(most: usize) -> impl Strategy<Value = Vec<f64>> {
+    let share = prop_oneof![1 => Just(0.0), 4 => magnitude()];
+    (prop::collection::vec(share, 0..most), magnitude(), any::<prop::sample::Index>()).prop_map(
+        |(mut shares, sure, at)| {
+            let at = at.index(shares.len() + 1);
+            shares.insert(at, sure);
+            let whole: f64 = shares.iter().sum();
+            shares.iter().map(|share| share / whole).collect()
+        },
+    )
+}
+
+/// A number above 0 of any size that activations have, from 0.001 to 1000, small and large alike often.
+pub fn magnitude() -> impl Strategy<Value = f64> {
+    (-3.0..3.0).prop_map(|exponent| 10_f64.powf(exponent))
+}

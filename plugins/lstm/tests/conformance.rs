@@ -1,0 +1,3 @@
+//! The LSTM keeps what every model promises.
+
+txray_conformance::model_suite!(txray_lstm::plugin);

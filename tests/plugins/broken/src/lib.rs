@@ -1,0 +1,58 @@
+//! Components that each break one property of their suite, and one of each interface, `good`, that breaks none.
+
+mod metrics;
+mod models;
+mod pruners;
+mod sinks;
+mod sources;
+
+use metrics::{
+    ByHostThreads, ByNumbers, ByThread, Forgetful, Good, IgnoresOptions, Impatient, Leaks, NeedsCompany, NeedsRows,
+    Neighbours, NoNumber, NoTriangle, NotIdentity, NotSymmetric, OffByOne, OneRowShort, Panics, PanicsInThread,
+    SlowToEnd, Unbounded,
+};
+use models::{Backwards, Dull, Generous, Gullible, Hasty, None, Sociable, Spoilt, Stateless, Sumless, Unseeded};
+use pruners::{ByEverything, ByPlace, GoodPruner, Presumptuous, Selective};
+use sinks::{Careless, GoodSink, Numbered, Silent, Vandal};
+use sources::{GoodSource, Ragged, Restless, WakesUp};
+
+txray_plugin::plugin!(
+    metrics = [
+        Good,
+        OffByOne,
+        OneRowShort,
+        NeedsRows,
+        NeedsCompany,
+        Impatient,
+        NoNumber,
+        Panics,
+        PanicsInThread,
+        NotSymmetric,
+        NotIdentity,
+        Unbounded,
+        NoTriangle,
+        Neighbours,
+        Forgetful,
+        ByThread,
+        ByHostThreads,
+        ByNumbers,
+        IgnoresOptions,
+        Leaks,
+        SlowToEnd,
+    ],
+    pruners = [GoodPruner, ByPlace, ByEverything, Presumptuous, Selective],
+    sinks = [GoodSink, Silent, Vandal, Numbered, Careless],
+    sources = [GoodSource, WakesUp, Ragged, Restless],
+    models = [
+        Spoilt<None>,
+        Spoilt<Unseeded>,
+        Spoilt<Gullible>,
+        Spoilt<Sociable>,
+        Spoilt<Hasty>,
+        Spoilt<Backwards>,
+        Spoilt<Sumless>,
+        Spoilt<Stateless>,
+        Spoilt<Generous>,
+        Spoilt<Dull>,
+    ]
+);
