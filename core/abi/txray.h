@@ -184,7 +184,9 @@ typedef struct txray_pruner_table {
     size_t size; /* sizeof(txray_pruner_table) */
     txray_create create;
     txray_destroy destroy;
-    /* Writes one score a neuron to `out` ([rows]); the highest are pruned first, NaN never. */
+    /* Writes one score a neuron to `out` ([rows]); the highest are pruned first, NaN never. Columns are found by name:
+     * neither their order nor columns that a pruner does not know change a score, and scores follow their neurons
+     * whatever the order of the rows, within rounding. */
     txray_status (*scores)(const void *pruner, const txray_host *host, const txray_columns *columns,
                            txray_f64_slice_mut out);
 } txray_pruner_table;

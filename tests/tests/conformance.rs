@@ -50,6 +50,8 @@ fn failures(findings: &[Finding]) -> BTreeMap<&str, Vec<(&str, &str)>> {
     failures
 }
 
+const UNWRITTEN: &str = "writes every output";
+
 /// Of these findings, each component named fails just the property beside it, with a message that has those words in it.
 #[track_caller]
 fn assert_failures(findings: &[Finding], expected: &[(&str, &str, &str)]) {
@@ -58,7 +60,10 @@ fn assert_failures(findings: &[Finding], expected: &[(&str, &str, &str)]) {
         let expected = expected.iter().find(|(name, ..)| name == kind);
         match (&of_kind[..], expected) {
             ([], None) => {}
-            ([(property, message)], Some((_, wanted, words))) => {
+            // What was not written is read by the properties that follow.
+            ([(property, message), others @ ..], Some((_, wanted, words)))
+                if others.is_empty() || *wanted == UNWRITTEN =>
+            {
                 assert_eq!(property, wanted, "{kind}: {message}");
                 assert!(message.contains(words), "{kind}: {message}");
             }
@@ -97,7 +102,7 @@ fn each_broken_metric_fails_the_property_it_breaks() {
             ("panics-in-thread", "answers what it is asked", "there are rows"),
             ("not-symmetric", "is symmetric, as it claims", "with the sides exchanged"),
             ("not-identity", "is 0 from a distribution to itself, as it claims", "is 0.001"),
-            ("unbounded", "is between 0 and 1, as it claims", "row 0 is 1."),
+            ("unbounded", "is between 0 and 1, as it claims", "row 0 is "),
             ("no-triangle", "keeps the triangle, as it claims", "by way of the middle one"),
             ("neighbours", "gives a row the same whatever rows are beside it", "cut at row 1"),
             ("by-thread", "gives the same from many threads at once", "beside other threads"),
@@ -196,6 +201,12 @@ fn each_broken_model_fails_the_property_it_breaks() {
 #[test]
 fn plugins_that_keep_the_rules_pass() {
     for path in [rust_plugin("energy"), rust_plugin("everything"), c_plugin("total_variation")] {
-        assert_failures(&findings(&path), &[]);
+        let found = findings(&path);
+        assert_failures(&found, &[]);
+        // Elsewhere memory is not looked at.
+        if cfg!(target_os = "linux") {
+            let passed = |finding: &&Finding| finding.verdict == Verdict::Passed;
+            assert_eq!(found.iter().find(|finding| !passed(finding)), None);
+        }
     }
 }

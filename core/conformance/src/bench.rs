@@ -288,7 +288,9 @@ impl<T: ?Sized> Maker<'_, T> {
     pub(crate) fn with(&self, options: &Value) -> Result<Box<T>, txray_plugin::Error> {
         (self.make)(self.registry, self.kind, options, &Host::new(&Threads(1))).map_err(|error| match error {
             FindError::Refused(error) => error,
-            FindError::Unknown(_) => txray_plugin::Error::failed("the registry does not find it"),
+            FindError::Unknown(_) | FindError::Device(_) => {
+                txray_plugin::Error::failed("the registry does not find it")
+            }
             FindError::Ambiguous(origins) => {
                 let origins: Vec<String> = origins.iter().map(ToString::to_string).collect();
                 txray_plugin::Error::failed(format!("more than one library supplies it: {}", origins.join(", ")))

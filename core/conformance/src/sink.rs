@@ -23,7 +23,7 @@ const MANIFEST: &str = r#"{
 "#;
 
 /// The files of a folder, by their path in it.
-type Files = BTreeMap<String, Vec<u8>>;
+pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 
 /// Holds a sink to its suite. It reports a run that has a manifest and no step: an empty report is one too.
 pub(crate) fn hold(bench: &mut Bench<'_>) {

@@ -3,6 +3,9 @@
 use crate::{Host, Result, Strings};
 
 /// Gives every neuron a score; the engine turns scores and a budget into masks.
+///
+/// `&self` may be called from many threads at once. Columns are found by name: neither their order nor columns that a
+/// pruner does not know change a score, and scores follow their neurons whatever the order of the rows, within rounding.
 pub trait Pruner: Send + Sync {
     /// Writes one score a neuron to `out` (`[rows]`): the highest are pruned first, NaN never.
     fn scores(&self, host: &Host<'_>, columns: &Columns<'_>, out: &mut [f64]) -> Result<()>;

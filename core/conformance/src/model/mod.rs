@@ -12,7 +12,7 @@ use txray_host::Registry;
 use txray_plugin::{Host, Model, Text};
 
 use crate::bench::{Bench, Failure, Maker, Threads};
-use crate::sink::files;
+use crate::sink::{Files, files};
 use crate::{lifecycle, options};
 
 /// Tokens of the models on trial.
@@ -22,7 +22,7 @@ const SEED: u64 = 1111;
 /// Cases a property is tried on: a model is no formula.
 const CASES: u32 = 8;
 
-type Maker_<'a> = Maker<'a, dyn Model>;
+type ModelMaker<'a> = Maker<'a, dyn Model>;
 
 /// Holds a model to its suite.
 ///
@@ -53,7 +53,7 @@ pub(crate) fn hold(bench: &mut Bench<'_>) {
 }
 
 /// What its weights are, and how they are kept.
-fn weights(bench: &mut Bench<'_>, maker: &Maker_<'_>) {
+fn weights(bench: &mut Bench<'_>, maker: &ModelMaker<'_>) {
     bench.property("draws its weights from the seed", |_| {
         let [first, again, other] = [SEED, SEED, SEED + 1].map(|seed| saved(&*initialized(maker, seed)?));
         let (first, again, other) = (first?, again?, other?);
@@ -110,7 +110,7 @@ fn damaged(path: &Path, damage: &str) -> Result<(), String> {
 }
 
 /// A model that has drawn its weights.
-fn initialized(maker: &Maker_<'_>, seed: u64) -> Result<Box<dyn Model>, String> {
+fn initialized(maker: &ModelMaker<'_>, seed: u64) -> Result<Box<dyn Model>, String> {
     let mut model = maker.fresh()?;
     let drawn = model.initialize(&Host::new(&Threads(1)), VOCABULARY, seed);
     drawn.map_err(|error| format!("it did not draw its weights: {error}"))?;
@@ -118,14 +118,14 @@ fn initialized(maker: &Maker_<'_>, seed: u64) -> Result<Box<dyn Model>, String> 
 }
 
 /// A model that was loaded.
-fn load(maker: &Maker_<'_>, directory: &Path) -> Result<Box<dyn Model>, txray_plugin::Error> {
+fn load(maker: &ModelMaker<'_>, directory: &Path) -> Result<Box<dyn Model>, txray_plugin::Error> {
     let mut model = maker.fresh().map_err(txray_plugin::Error::failed)?;
     model.load(&Host::new(&Threads(1)), directory)?;
     Ok(model)
 }
 
 /// The files of a checkpoint, and where they are.
-fn saved(model: &dyn Model) -> Result<(std::collections::BTreeMap<String, Vec<u8>>, TempDir), String> {
+fn saved(model: &dyn Model) -> Result<(Files, TempDir), String> {
     let directory = directory()?;
     let saved = model.save(&Host::new(&Threads(1)), directory.path());
     saved.map_err(|error| format!("it did not save: {error}"))?;

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use txray_plugin::{EncodeRequest, Host, Model, ModelDescription, Score, SiteRequest, State};
 
-use super::{CASES, Documents, Maker_, SEED, VOCABULARY, initialized};
+use super::{CASES, Documents, ModelMaker, SEED, VOCABULARY, initialized};
 use crate::bench::{Bench, Failure, Threads};
 use crate::guarded::Guarded;
 
@@ -42,7 +42,7 @@ impl Reading {
 }
 
 /// Holds a model to what is read from it.
-pub(super) fn hold(bench: &mut Bench<'_>, maker: &Maker_<'_>) {
+pub(super) fn hold(bench: &mut Bench<'_>, maker: &ModelMaker<'_>) {
     let mut model = None;
     let reads = bench.property("answers what it is asked", |_| {
         let made = initialized(maker, SEED)?;

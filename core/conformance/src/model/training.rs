@@ -2,8 +2,9 @@
 
 use txray_plugin::{Fault, FitReport, FitRequest, Host, HostServices, Level, Model};
 
-use super::{Documents, Maker_, SEED, directory, initialized, orderly, saved};
+use super::{Documents, ModelMaker, SEED, directory, initialized, orderly, saved};
 use crate::bench::{Bench, Failure, Threads};
+use crate::sink::Files;
 
 /// Epochs after which trainings are held against each other.
 const EPOCHS: u64 = 2;
@@ -18,7 +19,7 @@ fn cycle() -> Documents {
 }
 
 /// Holds a model to how it trains.
-pub(super) fn hold(bench: &mut Bench<'_>, maker: &Maker_<'_>) {
+pub(super) fn hold(bench: &mut Bench<'_>, maker: &ModelMaker<'_>) {
     bench.property("learns what follows what", |_| {
         let mut model = initialized(maker, SEED)?;
         let first = epoch(&mut *model, 1)?;
@@ -93,7 +94,7 @@ pub(super) fn hold(bench: &mut Bench<'_>, maker: &Maker_<'_>) {
 }
 
 /// What a training of [`EPOCHS`] ends with.
-fn trained(maker: &Maker_<'_>, threads: usize) -> Result<std::collections::BTreeMap<String, Vec<u8>>, String> {
+fn trained(maker: &ModelMaker<'_>, threads: usize) -> Result<Files, String> {
     let mut model = initialized(maker, SEED)?;
     loop {
         let report = epoch(&mut *model, threads)?;
@@ -116,7 +117,7 @@ fn epoch(model: &mut dyn Model, threads: usize) -> Result<FitReport, String> {
 }
 
 /// The same training, saved and loaded into another model.
-fn elsewhere(maker: &Maker_<'_>, model: &dyn Model) -> Result<Box<dyn Model>, String> {
+fn elsewhere(maker: &ModelMaker<'_>, model: &dyn Model) -> Result<Box<dyn Model>, String> {
     let (directory, host) = (directory()?, Host::new(&Threads(1)));
     let saved = model.save_training(&host, directory.path());
     saved.map_err(|error| format!("its training was not saved: {error}"))?;

@@ -120,5 +120,5 @@ txray_plugin::plugin!(
     pruners = [ByColumn],
     sinks = [Note],
     sources = [Replay],
-    models = [lookup::Lookup]
+    models = [lookup::Lookup],
 );

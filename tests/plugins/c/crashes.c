@@ -1,0 +1,4 @@
+/* Takes down the process that loads it. */
+#include <stdlib.h>
+
+__attribute__((constructor)) static void crash(void) { abort(); }
