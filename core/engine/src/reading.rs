@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 use txray_plugin::{
-    ActivationBatch, ActivationSource, EncodeRequest, Error, Host, HostServices, LayerColumn, Level, Model,
-    ModelDescription, Moments, NULL, Result, SiteRequest, SourceDescription, State, StringTable, Text,
+    ActivationBatch, ActivationSource, EncodeRequest, Error, Fault, Host, HostServices, LayerColumn, Level, Model,
+    ModelDescription, Moments, NULL, Result, Site, SiteRequest, SourceDescription, State, StringTable, Text,
 };
 
 use crate::corpus::{Annotation, Document, Documents, join, words};
@@ -72,6 +72,28 @@ impl<'a> ModelSource<'a> {
         Ok(window)
     }
 
+    /// The error of a window with the document that it is about: the first that gives it alone. A model knows of a
+    /// document only where it stands among those it was given.
+    fn name(&self, error: Error, documents: &[Document], encoded: &Encoded, mut state: Vec<f32>) -> Error {
+        if error.fault() != Fault::Invalid {
+            return error;
+        }
+        let mut fails = |index: usize| {
+            let at = encoded.offsets[index] as usize..encoded.offsets[index + 1] as usize;
+            let offsets = [0, at.len() as u64];
+            let text = Text { ids: &encoded.ids[at], offsets: &offsets };
+            let carry = (self.reading.state == State::Carry).then_some(&mut state[..]);
+            read(self.reading.model, &self.description.sites, self.reading.k, &Host::detached(), text, carry).is_err()
+        };
+        match (0..documents.len()).find(|&index| fails(index)) {
+            Some(index) => {
+                let message = format!("in document {}, {}", documents[index].id, error.message());
+                Error::new(error.fault(), error.pointer(), message)
+            }
+            None => error,
+        }
+    }
+
     fn layer(&self, name: &str, documents: &[Document], encoded: &Encoded) -> LayerColumn {
         if name == "token" {
             let names = Arc::clone(&self.forms);
@@ -104,6 +126,45 @@ impl<'a> ModelSource<'a> {
         }
         LayerColumn { name: name.to_owned(), features, names: Arc::new(names.table), unjoined }
     }
+}
+
+/// What a model recorded of a text, by site.
+struct Observed {
+    /// `[tokens, k]` each.
+    neurons: Vec<Vec<u32>>,
+    /// `[tokens, k]` each.
+    activations: Vec<Vec<f32>>,
+    moments: Vec<Moments>,
+}
+
+/// Reads every site of a model over a text.
+fn read(
+    model: &dyn Model,
+    sites: &[Site],
+    k: usize,
+    host: &Host<'_>,
+    text: Text<'_>,
+    carry: Option<&mut [f32]>,
+) -> Result<Observed> {
+    let rows = text.ids.len() * k;
+    let zeros = |width| Moments { sum: vec![0.0; width], sum_abs: vec![0.0; width], sum_sq: vec![0.0; width] };
+    let mut observed = Observed {
+        neurons: vec![vec![0; rows]; sites.len()],
+        activations: vec![vec![0.0; rows]; sites.len()],
+        moments: sites.iter().map(|site| zeros(site.width)).collect(),
+    };
+    let columns = observed.neurons.iter_mut().zip(&mut observed.activations).zip(&mut observed.moments);
+    let sites = columns.enumerate().map(|(site, ((neurons, activations), moments))| SiteRequest {
+        site,
+        k,
+        neurons,
+        activations,
+        sum: &mut moments.sum,
+        sum_abs: &mut moments.sum_abs,
+        sum_sq: &mut moments.sum_sq,
+    });
+    model.encode(host, &mut EncodeRequest { text, carry, sites: sites.collect() })?;
+    Ok(observed)
 }
 
 /// Numbers names as they come.
@@ -143,29 +204,13 @@ impl ActivationSource for ModelSource<'_> {
         self.tokenize += start.elapsed();
 
         let k = self.reading.k;
-        let sites = &self.description.sites;
-        let mut neurons = vec![vec![0_u32; tokens * k]; sites.len()];
-        let mut activations = vec![vec![0.0_f32; tokens * k]; sites.len()];
-        let zeros = |width| Moments { sum: vec![0.0; width], sum_abs: vec![0.0; width], sum_sq: vec![0.0; width] };
-        let mut moments: Vec<Moments> = sites.iter().map(|site| zeros(site.width)).collect();
-        let requests = neurons.iter_mut().zip(&mut activations).zip(&mut moments).enumerate();
-        let mut request = EncodeRequest {
-            text: Text { ids: &encoded.ids, offsets: &encoded.offsets },
-            carry: (self.reading.state == State::Carry).then_some(&mut self.carried),
-            sites: requests
-                .map(|(site, ((neurons, activations), moments))| SiteRequest {
-                    site,
-                    k,
-                    neurons,
-                    activations,
-                    sum: &mut moments.sum,
-                    sum_abs: &mut moments.sum_abs,
-                    sum_sq: &mut moments.sum_sq,
-                })
-                .collect(),
-        };
+        let before = self.carried.clone();
         let progress = Onward { host, done: self.done, total: self.reading.expected };
-        self.reading.model.encode(&Host::new(&progress), &mut request)?;
+        let carry = (self.reading.state == State::Carry).then_some(&mut self.carried[..]);
+        let text = Text { ids: &encoded.ids, offsets: &encoded.offsets };
+        let read = read(self.reading.model, &self.description.sites, k, &Host::new(&progress), text, carry);
+        let Observed { neurons, activations, moments } =
+            read.map_err(|error| self.name(error, &documents, &encoded, before))?;
         self.done += tokens as u64;
         host.progress(self.done, self.reading.expected.max(self.done), "");
 
@@ -180,7 +225,7 @@ impl ActivationSource for ModelSource<'_> {
             moments,
             ..ActivationBatch::default()
         };
-        let rows = tokens * sites.len() * k;
+        let rows = tokens * neurons.len() * k;
         batch.token.reserve(rows);
         batch.site.reserve(rows);
         batch.neuron.reserve(rows);

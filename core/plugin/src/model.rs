@@ -20,7 +20,8 @@ pub trait Model: Send + Sync {
     /// What it is.
     fn describe(&self) -> Result<ModelDescription>;
     /// Reads documents and reduces their activations. A document's observations must not depend, bit for bit, on
-    /// the documents beside it or on the number of threads.
+    /// the documents beside it or on the number of threads. An activation that is not finite is an error of the user's
+    /// ([`Error::invalid`](crate::Error::invalid)); in which document, the engine finds out.
     fn encode(&self, host: &Host<'_>, request: &mut EncodeRequest<'_>) -> Result<()>;
     /// Negative log-likelihood of the text. With [`State::Reset`] the first token of a document is given; with
     /// [`State::Carry`] the text is one stream and only its very first token is.

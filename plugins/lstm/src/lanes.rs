@@ -275,11 +275,9 @@ impl Network<'_> {
             }
             self.step(&mut layers, &mut embedded, &tokens, &active);
             for (k, layer) in layers.iter().enumerate() {
-                if let Some(lane) = layer.poison.as_flattened().iter().position(|p| *p != 0.0) {
-                    let document = cursors.get(lane).copied().flatten().map_or(0, |(d, _)| d);
+                if layer.poison.as_flattened().iter().any(|p| *p != 0.0) {
                     return Err(Error::invalid(format!(
-                        "an activation at lstm.{k}.hidden is not finite, in document {document}; the weights are too \
-                         large to compute with"
+                        "an activation at lstm.{k}.hidden is not finite: the weights are too large to compute with"
                     )));
                 }
             }

@@ -199,6 +199,22 @@ fn weights_that_are_no_numbers() {
 }
 
 #[test]
+fn an_activation_that_is_no_number_is_told_with_its_document_in_any_window() {
+    let (folder, _) = with_model(|model| {
+        // Of the words, `w2` alone overflows.
+        let (_, _, values) = model.tensor("lstm.weight_ih_l0");
+        values.iter_mut().for_each(|value| *value *= 1e38);
+        let (_, shape, values) = model.tensor("encoder.weight");
+        let width = shape[1];
+        values[4 * width..].iter_mut().for_each(|value| *value *= 1e38);
+    });
+    // More than a window of the reader holds.
+    let lines = (0..40_000).map(|line| if line == 37_123 { "w0 w2\n" } else { "w0 w1 w1 w0\n" });
+    folder.write("text.txt", lines.collect::<String>());
+    says(&refused(&folder), &["[stage.late]", "lstm.0.hidden is not finite", "in document 37123,"]);
+}
+
+#[test]
 fn weights_too_large_to_compute_with() {
     let (folder, _) = with_model(|model| {
         let (_, _, values) = model.tensor("lstm.weight_ih_l0");
