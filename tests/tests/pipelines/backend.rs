@@ -9,12 +9,12 @@ fn quickstart(folder: &Folder, name: &str, tables: &str) {
     let config = std::fs::read_to_string(txray_tests::path("../configs/quickstart.toml")).unwrap();
     // Keys of the top level stand before any table.
     let (top, rest) = config.split_at(config.find("\n[corpus").unwrap());
-    folder.write(format!("{name}.toml"), format!("{top}\n{tables}\n{rest}"));
+    let file = format!("{name}.toml");
+    folder.write(&file, format!("{top}\n{tables}\n{rest}"));
     let short = ["corpus.kitchen.train=800", "corpus.kitchen.valid=200", "corpus.harbour.train=300"];
     let short = short.iter().chain(&["corpus.harbour.valid=200", "model.lm.train.epochs=2"]);
     let set = short.flat_map(|assignment| ["--set", assignment]);
-    let config = format!("{name}.toml");
-    folder.txray(["run", &config, "--out", name, "-q"].into_iter().chain(set)).succeeded();
+    folder.txray(["run", &file, "--out", name, "-q"].into_iter().chain(set)).succeeded();
 }
 
 /// The bytes of every table and every weight of a run.
