@@ -73,7 +73,9 @@ impl PolicyArgs {
     /// The policy that they come to. The working directory is searched only where `--plugin-dir` names it.
     pub fn policy(&self) -> Result<Policy, Error> {
         let mut directories = self.plugin_dir.clone();
-        for directory in std::env::var_os("TXRAY_PLUGIN_PATH").iter().flat_map(std::env::split_paths) {
+        let path = std::env::var_os("TXRAY_PLUGIN_PATH").unwrap_or_default();
+        // An empty entry, elsewhere a name for the working directory, is none.
+        for directory in std::env::split_paths(&path).filter(|directory| !directory.as_os_str().is_empty()) {
             if directory.is_relative() {
                 return Err(Error::User(format!(
                     "TXRAY_PLUGIN_PATH has `{}`, which depends on the working directory: only absolute directories are \

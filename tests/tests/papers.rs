@@ -1,4 +1,4 @@
-//! Generated papers are those of today's code. `TXRAY_UPDATE=1 cargo test -p txray-tests --test papers` writes them.
+//! Generated papers are those of today's code. `TXRAY_UPDATE=1 cargo test --workspace --test papers` writes them.
 
 #![allow(clippy::unwrap_used)]
 

@@ -50,13 +50,16 @@ fn find(library: &Path, policy: &Policy) -> Result<PathBuf, Error> {
 
 fn list(args: &PolicyArgs) -> Result<(), Error> {
     let policy = args.policy()?;
-    let mut table = table(&["interface", "kind", "about", "devices", "plugin", "from"]);
+    let mut table = table(&["interface", "kind", "about", "options", "devices", "plugin", "from"]);
     let mut add = |info: &PluginInfo, from: &str| {
         for component in &info.components {
+            // By name: what each means, `inspect` tells.
+            let options = option_rows(&component.options).into_iter().map(|[name, ..]| name.replace('`', ""));
             table.add_row([
                 &component.interface,
                 &component.kind,
                 &component.about,
+                &options.collect::<Vec<_>>().join(" "),
                 &component.devices.join(", "),
                 &format!("{} {}", info.name, info.version),
                 from,

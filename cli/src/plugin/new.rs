@@ -81,14 +81,15 @@ pub fn new(name: &str, kind: Kind, language: Language, into: &Path) -> Result<Pa
 
 /// It names a crate, a component and a type.
 fn check_name(name: &str) -> Result<(), Error> {
-    let is_word = |part: &str| {
-        !part.is_empty() && part.chars().all(|char| char.is_ascii_lowercase() || char.is_ascii_digit())
-    };
+    let is_word =
+        |part: &str| !part.is_empty() && part.chars().all(|char| char.is_ascii_lowercase() || char.is_ascii_digit());
     let begins = name.starts_with(|char: char| char.is_ascii_lowercase());
     if begins && name.split('-').all(is_word) && !["test", "core", "std", "txray"].contains(&name) {
         return Ok(());
     }
-    Err(Error::User(format!("`{name}` is no name for a plugin: use small letters, digits and `-`, such as `my-metric`")))
+    Err(Error::User(format!(
+        "`{name}` is no name for a plugin: use small letters, digits and `-`, such as `my-metric`"
+    )))
 }
 
 /// Paths and contents.

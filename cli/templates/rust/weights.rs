@@ -27,7 +27,7 @@ struct Config {
 
 impl Weights {
     pub fn random(vocabulary: usize, hidden: usize, seed: u64) -> Self {
-        let uniform = |name, count, bound| {
+        let uniform = |name: &str, count: usize, bound: f32| {
             let mut values = vec![0.0; count];
             Stream::new(seed, name, 0).fill_uniform(&mut values, -bound, bound);
             values

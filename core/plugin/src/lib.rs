@@ -110,8 +110,9 @@ macro_rules! plugin {
 /// statically. The lists are those of [`plugin!`].
 #[macro_export]
 macro_rules! components {
-    ($(metrics = [$($metric:ty),* $(,)?])? $(,)? $(pruners = [$($pruner:ty),* $(,)?])? $(,)? $(sinks = [$($sink:ty),* $(,)?])? $(,)?
-     $(sources = [$($source:ty),* $(,)?])? $(,)? $(models = [$($model:ty),* $(,)?])? $(,)?) => {
+    ($(metrics = [$($metric:ty),* $(,)?] $(,)?)? $(pruners = [$($pruner:ty),* $(,)?] $(,)?)?
+     $(sinks = [$($sink:ty),* $(,)?] $(,)?)? $(sources = [$($source:ty),* $(,)?] $(,)?)?
+     $(models = [$($model:ty),* $(,)?] $(,)?)?) => {
         #[cfg(panic = "abort")]
         compile_error!("a txray plugin must unwind: with panic = \"abort\" a panic would take the whole run down");
 

@@ -7,6 +7,8 @@ mod bad_input;
 mod configs;
 mod durable;
 mod memory;
+mod plugin_command;
+mod plugin_new;
 mod plugins;
 mod pytorch;
 mod trust;
