@@ -19,8 +19,6 @@ use txray_plugin::{
     Text,
 };
 
-const ROUNDS: usize = 9;
-
 fn main() {
     let libraries = PathBuf::from(std::env::args().nth(1).expect("where the libraries are: target/release"));
     let library = |name: &str| {
@@ -44,7 +42,7 @@ fn main() {
         ("loaded", loaded.metric("hellinger", &json!({}), &host).unwrap()),
     ];
     let mut out = vec![0.0; 200];
-    compare("200 distances", &metrics, |metric| metric.distances(&host, &pairs.batch(), &mut out).unwrap());
+    compare("200 distances", 3000, &metrics, |metric| metric.distances(&host, &pairs.batch(), &mut out).unwrap());
 
     let options = json!({ "embedding": 200, "hidden": 200 });
     let sizes = LstmOptions { embedding: 200, hidden: 200, ..LstmOptions::default() };
@@ -60,7 +58,7 @@ fn main() {
     let mut random = Stream::new(1, "boundary", 0);
     let ids: Vec<u32> = (0..60_000).map(|_| (random.uniform() * 10_000.0) as u32).collect();
     let offsets: Vec<u64> = (0..=600).map(|d| d * 100).collect();
-    compare("60,000 tokens read", &models, |model| {
+    compare("60,000 tokens read", 31, &models, |model| {
         let (mut neurons, mut activations) = (vec![0; ids.len()], vec![0.0; ids.len()]);
         let [mut sum, mut sum_abs, mut sum_sq] = [0; 3].map(|_| vec![0.0; 200]);
         let site = SiteRequest {
@@ -91,33 +89,27 @@ impl HostServices for TwoThreads {
     }
 }
 
-/// Calls each way in turn, and prints its median and what it takes more than the first.
-fn compare<T: ?Sized>(what: &str, ways: &[(&str, Box<T>)], mut call: impl FnMut(&T)) {
+/// Calls each way in turn, and prints its median and that of what it takes more than the first, call by call: so a machine
+/// whose speed drifts does not count.
+fn compare<T: ?Sized>(what: &str, calls: usize, ways: &[(&str, Box<T>)], mut call: impl FnMut(&T)) {
     let mut times = vec![Vec::new(); ways.len()];
-    for round in 0..=ROUNDS {
+    for round in 0..=calls {
         for (times, (_, way)) in times.iter_mut().zip(ways) {
             let start = Instant::now();
-            let mut calls = 0;
-            // Long enough to be measured.
-            while calls == 0 || start.elapsed().as_secs_f64() < 0.2 {
-                call(way);
-                calls += 1;
-            }
+            call(way);
             // The first round warms up.
             if round > 0 {
-                times.push(start.elapsed().as_secs_f64() / f64::from(calls));
+                times.push(start.elapsed().as_secs_f64());
             }
         }
     }
-    let median = |times: &Vec<f64>| {
-        let mut times = times.clone();
-        times.sort_by(f64::total_cmp);
-        times[times.len() / 2]
+    let median = |mut values: Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
     };
-    let first = median(&times[0]);
-    for (times, (name, _)) in times.iter().zip(ways) {
-        let median = median(times);
-        println!("{what}, {name}: {:.3} ms ({:+.2} %)", median * 1e3, (median / first - 1.0) * 100.0);
+    for (own, (name, _)) in times.iter().zip(ways) {
+        let more = median(own.iter().zip(&times[0]).map(|(own, first)| own / first - 1.0).collect());
+        println!("{what}, {name}: {:.3} ms ({:+.2} %)", median(own.clone()) * 1e3, more * 100.0);
     }
 }
 

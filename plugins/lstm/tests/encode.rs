@@ -131,7 +131,7 @@ fn nothing_is_read_from_nothing() {
 }
 
 #[test]
-fn an_activation_that_is_not_finite_stops_with_site_and_document() {
+fn an_activation_that_is_not_finite_stops_with_its_site() {
     // Finite weights whose product is not: infinity minus infinity.
     let directory = tempfile::tempdir().unwrap();
     let mut options = LstmOptions { embedding: 2, hidden: 2, layers: 1, ..LstmOptions::default() };
@@ -149,10 +149,13 @@ fn an_activation_that_is_not_finite_stops_with_site_and_document() {
     let model = common::loaded(directory.path()).unwrap();
     encode(&model, &[vec![0, 1], vec![2]], &[(0, 1)], None, 2).unwrap();
     let error = encode(&model, &[vec![0, 1], vec![2], vec![1, 3, 1]], &[(0, 1)], None, 2).unwrap_err();
-    assert!(error.message().contains("lstm.0.hidden"), "{error}");
-    assert!(error.message().contains("document 2"), "{error}");
+    // Which document it is, the engine finds out: here it would be a place in the request, and mean nothing.
+    let told = |error: &txray_plugin::Error| {
+        error.message().contains("lstm.0.hidden is not finite") && error.fault() == txray_plugin::Fault::Invalid
+    };
+    assert!(told(&error), "{error}");
     let error = encode(&model, &[vec![0, 1], vec![3]], &[(0, 1)], Some(&mut [0.0; 4]), 2).unwrap_err();
-    assert!(error.message().contains("document 1"), "{error}");
+    assert!(told(&error), "{error}");
 }
 
 #[test]

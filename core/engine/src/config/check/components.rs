@@ -155,7 +155,7 @@ impl Check<'_> {
         make: impl Fn(&Registry, &str, &Value, &Host<'_>) -> Result<(), FindError>,
     ) -> Option<Component> {
         let what = what(interface);
-        let (kind, options, named) = match value {
+        let (kind, mut options, named) = match value {
             Value::String(kind) => (kind.clone(), json!({}), pointer.to_owned()),
             Value::Object(table) => match table.get("kind") {
                 Some(Value::String(kind)) => {
@@ -176,7 +176,6 @@ impl Check<'_> {
                 return None;
             }
         };
-        let mut options = options;
         let files = self.paths(interface, pointer, &kind, &mut options)?;
         let taken = self.component(interface, pointer, Some(&named), &kind, &options, |registry, options, host| {
             make(registry, &kind, options, host)
