@@ -50,8 +50,7 @@ macro_rules! template {
 /// Writes the project into a new directory `name` below `into`; gives its path.
 ///
 /// # Errors
-/// A name that is none for a crate, a directory that is there already, a model in C, a disk that is full. Nothing is left
-/// half-written.
+/// A name that is none for a crate, a directory that is there already, a disk that is full. Nothing is left half-written.
 pub fn new(name: &str, kind: Kind, language: Language, into: &Path) -> Result<PathBuf, Error> {
     check_name(name)?;
     let target = into.join(name);
@@ -60,7 +59,7 @@ pub fn new(name: &str, kind: Kind, language: Language, into: &Path) -> Result<Pa
     }
     let files = match language {
         Language::Rust => rust(name, kind)?,
-        Language::C => c(name, kind)?,
+        Language::C => c(name, kind),
     };
     let aside = into.join(format!(".{name}.{}", std::process::id()));
     let write = || {
@@ -189,19 +188,13 @@ fn sdk_workspace() -> Result<String, Error> {
     toml::to_string(&root).map_err(|error| internal(&error))
 }
 
-fn c(name: &str, kind: Kind) -> Result<Files, Error> {
+fn c(name: &str, kind: Kind) -> Files {
     let source = match kind {
         Kind::Metric => template!("c/metric.c"),
         Kind::Pruner => template!("c/pruner.c"),
         Kind::Sink => template!("c/sink.c"),
         Kind::Source => template!("c/source.c"),
-        Kind::Model => {
-            return Err(Error::User(
-                "there is no project of a model in C: txray.model/0 is still unstable, and a model needs a library for \
-                 its weights; use --lang rust, or begin from txray.h"
-                    .to_owned(),
-            ));
-        }
+        Kind::Model => template!("c/model.c"),
     };
     let library = library(name);
     let files = [
@@ -216,7 +209,7 @@ fn c(name: &str, kind: Kind) -> Result<Files, Error> {
         files.into_iter().map(|(path, text)| (PathBuf::from(path), filled(text, name, &library))).collect();
     // The boundary itself is not a template.
     files.push((PathBuf::from("txray.h"), HEADER.to_owned()));
-    Ok(files)
+    files
 }
 
 #[cfg(test)]

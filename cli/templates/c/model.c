@@ -1,0 +1,391 @@
+/* {{name}}: a language model, for txray, whole but as small as one can be: h = tanh(E[token]), and a softmax over D h + b
+ * that predicts the next token. It remembers nothing; put the network you want to look into in its place.
+ *
+ * txray.model/0 is unstable: a later txray may ask for another table. */
+#include "options.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <time.h>
+
+typedef struct model {
+    /* Options. */
+    uint64_t neurons, epochs;
+    float rate;
+    /* Weights: E and D are [vocabulary, hidden], b is [vocabulary]; one block, as in the file. */
+    uint64_t vocabulary, hidden;
+    float *weights;
+    /* Where training stands: between two documents. */
+    uint64_t epoch, document, tokens, predicted;
+    double loss;
+} model;
+
+static size_t matrix(const model *of) { return of->vocabulary * of->hidden; }
+static size_t parameters(const model *of) { return 2 * matrix(of) + of->vocabulary; }
+
+static txray_status failed(const txray_host *host, const char *why) { return txray_fail(host, TXRAY_FAILED, "", why); }
+static txray_status invalid(const txray_host *host, const char *why) { return txray_fail(host, TXRAY_INVALID, "", why); }
+
+static txray_status create(const txray_host *host, txray_str kind, txray_str options, void **out) {
+    number_option given[] = {{"hidden", 32}, {"train/epochs", 2}, {"train/learning_rate", 0.1}};
+    txray_status status = read_numbers(host, options, given, 3);
+    (void)kind; /* there is only one here */
+    if (status != TXRAY_OK) return status;
+    if (!(given[0].value >= 1 && given[0].value <= 65536)) {
+        return txray_fail(host, TXRAY_INVALID, "/hidden", "must be from 1 to 65536");
+    }
+    if (!(given[1].value >= 1 && given[1].value <= 1e6)) {
+        return txray_fail(host, TXRAY_INVALID, "/train/epochs", "must be from 1 to 1e6");
+    }
+    if (!(given[2].value > 0 && given[2].value <= 1e3)) {
+        return txray_fail(host, TXRAY_INVALID, "/train/learning_rate", "must be above 0, and at most 1000");
+    }
+    model *made = calloc(1, sizeof *made);
+    if (!made) return failed(host, "out of memory");
+    made->neurons = (uint64_t)given[0].value;
+    made->epochs = (uint64_t)given[1].value;
+    made->rate = (float)given[2].value;
+    *out = made;
+    return TXRAY_OK;
+}
+
+static void destroy(void *component) {
+    model *of = component;
+    free(of->weights);
+    free(of);
+}
+
+/* Room for weights of these sizes, in place of those that were there; training begins anew. */
+static txray_status resize(model *of, const txray_host *host, uint64_t vocabulary, uint64_t hidden) {
+    free(of->weights);
+    of->vocabulary = vocabulary, of->hidden = hidden;
+    of->epoch = of->document = of->tokens = of->predicted = 0, of->loss = 0;
+    of->weights = malloc((parameters(of) + 1) * sizeof(float));
+    return of->weights ? TXRAY_OK : failed(host, "out of memory");
+}
+
+static txray_status initialize(void *component, const txray_host *host, uint64_t vocabulary, uint64_t seed) {
+    model *of = component;
+    txray_status status = resize(of, host, vocabulary, of->neurons);
+    if (status != TXRAY_OK) return status;
+    for (size_t i = 0; i < parameters(of); i++) {
+        /* SplitMix64: a number depends on the seed and its place alone. */
+        uint64_t z = (seed + 1) * UINT64_C(0xbf58476d1ce4e5b9) + i * UINT64_C(0x9e3779b97f4a7c15);
+        z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+        z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+        float uniform = (float)((z ^ (z >> 31)) >> 40) * 0x1p-23f - 1;
+        of->weights[i] = i < matrix(of) ? uniform / 2 : i < 2 * matrix(of) ? uniform / 10 : 0;
+    }
+    return TXRAY_OK;
+}
+
+/* ---- Files --------------------------------------------------------------------------------------------------- */
+
+static FILE *open_in(txray_str directory, const char *name, const char *mode) {
+    char *path = malloc(directory.len + strlen(name) + 2);
+    if (!path) return NULL;
+    sprintf(path, "%.*s/%s", (int)directory.len, directory.ptr, name);
+    FILE *file = fopen(path, mode);
+    free(path);
+    return file;
+}
+
+/* Whether all that was written is in the file. */
+static int closed(FILE *file) {
+    int failed = ferror(file);
+    return fclose(file) == 0 && !failed;
+}
+
+/* The header of model.safetensors. A float is 4 bytes; the three tensors follow each other. */
+static int header(const model *of, char *out, size_t room) {
+    unsigned long long v = of->vocabulary, h = of->hidden, m = matrix(of) * 4;
+    int length = snprintf(out, room,
+                          "{\"embedding\":{\"dtype\":\"F32\",\"shape\":[%llu,%llu],\"data_offsets\":[0,%llu]},"
+                          "\"decoder\":{\"dtype\":\"F32\",\"shape\":[%llu,%llu],\"data_offsets\":[%llu,%llu]},"
+                          "\"bias\":{\"dtype\":\"F32\",\"shape\":[%llu],\"data_offsets\":[%llu,%llu]}}",
+                          v, h, m, v, h, m, 2 * m, v, 2 * m, 2 * m + 4 * v);
+    while (length % 8) out[length++] = ' ';
+    return length;
+}
+
+static txray_status save(const void *component, const txray_host *host, txray_str directory) {
+    const model *of = component;
+    char text[512];
+    if (!of->weights) return failed(host, "the model has no weights yet");
+    FILE *config = open_in(directory, "config.json", "w"), *file = open_in(directory, "model.safetensors", "wb");
+    int good = config && file;
+    if (good) {
+        fprintf(config, "{\"model_type\": \"{{name}}\", \"vocab_size\": %llu, \"hidden_size\": %llu}\n",
+                (unsigned long long)of->vocabulary, (unsigned long long)of->hidden);
+        uint64_t length = (uint64_t)header(of, text, sizeof text);
+        /* Little-endian, as every machine that this is likely to run on. */
+        fwrite(&length, sizeof length, 1, file);
+        fwrite(text, 1, length, file);
+        fwrite(of->weights, sizeof(float), parameters(of), file);
+    }
+    good &= config && closed(config);
+    good &= file && closed(file);
+    return good ? TXRAY_OK : failed(host, "the weights cannot be written");
+}
+
+static txray_status load(void *component, const txray_host *host, txray_str directory) {
+    model *of = component;
+    unsigned long long vocabulary = 0, hidden = 0;
+    FILE *config = open_in(directory, "config.json", "r");
+    if (!config) return invalid(host, "config.json cannot be read");
+    int read = fscanf(config, "{\"model_type\": \"{{name}}\", \"vocab_size\": %llu, \"hidden_size\": %llu}", &vocabulary, &hidden);
+    fclose(config);
+    if (read != 2 || vocabulary == 0 || vocabulary > UINT32_MAX || hidden == 0 || hidden > 65536) {
+        return invalid(host, "config.json is not one that this plugin wrote");
+    }
+    FILE *file = open_in(directory, "model.safetensors", "rb");
+    if (!file) return invalid(host, "model.safetensors cannot be read");
+    txray_status status = resize(of, host, vocabulary, hidden);
+    char expected[512], found[512];
+    uint64_t length = (uint64_t)header(of, expected, sizeof expected), told = 0;
+    if (status == TXRAY_OK) {
+        int whole = fread(&told, sizeof told, 1, file) == 1 && told == length && fread(found, 1, length, file) == length &&
+                    memcmp(found, expected, length) == 0 &&
+                    fread(of->weights, sizeof(float), parameters(of), file) == parameters(of) && fgetc(file) == EOF;
+        for (size_t i = 0; whole && i < parameters(of); i++) whole = isfinite(of->weights[i]);
+        if (!whole) status = invalid(host, "model.safetensors is damaged, or does not fit config.json");
+    }
+    fclose(file);
+    if (status != TXRAY_OK) free(of->weights), of->weights = NULL;
+    return status;
+}
+
+/* ---- Reading ------------------------------------------------------------------------------------------------- */
+
+static txray_status describe(const void *component, const txray_host *host,
+                             void (*emit)(void *context, txray_str json), void *context) {
+    const model *of = component;
+    char json[256];
+    if (!of->weights) return failed(host, "the model has no weights yet");
+    snprintf(json, sizeof json,
+             "{\"sites\": [{\"name\": \"hidden\", \"width\": %llu}], \"vocabulary\": %llu, \"parameters\": %llu, "
+             "\"state_size\": 0, \"trained_state\": null}",
+             (unsigned long long)of->hidden, (unsigned long long)of->vocabulary, (unsigned long long)parameters(of));
+    emit(context, txray_text_of(json));
+    return TXRAY_OK;
+}
+
+/* h = tanh(E[id]) */
+static void activate(const model *of, uint32_t id, float *h) {
+    for (size_t n = 0; n < of->hidden; n++) h[n] = tanhf(of->weights[id * of->hidden + n]);
+}
+
+static txray_status encode(const void *component, const txray_host *host, const txray_encode_request *request) {
+    const model *of = component;
+    if (!of->weights) return failed(host, "the model has no weights yet");
+    float *h = malloc(2 * of->hidden * sizeof(float)), *left = h + of->hidden;
+    if (!h) return failed(host, "out of memory");
+    txray_status status = TXRAY_OK;
+    for (size_t s = 0; s < request->sites.len && status == TXRAY_OK; s++) {
+        const txray_site_request *site = &request->sites.ptr[s];
+        for (size_t t = 0; t < request->text.ids.len && status == TXRAY_OK; t++) {
+            activate(of, request->text.ids.ptr[t], h);
+            memcpy(left, h, of->hidden * sizeof(float));
+            for (size_t rank = 0; rank < site->k; rank++) {
+                /* The most active of those that are left, ties by the lower index. */
+                size_t best = 0;
+                for (size_t n = 1; n < of->hidden; n++) best = left[n] > left[best] ? n : best;
+                site->neurons.ptr[t * site->k + rank] = (uint32_t)best;
+                site->activations.ptr[t * site->k + rank] = h[best];
+                left[best] = -INFINITY;
+            }
+            for (size_t n = 0; n < of->hidden; n++) {
+                double value = h[n];
+                if (!isfinite(value)) status = invalid(host, "an activation is not finite");
+                site->sum.ptr[n] += value;
+                site->sum_abs.ptr[n] += fabs(value);
+                site->sum_sq.ptr[n] += value * value;
+            }
+        }
+    }
+    free(h);
+    return status;
+}
+
+/* The negative log-likelihood of `next`; leaves the probabilities in `p`. */
+static float predict(const model *of, const float *h, uint32_t next, float *p) {
+    const float *decoder = of->weights + matrix(of), *bias = decoder + matrix(of);
+    float most = -INFINITY, whole = 0;
+    for (size_t v = 0; v < of->vocabulary; v++) {
+        p[v] = bias[v];
+        for (size_t n = 0; n < of->hidden; n++) p[v] += decoder[v * of->hidden + n] * h[n];
+        most = p[v] > most ? p[v] : most;
+    }
+    for (size_t v = 0; v < of->vocabulary; v++) whole += p[v] = expf(p[v] - most);
+    for (size_t v = 0; v < of->vocabulary; v++) p[v] /= whole;
+    return -logf(fmaxf(p[next], 1e-38f));
+}
+
+/* Room for h, its gradient, and the probabilities. */
+static float *workspace(const model *of) { return malloc((2 * of->hidden + of->vocabulary) * sizeof(float)); }
+
+static txray_status likelihood(const model *of, const txray_host *host, const txray_text *text, int carry,
+                               txray_score *out) {
+    float *h = workspace(of);
+    txray_score score = {0, 0};
+    if (!h) return failed(host, "out of memory");
+    for (size_t d = 0; d + 1 < text->offsets.len; d++) {
+        for (uint64_t t = text->offsets.ptr[d]; t < text->offsets.ptr[d + 1]; t++) {
+            /* The first token of a document is given; of a stream only its very first. */
+            if (t == 0 || (!carry && t == text->offsets.ptr[d])) continue;
+            activate(of, text->ids.ptr[t - 1], h);
+            score.nll += predict(of, h, text->ids.ptr[t], h + 2 * of->hidden);
+            score.tokens++;
+        }
+        if (host->cancelled(host->context)) {
+            free(h);
+            return txray_fail(host, TXRAY_CANCELLED, "", "cancelled");
+        }
+    }
+    free(h);
+    *out = score;
+    return TXRAY_OK;
+}
+
+static txray_status score(const void *component, const txray_host *host, const txray_text *text, uint32_t carry,
+                          txray_score *out) {
+    const model *of = component;
+    return of->weights ? likelihood(of, host, text, carry != 0, out) : failed(host, "the model has no weights yet");
+}
+
+/* ---- Training ------------------------------------------------------------------------------------------------ */
+
+/* One step of SGD on one pair of tokens; gives the loss before it. */
+static float learn(model *of, uint32_t given, uint32_t next, float *h) {
+    float *gradient = h + of->hidden, *p = gradient + of->hidden;
+    float *decoder = of->weights + matrix(of), *bias = decoder + matrix(of);
+    activate(of, given, h);
+    float loss = predict(of, h, next, p);
+    p[next] -= 1; /* now the gradient of the logits */
+    memset(gradient, 0, of->hidden * sizeof(float));
+    for (size_t v = 0; v < of->vocabulary; v++) {
+        for (size_t n = 0; n < of->hidden; n++) {
+            float *weight = &decoder[v * of->hidden + n];
+            gradient[n] += p[v] * *weight;
+            *weight -= of->rate * p[v] * h[n];
+        }
+        bias[v] -= of->rate * p[v];
+    }
+    for (size_t n = 0; n < of->hidden; n++) {
+        of->weights[given * of->hidden + n] -= of->rate * gradient[n] * (1 - h[n] * h[n]);
+    }
+    return loss;
+}
+
+static double now(void) {
+    struct timespec time;
+    timespec_get(&time, TIME_UTC);
+    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
+}
+
+static txray_status fit(void *component, const txray_host *host, const txray_fit_request *request,
+                        txray_fit_report *out) {
+    model *of = component;
+    double start = now();
+    uint64_t documents = request->train.offsets.len ? request->train.offsets.len - 1 : 0;
+    txray_fit_report report = {0};
+    if (!of->weights) return failed(host, "the model has no weights yet");
+    if (of->document == 0) of->loss = 0, of->predicted = 0;
+    float *h = workspace(of);
+    if (!h) return failed(host, "out of memory");
+    while (of->document < documents && !report.paused) {
+        const uint64_t *cut = &request->train.offsets.ptr[of->document];
+        for (uint64_t t = cut[0] + 1; t < cut[1]; t++) {
+            of->loss += learn(of, request->train.ids.ptr[t - 1], request->train.ids.ptr[t], h);
+            of->predicted++;
+        }
+        of->tokens += cut[1] - cut[0];
+        of->document++;
+        /* It stands between two documents now, and may be stopped or saved. */
+        host->progress(host->context, of->tokens, of->epochs * request->train.ids.len, txray_text_of(""));
+        if (host->cancelled(host->context)) {
+            free(h);
+            return txray_fail(host, TXRAY_CANCELLED, "", "cancelled");
+        }
+        report.paused = of->document < documents && now() - start >= request->pause;
+    }
+    free(h);
+    report.seconds = now() - start;
+    report.valid_loss = NAN;
+    if (!report.paused) {
+        if (request->valid.offsets.len > 1) {
+            /* Before the epoch counts as over: cancelled here, the next call comes back to this place. */
+            txray_score valid;
+            txray_status status = likelihood(of, host, &request->valid, 0, &valid);
+            if (status != TXRAY_OK) return status;
+            report.valid_loss = valid.nll / (double)(valid.tokens ? valid.tokens : 1);
+        }
+        of->document = 0;
+        of->epoch++;
+    }
+    report.epoch = of->epoch;
+    report.tokens = of->tokens;
+    report.loss = of->loss / (double)(of->predicted ? of->predicted : 1);
+    report.done = of->epoch >= of->epochs;
+    *out = report;
+    return TXRAY_OK;
+}
+
+/* What `fit` goes on from. The loss is written in full: %a is exact. */
+#define PROGRESS "%llu %llu %a %llu %llu %llu %llu %la\n"
+
+static txray_status save_training(const void *component, const txray_host *host, txray_str directory) {
+    const model *of = component;
+    txray_status status = save(component, host, directory);
+    if (status != TXRAY_OK) return status;
+    FILE *file = open_in(directory, "training.txt", "w");
+    if (!file) return failed(host, "training.txt cannot be written");
+    fprintf(file, PROGRESS, (unsigned long long)of->neurons, (unsigned long long)of->epochs, (double)of->rate,
+            (unsigned long long)of->epoch, (unsigned long long)of->document, (unsigned long long)of->tokens,
+            (unsigned long long)of->predicted, of->loss);
+    return closed(file) ? TXRAY_OK : failed(host, "training.txt cannot be written");
+}
+
+static txray_status load_training(void *component, const txray_host *host, txray_str directory) {
+    model *of = component;
+    unsigned long long neurons, epochs, epoch, document, tokens, predicted;
+    float rate;
+    double loss;
+    FILE *file = open_in(directory, "training.txt", "r");
+    if (!file) return invalid(host, "training.txt cannot be read");
+    int read = fscanf(file, PROGRESS, &neurons, &epochs, &rate, &epoch, &document, &tokens, &predicted, &loss);
+    fclose(file);
+    if (read != 8) return invalid(host, "training.txt is damaged");
+    if (neurons != of->neurons || epochs != of->epochs || rate != of->rate) {
+        return invalid(host, "the training was begun with other options");
+    }
+    txray_status status = load(component, host, directory);
+    if (status != TXRAY_OK) return status;
+    of->epoch = epoch, of->document = document, of->tokens = tokens, of->predicted = predicted, of->loss = loss;
+    return TXRAY_OK;
+}
+
+static const txray_model_table table = {
+    sizeof(txray_model_table), create, destroy, initialize, load, save, describe, encode, score, fit,
+    save_training,             load_training,
+};
+
+static const void *query(txray_str interface_name) {
+    return txray_equals(interface_name, TXRAY_MODEL) ? &table : NULL;
+}
+
+static const txray_plugin plugin = {
+    TXRAY_MAGIC, TXRAY_ABI_MAJOR, TXRAY_ABI_MINOR, sizeof(txray_plugin),
+    TXRAY_TEXT("{\"name\": \"{{name}}\", \"version\": \"0.1.0\", \"components\": [{"
+               "\"interface\": \"txray.model/0\", \"kind\": \"{{name}}\","
+               "\"about\": \"a language model that remembers nothing\", \"devices\": [\"cpu\"],"
+               "\"options\": {\"type\": \"object\", \"properties\": {"
+               "\"hidden\": {\"type\": \"integer\", \"minimum\": 1, \"default\": 32, \"description\": \"Neurons.\"},"
+               "\"train\": {\"type\": \"object\", \"description\": \"Plain SGD, one document a step.\", \"properties\": {"
+               "\"epochs\": {\"type\": \"integer\", \"minimum\": 1, \"default\": 2,"
+               "\"description\": \"Passes over the training text.\"},"
+               "\"learning_rate\": {\"type\": \"number\", \"default\": 0.1, \"description\": \"Step size.\"}}}}}}]}"),
+    query,
+};
+
+const txray_plugin *txray_plugin_v1(void) { return &plugin; }
