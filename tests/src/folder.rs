@@ -1,5 +1,6 @@
 //! Folders that pipelines run in.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -46,6 +47,13 @@ impl Folder {
             stdout: String::from_utf8(output.stdout).unwrap(),
             stderr: String::from_utf8(output.stderr).unwrap(),
         }
+    }
+
+    /// The bytes of every table and every weight of a run, by path: what has to repeat.
+    pub fn bytes(&self, out: &str) -> BTreeMap<String, Vec<u8>> {
+        let files = self.files(out).into_iter();
+        let kept = files.filter(|file| file.ends_with(".parquet") || file.ends_with(".safetensors"));
+        kept.map(|file| (file.clone(), std::fs::read(self.path(out).join(file)).unwrap())).collect()
     }
 
     /// Every file below `relative`, as paths with `/` from there, sorted; none where there is no such folder.

@@ -1,7 +1,5 @@
 //! The built-in plugins as dynamic libraries, in place of those that are linked in.
 
-use std::collections::BTreeMap;
-
 use txray_tests::{Folder, rust_plugin};
 
 /// The quickstart, cut short, with further tables in front of it.
@@ -15,13 +13,6 @@ fn quickstart(folder: &Folder, name: &str, tables: &str) {
     let short = short.iter().chain(&["corpus.harbour.valid=200", "model.lm.train.epochs=2"]);
     let set = short.flat_map(|assignment| ["--set", assignment]);
     folder.txray(["run", &file, "--out", name, "-q"].into_iter().chain(set)).succeeded();
-}
-
-/// The bytes of every table and every weight of a run.
-fn bytes(folder: &Folder, out: &str) -> BTreeMap<String, Vec<u8>> {
-    let files = folder.files(out).into_iter();
-    let kept = files.filter(|file| file.ends_with(".parquet") || file.ends_with(".safetensors"));
-    kept.map(|file| (file.clone(), std::fs::read(folder.path(out).join(file)).unwrap())).collect()
 }
 
 #[test]
@@ -45,7 +36,7 @@ fn loaded_in_place_of_the_built_in_ones_they_give_the_same_bytes() {
     let cached = steps.iter().filter(|step| step["cached"] == true && step["kind"] != "text");
     assert_eq!(cached.count(), 0, "{manifest:#}");
 
-    let (linked, loaded) = (bytes(&folder, "linked"), bytes(&folder, "loaded"));
+    let (linked, loaded) = (folder.bytes("linked"), folder.bytes("loaded"));
     assert!(linked.len() > 15, "{:?}", linked.keys());
     assert!(linked == loaded, "a table differs between the linked and the loaded plugins");
 }

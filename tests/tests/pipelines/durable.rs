@@ -1,6 +1,5 @@
 //! Runs that are killed, repeated, run side by side, and whose store is damaged.
 
-use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -39,13 +38,6 @@ fn spawn(folder: &Folder, store: &str, args: &[&str]) -> Child {
         .unwrap()
 }
 
-/// The bytes of every table and every weight of a run.
-fn bytes(folder: &Folder, out: &str) -> BTreeMap<String, Vec<u8>> {
-    let files = folder.files(out).into_iter();
-    let kept = files.filter(|file| file.ends_with(".parquet") || file.ends_with(".safetensors"));
-    kept.map(|file| (file.clone(), std::fs::read(folder.path(out).join(file)).unwrap())).collect()
-}
-
 #[test]
 fn killed_at_random_moments_a_run_ends_with_the_same_bytes() {
     let folder = Folder::new();
@@ -74,22 +66,22 @@ fn killed_at_random_moments_a_run_ends_with_the_same_bytes() {
         assert!(kills < 200, "no progress is kept between kills");
     }
     assert!(spawn(&folder, "second-store", &args("second", &[])).wait().unwrap().success());
-    let undisturbed = bytes(&folder, "undisturbed");
+    let undisturbed = folder.bytes("undisturbed");
     assert!(undisturbed.len() > 10);
-    assert!(bytes(&folder, "killed") == undisturbed, "a killed run differs from an undisturbed one");
-    assert!(bytes(&folder, "second") == undisturbed, "a killed run differs from an undisturbed one");
+    assert!(folder.bytes("killed") == undisturbed, "a killed run differs from an undisturbed one");
+    assert!(folder.bytes("second") == undisturbed, "a killed run differs from an undisturbed one");
 }
 
 #[test]
 fn a_second_run_makes_nothing_and_a_changed_setting_only_what_depends_on_it() {
     let folder = Folder::new();
     folder.txray(args("out", &[])).succeeded();
-    let first = bytes(&folder, "out");
+    let first = folder.bytes("out");
     let again = folder.txray(args("out", &[])).succeeded();
     let told: Vec<&str> = again.stderr.lines().filter(|line| line.contains("there already")).collect();
     assert_eq!(told.len(), 9, "{}", again.stderr);
     assert!(!again.stderr.contains("tokens/s"), "{}", again.stderr);
-    assert!(bytes(&folder, "out") == first);
+    assert!(folder.bytes("out") == first);
 
     let changed = folder.txray(args("out", &["--set", "comparison.transfer.weighting=mean"])).succeeded();
     assert_eq!(changed.stderr.matches("there already").count(), 8, "{}", changed.stderr);
@@ -112,14 +104,14 @@ fn two_runs_at_once_share_a_store() {
     for child in &mut both {
         assert!(child.wait().unwrap().success());
     }
-    assert!(bytes(&folder, "a") == bytes(&folder, "b"));
+    assert!(folder.bytes("a") == folder.bytes("b"));
 }
 
 #[test]
 fn damage_is_found_and_mended() {
     let folder = Folder::new();
     folder.txray(args("out", &[])).succeeded();
-    let first = bytes(&folder, "out");
+    let first = folder.bytes("out");
     folder.txray(["store", "verify"]).succeeded();
     let tables: Vec<String> =
         folder.files(".store").into_iter().filter(|file| file.ends_with("preferences.parquet")).collect();
@@ -136,7 +128,7 @@ fn damage_is_found_and_mended() {
     assert_eq!(verified.stdout.matches("preferences.parquet").count(), 2, "{}", verified.stdout);
     let mended = folder.txray(args("out", &[])).succeeded();
     assert_eq!(mended.stderr.matches("is damaged in the store").count(), 2, "{}", mended.stderr);
-    assert!(bytes(&folder, "out") == first);
+    assert!(folder.bytes("out") == first);
     folder.txray(["store", "verify"]).succeeded();
 }
 
@@ -147,7 +139,7 @@ fn a_manifest_repeats_its_run_and_tells_whether_the_bytes_agree() {
     let again = folder.txray(["run", "out/manifest.json", "--out", "again"]).succeeded();
     assert!(again.stdout.contains("Every table and every weight has the bytes of"), "{}", again.stdout);
     assert!(!again.stderr.contains("there already"), "it is made again, not taken from the store: {}", again.stderr);
-    assert!(bytes(&folder, "again") == bytes(&folder, "out"));
+    assert!(folder.bytes("again") == folder.bytes("out"));
 
     let other = folder.txray(["run", "out/manifest.json", "--out", "other", "--set", "seed=7"]);
     assert_eq!(other.code, Some(2));
@@ -221,7 +213,7 @@ fn a_full_disk_loses_nothing_and_a_store_that_cannot_be_written_still_serves() {
     folder.txray(args("out", &on_disk)).succeeded();
     folder.txray(["store", "verify", "--store", "disk/store"]).succeeded();
     folder.txray(args("elsewhere", &["--set", "model.lm.train.epochs=1"])).succeeded();
-    assert!(bytes(&folder, "out") == bytes(&folder, "elsewhere"));
+    assert!(folder.bytes("out") == folder.bytes("elsewhere"));
 
     disk.remount("ro");
     let again = folder.txray(args("again", &on_disk)).succeeded();
@@ -274,7 +266,7 @@ fn a_clock_that_is_set_back_changes_nothing() {
     let folder = Folder::new();
     let short = ["--set", "model.lm.train.epochs=1"];
     folder.txray(args("out", &short)).succeeded();
-    let first = bytes(&folder, "out");
+    let first = folder.bytes("out");
     // To a clock that was set back, everything in the store is of a time to come.
     let later = std::time::SystemTime::now() + Duration::from_secs(400 * 24 * 60 * 60);
     for file in folder.files(".store") {
@@ -288,7 +280,7 @@ fn a_clock_that_is_set_back_changes_nothing() {
     assert!(collected.starts_with("0 steps removed"), "{collected}");
     let again = folder.txray(args("out", &short)).succeeded();
     assert_eq!(again.stderr.matches("there already").count(), 9, "{}", again.stderr);
-    assert!(bytes(&folder, "out") == first);
+    assert!(folder.bytes("out") == first);
 }
 
 #[test]
@@ -303,7 +295,7 @@ fn a_changed_byte_of_a_corpus_is_noticed_whatever_its_size_and_time() {
     );
     let run = ["run", "pipeline.toml", "--out", "out"];
     folder.txray(run).succeeded();
-    let first = bytes(&folder, "out");
+    let first = folder.bytes("out");
     let modified = std::fs::metadata(&text).unwrap().modified().unwrap();
     folder.write("text.txt", "w1 w2 w3\nw4 w5 w7\n");
     std::fs::File::options().write(true).open(&text).unwrap().set_modified(modified).unwrap();
@@ -313,7 +305,7 @@ fn a_changed_byte_of_a_corpus_is_noticed_whatever_its_size_and_time() {
     assert!(stage.contains("will run") && planned.contains("text.txt changed"), "{planned}");
     let again = folder.txray(run).succeeded();
     assert!(!again.stderr.contains("stage.read: there already"), "{}", again.stderr);
-    assert!(bytes(&folder, "out") != first);
+    assert!(folder.bytes("out") != first);
 }
 
 #[test]
