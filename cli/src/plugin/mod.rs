@@ -6,12 +6,12 @@ mod probe;
 
 use std::path::{Path, PathBuf};
 
-use comfy_table::{ContentArrangement, Table};
 use txray_engine::config::option_rows;
 use txray_engine::error::Error;
 use txray_host::{ComponentInfo, Origin, PluginInfo, Policy};
 
 use crate::args::{LibraryArgs, PluginAction, PluginCommand, PolicyArgs};
+use crate::summary::table;
 use child::Child;
 pub use new::{Kind, Language};
 
@@ -50,7 +50,7 @@ fn find(library: &Path, policy: &Policy) -> Result<PathBuf, Error> {
 
 fn list(args: &PolicyArgs) -> Result<(), Error> {
     let policy = args.policy()?;
-    let mut table = table(&["interface", "kind", "about", "options", "devices", "plugin", "from"]);
+    let mut table = table(&["interface", "kind", "about", "options", "devices", "plugin", "from"], &[]);
     let mut add = |info: &PluginInfo, from: &str| {
         for component in &info.components {
             // By name: what each means, `inspect` tells.
@@ -108,7 +108,7 @@ fn options(component: &ComponentInfo) -> String {
     if rows.is_empty() {
         return "  no options".to_owned();
     }
-    let mut table = table(&["option", "value", "default", "meaning"]);
+    let mut table = table(&["option", "value", "default", "meaning"], &[]);
     for row in rows {
         table.add_row(row.map(|cell| cell.replace('`', "")));
     }
@@ -122,14 +122,8 @@ fn check(args: &LibraryArgs, cases: u32, seed: u64) -> Result<(), Error> {
     println!("{} {} ({})", info.name, info.version, library.display());
     let failed = child.findings()?;
     if failed > 0 {
-        return Err(Error::User(format!("{failed} properties do not hold")));
+        return Err(Error::User(format!("properties that do not hold: {failed}")));
     }
     println!("\nevery property holds");
     Ok(())
-}
-
-fn table(header: &[&str]) -> Table {
-    let mut table = crate::summary::table(header, &[]);
-    table.set_content_arrangement(ContentArrangement::Dynamic);
-    table
 }
