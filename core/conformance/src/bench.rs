@@ -248,21 +248,24 @@ impl<'a> Bench<'a> {
         let schema = &self.component.options;
         let mut maker =
             Maker { registry: self.registry, kind: &self.component.kind, schema, make, options: Value::Null };
-        let mut refused = String::new();
-        let made = options::candidates(schema).into_iter().find(|options| match maker.with(options) {
-            Ok(_) => true,
-            Err(error) => {
-                refused = format!("with {options}: {}", error.message());
-                false
+        let mut made = None;
+        // Made within the property: where making it takes the process down, whoever watches knows at what.
+        self.property("can be made", |_| {
+            let mut refused = String::new();
+            made = options::candidates(schema).into_iter().find(|options| match maker.with(options) {
+                Ok(_) => true,
+                Err(error) => {
+                    refused = format!("with {options}: {}", error.message());
+                    false
+                }
+            });
+            match made {
+                Some(_) => Ok(()),
+                None => Err(Failure::from(format!(
+                    "{refused} (if it is right to refuse these options, put an `examples` on the schema of the options \
+                     that need one)"
+                ))),
             }
-        });
-        let holds = made.is_some();
-        self.property("can be made", |_| match holds {
-            true => Ok(()),
-            false => Err(Failure::from(format!(
-                "{refused} (if it is right to refuse these options, put an `examples` on the schema of the options \
-                 that need one)"
-            ))),
         });
         maker.options = made?;
         Some(maker)
