@@ -326,7 +326,8 @@ typedef struct txray_model_table {
     txray_status (*describe)(const void *model, const txray_host *host, void (*emit)(void *context, txray_str json),
                              void *context);
     /* Reads documents and reduces their activations. A document's observations must not depend, bit for bit, on the
-     * documents beside it or on the number of threads. */
+     * documents beside it or on the number of threads. An activation that is not finite is TXRAY_INVALID: in which
+     * document, the host finds out. */
     txray_status (*encode)(const void *model, const txray_host *host, const txray_encode_request *request);
     /* Negative log-likelihood of documents. With `carry` 0 the first token of each document is given and not
      * predicted; else the text is one stream, and only its very first token is. */

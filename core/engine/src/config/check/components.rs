@@ -207,13 +207,19 @@ impl Check<'_> {
         let mut files = Vec::new();
         for (key, _) in properties.iter().filter(|(_, schema)| schema["format"] == "path") {
             let Some(path) = options.get(key).and_then(Value::as_str) else { continue };
-            match self.resolver.resolve_file(Path::new(path)) {
-                Ok(found) => {
-                    options[key] = found.to_string_lossy().into();
+            let found = self.resolver.resolve_file(Path::new(path)).map_err(|error| error.to_string());
+            // Options are JSON, and so its name has to be text.
+            let named = found.and_then(|found| match found.to_str() {
+                Some(text) => Ok((Value::from(text), found)),
+                None => Err(format!("the path {} is not UTF-8", found.display())),
+            });
+            match named {
+                Ok((text, found)) => {
+                    options[key] = text;
                     files.push((key.clone(), found));
                 }
-                Err(error) => {
-                    self.error(&child(pointer, key), error.to_string());
+                Err(message) => {
+                    self.error(&child(pointer, key), message);
                     return None;
                 }
             }
