@@ -13,7 +13,7 @@ use crate::corpus::{Annotation, Document, Documents, join, words};
 use crate::tokens::{Encoded, Tokenizer};
 
 /// Words that a batch holds before it is read: enough for the model to fill its lanes, and a bound on memory.
-const WINDOW: usize = 1 << 16;
+const WINDOW: usize = 1 << 17;
 
 /// How a [`ModelSource`] reads.
 pub struct Reading<'a> {

@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         epochs: u64::MAX,
         batch: BATCH,
         bptt: BPTT,
-        learning_rate: 1.0,
+        learning_rate: Some(1.0),
         dropout: 0.0,
         state: State::Carry,
         ..TrainOptions::default()

@@ -110,7 +110,7 @@ fn fit(hidden: usize, min_count: usize, text: &str, tokens: u64, threads: usize)
     let services = Threads(threads);
     let host = Host::new(&services);
     let train = TrainOptions { max_tokens: Some(tokens), state: State::Carry, ..TrainOptions::default() };
-    let options = LstmOptions { embedding: hidden, hidden, layers: 1, train };
+    let options = LstmOptions { embedding: hidden, hidden, train, ..LstmOptions::default() };
     let mut model = Lstm::create(options, &host)?;
     model.initialize(&host, vocabulary.len(), 1)?;
     println!("{} words", vocabulary.len());

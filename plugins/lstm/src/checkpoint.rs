@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use txray_plugin::{Error, Result, State};
 
 use crate::tensors::{self, TensorFile, invalid};
-use crate::weights::{Sizes, Weights};
+use crate::weights::{Cell, DECODER, Sizes, Weights};
 
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
@@ -21,8 +21,16 @@ struct Config {
     embedding_size: usize,
     hidden_size: usize,
     num_layers: usize,
+    #[serde(default, skip_serializing_if = "is_default")]
+    cell: Cell,
+    #[serde(default, skip_serializing_if = "is_default")]
+    tied: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     trained_state: Option<State>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Reads a checkpoint: the weights, and what happened to the state at document starts in training if that is known.
@@ -43,14 +51,26 @@ pub(crate) fn load(directory: &Path) -> Result<(Weights, Option<State>)> {
         embedding: config.embedding_size,
         hidden: config.hidden_size,
         layers: config.num_layers,
+        cell: config.cell,
+        tied: config.tied,
     };
     sizes.validate().map_err(|e| invalid(&path, format_args!("{}", e.message())))?;
 
     let path = directory.join(WEIGHTS);
     let bytes = tensors::read(&path)?;
     let file = TensorFile::parse(&path, &bytes, CONFIG)?;
-    file.only(&sizes.tensors().into_iter().map(|(name, _)| name).collect::<Vec<_>>())?;
+    let mut names: Vec<String> = sizes.tensors().into_iter().map(|(name, _)| name).collect();
+    // PyTorch writes the decoder of a tied model, too.
+    let written = sizes.tied && file.has(DECODER);
+    names.extend(written.then(|| DECODER.to_owned()));
+    file.only(&names)?;
     let weights = Weights::build(sizes, |name, shape| file.values(name, shape))?;
+    if written {
+        let decoder = file.values(DECODER, &[sizes.vocabulary, sizes.hidden])?;
+        if weights.read(|weights| Ok(weights.encoder != decoder))? {
+            return Err(invalid(&path, format_args!("`{DECODER}` is not `encoder.weight`, but {CONFIG} says tied")));
+        }
+    }
     Ok((weights, config.trained_state))
 }
 
@@ -63,11 +83,18 @@ pub(crate) fn save(weights: &Weights, trained_state: Option<State>, directory: &
         embedding_size: sizes.embedding,
         hidden_size: sizes.hidden,
         num_layers: sizes.layers,
+        cell: sizes.cell,
+        tied: sizes.tied,
         trained_state,
     };
     let path = directory.join(CONFIG);
     let json = serde_json::to_string_pretty(&config).map_err(|e| Error::failed(e.to_string()))?;
     fs::write(&path, json + "\n").map_err(|e| Error::invalid(format!("cannot write {}: {e}", path.display())))?;
+    let mut tensors = weights.named();
+    if sizes.tied {
+        // As PyTorch's `state_dict` has it, which loads a file only if every tensor is there.
+        tensors.push((DECODER.to_owned(), weights.encoder.as_tensor().clone()));
+    }
     // PyTorch's readers look for the format.
-    tensors::write(&directory.join(WEIGHTS), weights.named(), ("format", "pt".to_owned()))
+    tensors::write(&directory.join(WEIGHTS), tensors, ("format", "pt".to_owned()))
 }

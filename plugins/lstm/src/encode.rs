@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use rayon::prelude::*;
 use txray_plugin::{EncodeRequest, Error, Result, SiteRequest, Text};
 
-use crate::lanes::{LayerLanes, Network, Observer, PARTS, plan};
+use crate::lanes::{Network, Observer, PARTS, plan};
+use crate::layer::LayerLanes;
 use crate::tracker::Tracker;
 use crate::weights::Sizes;
 
@@ -15,20 +16,20 @@ pub(crate) fn encode(network: Network<'_>, request: &mut EncodeRequest<'_>, trac
     // The state of every layer is carried, whether the layer is asked for or not.
     let layers = match request.carry {
         Some(_) => network.weights.sizes.layers,
-        None => request.sites.iter().map(|s| s.site + 1).max().unwrap_or(0),
+        None => request.sites.iter().map(|s| s.site / network.sites + 1).max().unwrap_or(0),
     };
     if layers == 0 {
         return Ok(());
     }
     let network = Network { layers, ..network };
     let text = request.text;
-    let sites: Vec<(usize, usize)> = request.sites.iter().map(|s| (s.site, s.k)).collect();
+    let sites: Vec<_> = request.sites.iter().map(|s| ((s.site / network.sites, s.site % network.sites), s.k)).collect();
     let documents: Vec<&[u32]> = (0..text.len()).map(|d| text.document(d)).collect();
     let lengths: Vec<usize> = documents.iter().map(|d| d.len()).collect();
     let mut outputs = split_outputs(&mut request.sites, &lengths);
     let mut record = |lanes: &[Vec<usize>]| {
         let outputs = lanes.iter().flatten().map(|&d| (d, std::mem::take(&mut outputs[d]))).collect();
-        Record { sites: &sites, outputs, scratch: Vec::new() }
+        Record { sites: &sites, outputs, scratch: vec![0.0; network.weights.sizes.hidden] }
     };
     let units = match request.carry.as_deref_mut() {
         None => {
@@ -39,8 +40,10 @@ pub(crate) fn encode(network: Network<'_>, request: &mut EncodeRequest<'_>, trac
                     (lanes, record)
                 })
                 .collect();
+            // One at a time, longest first: a thread that is done takes the next, whoever it was meant for.
             units
                 .into_par_iter()
+                .with_max_len(1)
                 .map(|(lanes, mut record)| {
                     network.read::<PARTS>(&documents, &lanes, None, &mut record, tracker).map(moments)
                 })
@@ -54,7 +57,7 @@ pub(crate) fn encode(network: Network<'_>, request: &mut EncodeRequest<'_>, trac
     for site in &mut request.sites {
         for unit in &units {
             let totals = [&mut *site.sum, &mut *site.sum_abs, &mut *site.sum_sq];
-            for (total, moment) in totals.into_iter().zip(&unit[site.site]) {
+            for (total, moment) in totals.into_iter().zip(&unit[site.site / network.sites][site.site % network.sites]) {
                 total.iter_mut().zip(moment).for_each(|(total, part)| *total += part);
             }
         }
@@ -62,8 +65,9 @@ pub(crate) fn encode(network: Network<'_>, request: &mut EncodeRequest<'_>, trac
     Ok(())
 }
 
-fn moments<const P: usize>(layers: Vec<LayerLanes<P>>) -> Vec<[Vec<f64>; 3]> {
-    layers.into_iter().map(|layer| layer.moments).collect()
+/// The sums over time of each layer's sites.
+fn moments<const P: usize>(layers: Vec<LayerLanes<P>>) -> Vec<Vec<[Vec<f64>; 3]>> {
+    layers.into_iter().map(|layer| layer.sites.into_iter().map(|site| site.moments).collect()).collect()
 }
 
 /// Where one document's observations go, for each requested site.
@@ -86,8 +90,8 @@ fn split_outputs<'a>(sites: &'a mut [SiteRequest<'_>], lengths: &[usize]) -> Vec
 
 /// Records the `k` most active neurons of each token.
 struct Record<'a> {
-    /// `(site, k)`
-    sites: &'a [(usize, usize)],
+    /// `((layer, site of the layer), k)`
+    sites: &'a [((usize, usize), usize)],
     outputs: HashMap<usize, Output<'a>>,
     scratch: Vec<f32>,
 }
@@ -97,15 +101,15 @@ impl Observer for Record<'_> {
         for (lane, cursor) in cursors.iter().enumerate() {
             let Some((document, position)) = *cursor else { continue };
             let Some(output) = self.outputs.get_mut(&document) else { continue };
-            for (&(site, k), (neurons, activations)) in self.sites.iter().zip(output) {
-                let layer = &layers[site];
+            for (&((layer, site), k), (neurons, activations)) in self.sites.iter().zip(output) {
+                let layer = &layers[layer];
                 let at = position * k..(position + 1) * k;
                 if k == 1 {
-                    neurons[at.start] = layer.top.0.as_flattened()[lane];
-                    activations[at.start] = layer.top.1.as_flattened()[lane];
+                    let (neuron, activation) = &layer.sites[site].top;
+                    neurons[at.start] = neuron.as_flattened()[lane];
+                    activations[at.start] = activation.as_flattened()[lane];
                 } else if k > 1 {
-                    self.scratch.resize(layer.hidden.len(), 0.0);
-                    layer.hidden_of(lane, &mut self.scratch);
+                    layer.column(site, lane, &mut self.scratch);
                     top_k(&self.scratch, &mut neurons[at.clone()], &mut activations[at]);
                 }
             }
@@ -134,14 +138,14 @@ fn top_k(hidden: &[f32], neurons: &mut [u32], activations: &mut [f32]) {
 }
 
 /// Refuses a request that does not fit the model.
-pub(crate) fn check(request: &EncodeRequest<'_>, sizes: Sizes) -> Result<()> {
+pub(crate) fn check(request: &EncodeRequest<'_>, sizes: Sizes, sites: usize) -> Result<()> {
     check_text(request.text, sizes)?;
     let tokens = request.text.ids.len();
     for site in &request.sites {
-        if site.site >= sizes.layers || site.k > sizes.hidden {
+        if site.site >= sites || site.k > sizes.hidden {
             return Err(Error::invalid(format!(
                 "the {} most active neurons of site {} were asked for; there are {} sites of {} neurons",
-                site.k, site.site, sizes.layers, sizes.hidden
+                site.k, site.site, sites, sizes.hidden
             )));
         }
         let fits = site.neurons.len() == tokens * site.k
@@ -151,7 +155,7 @@ pub(crate) fn check(request: &EncodeRequest<'_>, sizes: Sizes) -> Result<()> {
             return Err(Error::failed(format!("the buffers for site {} do not fit {tokens} tokens", site.site)));
         }
     }
-    let state_size = 2 * sizes.layers * sizes.hidden;
+    let state_size = sizes.state();
     match &request.carry {
         Some(state) if state.len() != state_size => {
             Err(Error::failed(format!("{} values of state were given, the model has {state_size}", state.len())))

@@ -27,6 +27,20 @@ pub fn vectorized<P: Pass>(pass: P) -> P::Output {
     pulp::Arch::new().dispatch(Inlined(pass))
 }
 
+/// Every set of instructions that this machine has, the portable one included.
+#[cfg(test)]
+pub(crate) fn instructions() -> Vec<(&'static str, pulp::Arch)> {
+    let mut all = vec![("portable", pulp::Arch::Scalar)];
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    {
+        all.extend(pulp::x86::V3::try_new().map(|simd| ("AVX2", pulp::Arch::V3(simd))));
+        all.extend(pulp::x86::V4::try_new().map(|simd| ("AVX-512", pulp::Arch::V4(simd))));
+    }
+    #[cfg(target_arch = "aarch64")]
+    all.push(("the widest", pulp::Arch::new()));
+    all
+}
+
 /// A matrix view over a slice: element `(i, j)` is at `i * row_stride + j * column_stride`.
 #[derive(Clone, Copy, Debug)]
 pub struct Matrix<'a> {
@@ -151,6 +165,34 @@ pub fn product(out: MatrixMut<'_>, write: Write, a: Matrix<'_>, b: Matrix<'_>) {
     }
 }
 
+/// Values of each row that [`gather`] takes at a time.
+const STRIP: usize = 32;
+
+/// Copies rows of a `table` `[_, width]` into the columns of `out` `[width, P * 16]`.
+pub fn gather<const P: usize>(table: &[f32], width: usize, rows: &[[u32; 16]; P], out: &mut [f32]) {
+    let (out, _) = out.as_chunks_mut::<16>();
+    let (out, _) = out.as_chunks_mut::<P>();
+    let mut strips = [[[0.0; STRIP]; 16]; P];
+    for (strip, out) in out[..width].chunks_mut(STRIP).enumerate() {
+        // Rows are all over memory: copying first lets the processor wait for many of them at once.
+        for (values, &row) in strips.as_flattened_mut().iter_mut().zip(rows.as_flattened()) {
+            let row = &table[row as usize * width + strip * STRIP..];
+            match row.first_chunk() {
+                // Of a size that is known, for the compiler to copy in place.
+                Some(row) => *values = *row,
+                None => values[..out.len()].copy_from_slice(&row[..out.len()]),
+            }
+        }
+        for (k, out) in out.iter_mut().enumerate() {
+            for p in 0..P {
+                for l in 0..16 {
+                    out[p][l] = strips[p][l][k];
+                }
+            }
+        }
+    }
+}
+
 /// 1.5 * 2^23: adding it rounds a float to an integer, which then stands in the low bits.
 const ROUND: f32 = 12_582_912.0;
 
@@ -197,6 +239,40 @@ pub fn tanh(x: f32) -> f32 {
 fn exp_m1_twice(x: f32) -> f32 {
     let (power, fraction) = split_exp(2.0 * x.clamp(-9.1, 9.1));
     fraction.mul_add(power, power - 1.0)
+}
+
+/// The next cell state and output of an LSTM in 16 lanes, from its gates before their nonlinearities.
+#[inline(always)]
+pub fn next_lstm(
+    input: [f32; 16],
+    forget: [f32; 16],
+    update: [f32; 16],
+    output: [f32; 16],
+    mut cell: [f32; 16],
+) -> ([f32; 16], [f32; 16]) {
+    let mut hidden = [0.0; 16];
+    for l in 0..16 {
+        cell[l] = sigmoid(forget[l]).mul_add(cell[l], sigmoid_times_tanh(input[l], update[l]));
+        hidden[l] = sigmoid_times_tanh(output[l], cell[l]);
+    }
+    (cell, hidden)
+}
+
+/// The next output of a GRU in 16 lanes: from its gates before their nonlinearities, the candidate's part of the input
+/// and its part of the state, and the output before.
+#[inline(always)]
+pub fn next_gru(
+    reset: [f32; 16],
+    update: [f32; 16],
+    of_input: [f32; 16],
+    of_state: [f32; 16],
+    mut hidden: [f32; 16],
+) -> [f32; 16] {
+    for l in 0..16 {
+        let candidate = tanh(sigmoid(reset[l]).mul_add(of_state[l], of_input[l]));
+        hidden[l] = sigmoid(update[l]).mul_add(hidden[l] - candidate, candidate);
+    }
+    hidden
 }
 
 /// `sigmoid(s) * tanh(t)` with one division.

@@ -1,37 +1,31 @@
 //! Reading without gradients: many documents side by side, each in a lane of its own.
 //!
 //! A *unit* is [`PARTS`] * 16 lanes. Each lane reads document after document, its state cleared in between, so nothing
-//! is padded but the end. One thread owns a unit through all its steps. States and gates lie `[neuron, lane]`: gates,
-//! cell, output, the most active neuron and the sums are then one pass over vectors of lanes, and the recurrent weights
-//! are streamed from cache once a step for all lanes.
+//! is padded but the end. One thread owns a unit through all its steps. States and sums lie `[neuron, lane]`: gates,
+//! cell, output, the most active neuron and the sums over time are then one pass over vectors of lanes, and the
+//! recurrent weights are streamed from cache once a step for all lanes.
 //!
-//! The number of lanes is fixed and `gemm` gives an element the same bits wherever it stands, so a document's
-//! activations do not depend on the documents beside it; units do not depend on the number of threads.
+//! A document's activations do not depend on the documents beside it, because no lane does on another (see `panels`);
+//! units do not depend on the number of threads.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use rayon::prelude::*;
 use txray_plugin::{Error, Result};
 
-use crate::kernel::{Matrix, MatrixMut, Pass, Write, product, sigmoid, sigmoid_times_tanh, vectorized};
+use crate::kernel::gather;
+use crate::layer::{Lanes, LayerLanes};
+use crate::panels::Aligned;
+use crate::table::{Prepared, Rows};
 use crate::tracker::Tracker;
-use crate::weights::{Sizes, Slices};
+use crate::weights::Slices;
 
-/// Vectors of 16 lanes in a unit: 48 rows fill `gemm`'s AVX-512 tile.
+/// Vectors of 16 lanes in a unit: three registers of AVX-512, or twice three of AVX2.
 pub(crate) const PARTS: usize = 3;
 /// Steps that a unit is planned to take. Fewer spread better over threads, more waste less at the end.
-const STEPS: usize = 256;
+const STEPS: usize = 128;
 /// Steps between additions of the single precision sums to the double precision ones.
 const FLUSH: usize = 64;
-/// The input table is made up to this many values (1 GiB); beyond it, the input product is made at each step. How
-/// much text there is does not count, since the two give other bits.
-const TABLE_LIMIT: usize = 1 << 28;
-/// Rows of the input table made at once.
-const TABLE_ROWS: usize = 256;
-
-/// A value for each of `P * 16` lanes.
-pub(crate) type Lanes<T, const P: usize> = [[T; 16]; P];
 
 /// Shares documents of these lengths out to units of `width` lanes: longest first, each to the emptiest lane, lanes of
 /// like load in one unit. Gives `[unit][lane][document]`.
@@ -54,185 +48,34 @@ pub(crate) fn plan(lengths: &[usize], width: usize) -> Vec<Vec<Vec<usize>>> {
     lanes.chunks(width).map(<[_]>::to_vec).collect()
 }
 
-/// Whether [`input_table`] is worth its room.
-pub(crate) fn table_fits(sizes: Sizes) -> bool {
-    sizes.vocabulary.checked_mul(4 * sizes.hidden).is_some_and(|values| values <= TABLE_LIMIT)
-}
-
-/// `W_ih x + b` of the first layer for every token id, `[vocabulary, 4 hidden]`.
-pub(crate) fn input_table(weights: &Slices<'_>, tracker: &Tracker<'_>) -> Result<Vec<f32>> {
-    let sizes = weights.sizes;
-    let gates = 4 * sizes.hidden;
-    let mut table = vec![0.0; sizes.vocabulary * gates];
-    let bias = bias(weights, 0);
-    let w_ih = Matrix::new(weights.layers[0].w_ih, gates, sizes.embedding);
-    let rows = table.par_chunks_mut(TABLE_ROWS * gates).zip(weights.encoder.par_chunks(TABLE_ROWS * sizes.embedding));
-    rows.try_for_each(|(out, encoder)| {
-        tracker.advance(0)?;
-        out.chunks_exact_mut(gates).for_each(|row| row.copy_from_slice(&bias));
-        let (rows, encoder) = (out.len() / gates, encoder);
-        let encoder = Matrix::new(encoder, rows, sizes.embedding);
-        product(MatrixMut::new(out, rows, gates), Write::Add, encoder, w_ih.t());
-        Ok(())
-    })?;
-    Ok(table)
-}
-
-/// `[4 hidden]`: both biases of a layer.
-fn bias(weights: &Slices<'_>, layer: usize) -> Vec<f32> {
-    let layer = &weights.layers[layer];
-    layer.b_ih.iter().zip(layer.b_hh).map(|(a, b)| a + b).collect()
-}
-
 /// What reads along: called after each step of a unit.
 pub(crate) trait Observer {
     /// `cursors[lane]` is the document and position just read; `layers` hold what came of it.
     fn observe<const P: usize>(&mut self, cursors: &[Option<(usize, usize)>], layers: &[LayerLanes<P>]) -> Result<()>;
 }
 
-/// One layer of a unit: its state, and what the last step gave. All `[neuron, lane]`.
-pub(crate) struct LayerLanes<const P: usize> {
-    pub hidden: Vec<Lanes<f32, P>>,
-    cell: Vec<Lanes<f32, P>>,
-    gates: Vec<Lanes<f32, P>>,
-    bias: Vec<f32>,
-    /// The most active neuron of each lane, and its activation.
-    pub top: (Lanes<u32, P>, Lanes<f32, P>),
-    /// Sums of h, |h| and h² over the steps since the last flush, for each neuron.
-    recent: Vec<[[f32; 16]; 3]>,
-    /// `[3][hidden]` sums of h, |h| and h² over all tokens.
-    pub moments: [Vec<f64>; 3],
-    /// 0, or NaN once an activation was not finite.
-    poison: Lanes<f32, P>,
-}
-
-impl<const P: usize> LayerLanes<P> {
-    fn new(weights: &Slices<'_>, layer: usize) -> Self {
-        let hidden = weights.sizes.hidden;
-        Self {
-            hidden: vec![[[0.0; 16]; P]; hidden],
-            cell: vec![[[0.0; 16]; P]; hidden],
-            gates: vec![[[0.0; 16]; P]; 4 * hidden],
-            bias: bias(weights, layer),
-            top: ([[0; 16]; P], [[0.0; 16]; P]),
-            recent: vec![[[0.0; 16]; 3]; hidden],
-            moments: [vec![0.0; hidden], vec![0.0; hidden], vec![0.0; hidden]],
-            poison: [[0.0; 16]; P],
-        }
-    }
-
-    /// Copies a lane's column of `[neuron, lane]` into `out`.
-    pub fn hidden_of(&self, lane: usize, out: &mut [f32]) {
-        for (out, h) in out.iter_mut().zip(&self.hidden) {
-            *out = h.as_flattened()[lane];
-        }
-    }
-
-    /// Sets a lane's state, `[2 hidden]`: h, then c; cleared with none.
-    fn set_state(&mut self, lane: usize, state: Option<&[f32]>) {
-        for (n, value) in self.hidden.iter_mut().chain(&mut self.cell).enumerate() {
-            value.as_flattened_mut()[lane] = state.map_or(0.0, |s| s[n]);
-        }
-    }
-
-    /// `gates += W_hh h`, then gates to cell to output, with the maximum and the sums in the same pass. `active` is 1
-    /// for lanes whose token counts, else 0.
-    fn advance(&mut self, w_hh: &[f32], active: &Lanes<f32, P>) {
-        let width = self.hidden.len();
-        product(
-            MatrixMut::new(self.gates.as_flattened_mut().as_flattened_mut(), 4 * width, P * 16),
-            Write::Add,
-            Matrix::new(w_hh, 4 * width, width),
-            Matrix::new(self.hidden.as_flattened().as_flattened(), width, P * 16),
-        );
-        vectorized(Advance { layer: self, active });
-    }
-
-    fn flush(&mut self) {
-        let [sum, sum_abs, sum_sq] = &mut self.moments;
-        for (n, recent) in self.recent.iter_mut().enumerate() {
-            for (total, part) in [&mut sum[n], &mut sum_abs[n], &mut sum_sq[n]].into_iter().zip(recent.iter()) {
-                *total += part.iter().map(|&v| f64::from(v)).sum::<f64>();
-            }
-            *recent = [[0.0; 16]; 3];
-        }
-    }
-}
-
-/// From gates to cell to output, with the maximum and the sums in the same pass.
-struct Advance<'a, const P: usize> {
-    layer: &'a mut LayerLanes<P>,
-    active: &'a Lanes<f32, P>,
-}
-
-impl<const P: usize> Pass for Advance<'_, P> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        let LayerLanes { hidden, cell, gates, top, recent, poison, .. } = self.layer;
-        let active = self.active;
-        let width = hidden.len();
-        let (input, rest) = gates.split_at(width);
-        let (forget, rest) = rest.split_at(width);
-        let (update, output) = rest.split_at(width);
-        let (cell, output, recent) = (&mut cell[..width], &output[..width], &mut recent[..width]);
-        let (mut neuron, mut most, mut bad) = ([[0_u32; 16]; P], [[f32::NEG_INFINITY; 16]; P], *poison);
-        for n in 0..width {
-            let [mut sum, mut sum_abs, mut sum_sq] = recent[n];
-            for p in 0..P {
-                // Values, not places: the compiler vectorises what cannot alias.
-                let (c, h) = next_cell(input[n][p], forget[n][p], update[n][p], output[n][p], cell[n][p]);
-                cell[n][p] = c;
-                hidden[n][p] = h;
-                for l in 0..16 {
-                    let more = h[l] > most[p][l];
-                    most[p][l] = if more { h[l] } else { most[p][l] };
-                    neuron[p][l] = if more { n as u32 } else { neuron[p][l] };
-                    let counted = h[l] * active[p][l];
-                    sum[l] += counted;
-                    sum_abs[l] += counted.abs();
-                    sum_sq[l] = counted.mul_add(counted, sum_sq[l]);
-                    bad[p][l] = counted.mul_add(0.0, bad[p][l]);
-                }
-            }
-            recent[n] = [sum, sum_abs, sum_sq];
-        }
-        *top = (neuron, most);
-        *poison = bad;
-    }
-}
-
-/// The next cell state and output of 16 lanes from the gates before their nonlinearities.
-#[inline(always)]
-fn next_cell(
-    input: [f32; 16],
-    forget: [f32; 16],
-    update: [f32; 16],
-    output: [f32; 16],
-    mut cell: [f32; 16],
-) -> ([f32; 16], [f32; 16]) {
-    let mut hidden = [0.0; 16];
-    for l in 0..16 {
-        cell[l] = sigmoid(forget[l]).mul_add(cell[l], sigmoid_times_tanh(input[l], update[l]));
-        hidden[l] = sigmoid_times_tanh(output[l], cell[l]);
-    }
-    (cell, hidden)
-}
-
 /// The network as a unit reads it.
 #[derive(Clone, Copy)]
 pub(crate) struct Network<'a> {
     pub weights: &'a Slices<'a>,
-    /// [`input_table`]
-    pub table: Option<&'a [f32]>,
+    pub prepared: &'a Prepared,
+    /// The first layer's input by token id; without it, it is made at each step.
+    pub table: Option<Rows<'a>>,
     /// Layers to run; those above are not needed.
     pub layers: usize,
+    /// Sites of a layer: its outputs, and its cell if that is asked for.
+    pub sites: usize,
+    pub arch: pulp::Arch,
 }
 
 impl Network<'_> {
+    /// The name of a layer's site.
+    pub fn site(&self, layer: usize, site: usize) -> String {
+        site_name(self.weights.sizes.cell, layer, site)
+    }
+
     /// Reads `lanes[lane][document]` of `documents` to the end and gives each layer as it then is. With `state`
-    /// (`[layers, 2, hidden]`: h, c), lane 0 begins with it, is not cleared between documents, and leaves its last.
+    /// (`[layers, h (and c), hidden]`), lane 0 begins with it, is not cleared between documents, and leaves its last.
     pub fn read<const P: usize>(
         &self,
         documents: &[&[u32]],
@@ -241,16 +84,20 @@ impl Network<'_> {
         observer: &mut impl Observer,
         tracker: &Tracker<'_>,
     ) -> Result<Vec<LayerLanes<P>>> {
-        let width = self.weights.sizes.hidden;
-        let mut layers: Vec<_> = (0..self.layers).map(|k| LayerLanes::<P>::new(self.weights, k)).collect();
-        let mut embedded = vec![[[0.0; 16]; P]; if self.table.is_some() { 0 } else { self.weights.sizes.embedding }];
+        let sizes = self.weights.sizes;
+        let size = sizes.cell.state() * sizes.hidden;
+        let mut layers: Vec<_> =
+            (0..self.layers).map(|_| LayerLanes::<P>::new(sizes.cell, sizes.hidden, self.sites)).collect();
+        let mut embedded = Aligned::zeros(if self.table.is_some() { 0 } else { sizes.embedding * P * 16 });
         if let Some(state) = state.as_deref() {
-            layers.iter_mut().zip(state.chunks_exact(2 * width)).for_each(|(l, s)| l.set_state(0, Some(s)));
+            layers.iter_mut().zip(state.chunks_exact(size)).for_each(|(l, s)| l.set_state(0, Some(s)));
         }
         let mut queues: Vec<_> =
             lanes.iter().map(|lane| lane.iter().copied().filter(|&d| !documents[d].is_empty())).collect();
         let mut cursors: Vec<Option<(usize, usize)>> = vec![None; lanes.len()];
-        let (mut active, mut tokens) = ([[0.0_f32; 16]; P], vec![0_u32; 16 * P]);
+        // A lane without a document reads some token of the text, which counts for nothing.
+        let idle = lanes.iter().flatten().find_map(|&d| documents[d].first()).copied().unwrap_or(0);
+        let (mut active, mut tokens) = ([[0.0_f32; 16]; P], [[idle; 16]; P]);
         let mut step = 0_usize;
         loop {
             let mut running = 0;
@@ -263,7 +110,7 @@ impl Network<'_> {
                     }
                     Some((document, 0))
                 });
-                tokens[lane] = cursor.map_or(0, |(d, position)| documents[d][position]);
+                tokens.as_flattened_mut()[lane] = cursor.map_or(idle, |(d, position)| documents[d][position]);
                 active.as_flattened_mut()[lane] = f32::from(cursor.is_some());
                 running += u64::from(cursor.is_some());
             }
@@ -274,23 +121,13 @@ impl Network<'_> {
                 break;
             }
             self.step(&mut layers, &mut embedded, &tokens, &active);
-            for (k, layer) in layers.iter().enumerate() {
-                if layer.poison.as_flattened().iter().any(|p| *p != 0.0) {
-                    return Err(Error::invalid(format!(
-                        "an activation at lstm.{k}.hidden is not finite: the weights are too large to compute with"
-                    )));
-                }
-            }
+            self.check(&layers)?;
             observer.observe(&cursors, &layers)?;
             step += 1;
             tracker.advance(running)?;
         }
         if let Some(state) = state {
-            for (layer, state) in layers.iter().zip(state.chunks_exact_mut(2 * width)) {
-                for (out, value) in state.iter_mut().zip(layer.hidden.iter().chain(&layer.cell)) {
-                    *out = value.as_flattened()[0];
-                }
-            }
+            layers.iter().zip(state.chunks_exact_mut(size)).for_each(|(layer, state)| layer.state(0, state));
         }
         Ok(layers)
     }
@@ -298,41 +135,192 @@ impl Network<'_> {
     fn step<const P: usize>(
         &self,
         layers: &mut [LayerLanes<P>],
-        embedded: &mut [Lanes<f32, P>],
-        tokens: &[u32],
+        embedded: &mut [f32],
+        tokens: &Lanes<u32, P>,
         active: &Lanes<f32, P>,
     ) {
-        let width = self.weights.sizes.hidden;
-        match self.table {
-            Some(table) => gather(table, 4 * width, tokens, &mut layers[0].gates),
-            None => gather(self.weights.encoder, self.weights.sizes.embedding, tokens, embedded),
-        }
         for k in 0..layers.len() {
             let (below, above) = layers.split_at_mut(k);
-            let (layer, weights) = (&mut above[0], &self.weights.layers[k]);
-            let input = below.last().map_or(&*embedded, |below| &below.hidden);
-            if k > 0 || self.table.is_none() {
-                layer.gates.iter_mut().zip(&layer.bias).for_each(|(gates, &bias)| *gates = [[bias; 16]; P]);
-                product(
-                    MatrixMut::new(layer.gates.as_flattened_mut().as_flattened_mut(), 4 * width, P * 16),
-                    Write::Add,
-                    Matrix::new(weights.w_ih, 4 * width, input.len()),
-                    Matrix::new(input.as_flattened().as_flattened(), input.len(), P * 16),
-                );
+            let (layer, packed) = (&mut above[0], &self.prepared.layers[k]);
+            let input = match (below.last(), self.table) {
+                (None, Some(table)) => {
+                    table.gather(tokens, &mut layer.sums);
+                    None
+                }
+                (None, None) => {
+                    gather(self.weights.encoder, self.weights.sizes.embedding, tokens, embedded);
+                    Some((&packed.input, &*embedded))
+                }
+                (Some(below), _) => Some((&packed.input, &*below.hidden)),
+            };
+            if input.is_some() {
+                packed.begin(&mut layer.sums, P * 16);
             }
-            layer.advance(weights.w_hh, active);
+            layer.step(self.arch, input, &packed.recurrent, active);
         }
+    }
+
+    /// Stops at an activation that is not finite.
+    fn check<const P: usize>(&self, layers: &[LayerLanes<P>]) -> Result<()> {
+        for (k, layer) in layers.iter().enumerate() {
+            for (s, site) in layer.sites.iter().enumerate() {
+                if site.poison.as_flattened().iter().any(|p| *p != 0.0) {
+                    return Err(Error::invalid(format!(
+                        "an activation at {} is not finite: the weights are too large to compute with",
+                        self.site(k, s)
+                    )));
+                }
+            }
+        }
+        Ok(())
     }
 }
 
-/// Copies a row of `table` `[_, width]` for each lane's token into a column of `out` `[width, lane]`.
-fn gather<const P: usize>(table: &[f32], width: usize, tokens: &[u32], out: &mut [Lanes<f32, P>]) {
-    // In blocks of a cache line, so that the lines written to stay in the innermost cache.
-    for (block, out) in out.chunks_mut(16).enumerate() {
-        for (lane, &token) in tokens.iter().enumerate() {
-            let row = &table[token as usize * width + block * 16..][..out.len()];
-            for (out, &value) in out.iter_mut().zip(row) {
-                out.as_flattened_mut()[lane] = value;
+/// The name of a layer's site: 0 for its outputs, 1 for its cell.
+pub(crate) fn site_name(cell: crate::weights::Cell, layer: usize, site: usize) -> String {
+    format!("{}.{layer}.{}", cell.name(), if site == 0 { "hidden" } else { "cell" })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use txray_plugin::Host;
+    use txray_plugin::random::Stream;
+
+    use super::*;
+    use crate::kernel::instructions;
+    use crate::weights::{Cell, Sizes, Weights};
+
+    /// Keeps every output of every layer, `[document][position][layer]`.
+    struct Keep(Vec<Vec<Vec<Vec<f32>>>>);
+
+    impl Observer for Keep {
+        fn observe<const P: usize>(
+            &mut self,
+            cursors: &[Option<(usize, usize)>],
+            layers: &[LayerLanes<P>],
+        ) -> Result<()> {
+            for (lane, cursor) in cursors.iter().enumerate() {
+                let Some((document, position)) = *cursor else { continue };
+                assert_eq!(self.0[document].len(), position, "each token once, in order");
+                let column = |layer: &LayerLanes<P>| {
+                    let mut values = vec![0.0; layer.sites[0].moments[0].len()];
+                    layer.column(0, lane, &mut values);
+                    let (neuron, most) =
+                        (layer.sites[0].top.0.as_flattened()[lane], layer.sites[0].top.1.as_flattened()[lane]);
+                    let first = values.iter().position(|&v| v == values.iter().copied().fold(f32::MIN, f32::max));
+                    assert_eq!(
+                        (first, values[neuron as usize]),
+                        (Some(neuron as usize), most),
+                        "the first of the greatest"
+                    );
+                    values
+                };
+                self.0[document].push(layers.iter().map(column).collect());
+            }
+            Ok(())
+        }
+    }
+
+    /// The outputs of every layer at every token, in plain double precision.
+    fn plainly(weights: &Slices<'_>, document: &[u32]) -> Vec<Vec<Vec<f64>>> {
+        let Sizes { embedding, hidden, layers, cell, .. } = weights.sizes;
+        let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+        let dot = |row: &[f32], x: &[f64]| row.iter().zip(x).map(|(&w, x)| f64::from(w) * x).sum::<f64>();
+        let mut states = vec![(vec![0.0_f64; hidden], vec![0.0_f64; hidden]); layers];
+        let step = |&token: &u32| {
+            let row = &weights.encoder[token as usize * embedding..][..embedding];
+            let mut x: Vec<f64> = row.iter().map(|&v| f64::from(v)).collect();
+            for (layer, (h, c)) in weights.layers.iter().zip(&mut states) {
+                let of_input = |gate: usize, n: usize| {
+                    let row = gate * hidden + n;
+                    dot(&layer.w_ih[row * x.len()..][..x.len()], &x) + f64::from(layer.b_ih[row])
+                };
+                let of_state = |gate: usize, n: usize| {
+                    let row = gate * hidden + n;
+                    dot(&layer.w_hh[row * hidden..][..hidden], h) + f64::from(layer.b_hh[row])
+                };
+                let sum = |gate, n| of_input(gate, n) + of_state(gate, n);
+                let next: Vec<(f64, f64)> = (0..hidden)
+                    .map(|n| match cell {
+                        Cell::Lstm => {
+                            let c = sigmoid(sum(1, n)) * c[n] + sigmoid(sum(0, n)) * sum(2, n).tanh();
+                            (sigmoid(sum(3, n)) * c.tanh(), c)
+                        }
+                        Cell::Gru => {
+                            let (reset, update) = (sigmoid(sum(0, n)), sigmoid(sum(1, n)));
+                            let candidate = (of_input(2, n) + reset * of_state(2, n)).tanh();
+                            ((1.0 - update) * candidate + update * h[n], 0.0)
+                        }
+                    })
+                    .collect();
+                (*h, *c) = next.into_iter().unzip();
+                x.clone_from(h);
+            }
+            states.iter().map(|(h, _)| h.clone()).collect()
+        };
+        document.iter().map(step).collect()
+    }
+
+    fn agree<const P: usize>(sizes: Sizes, documents: &[Vec<u32>], with_table: bool, seed: u64) {
+        // Large enough for the nonlinearities to show, too small for the recurrence to multiply roundings.
+        let bound = 2.0 / (sizes.hidden.max(sizes.embedding) as f32).sqrt();
+        let mut stream = Stream::new(seed, "values", 0);
+        let values = |_: &str, shape: &[usize]| {
+            let mut values = vec![0.0; shape.iter().product()];
+            stream.fill_uniform(&mut values, -bound, bound);
+            Ok(values)
+        };
+        let weights = Weights::build(sizes, values).unwrap();
+        let documents: Vec<&[u32]> = documents.iter().map(Vec::as_slice).collect();
+        let lengths: Vec<usize> = documents.iter().map(|d| d.len()).collect();
+        let host = Host::detached();
+        let tracker = Tracker::new(&host, "", 0);
+        let read = |weights: &Slices<'_>| {
+            let prepared = Prepared::new(weights, if with_table { usize::MAX } else { 0 });
+            prepared.with_table(weights, &documents.concat(), &tracker, |table| {
+                assert_eq!(table.is_some(), with_table || documents.concat().is_empty());
+                for (name, arch) in instructions() {
+                    let layers = weights.sizes.layers;
+                    let network = Network { weights, prepared: &prepared, table, layers, sites: 1, arch };
+                    let mut keep = Keep(vec![Vec::new(); documents.len()]);
+                    for lanes in plan(&lengths, P * 16) {
+                        network.read::<P>(&documents, &lanes, None, &mut keep, &tracker)?;
+                    }
+                    for (document, found) in documents.iter().zip(keep.0) {
+                        let expected = plainly(weights, document);
+                        let (found, expected) = (found.concat().concat(), expected.concat().concat());
+                        assert_eq!(found.len(), expected.len(), "{name}");
+                        for (a, b) in found.into_iter().zip(expected) {
+                            assert!((f64::from(a) - b).abs() <= 1e-5 * b.abs().max(1.0), "{name}: {a}, not {b}");
+                        }
+                    }
+                }
+                Ok(())
+            })
+        };
+        weights.read(read).unwrap();
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        /// Under every set of instructions that the machine has, with a table of inputs and without.
+        #[test]
+        fn reading_is_plain_arithmetic(
+            documents in proptest::collection::vec(proptest::collection::vec(0..17_u32, 0..12), 1..70),
+            embedding in 1..24_usize,
+            hidden in 1..40_usize,
+            layers in 1..4_usize,
+            cell in prop_oneof![Just(Cell::Lstm), Just(Cell::Gru)],
+            with_table in any::<bool>(),
+            one_vector in any::<bool>(),
+            seed in any::<u64>(),
+        ) {
+            let sizes = Sizes { vocabulary: 17, embedding, hidden, layers, cell, tied: false };
+            match one_vector {
+                true => agree::<1>(sizes, &documents, with_table, seed),
+                false => agree::<PARTS>(sizes, &documents, with_table, seed),
             }
         }
     }

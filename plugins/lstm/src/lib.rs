@@ -1,7 +1,8 @@
 //! The LSTM encoder and language model of `txray`, on candle.
 //!
 //! - Reading ([`Model::encode`], [`Model::score`]) is in `lanes`: documents side by side in lanes of fixed units, one
-//!   thread a unit. `encode` and `score` look on and keep what was asked for.
+//!   thread a unit. `layer` is a step of one layer over the products of `panels`, `table` the input of the first layer
+//!   by token id. `encode` and `score` look on and keep what was asked for.
 //! - Training ([`Model::fit`]) is in `train`: candle's graph, with operations of our own where the time goes.
 //! - `kernel` holds the products and the vectorised functions, and the crate's only `unsafe`; `decoder` the softmax over
 //!   the vocabulary, shared by scoring and training.
@@ -17,9 +18,12 @@ mod decoder;
 mod encode;
 mod kernel;
 mod lanes;
+mod layer;
 mod options;
+mod panels;
 mod resume;
 mod score;
+mod table;
 mod tensors;
 mod tracker;
 mod train;
@@ -34,13 +38,15 @@ use txray_plugin::{
     Text,
 };
 
-use crate::lanes::Network;
+use crate::lanes::{Network, site_name};
 use crate::resume::Training;
+use crate::table::Prepared;
 use crate::tracker::{Stop, Tracker, pool, watched};
 use crate::train::{Progress, Streams, Trainer};
 use crate::weights::{Sizes, Slices, Weights};
 
-pub use options::{LstmOptions, TrainOptions};
+pub use options::{LstmOptions, Optimizer, Schedule, TrainOptions};
+pub use weights::Cell;
 
 txray_plugin::components!(models = [Lstm]);
 
@@ -51,13 +57,13 @@ pub struct Lstm {
     weights: Option<Weights>,
     trained_state: Option<State>,
     /// Made when first needed, gone when the weights change.
-    input_table: Mutex<Option<Arc<Vec<f32>>>>,
+    prepared: Mutex<Option<Arc<Prepared>>>,
     progress: Progress,
 }
 
 impl Component for Lstm {
     const KIND: &'static str = "lstm";
-    const ABOUT: &'static str = "an LSTM language model";
+    const ABOUT: &'static str = "a language model of LSTM or GRU layers";
     const DEVICES: &'static [&'static str] = &["cpu"];
     type Options = LstmOptions;
 
@@ -70,39 +76,43 @@ impl Component for Lstm {
 impl Lstm {
     fn new(options: LstmOptions) -> Self {
         let progress = Progress::new(&options.train);
-        Self { options, weights: None, trained_state: None, input_table: Mutex::default(), progress }
+        Self { options, weights: None, trained_state: None, prepared: Mutex::default(), progress }
     }
 
     fn weights(&self) -> Result<&Weights> {
         self.weights.as_ref().ok_or_else(no_weights)
     }
 
-    /// Runs `f` over the network on as many threads as the host lends.
+    /// Runs `f` over the network on as many threads as the host lends. `ids` are the tokens that it will read.
     fn read<R: Send>(
         &self,
         host: &Host<'_>,
         tracker: &Tracker<'_>,
+        ids: &[u32],
         f: impl FnOnce(Network<'_>) -> Result<R> + Send,
     ) -> Result<R> {
-        let pool = pool(host)?;
+        let (pool, sites) = (pool(host)?, self.sites_of_a_layer());
         self.weights()?.read(|weights| {
             pool.install(|| {
-                let table = self.input_table(weights, tracker)?;
-                let table = table.as_ref().map(|table| table.as_slice());
-                f(Network { weights, table, layers: weights.sizes.layers })
+                let prepared = self.prepared(weights);
+                prepared.with_table(weights, ids, tracker, |table| {
+                    let (layers, arch) = (weights.sizes.layers, pulp::Arch::new());
+                    f(Network { weights, prepared: &prepared, table, layers, sites, arch })
+                })
             })
         })
     }
 
-    fn input_table(&self, weights: &Slices<'_>, tracker: &Tracker<'_>) -> Result<Option<Arc<Vec<f32>>>> {
-        if !lanes::table_fits(weights.sizes) {
-            return Ok(None);
-        }
-        let mut table = self.input_table.lock().unwrap_or_else(PoisonError::into_inner);
-        if table.is_none() {
-            *table = Some(Arc::new(lanes::input_table(weights, tracker)?));
-        }
-        Ok(table.clone())
+    fn prepared(&self, weights: &Slices<'_>) -> Arc<Prepared> {
+        let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        let limit = self.options.input_table.saturating_mul((1 << 20) / size_of::<f32>());
+        prepared.get_or_insert_with(|| Arc::new(Prepared::new(weights, limit))).clone()
+    }
+
+    /// The outputs, and of an LSTM the cell where that is asked for.
+    fn sites_of_a_layer(&self) -> usize {
+        let cell = self.weights.as_ref().map_or(self.options.cell, |weights| weights.sizes.cell);
+        if self.options.cell_sites && cell == Cell::Lstm { 2 } else { 1 }
     }
 }
 
@@ -112,8 +122,8 @@ fn no_weights() -> Error {
 
 impl Model for Lstm {
     fn initialize(&mut self, _: &Host<'_>, vocabulary: usize, seed: u64) -> Result<()> {
-        let LstmOptions { embedding, hidden, layers, .. } = self.options;
-        let weights = Weights::initialize(Sizes { vocabulary, embedding, hidden, layers }, seed)?;
+        let LstmOptions { embedding, hidden, layers, cell, tied, .. } = self.options;
+        let weights = Weights::initialize(Sizes { vocabulary, embedding, hidden, layers, cell, tied }, seed)?;
         *self = Self { weights: Some(weights), ..Self::new(self.options.clone()) };
         Ok(())
     }
@@ -131,24 +141,29 @@ impl Model for Lstm {
     fn describe(&self) -> Result<ModelDescription> {
         let sizes = self.weights()?.sizes;
         Ok(ModelDescription {
-            sites: (0..sizes.layers).map(|k| Site { name: format!("lstm.{k}.hidden"), width: sizes.hidden }).collect(),
+            sites: (0..sizes.layers)
+                .flat_map(|k| (0..self.sites_of_a_layer()).map(move |s| (k, s)))
+                .map(|(k, s)| Site { name: site_name(sizes.cell, k, s), width: sizes.hidden })
+                .collect(),
             vocabulary: sizes.vocabulary,
             parameters: sizes.parameters(),
-            state_size: 2 * sizes.layers * sizes.hidden,
+            state_size: sizes.state(),
             trained_state: self.trained_state,
         })
     }
 
     fn encode(&self, host: &Host<'_>, request: &mut EncodeRequest<'_>) -> Result<()> {
-        encode::check(request, self.weights()?.sizes)?;
+        let sizes = self.weights()?.sizes;
+        encode::check(request, sizes, sizes.layers * self.sites_of_a_layer())?;
         let tracker = Tracker::new(host, "reading", request.text.ids.len());
-        self.read(host, &tracker, |network| encode::encode(network, request, &tracker))
+        let ids = request.text.ids;
+        self.read(host, &tracker, ids, |network| encode::encode(network, request, &tracker))
     }
 
     fn score(&self, host: &Host<'_>, text: Text<'_>, state: State) -> Result<Score> {
         encode::check_text(text, self.weights()?.sizes)?;
         let tracker = Tracker::new(host, "scoring", text.ids.len());
-        self.read(host, &tracker, |network| score::score(network, text, state, &tracker))
+        self.read(host, &tracker, text.ids, |network| score::score(network, text, state, &tracker))
     }
 
     /// The state is cleared where an epoch begins. Validation belongs to the epoch: where time is over after the last
@@ -166,7 +181,7 @@ impl Model for Lstm {
             return Err(Error::invalid("the validation text has nothing to predict: no token follows another"));
         }
         self.progress.begin(request, streams.windows())?;
-        self.input_table = Mutex::default();
+        self.prepared = Mutex::default();
         self.trained_state = Some(options.state);
 
         let (pool, stop) = (pool(host)?, Stop::default());
@@ -182,12 +197,12 @@ impl Model for Lstm {
                 let score = self.score(host, text, options.state)?;
                 valid_loss = Some(score.nll / score.tokens as f64);
                 // What was made from the weights for scoring goes before they change again, or the model is saved.
-                self.input_table = Mutex::default();
+                self.prepared = Mutex::default();
             }
-            self.progress.end_epoch(valid_loss, options.decay);
+            self.progress.end_epoch(valid_loss, &options);
         }
         let Progress { epoch, tokens, .. } = self.progress;
-        Ok(FitReport { epoch, tokens, loss, valid_loss, seconds, done: epoch >= options.epochs, paused })
+        Ok(FitReport { epoch, tokens, loss, valid_loss, seconds, done: self.progress.is_done(&options), paused })
     }
 
     fn save_training(&self, _: &Host<'_>, directory: &Path) -> Result<()> {

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use txray_plugin::{Error, Result, State};
 
-use crate::weights::{MAX_LAYERS, MAX_WIDTH};
+use crate::weights::{Cell, MAX_LAYERS, MAX_WIDTH};
 
 /// An LSTM language model: its sizes, and how it is trained.
 ///
@@ -18,17 +18,35 @@ pub struct LstmOptions {
     pub hidden: usize,
     /// Layers, one above the other.
     pub layers: usize,
+    /// What a layer is made of: `lstm` or `gru`. It names the sites: `lstm.0.hidden`, `gru.0.hidden`.
+    pub cell: Cell,
+    /// Whether the decoder's weights are the embeddings, which must then be as wide as a layer.
+    pub tied: bool,
+    /// Whether the cell state of every LSTM layer is a site, too: `lstm.0.cell`.
+    pub cell_sites: bool,
+    /// Memory for the first layer's input by token id, in MiB. Where a text has more distinct tokens than fit, that
+    /// input is made at each step: slower, with the same results.
+    pub input_table: usize,
     /// How it is trained.
     pub train: TrainOptions,
 }
 
 impl Default for LstmOptions {
     fn default() -> Self {
-        Self { embedding: 200, hidden: 200, layers: 1, train: TrainOptions::default() }
+        Self {
+            embedding: 200,
+            hidden: 200,
+            layers: 1,
+            cell: Cell::Lstm,
+            tied: false,
+            cell_sites: false,
+            input_table: 1024,
+            train: TrainOptions::default(),
+        }
     }
 }
 
-/// Language modelling by truncated backpropagation through time and plain SGD.
+/// Language modelling by truncated backpropagation through time.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainOptions {
@@ -38,18 +56,68 @@ pub struct TrainOptions {
     pub batch: usize,
     /// Tokens of each stream in a step; gradients go back no further.
     pub bptt: usize,
-    /// Step size of SGD.
-    pub learning_rate: f64,
+    /// How gradients change the weights: `sgd`, `adam` or `adamw`.
+    pub optimizer: Optimizer,
+    /// Step size; without it 20 for `sgd`, as the authors trained, and 0.001 for the others.
+    pub learning_rate: Option<f64>,
     /// Gradients are scaled down to this norm.
     pub clip: f64,
     /// Share of the values set to zero in training: of embeddings, between layers, and of outputs.
     pub dropout: f64,
-    /// The learning rate is divided by this after an epoch in which the validation loss did not improve.
+    /// How the step size goes on: `plateau` divides it by `decay` after an epoch in which the validation loss did not
+    /// improve, `constant` keeps it, `linear` and `cosine` bring it to zero over all epochs.
+    pub schedule: Schedule,
+    /// What `plateau` divides the step size by.
     pub decay: f64,
+    /// Optimizer steps in which the step size rises from zero.
+    pub warmup: u64,
+    /// Training ends after so many epochs in a row in which the validation loss did not improve.
+    pub patience: Option<u64>,
+    /// Decay of the means that `adam` and `adamw` take of the gradient and of its square.
+    pub betas: [f64; 2],
+    /// What `adam` and `adamw` add to the root of the squares' mean.
+    pub epsilon: f64,
+    /// `adamw` shrinks weights by this share of the step size at each step.
+    pub weight_decay: f64,
     /// The training text is cut after this many tokens.
     pub max_tokens: Option<u64>,
     /// What happens to the state where a document begins: `reset` clears it, `carry` keeps it, as is usual in PyTorch.
     pub state: State,
+}
+
+/// How gradients change the weights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Optimizer {
+    /// Stochastic gradient descent.
+    #[default]
+    Sgd,
+    /// Adam (Kingma and Ba 2015).
+    Adam,
+    /// Adam with decoupled weight decay (Loshchilov and Hutter 2019).
+    Adamw,
+}
+
+/// How the step size goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Schedule {
+    /// Divided after an epoch in which the validation loss did not improve.
+    #[default]
+    Plateau,
+    /// The same at every step.
+    Constant,
+    /// In a straight line to zero.
+    Linear,
+    /// Along half a cosine to zero.
+    Cosine,
+}
+
+impl Schedule {
+    /// Whether it depends on how many epochs there are.
+    pub(crate) fn has_end(self) -> bool {
+        matches!(self, Self::Linear | Self::Cosine)
+    }
 }
 
 impl Default for TrainOptions {
@@ -58,12 +126,37 @@ impl Default for TrainOptions {
             epochs: 10,
             batch: 20,
             bptt: 35,
-            learning_rate: 20.0,
+            optimizer: Optimizer::Sgd,
+            learning_rate: None,
             clip: 0.25,
             dropout: 0.2,
+            schedule: Schedule::Plateau,
             decay: 4.0,
+            warmup: 0,
+            patience: None,
+            betas: [0.9, 0.999],
+            epsilon: 1e-8,
+            weight_decay: 0.01,
             max_tokens: None,
             state: State::Reset,
+        }
+    }
+}
+
+impl TrainOptions {
+    /// The step size to begin with.
+    pub(crate) fn learning_rate(&self) -> f64 {
+        self.learning_rate.unwrap_or(if self.optimizer == Optimizer::Sgd { 20.0 } else { 1e-3 })
+    }
+
+    /// What the step size is multiplied by in a step, where an epoch has so many.
+    pub(crate) fn factor(&self, step: u64, of_an_epoch: u64) -> f64 {
+        let warm = if step < self.warmup { (step + 1) as f64 / self.warmup as f64 } else { 1.0 };
+        let share = step as f64 / (self.epochs * of_an_epoch).max(1) as f64;
+        warm * match self.schedule {
+            Schedule::Plateau | Schedule::Constant => 1.0,
+            Schedule::Linear => (1.0 - share).max(0.0),
+            Schedule::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * share.min(1.0)).cos()),
         }
     }
 }
@@ -74,6 +167,13 @@ impl LstmOptions {
         size("/embedding", self.embedding, MAX_WIDTH)?;
         size("/hidden", self.hidden, MAX_WIDTH)?;
         size("/layers", self.layers, MAX_LAYERS)?;
+        if self.tied && self.embedding != self.hidden {
+            let Self { embedding, hidden, .. } = self;
+            return Err(Error::at(
+                "/tied",
+                format!("needs embeddings as wide as a layer, not {embedding} values and {hidden} neurons"),
+            ));
+        }
         let train = &self.train;
         size("/train/batch", train.batch, MAX_WIDTH)?;
         size("/train/bptt", train.bptt, MAX_WIDTH)?;
@@ -83,7 +183,19 @@ impl LstmOptions {
         if train.max_tokens == Some(0) {
             return Err(Error::at("/train/max_tokens", "must be at least 1"));
         }
-        positive("/train/learning_rate", train.learning_rate)?;
+        if train.patience == Some(0) {
+            return Err(Error::at("/train/patience", "must be at least 1"));
+        }
+        positive("/train/learning_rate", train.learning_rate())?;
+        positive("/train/epsilon", train.epsilon)?;
+        for (k, beta) in train.betas.iter().enumerate() {
+            if !(0.0..1.0).contains(beta) {
+                return Err(Error::at(format!("/train/betas/{k}"), format!("{beta} is not in [0, 1)")));
+            }
+        }
+        if !(0.0..=1.0).contains(&train.weight_decay) {
+            return Err(Error::at("/train/weight_decay", format!("{} is not in [0, 1]", train.weight_decay)));
+        }
         positive("/train/clip", train.clip)?;
         if !(0.0..1.0).contains(&train.dropout) {
             return Err(Error::at("/train/dropout", format!("{} is not in [0, 1)", train.dropout)));
@@ -127,6 +239,8 @@ mod tests {
         refused("/embedding", r#"{"embedding": 0}"#);
         refused("/hidden", r#"{"hidden": 100000000}"#);
         refused("/layers", r#"{"layers": 65}"#);
+        refused("/tied", r#"{"tied": true, "embedding": 3}"#);
+        refused("/train/betas/1", r#"{"train": {"betas": [0.9, 1.0]}}"#);
         for (name, value) in [
             ("epochs", "0"),
             ("batch", "0"),
@@ -138,8 +252,24 @@ mod tests {
             ("dropout", "-0.1"),
             ("decay", "0.5"),
             ("max_tokens", "0"),
+            ("patience", "0"),
+            ("epsilon", "0"),
+            ("weight_decay", "-1"),
         ] {
             refused(&format!("/train/{name}"), &format!(r#"{{"train": {{"{name}": {value}}}}}"#));
+        }
+    }
+
+    #[test]
+    fn schedules_run_from_the_whole_rate_to_none() {
+        let of = |schedule, warmup| TrainOptions { epochs: 2, schedule, warmup, ..TrainOptions::default() };
+        let factors = |options: &TrainOptions| [0, 5, 10, 15].map(|step| options.factor(step, 10));
+        assert_eq!(factors(&of(Schedule::Constant, 0)), [1.0; 4]);
+        assert_eq!(factors(&of(Schedule::Linear, 0)), [1.0, 0.75, 0.5, 0.25]);
+        assert_eq!(factors(&of(Schedule::Plateau, 10)), [0.1, 0.6, 1.0, 1.0]);
+        let cosine = factors(&of(Schedule::Cosine, 0));
+        for (found, expected) in cosine.into_iter().zip([1.0, 0.5 + 0.125_f64.sqrt(), 0.5, 0.5 - 0.125_f64.sqrt()]) {
+            assert!((found - expected).abs() < 1e-12, "{found}, not {expected}");
         }
     }
 

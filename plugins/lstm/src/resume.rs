@@ -8,28 +8,28 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use txray_plugin::{Error, Result, State};
 
-use crate::options::LstmOptions;
+use crate::options::{LstmOptions, Optimizer};
 use crate::tensors::{self, TensorFile, invalid};
-use crate::train::{LayerState, Progress};
+use crate::train::{LayerState, Moments, Progress};
 use crate::weights::{Sizes, Weights, failed};
 
 const FILE: &str = "training.safetensors";
 /// The key of the [`Record`] in the file's metadata.
 const RECORD: &str = "training";
 /// Grows when the record or the meaning of anything in it changes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What is no tensor, as JSON.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Record {
+struct Record<P> {
     format: u32,
     /// The model's; options may say others where it began with the weights of a checkpoint.
     sizes: Sizes,
     /// [`lasting`]
     options: Value,
     trained_state: Option<State>,
-    progress: Progress,
+    progress: P,
 }
 
 /// A training as it was saved.
@@ -39,12 +39,19 @@ pub(crate) struct Training {
     pub progress: Progress,
 }
 
-/// Options as JSON, less what may change from call to call: with more or fewer epochs the training stops elsewhere, but
-/// until then it is the same.
+/// Options as JSON, less what may change from call to call: how the model is read, and when training stops. With more or
+/// fewer epochs it stops elsewhere, but until then it is the same, unless the schedule runs over all of them.
 fn lasting(options: &LstmOptions) -> Result<Value> {
     let mut json = serde_json::to_value(options).map_err(|e| Error::failed(e.to_string()))?;
+    if let Some(json) = json.as_object_mut() {
+        json.shift_remove("cell_sites");
+        json.shift_remove("input_table");
+    }
     if let Some(train) = json.get_mut("train").and_then(Value::as_object_mut) {
-        train.shift_remove("epochs");
+        train.shift_remove("patience");
+        if !options.train.schedule.has_end() {
+            train.shift_remove("epochs");
+        }
     }
     Ok(json)
 }
@@ -57,13 +64,7 @@ pub(crate) fn save(
     progress: &Progress,
     directory: &Path,
 ) -> Result<()> {
-    let record = Record {
-        format: FORMAT,
-        sizes: weights.sizes,
-        options: lasting(options)?,
-        trained_state,
-        progress: progress.clone(),
-    };
+    let record = Record { format: FORMAT, sizes: weights.sizes, options: lasting(options)?, trained_state, progress };
     let record = serde_json::to_string(&record).map_err(|e| Error::failed(e.to_string()))?;
     let mut tensors = weights.named();
     let shape = (options.train.batch, weights.sizes.hidden);
@@ -72,8 +73,17 @@ pub(crate) fn save(
             tensors.push((name, Tensor::from_slice(values, shape, &Device::Cpu).map_err(failed)?));
         }
     }
+    for ((name, shape), moments) in weights.sizes.tensors().into_iter().zip(&progress.moments) {
+        for (part, values) in MOMENTS.into_iter().zip([&moments.first, &moments.second]) {
+            let tensor = Tensor::from_slice(values, shape.as_slice(), &Device::Cpu).map_err(failed)?;
+            tensors.push((format!("{part}.{name}"), tensor));
+        }
+    }
     tensors::write(&directory.join(FILE), tensors, (RECORD, record))
 }
+
+/// What the names of Adam's moments begin with.
+const MOMENTS: [&str; 2] = ["adam.first", "adam.second"];
 
 /// The tensors of layer `k`'s state, h and c, `[batch, hidden]` each.
 fn state_names(k: usize) -> [String; 2] {
@@ -98,7 +108,7 @@ pub(crate) fn load(options: &LstmOptions, directory: &Path) -> Result<Training> 
         let found = &record["format"];
         return Err(invalid(&path, format_args!("its format is {found}, but this version of txray reads {FORMAT}")));
     }
-    let Record { sizes, options: begun, trained_state, mut progress, .. } =
+    let Record::<Progress> { sizes, options: begun, trained_state, mut progress, .. } =
         serde_json::from_value(record).map_err(|e| malformed(&e))?;
     sizes.validate().and_then(|()| progress.validate()).map_err(|e| malformed(&e.message()))?;
     if let Some((pointer, begun, now)) = difference("", &begun, &lasting(options)?) {
@@ -110,6 +120,11 @@ pub(crate) fn load(options: &LstmOptions, directory: &Path) -> Result<Training> 
 
     let layers = if progress.cursor.windows == 0 { 0 } else { sizes.layers };
     let mut names: Vec<String> = sizes.tensors().into_iter().map(|(name, _)| name).collect();
+    // Adam has moments once a step was made.
+    let has_moments = options.train.optimizer != Optimizer::Sgd && progress.tokens > 0;
+    if has_moments {
+        names.extend(sizes.tensors().iter().flat_map(|(name, _)| MOMENTS.map(|part| format!("{part}.{name}"))));
+    }
     names.extend((0..layers).flat_map(state_names));
     file.only(&names)?;
     let weights = Weights::build(sizes, |name, shape| file.values(name, shape))?;
@@ -117,6 +132,12 @@ pub(crate) fn load(options: &LstmOptions, directory: &Path) -> Result<Training> 
     for [hidden, cell] in (0..layers).map(state_names) {
         let (hidden, cell) = (file.values(&hidden, &shape)?, file.values(&cell, &shape)?);
         progress.cursor.states.push(LayerState { hidden, cell });
+    }
+    if has_moments {
+        for (name, shape) in sizes.tensors() {
+            let [first, second] = MOMENTS.map(|part| file.values(&format!("{part}.{name}"), &shape));
+            progress.moments.push(Moments { first: first?, second: second? });
+        }
     }
     Ok(Training { weights, trained_state, progress })
 }

@@ -4,7 +4,8 @@ use rayon::prelude::*;
 use txray_plugin::{Result, Score, State, Text};
 
 use crate::decoder::Decoder;
-use crate::lanes::{LayerLanes, Network, Observer, PARTS, plan};
+use crate::lanes::{Network, Observer, PARTS, plan};
+use crate::layer::LayerLanes;
 use crate::tracker::Tracker;
 
 /// Rows that go through the decoder at once.
@@ -21,7 +22,7 @@ pub(crate) fn is_predictable(text: Text<'_>, state: State) -> bool {
 /// Scores `text` on the current thread pool.
 pub(crate) fn score(network: Network<'_>, text: Text<'_>, state: State, tracker: &Tracker<'_>) -> Result<Score> {
     let weights = network.weights;
-    let decoder = Decoder { weight: weights.decoder, bias: weights.bias, hidden: weights.sizes.hidden };
+    let decoder = Decoder { weight: weights.decoder(), bias: weights.bias, hidden: weights.sizes.hidden };
     let observer = |documents| Likelihood {
         decoder,
         documents,
@@ -36,6 +37,7 @@ pub(crate) fn score(network: Network<'_>, text: Text<'_>, state: State, tracker:
             let lengths: Vec<usize> = documents.iter().map(|d| d.len()).collect();
             plan(&lengths, PARTS * 16)
                 .into_par_iter()
+                .with_max_len(1)
                 .map(|lanes| {
                     let mut likelihood = observer(&documents);
                     network.read::<PARTS>(&documents, &lanes, None, &mut likelihood, tracker)?;
@@ -89,8 +91,8 @@ impl Observer for Likelihood<'_> {
             let Some((document, position)) = *cursor else { continue };
             let Some(&target) = self.documents[document].get(position + 1) else { continue };
             let start = self.hidden.len();
-            self.hidden.resize(start + last.hidden.len(), 0.0);
-            last.hidden_of(lane, &mut self.hidden[start..]);
+            self.hidden.resize(start + self.decoder.hidden, 0.0);
+            last.column(0, lane, &mut self.hidden[start..]);
             self.targets.push(target);
             if self.targets.len() == ROWS {
                 self.flush()?;

@@ -31,6 +31,11 @@ impl<'a> TensorFile<'a> {
         header.metadata().as_ref()?.get(key).cloned()
     }
 
+    /// Whether there is a tensor of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.tensors.tensor(name).is_ok()
+    }
+
     /// Refuses tensors of other names than these.
     pub fn only(&self, names: &[String]) -> Result<()> {
         let mut unknown: Vec<&str> =

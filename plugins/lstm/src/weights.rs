@@ -1,14 +1,54 @@
 //! The parameters, as candle variables under PyTorch's names.
 
 use candle_core::{Device, Storage, Tensor, Var};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use txray_plugin::random::Stream;
 use txray_plugin::{Error, Result};
 
 /// The widest embedding or layer.
 pub(crate) const MAX_WIDTH: usize = 1 << 16;
+/// The name of the decoder's weights, which a tied model shares with its embeddings.
+pub(crate) const DECODER: &str = "decoder.weight";
 /// The most layers.
 pub(crate) const MAX_LAYERS: usize = 64;
+
+/// The cell of a layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cell {
+    /// Long short-term memory: gates i, f, g, o.
+    #[default]
+    Lstm,
+    /// A gated recurrent unit as PyTorch has it: gates r, z, n, the reset applied after the product.
+    Gru,
+}
+
+impl Cell {
+    /// The name of sites and tensors.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Lstm => "lstm",
+            Self::Gru => "gru",
+        }
+    }
+
+    /// How many gates a neuron has.
+    pub(crate) fn gates(self) -> usize {
+        match self {
+            Self::Lstm => 4,
+            Self::Gru => 3,
+        }
+    }
+
+    /// How many values a neuron keeps from step to step: h, and an LSTM's c.
+    pub(crate) fn state(self) -> usize {
+        match self {
+            Self::Lstm => 2,
+            Self::Gru => 1,
+        }
+    }
+}
 
 /// The sizes that fix every tensor's shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +58,9 @@ pub(crate) struct Sizes {
     pub embedding: usize,
     pub hidden: usize,
     pub layers: usize,
+    pub cell: Cell,
+    /// Whether the decoder's weights are the embeddings.
+    pub tied: bool,
 }
 
 impl Sizes {
@@ -33,7 +76,18 @@ impl Sizes {
                 return Err(Error::invalid(format!("the {name} of the model is {value}; it must be 1 to {most}")));
             }
         }
+        if self.tied && self.embedding != self.hidden {
+            let Self { embedding, hidden, .. } = self;
+            return Err(Error::invalid(format!(
+                "the decoder is tied to embeddings of {embedding} values, but there are {hidden} neurons"
+            )));
+        }
         Ok(())
+    }
+
+    /// Values of state of all layers.
+    pub fn state(&self) -> usize {
+        self.cell.state() * self.layers * self.hidden
     }
 
     /// Values of input that layer `layer` sees.
@@ -43,15 +97,18 @@ impl Sizes {
 
     /// Every tensor's name and shape, in the order of [`Weights::variables`].
     pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
-        let Self { vocabulary, embedding, hidden, layers } = *self;
+        let Self { vocabulary, embedding, hidden, layers, cell, tied } = *self;
+        let (name, gates) = (cell.name(), cell.gates() * hidden);
         let mut all = vec![("encoder.weight".to_owned(), vec![vocabulary, embedding])];
         for k in 0..layers {
-            all.push((format!("lstm.weight_ih_l{k}"), vec![4 * hidden, self.input(k)]));
-            all.push((format!("lstm.weight_hh_l{k}"), vec![4 * hidden, hidden]));
-            all.push((format!("lstm.bias_ih_l{k}"), vec![4 * hidden]));
-            all.push((format!("lstm.bias_hh_l{k}"), vec![4 * hidden]));
+            all.push((format!("{name}.weight_ih_l{k}"), vec![gates, self.input(k)]));
+            all.push((format!("{name}.weight_hh_l{k}"), vec![gates, hidden]));
+            all.push((format!("{name}.bias_ih_l{k}"), vec![gates]));
+            all.push((format!("{name}.bias_hh_l{k}"), vec![gates]));
         }
-        all.push(("decoder.weight".to_owned(), vec![vocabulary, hidden]));
+        if !tied {
+            all.push((DECODER.to_owned(), vec![vocabulary, hidden]));
+        }
         all.push(("decoder.bias".to_owned(), vec![vocabulary]));
         all
     }
@@ -62,16 +119,16 @@ impl Sizes {
     }
 }
 
-/// One layer's parameters; gates in PyTorch's order input, forget, cell, output.
+/// One layer's parameters; gates in PyTorch's order: those of an LSTM i, f, g, o, of a GRU r, z, n.
 #[derive(Debug)]
 pub(crate) struct Layer<T> {
-    /// `[4 hidden, input]`
+    /// `[gates * hidden, input]`
     pub w_ih: T,
-    /// `[4 hidden, hidden]`
+    /// `[gates * hidden, hidden]`
     pub w_hh: T,
-    /// `[4 hidden]`
+    /// `[gates * hidden]`
     pub b_ih: T,
-    /// `[4 hidden]`
+    /// `[gates * hidden]`
     pub b_hh: T,
 }
 
@@ -82,8 +139,8 @@ pub(crate) struct Parameters<T> {
     /// `[vocabulary, embedding]`
     pub encoder: T,
     pub layers: Vec<Layer<T>>,
-    /// `[vocabulary, hidden]`
-    pub decoder: T,
+    /// `[vocabulary, hidden]`; none where it is tied to the encoder.
+    own_decoder: Option<T>,
     /// `[vocabulary]`
     pub bias: T,
 }
@@ -102,9 +159,14 @@ impl<T> Parameters<T> {
             layers: (0..sizes.layers)
                 .map(|_| Ok(Layer { w_ih: next()?, w_hh: next()?, b_ih: next()?, b_hh: next()? }))
                 .collect::<Result<_>>()?,
-            decoder: next()?,
+            own_decoder: if sizes.tied { None } else { Some(next()?) },
             bias: next()?,
         })
+    }
+
+    /// `[vocabulary, hidden]`: the decoder's weights, or those that it is tied to.
+    pub fn decoder(&self) -> &T {
+        self.own_decoder.as_ref().unwrap_or(&self.encoder)
     }
 }
 
@@ -121,8 +183,8 @@ impl Weights {
         )
     }
 
-    /// PyTorch's word language model: embeddings and decoder uniform in ±0.1, no decoder bias, the LSTM uniform in
-    /// ±1/√hidden. Each tensor's values depend on the seed and its name alone.
+    /// PyTorch's word language model: embeddings and decoder uniform in ±0.1, no decoder bias, the layers uniform
+    /// in ±1/√hidden. Each tensor's values depend on the seed and its name alone.
     pub fn initialize(sizes: Sizes, seed: u64) -> Result<Self> {
         sizes.validate()?;
         let lstm = 1.0 / (sizes.hidden as f32).sqrt();
@@ -130,7 +192,7 @@ impl Weights {
             let mut values = vec![0.0; shape.iter().product()];
             let bound = match name {
                 "decoder.bias" => return Ok(values),
-                "encoder.weight" | "decoder.weight" => 0.1,
+                "encoder.weight" | DECODER => 0.1,
                 _ => lstm,
             };
             Stream::new(seed, name, 0).fill_uniform(&mut values, -bound, bound);
@@ -141,7 +203,7 @@ impl Weights {
     /// Every variable, in the order of [`Sizes::tensors`].
     pub fn variables(&self) -> Vec<&Var> {
         let layers = self.layers.iter().flat_map(|l| [&l.w_ih, &l.w_hh, &l.b_ih, &l.b_hh]);
-        std::iter::once(&self.encoder).chain(layers).chain([&self.decoder, &self.bias]).collect()
+        std::iter::once(&self.encoder).chain(layers).chain(&self.own_decoder).chain([&self.bias]).collect()
     }
 
     /// Every variable's tensor by name, which shares its values, in the order of [`Sizes::tensors`].

@@ -16,7 +16,7 @@ use txray_plugin::{Fault, Host, Model};
 fn copy() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     for name in ["config.json", "model.safetensors"] {
-        fs::copy(reference().join(name), directory.path().join(name)).unwrap();
+        fs::copy(reference("lstm").join(name), directory.path().join(name)).unwrap();
     }
     directory
 }
@@ -91,7 +91,7 @@ fn absurd_sizes_are_refused() {
 
 #[test]
 fn a_truncated_file_is_refused() {
-    let whole = fs::read(reference().join("model.safetensors")).unwrap();
+    let whole = fs::read(reference("lstm").join("model.safetensors")).unwrap();
     for length in [0, 4, 8, 100, whole.len() - 1] {
         let directory = copy();
         fs::write(directory.path().join("model.safetensors"), &whole[..length]).unwrap();
@@ -182,8 +182,8 @@ fn files_are_for_everybody() {
 #[test]
 fn what_pytorch_wrote_is_written_again_tensor_by_tensor() {
     let directory = tempfile::tempdir().unwrap();
-    loaded(&reference()).unwrap().save(&Host::detached(), directory.path()).unwrap();
-    let [ours, theirs] = [directory.path(), &reference()].map(|d| fs::read(d.join("model.safetensors")).unwrap());
+    loaded(&reference("lstm")).unwrap().save(&Host::detached(), directory.path()).unwrap();
+    let [ours, theirs] = [directory.path(), &reference("lstm")].map(|d| fs::read(d.join("model.safetensors")).unwrap());
     let [ours, theirs] = [&ours, &theirs].map(|bytes| SafeTensors::deserialize(bytes).unwrap());
     assert_eq!(ours.len(), theirs.len());
     for (name, tensor) in theirs.tensors() {

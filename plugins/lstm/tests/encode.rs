@@ -6,14 +6,28 @@ mod common;
 
 use common::{Patience, Reading, edit, encode, random, unsorted};
 use proptest::prelude::*;
-use txray_lstm::{Lstm, LstmOptions};
+use txray_lstm::{Cell, Lstm, LstmOptions};
 use txray_plugin::{EncodeRequest, Fault, Host, Model, SiteRequest, Text};
 
 const VOCABULARY: u32 = 29;
 const HIDDEN: usize = 19;
 
 fn model(layers: usize) -> Lstm {
-    random(LstmOptions { embedding: 7, hidden: HIDDEN, layers, ..LstmOptions::default() }, VOCABULARY as usize, 3)
+    model_of(Cell::Lstm, layers)
+}
+
+fn model_of(cell: Cell, layers: usize) -> Lstm {
+    random(LstmOptions { embedding: 7, hidden: HIDDEN, layers, cell, ..LstmOptions::default() }, VOCABULARY as usize, 3)
+}
+
+/// A text of more words, for [`model_with`].
+fn many_words(count: impl Into<proptest::collection::SizeRange>) -> impl Strategy<Value = Vec<Vec<u32>>> {
+    proptest::collection::vec(proptest::collection::vec(0..250_u32, 1..40), count)
+}
+
+/// A model of 250 words with so much room for the table of inputs, in MiB. One has room for 109 of them.
+fn model_with(input_table: usize) -> Lstm {
+    random(LstmOptions { embedding: 7, hidden: 600, input_table, ..LstmOptions::default() }, 250, 3)
 }
 
 fn documents(count: impl Into<proptest::collection::SizeRange>) -> impl Strategy<Value = Vec<Vec<u32>>> {
@@ -44,8 +58,9 @@ proptest! {
         pick in any::<prop::sample::Index>(),
         threads in 1..5_usize,
         layers in 1..3_usize,
+        cell in prop_oneof![Just(Cell::Lstm), Just(Cell::Gru)],
     ) {
-        let model = model(layers);
+        let model = model_of(cell, layers);
         let d = pick.index(batch.len());
         let sites: Vec<_> = (0..layers).map(|site| (site, HIDDEN)).collect();
         let alone = encode(&model, &batch[d..=d], &sites, None, 1).unwrap();
@@ -90,6 +105,21 @@ proptest! {
         }
     }
 
+    /// With a table of inputs, with room for a part of it, and without one, every bit is the same.
+    #[test]
+    fn the_table_of_inputs_changes_nothing(first in many_words(1..3), second in many_words(4..12)) {
+        let read = |table| {
+            let model = model_with(table);
+            [&first, &second, &first].map(|documents| {
+                let reading = &encode(&model, documents, &[(0, 5)], None, 2).unwrap()[0];
+                (reading.neurons.clone(), bits(&reading.activations), reading.moments.clone())
+            })
+        };
+        let none = read(0);
+        prop_assert!(none == read(1));
+        prop_assert!(none == read(64));
+    }
+
     /// A stream read in two calls is the stream read in one.
     #[test]
     fn a_stream_may_be_cut_between_documents(batch in documents(2..8), cut in any::<prop::sample::Index>(), layers in 1..3_usize) {
@@ -117,6 +147,29 @@ proptest! {
             prop_assert!((a - b).abs() <= 1e-6);
         }
     }
+}
+
+/// The cell is a site where that is asked for, and the outputs are those of a model without it.
+#[test]
+fn cells_are_sites_on_request() {
+    let options = LstmOptions { embedding: 7, hidden: HIDDEN, layers: 2, cell_sites: true, ..LstmOptions::default() };
+    let (plain, model) = (model(2), random(options.clone(), VOCABULARY as usize, 3));
+    let names: Vec<String> = model.describe().unwrap().sites.into_iter().map(|site| site.name).collect();
+    assert_eq!(names, ["lstm.0.hidden", "lstm.0.cell", "lstm.1.hidden", "lstm.1.cell"]);
+    let documents = [vec![3, 1, 4, 1, 5], vec![9, 2, 6]];
+    let all: Vec<_> = (0..4).map(|site| (site, HIDDEN)).collect();
+    let mut state = vec![0.0; 4 * HIDDEN];
+    let readings = encode(&model, &documents, &all, Some(&mut state), 2).unwrap();
+    let outputs = encode(&plain, &documents, &[(0, HIDDEN), (1, HIDDEN)], Some(&mut vec![0.0; 4 * HIDDEN]), 2).unwrap();
+    assert_eq!([&readings[0], &readings[2]], [&outputs[0], &outputs[1]]);
+    // The last of each site is the state that is left: h, c, h, c.
+    for (reading, state) in readings.iter().zip(state.chunks(HIDDEN)) {
+        assert_eq!(unsorted(reading, HIDDEN).last().unwrap(), state);
+        let one = encode(&model, &documents, &[(1, 1)], None, 1).unwrap();
+        assert_eq!(one[0].neurons.len(), 8);
+    }
+    let gru = random(LstmOptions { cell: Cell::Gru, ..options }, VOCABULARY as usize, 3);
+    assert_eq!(gru.describe().unwrap().sites[1].name, "gru.1.hidden");
 }
 
 #[test]

@@ -9,8 +9,8 @@ use txray_lstm::{Lstm, LstmOptions, TrainOptions};
 use txray_plugin::{FitReport, FitRequest, Host, Model, State, Text};
 
 fn options() -> LstmOptions {
-    let train = TrainOptions { epochs: 2, batch: 4, bptt: 6, learning_rate: 1.0, ..TrainOptions::default() };
-    LstmOptions { embedding: 5, hidden: 7, layers: 1, train }
+    let train = TrainOptions { epochs: 2, batch: 4, bptt: 6, learning_rate: Some(1.0), ..TrainOptions::default() };
+    LstmOptions { embedding: 5, hidden: 7, train, ..LstmOptions::default() }
 }
 
 fn fit(model: &mut Lstm, threads: usize) -> FitReport {

@@ -4,14 +4,21 @@
 
 mod common;
 
+use std::path::PathBuf;
+
 use common::{Threads, encode, loaded, ragged, reference, unsorted};
 use safetensors::SafeTensors;
 use serde_json::Value;
 use txray_lstm::{Lstm, LstmOptions, TrainOptions};
 use txray_plugin::{Component, FitRequest, Host, Model, State, Text};
 
-fn values() -> Value {
-    serde_json::from_slice(&std::fs::read(reference().join("reference.json")).unwrap()).unwrap()
+/// The models, PyTorch's values for them, and where they lie.
+fn models() -> [(Lstm, Value, PathBuf); 2] {
+    ["lstm", "gru"].map(|cell| {
+        let directory = reference(cell);
+        let values = std::fs::read(directory.join("reference.json")).unwrap();
+        (loaded(&directory).unwrap(), serde_json::from_slice(&values).unwrap(), directory)
+    })
 }
 
 fn documents(values: &Value) -> Vec<Vec<u32>> {
@@ -28,78 +35,74 @@ fn near(ours: &[f32], theirs: &[f32], tolerance: f32) {
 
 #[test]
 fn every_activation_agrees() {
-    let (model, values) = (loaded(&reference()).unwrap(), values());
-    let hidden: Vec<Vec<Vec<Vec<f32>>>> = serde_json::from_value(values["hidden"].clone()).unwrap();
-    for (document, layers) in documents(&values).into_iter().zip(hidden) {
-        let readings = encode(&model, &[document], &[(0, 9), (1, 9)], None, 2).unwrap();
-        for (reading, theirs) in readings.iter().zip(layers) {
-            near(&unsorted(reading, 9).concat(), &theirs.concat(), 2e-6);
+    for (model, values, _) in models() {
+        let hidden: Vec<Vec<Vec<Vec<f32>>>> = serde_json::from_value(values["hidden"].clone()).unwrap();
+        for (document, layers) in documents(&values).into_iter().zip(hidden) {
+            let readings = encode(&model, &[document], &[(0, 9), (1, 9)], None, 2).unwrap();
+            for (reading, theirs) in readings.iter().zip(layers) {
+                near(&unsorted(reading, 9).concat(), &theirs.concat(), 2e-6);
+            }
         }
     }
 }
 
 #[test]
 fn carried_activations_and_state_agree() {
-    let (model, values) = (loaded(&reference()).unwrap(), values());
-    let carried: Vec<Vec<Vec<f32>>> = serde_json::from_value(values["carried"].clone()).unwrap();
-    let state: Vec<Vec<Vec<f32>>> = serde_json::from_value(values["state"].clone()).unwrap();
-    let mut ours = vec![0.0; model.describe().unwrap().state_size];
-    let readings = encode(&model, &documents(&values), &[(1, 9), (0, 9)], Some(&mut ours), 2).unwrap();
-    near(&unsorted(&readings[0], 9).concat(), &carried[1].concat(), 2e-6);
-    near(&unsorted(&readings[1], 9).concat(), &carried[0].concat(), 2e-6);
-    near(&ours, &state.concat().concat(), 4e-6);
+    for (model, values, _) in models() {
+        let carried: Vec<Vec<Vec<f32>>> = serde_json::from_value(values["carried"].clone()).unwrap();
+        let state: Vec<Vec<Vec<f32>>> = serde_json::from_value(values["state"].clone()).unwrap();
+        let mut ours = vec![0.0; model.describe().unwrap().state_size];
+        let readings = encode(&model, &documents(&values), &[(1, 9), (0, 9)], Some(&mut ours), 2).unwrap();
+        near(&unsorted(&readings[0], 9).concat(), &carried[1].concat(), 2e-6);
+        near(&unsorted(&readings[1], 9).concat(), &carried[0].concat(), 2e-6);
+        near(&ours, &state.concat().concat(), 4e-6);
+    }
 }
 
 #[test]
 fn likelihoods_agree() {
-    let (model, values) = (loaded(&reference()).unwrap(), values());
-    let documents = documents(&values);
-    let (ids, offsets) = ragged(&documents);
-    let text = Text { ids: &ids, offsets: &offsets };
-    for (state, key, tokens) in
-        [(State::Reset, "nll", ids.len() - documents.len()), (State::Carry, "carried_nll", ids.len() - 1)]
-    {
-        let score = model.score(&Host::new(&Threads(2)), text, state).unwrap();
-        assert_eq!(score.tokens, tokens as u64);
-        let theirs = values[key].as_f64().unwrap();
-        assert!((score.nll - theirs).abs() < 1e-6 * theirs, "{state:?}: {}, but {theirs} in PyTorch", score.nll);
+    for (model, values, _) in models() {
+        let documents = documents(&values);
+        let (ids, offsets) = ragged(&documents);
+        let text = Text { ids: &ids, offsets: &offsets };
+        for (state, key, tokens) in
+            [(State::Reset, "nll", ids.len() - documents.len()), (State::Carry, "carried_nll", ids.len() - 1)]
+        {
+            let score = model.score(&Host::new(&Threads(2)), text, state).unwrap();
+            assert_eq!(score.tokens, tokens as u64);
+            let theirs = values[key].as_f64().unwrap();
+            assert!((score.nll - theirs).abs() < 1e-6 * theirs, "{state:?}: {}, but {theirs} in PyTorch", score.nll);
+        }
     }
 }
 
 #[test]
 fn an_epoch_of_training_agrees() {
-    let values = values();
-    let trained = &values["trained"];
-    let number = |key: &str| trained[key].as_f64().unwrap();
-    let train = TrainOptions {
-        batch: number("batch") as usize,
-        bptt: number("bptt") as usize,
-        learning_rate: number("learning_rate"),
-        clip: number("clip"),
-        dropout: 0.0,
-        state: State::Carry,
-        ..TrainOptions::default()
-    };
-    let host = Host::detached();
-    let mut model = Lstm::create(LstmOptions { train, ..LstmOptions::default() }, &host).unwrap();
-    model.load(&host, &reference()).unwrap();
-    let (ids, offsets) = ragged(&documents(&values));
-    let request = FitRequest { train: Text { ids: &ids, offsets: &offsets }, valid: None, seed: 0, pause: None };
-    let report = model.fit(&host, &request).unwrap();
-    assert!((report.loss - number("loss")).abs() < 1e-5, "{} or {}", report.loss, number("loss"));
+    for (_, values, place) in models() {
+        let trained = &values["trained"];
+        let train: TrainOptions = serde_json::from_value(trained["options"].clone()).unwrap();
+        let host = Host::detached();
+        let mut model = Lstm::create(LstmOptions { train, ..LstmOptions::default() }, &host).unwrap();
+        model.load(&host, &place).unwrap();
+        let (ids, offsets) = ragged(&documents(&values));
+        let request = FitRequest { train: Text { ids: &ids, offsets: &offsets }, valid: None, seed: 0, pause: None };
+        let report = model.fit(&host, &request).unwrap();
+        let loss = trained["loss"].as_f64().unwrap();
+        assert!((report.loss - loss).abs() < 1e-5, "{} or {loss}", report.loss);
 
-    let directory = tempfile::tempdir().unwrap();
-    model.save(&host, directory.path()).unwrap();
-    let bytes = std::fs::read(directory.path().join("model.safetensors")).unwrap();
-    let before = std::fs::read(reference().join("model.safetensors")).unwrap();
-    let (file, before) = (SafeTensors::deserialize(&bytes).unwrap(), SafeTensors::deserialize(&before).unwrap());
-    for (name, theirs) in trained["weights"].as_object().unwrap() {
-        let theirs: Vec<f32> = serde_json::from_value(theirs.clone()).unwrap();
-        let floats = |file: &SafeTensors<'_>| -> Vec<f32> {
-            let (values, _) = file.tensor(name).unwrap().data().as_chunks::<4>();
-            values.iter().map(|&v| f32::from_le_bytes(v)).collect()
-        };
-        near(&floats(&file), &theirs, 1e-5);
-        assert_ne!(floats(&file), floats(&before), "{name} was not trained");
+        let directory = tempfile::tempdir().unwrap();
+        model.save(&host, directory.path()).unwrap();
+        let bytes = std::fs::read(directory.path().join("model.safetensors")).unwrap();
+        let before = std::fs::read(place.join("model.safetensors")).unwrap();
+        let (file, before) = (SafeTensors::deserialize(&bytes).unwrap(), SafeTensors::deserialize(&before).unwrap());
+        for (name, theirs) in trained["weights"].as_object().unwrap() {
+            let theirs: Vec<f32> = serde_json::from_value(theirs.clone()).unwrap();
+            let floats = |file: &SafeTensors<'_>| -> Vec<f32> {
+                let (values, _) = file.tensor(name).unwrap().data().as_chunks::<4>();
+                values.iter().map(|&v| f32::from_le_bytes(v)).collect()
+            };
+            near(&floats(&file), &theirs, 1e-5);
+            assert_ne!(floats(&file), floats(&before), "{name} was not trained");
+        }
     }
 }

@@ -12,7 +12,7 @@ use common::{Patience, Tensors, bytes, edit, random, reference};
 use proptest::prelude::*;
 use safetensors::Dtype;
 use serde_json::{Value, json};
-use txray_lstm::{Lstm, LstmOptions, TrainOptions};
+use txray_lstm::{Cell, Lstm, LstmOptions, Optimizer, Schedule, TrainOptions};
 use txray_plugin::{Component, Error, Fault, FitReport, FitRequest, Host, HostServices, Level, Model, State, Text};
 
 const VOCABULARY: u32 = 17;
@@ -79,6 +79,18 @@ fn documents(tokens: std::ops::Range<usize>) -> impl Strategy<Value = (Vec<u32>,
         })
 }
 
+fn cell() -> impl Strategy<Value = Cell> {
+    prop_oneof![Just(Cell::Lstm), Just(Cell::Gru)]
+}
+
+fn optimizer() -> impl Strategy<Value = Optimizer> {
+    prop_oneof![Just(Optimizer::Sgd), Just(Optimizer::Adam), Just(Optimizer::Adamw)]
+}
+
+fn schedule() -> impl Strategy<Value = Schedule> {
+    prop_oneof![Just(Schedule::Plateau), Just(Schedule::Constant), Just(Schedule::Linear), Just(Schedule::Cosine)]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -92,14 +104,21 @@ proptest! {
         state in prop_oneof![Just(State::Reset), Just(State::Carry)],
         max_tokens in prop::option::of(50..100_u64),
         bptt in 2..9_usize,
+        (cell, tied) in (cell(), any::<bool>()),
+        (optimizer, schedule) in (optimizer(), schedule()),
+        patience in prop::option::of(1..3_u64),
         cuts in proptest::collection::vec(cut(), 1..40),
         seed in any::<u64>(),
     ) {
+        let learning_rate = Some(if optimizer == Optimizer::Sgd { 8.0 } else { 0.05 });
         let train_options = TrainOptions {
             // A rate that makes validation worse now and then, so that it falls.
-            epochs: 3, batch: 3, bptt, learning_rate: 8.0, dropout, max_tokens, state, ..TrainOptions::default()
+            epochs: 3, batch: 3, bptt, learning_rate, optimizer, schedule, patience, dropout, max_tokens, state,
+            ..TrainOptions::default()
         };
-        let options = LstmOptions { embedding: 5, hidden: 7, layers, train: train_options };
+        let options = LstmOptions {
+            embedding: if tied { 7 } else { 5 }, hidden: 7, layers, cell, tied, train: train_options, ..LstmOptions::default()
+        };
         fn view((ids, offsets): &(Vec<u32>, Vec<u64>)) -> Text<'_> {
             Text { ids, offsets }
         }
@@ -144,8 +163,8 @@ const TEXT: Text<'static> = Text { ids: &IDS, offsets: &[0, 10, 30, 48] };
 const REQUEST: FitRequest<'static> = FitRequest { train: TEXT, valid: Some(TEXT), seed: 3, pause: Some(0.0) };
 
 fn options() -> LstmOptions {
-    let train = TrainOptions { epochs: 2, batch: 4, bptt: 3, learning_rate: 1.0, ..TrainOptions::default() };
-    LstmOptions { embedding: 5, hidden: 6, layers: 2, train }
+    let train = TrainOptions { epochs: 2, batch: 4, bptt: 3, learning_rate: Some(1.0), ..TrainOptions::default() };
+    LstmOptions { embedding: 5, hidden: 6, layers: 2, train, ..LstmOptions::default() }
 }
 
 /// A training paused after its second step.
@@ -219,7 +238,7 @@ fn a_training_that_began_with_a_checkpoint_goes_on() {
     let mut options = options();
     options.train.batch = 2;
     let mut model = Lstm::create(options.clone(), &Host::detached()).unwrap();
-    model.load(&Host::detached(), &reference()).unwrap();
+    model.load(&Host::detached(), &reference("lstm")).unwrap();
     assert_ne!(model.describe().unwrap().sites[0].width, options.hidden);
     model.fit(&Host::detached(), &REQUEST).unwrap();
     let mut there = moved(&model, &options);
@@ -232,7 +251,7 @@ fn a_training_that_began_with_a_checkpoint_goes_on() {
 fn a_training_that_diverges_stays_where_it_was() {
     for (learning_rate, what) in [(1e30, "the loss is"), (1e36, "the gradient's norm is")] {
         let mut options = options();
-        options.train.learning_rate = learning_rate;
+        options.train.learning_rate = Some(learning_rate);
         let mut model = random(options.clone(), VOCABULARY as usize, 1);
         let error = loop {
             match model.fit(&Host::detached(), &REQUEST) {
@@ -311,7 +330,7 @@ fn other_options_are_refused_by_name() {
     refused("/layers", "2", &|o| o.layers = 1);
     refused("/train/batch", "4", &|o| o.train.batch = 3);
     refused("/train/bptt", "3", &|o| o.train.bptt = 4);
-    refused("/train/learning_rate", "1.0", &|o| o.train.learning_rate = 1.5);
+    refused("/train/learning_rate", "1.0", &|o| o.train.learning_rate = Some(1.5));
     refused("/train/clip", "0.25", &|o| o.train.clip = 0.2);
     refused("/train/dropout", "0.2", &|o| o.train.dropout = 0.0);
     refused("/train/decay", "4.0", &|o| o.train.decay = 2.0);
@@ -344,7 +363,7 @@ fn a_file_that_is_not_whole_is_refused() {
     }
     fs::remove_file(&path).unwrap();
     refused(directory.path(), &["no such file"]);
-    fs::copy(reference().join("model.safetensors"), &path).unwrap();
+    fs::copy(reference("lstm").join("model.safetensors"), &path).unwrap();
     refused(directory.path(), &["it holds no training"]);
 }
 
@@ -387,7 +406,7 @@ fn broken_records_are_refused() {
     }
     refused(broken(|_, record| record.truncate(99)).path(), &["its record does not read", "EOF"]);
     refused(broken(|_, record| *record = "3".to_owned()).path(), &["its format is null"]);
-    refused(edited(|r| r["format"] = json!(2)).path(), &["its format is 2", "reads 1"]);
+    refused(edited(|r| r["format"] = json!(1)).path(), &["its format is 1", "reads 2"]);
     refused(edited(|r| r["progress"]["epoch"] = json!(-1)).path(), &["does not read", "-1"]);
     refused(edited(|r| r["progress"]["later"] = json!(1)).path(), &["does not read", "later"]);
     for count in ["epoch", "tokens"] {

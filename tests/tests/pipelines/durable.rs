@@ -318,7 +318,7 @@ fn a_manifest_holds_the_settings_with_their_defaults() {
     assert_eq!(setting("/device"), "cpu");
     assert_eq!(setting("/model/lm/layers"), 1);
     assert_eq!(setting("/model/lm/train/bptt"), 35);
-    assert_eq!(setting("/model/adapted/train/learning_rate"), 20.0);
+    assert_eq!(setting("/model/adapted/train/clip"), 0.25);
     assert_eq!(setting("/model/adapted/hidden"), serde_json::Value::Null, "its sizes are those of `lm`");
     assert_eq!(setting("/stage/early/record"), "max-1");
     assert_eq!(setting("/comparison/transfer/weighting"), "mass");

@@ -10,8 +10,9 @@ use crate::decoder::{Cut, Decoder, NO_TARGET, Part, normalizers};
 use crate::kernel::{Matrix, MatrixMut, Pass, Write, product, vectorized};
 use crate::tracker::Stop;
 
-/// The most scores held at once, in values (32 MiB); rows are taken in tiles of so many.
-const TILE: usize = 1 << 23;
+/// The most scores held at once, in values (64 MiB); rows are taken in tiles of so many. The fewer tiles, the fewer times
+/// the decoder's weights and gradients pass through memory.
+const TILE: usize = 1 << 24;
 
 /// Gradients of the decoder, kept apart from candle's.
 ///
@@ -118,13 +119,13 @@ impl LinearCrossEntropy {
                             _ => (f64::from(max[r]) - normalizers[r]).exp() as f32 * share,
                         })
                         .collect();
-                    vectorized(Scale { scores, factors: &factors });
+                    vectorized(ScaleAndSum { scores, factors: &factors, write, sums: d_bias });
                     for (row, &target) in targets.iter().enumerate() {
                         if let Some(word) = (target as usize).checked_sub(first).filter(|&w| w < words) {
                             scores[word * rows + row] -= share;
+                            d_bias[word] -= share;
                         }
                     }
-                    vectorized(SumRows { values: scores, rows, write, out: d_bias });
                     let d_scores = Matrix::new(scores, words, rows);
                     let weight = Matrix::new(&decoder.weight[first * width..(first + words) * width], words, width);
                     product(MatrixMut::new(d_weight, words, width), write, d_scores, Matrix::new(hidden, rows, width));
@@ -152,46 +153,35 @@ struct Tile<'a> {
     hidden_gradient: &'a mut [f32],
 }
 
-/// Multiplies each word's scores `[words, rows]` by the row's factor.
-struct Scale<'a> {
+/// Multiplies each word's scores `[words, rows]` by the row's factor, and takes or adds to the word's sum.
+struct ScaleAndSum<'a> {
     scores: &'a mut [f32],
     factors: &'a [f32],
-}
-
-impl Pass for Scale<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        for scores in self.scores.chunks_exact_mut(self.factors.len()) {
-            scores.iter_mut().zip(self.factors).for_each(|(score, factor)| *score *= factor);
-        }
-    }
-}
-
-/// The sum of each word's values `[words, rows]`.
-struct SumRows<'a> {
-    values: &'a [f32],
-    rows: usize,
     write: Write,
-    out: &'a mut [f32],
+    sums: &'a mut [f32],
 }
 
-impl Pass for SumRows<'_> {
+impl Pass for ScaleAndSum<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
-        for (values, out) in self.values.chunks_exact(self.rows).zip(self.out) {
-            let (chunks, rest) = values.as_chunks::<16>();
+        let (factors, last) = self.factors.as_chunks::<16>();
+        for (scores, sum) in self.scores.chunks_exact_mut(self.factors.len()).zip(self.sums) {
+            let (scores, rest) = scores.as_chunks_mut::<16>();
             let mut sums = [0.0; 16];
-            for chunk in chunks {
+            for (scores, factors) in scores.iter_mut().zip(factors) {
                 for l in 0..16 {
-                    sums[l] += chunk[l];
+                    scores[l] *= factors[l];
+                    sums[l] += scores[l];
                 }
             }
-            let sum = sums.iter().chain(rest).sum::<f32>();
-            *out = if self.write == Write::Add { *out + sum } else { sum };
+            for ((score, factor), sum) in rest.iter_mut().zip(last).zip(&mut sums) {
+                *score *= factor;
+                *sum += *score;
+            }
+            let total = sums.iter().sum::<f32>();
+            *sum = if self.write == Write::Add { *sum + total } else { total };
         }
     }
 }

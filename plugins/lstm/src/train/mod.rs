@@ -5,30 +5,33 @@
 
 mod dropout;
 mod embedding;
+mod gru;
 mod loss;
+mod optimizer;
 mod progress;
 mod recurrence;
-mod sgd;
 #[cfg(test)]
 mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use candle_core::{CpuStorage, Layout, Tensor};
+use candle_core::{CpuStorage, Layout, Tensor, Var};
 use txray_plugin::random::Stream;
 use txray_plugin::{Error, Result, State, Text};
 
 use self::dropout::Dropout;
 use self::embedding::{Lookup, RowGradient};
 use self::loss::{DecoderGradient, LinearCrossEntropy};
+pub(crate) use self::optimizer::Moments;
+use self::optimizer::Update;
 pub(crate) use self::progress::Progress;
 pub(crate) use self::recurrence::LayerState;
 use self::recurrence::Recurrence;
 use crate::decoder::NO_TARGET;
 use crate::options::TrainOptions;
 use crate::tracker::{Stop, Tracker};
-use crate::weights::{Weights, failed};
+use crate::weights::{Cell, Layer, Sizes, Weights, failed};
 
 /// The training text as streams side by side, time-major.
 pub(crate) struct Streams {
@@ -164,13 +167,17 @@ impl<'a> Trainer<'a> {
             return Err(diverged("the loss", mean));
         }
         let gradients = loss.backward().map_err(|e| self.failed(e))?;
-        let norm = sgd::step(
+        let update = Update {
+            options: self.options,
+            learning_rate: progress.learning_rate * self.options.factor(number, self.streams.windows() as u64),
+            steps: number,
+        };
+        let norm = update.run(
             self.weights,
             &gradients,
             &self.encoder.lock().unwrap_or_else(PoisonError::into_inner),
-            &self.decoder.lock().unwrap_or_else(PoisonError::into_inner),
-            progress.learning_rate,
-            self.options.clip,
+            &mut self.decoder.lock().unwrap_or_else(PoisonError::into_inner),
+            &mut progress.moments,
         )?;
         if !norm.is_finite() {
             return Err(diverged("the gradient's norm", norm));
@@ -195,14 +202,15 @@ impl<'a> Trainer<'a> {
 
     /// The graph of the mean loss in step `number`.
     fn loss(&self, window: Window, states: &[Arc<Mutex<LayerState>>], number: u64) -> candle_core::Result<Tensor> {
-        let Weights { encoder, layers, decoder, bias, .. } = self.weights;
+        let Weights { encoder, layers, bias, .. } = self.weights;
         let clear = Arc::new(window.clear);
         let lookup = Lookup { ids: window.ids, gradient: self.encoder.clone() };
         let mut x = self.dropout(encoder.apply_op1(lookup)?, number, "dropout.embedding")?;
         for (k, (layer, state)) in layers.iter().zip(states).enumerate() {
             let w = Tensor::cat(&[layer.w_ih.as_tensor(), layer.w_hh.as_tensor()], 1)?;
-            let b = (layer.b_ih.as_tensor() + layer.b_hh.as_tensor())?;
+            let b = beginning(self.weights.sizes, layer)?;
             let recurrence = Recurrence {
+                cell: self.weights.sizes.cell,
                 batch: self.streams.batch,
                 clear: clear.clone(),
                 state: state.clone(),
@@ -212,7 +220,7 @@ impl<'a> Trainer<'a> {
             x = self.dropout(x.apply_op3(&w, &b, recurrence)?, number, &format!("dropout.lstm.{k}"))?;
         }
         let loss = LinearCrossEntropy::new(window.targets, self.decoder.clone(), self.stop.clone());
-        x.apply_op3(decoder, bias, loss)
+        x.apply_op3(self.weights.decoder(), bias, loss)
     }
 
     fn dropout(&self, x: Tensor, number: u64, name: &str) -> candle_core::Result<Tensor> {
@@ -225,6 +233,19 @@ impl<'a> Trainer<'a> {
     /// What candle says where an operation of ours stopped is not worth telling.
     fn failed(&self, error: candle_core::Error) -> Error {
         if self.stop.is_wanted() { Error::cancelled() } else { failed(error) }
+    }
+}
+
+/// What a neuron's four sums begin with, `[4 hidden]`: both biases, but for a GRU's candidate, where they are apart.
+fn beginning(sizes: Sizes, layer: &Layer<Var>) -> candle_core::Result<Tensor> {
+    let both = (layer.b_ih.as_tensor() + layer.b_hh.as_tensor())?;
+    match sizes.cell {
+        Cell::Lstm => Ok(both),
+        Cell::Gru => {
+            let candidate = |bias: &Var| bias.narrow(0, 2 * sizes.hidden, sizes.hidden);
+            let gates = both.narrow(0, 0, 2 * sizes.hidden)?;
+            Tensor::cat(&[gates, candidate(&layer.b_ih)?, candidate(&layer.b_hh)?], 0)
+        }
     }
 }
 

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use txray_plugin::{Error, FitRequest, Result, Text};
 
+use super::optimizer::Moments;
 use super::recurrence::LayerState;
-use crate::options::TrainOptions;
+use crate::options::{Schedule, TrainOptions};
 
 /// Where training stands, which is between two optimizer steps at all times.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -19,7 +20,12 @@ pub(crate) struct Progress {
     pub tokens: u64,
     pub learning_rate: f64,
     pub best_valid: Option<f64>,
+    /// Epochs in a row in which the validation loss did not improve.
+    pub stale: u64,
     pub cursor: Cursor,
+    /// Adam's, one a variable; none before its first step. Saved as tensors.
+    #[serde(skip)]
+    pub moments: Vec<Moments>,
 }
 
 /// Where training stands in an epoch.
@@ -46,8 +52,16 @@ impl Cursor {
 
 impl Progress {
     pub fn new(options: &TrainOptions) -> Self {
-        let learning_rate = options.learning_rate;
-        Self { begun: None, epoch: 0, tokens: 0, learning_rate, best_valid: None, cursor: Cursor::default() }
+        Self {
+            begun: None,
+            epoch: 0,
+            tokens: 0,
+            learning_rate: options.learning_rate(),
+            best_valid: None,
+            stale: 0,
+            cursor: Cursor::default(),
+            moments: Vec::new(),
+        }
     }
 
     /// Begins with a request, or makes sure that it is the one that was begun with. An epoch has so many windows.
@@ -68,21 +82,30 @@ impl Progress {
         }
     }
 
-    /// Ends an epoch, and slows down where its validation loss did not improve.
-    pub fn end_epoch(&mut self, valid_loss: Option<f64>, decay: f64) {
+    /// Ends an epoch, and under [`Schedule::Plateau`] slows down where its validation loss did not improve.
+    pub fn end_epoch(&mut self, valid_loss: Option<f64>, options: &TrainOptions) {
         self.epoch += 1;
         self.cursor = Cursor::default();
         let Some(loss) = valid_loss else { return };
         if self.best_valid.is_none_or(|best| loss < best) {
             self.best_valid = Some(loss);
+            self.stale = 0;
         } else {
-            self.learning_rate /= decay;
+            self.stale += 1;
+            if options.schedule == Schedule::Plateau {
+                self.learning_rate /= options.decay;
+            }
         }
+    }
+
+    /// Whether every epoch is completed, or the validation loss has not improved for too long.
+    pub fn is_done(&self, options: &TrainOptions) -> bool {
+        self.epoch >= options.epochs || options.patience.is_some_and(|patience| self.stale >= patience)
     }
 
     /// Refuses numbers that no training comes to, and that could not be counted on from.
     pub fn validate(&self) -> Result<()> {
-        let counts = [self.epoch, self.tokens, self.cursor.predicted, self.cursor.windows as u64];
+        let counts = [self.epoch, self.stale, self.tokens, self.cursor.predicted, self.cursor.windows as u64];
         if counts.iter().any(|&count| count > 1 << 53) || self.epoch > u64::from(u32::MAX) {
             return Err(Error::invalid("a count is out of range"));
         }

@@ -48,9 +48,9 @@ impl HostServices for Patience {
     }
 }
 
-/// The folder of reference values, which is a checkpoint too.
-pub fn reference() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference")
+/// The folder of reference values of a cell, which is a checkpoint too.
+pub fn reference(cell: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference").join(cell)
 }
 
 pub fn loaded(directory: &Path) -> Result<Lstm> {

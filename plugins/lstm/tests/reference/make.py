@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
-"""Makes the reference values beside this file: a small random LSTM language model as PyTorch computes and trains it.
+"""Makes the reference values beside this file: small random language models as PyTorch computes and trains them.
 
-    python make.py        (PyTorch 2.15, safetensors 0.8; writes config.json, model.safetensors, reference.json)
+    python make.py        (PyTorch 2.15, safetensors 0.8)
+
+Writes config.json, model.safetensors and reference.json into `lstm`, trained by SGD, and `gru`, whose decoder is tied to
+its embeddings, trained by AdamW.
 """
 import json
 import os
@@ -10,27 +13,34 @@ import torch
 from safetensors.torch import save_file
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-VOCABULARY, EMBEDDING, HIDDEN, LAYERS = 23, 5, 9, 2
-BATCH, BPTT, RATE, CLIP = 3, 7, 2.0, 0.25
+VOCABULARY, HIDDEN, LAYERS = 23, 9, 2
+BATCH, BPTT, CLIP = 3, 7, 0.25
 
 
 class LanguageModel(torch.nn.Module):
-    def __init__(self):
+    def __init__(self, cell, embedding, tied):
         super().__init__()
-        self.encoder = torch.nn.Embedding(VOCABULARY, EMBEDDING)
-        self.lstm = torch.nn.LSTM(EMBEDDING, HIDDEN, LAYERS)
+        self.cell, self.kind = cell, {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[cell]
+        self.encoder = torch.nn.Embedding(VOCABULARY, embedding)
+        setattr(self, cell, self.kind(embedding, HIDDEN, LAYERS))
         self.decoder = torch.nn.Linear(HIDDEN, VOCABULARY)
+        if tied:
+            self.decoder.weight = self.encoder.weight
 
-    def outputs(self, ids, state=None):
+    @property
+    def layers(self):
+        return getattr(self, self.cell)
+
+    def outputs(self, ids):
         """The outputs of every layer `[layers, tokens, hidden]` and the state after the last token."""
         x, outputs, states = self.encoder(torch.tensor(ids)), [], []
         for k in range(LAYERS):
-            layer = torch.nn.LSTM(x.shape[1], HIDDEN)
+            layer = self.kind(x.shape[1], HIDDEN)
             for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
-                setattr(layer, f"{name}_l0", getattr(self.lstm, f"{name}_l{k}"))
-            x, s = layer(x, None if state is None else state[k])
+                setattr(layer, f"{name}_l0", getattr(self.layers, f"{name}_l{k}"))
+            x, s = layer(x)
             outputs.append(x)
-            states.append(s)
+            states.append(s if self.cell == "lstm" else (s,))
         return torch.stack(outputs), states
 
     def nll(self, ids):
@@ -39,16 +49,22 @@ class LanguageModel(torch.nn.Module):
         return torch.nn.functional.cross_entropy(logits, torch.tensor(ids[1:]), reduction="sum").item()
 
 
-def main():
+def make(cell, embedding, tied, optimizer):
     torch.manual_seed(20)
-    model = LanguageModel()
+    model = LanguageModel(cell, embedding, tied)
+    place = f"{HERE}/{cell}"
+    os.makedirs(place, exist_ok=True)
     with torch.no_grad():
         for p in model.parameters():
             p.mul_(1.5)  # away from PyTorch's small initial values, so that the nonlinearities show
-    save_file(model.state_dict(), f"{HERE}/model.safetensors")
-    with open(f"{HERE}/config.json", "w") as f:
-        json.dump({"model_type": "txray-lstm", "vocab_size": VOCABULARY, "embedding_size": EMBEDDING,
-                   "hidden_size": HIDDEN, "num_layers": LAYERS}, f)
+    # Two names of one tensor are two tensors in a file.
+    save_file({k: v.clone() for k, v in model.state_dict().items()}, f"{place}/model.safetensors")
+    config = {"model_type": "txray-lstm", "vocab_size": VOCABULARY, "embedding_size": embedding,
+              "hidden_size": HIDDEN, "num_layers": LAYERS}
+    if cell != "lstm" or tied:
+        config |= {"cell": cell, "tied": tied}
+    with open(f"{place}/config.json", "w") as f:
+        json.dump(config, f)
 
     documents = [torch.randint(VOCABULARY, (n,)).tolist() for n in (1, 4, 17, 2, 12, 8)]
     stream = sum(documents, [])
@@ -66,28 +82,30 @@ def main():
         }
 
     # An epoch as the word language model example of PyTorch runs it, without dropout, the state carried.
+    update = {"sgd": lambda p, **o: torch.optim.SGD(p, lr=o["learning_rate"]),
+              "adamw": lambda p, **o: torch.optim.AdamW(p, lr=o["learning_rate"], betas=o["betas"], eps=o["epsilon"],
+                                                        weight_decay=o["weight_decay"])}
+    update = update[optimizer["optimizer"]](model.parameters(), **optimizer)
     n = len(stream) // BATCH
     data = torch.tensor(stream[: n * BATCH]).view(BATCH, n).t().contiguous()
     state, losses = None, []
     for i in range(0, n - 1, BPTT):
         steps = min(BPTT, n - 1 - i)
-        hidden, state = model.lstm(model.encoder(data[i : i + steps]), state)
-        state = tuple(s.detach() for s in state)
+        hidden, state = model.layers(model.encoder(data[i : i + steps]), state)
+        state = tuple(s.detach() for s in state) if cell == "lstm" else state.detach()
         logits = model.decoder(hidden).view(-1, VOCABULARY)
         loss = torch.nn.functional.cross_entropy(logits, data[i + 1 : i + 1 + steps].reshape(-1))
         model.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-        with torch.no_grad():
-            for p in model.parameters():
-                p.add_(p.grad, alpha=-RATE)
+        update.step()
         losses.append((loss.item(), steps * BATCH))
     reference["trained"] = {
-        "batch": BATCH, "bptt": BPTT, "learning_rate": RATE, "clip": CLIP,
+        "options": {"batch": BATCH, "bptt": BPTT, "clip": CLIP, "dropout": 0.0, "state": "carry", **optimizer},
         "loss": sum(loss * n for loss, n in losses) / sum(n for _, n in losses),
         "weights": {k: v.flatten().tolist() for k, v in model.state_dict().items()},
     }
-    with open(f"{HERE}/reference.json", "w") as f:
+    with open(f"{place}/reference.json", "w") as f:
         json.dump(round_floats(reference), f)
 
 
@@ -99,4 +117,6 @@ def round_floats(x):
     return {k: round_floats(v) for k, v in x.items()} if isinstance(x, dict) else x
 
 
-main()
+make("lstm", 5, False, {"optimizer": "sgd", "learning_rate": 2.0})
+make("gru", HIDDEN, True,
+     {"optimizer": "adamw", "learning_rate": 0.05, "betas": [0.8, 0.95], "epsilon": 1e-6, "weight_decay": 0.1})

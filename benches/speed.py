@@ -1,0 +1,162 @@
+#!/usr/bin/env python3
+"""Times txray against PyTorch (`pytorch.py`), the two in turn, and prints the ratios: median, least, greatest.
+
+    cargo build --release -p txray
+    pip install torch numpy polars safetensors tokenizers
+    python benches/speed.py --data DIR [--read 200,600,1500] [--train 200:1,100:10] [--rounds 5] [--readme README.md]
+
+DIR holds `wikitext-2/{train,valid,test}.txt`. Reading is over the validation and the test text, with random weights over
+all words of the training text; training is `hidden:min_count`, so many tokens, the same data in the same order, ending
+with the same validation text. A ratio above 1 says that txray is faster. With --readme the table between the marks in
+that file is replaced.
+"""
+import argparse
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+MARKS = ("<!-- speed -->\n", "<!-- /speed -->")
+
+
+def command(arguments):
+    """Runs to the end; gives what it printed and the peak of its memory in bytes."""
+    done = subprocess.run(arguments, check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+def torch(verb, **options):
+    arguments = [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
+    return json.loads(command([sys.executable, f"{HERE}/pytorch.py", verb, *arguments]))
+
+
+def txray(binary, pipeline, kind):
+    """Runs a pipeline in a place of its own. Gives the step of that kind, and the peak of the process's memory."""
+    with tempfile.TemporaryDirectory() as place:
+        with open(f"{place}/pipeline.toml", "w", encoding="utf-8") as f:
+            f.write(pipeline)
+        peak = ("import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL); "
+                "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)")
+        out = command([sys.executable, "-c", peak, binary, "run", f"{place}/pipeline.toml", "--out", f"{place}/out",
+                       "--store", f"{place}/store"])
+        with open(f"{place}/out/manifest.json", encoding="utf-8") as f:
+            step = next(s for s in json.load(f)["steps"] if s["kind"] == kind)
+        return {**step, "peak_bytes": int(out)}
+
+
+def path(text):
+    return json.dumps(os.path.abspath(text))
+
+
+def alternate(rounds, ours, theirs):
+    """One uncounted round, then `rounds` of both in turn."""
+    pairs = [(ours(), theirs()) for _ in range(rounds + 1)][1:]
+    return [p[0] for p in pairs], [p[1] for p in pairs]
+
+
+def spread(values, form="{:.2f}"):
+    values = [statistics.median(values), min(values), max(values)]
+    return "{} ({} to {})".format(*(form.format(v) for v in values))
+
+
+def rate(results):
+    return spread([r["tokens"] / r["seconds"] for r in results], "{:,.0f}")
+
+
+def mebibytes(values):
+    return f"{max(values) / 2**20:,.0f} MiB"
+
+
+def read(a, hidden, place):
+    model, text = f"{place}/model", f"{place}/text.txt"
+    with open(text, "w", encoding="utf-8") as f:
+        for split in ("valid", "test"):
+            with open(f"{a.data}/wikitext-2/{split}.txt", encoding="utf-8") as part:
+                f.write(part.read())
+    vocabulary = torch("model", text=f"{a.data}/wikitext-2/train.txt", out=model, hidden=hidden)["vocabulary"]
+    pipeline = (f"[corpus.text]\nkind = 'text'\nvalid = {path(text)}\n[model.m]\npath = {path(model)}\n"
+                f"[stage.s]\nmodel = 'm'\ncorpus = 'text.valid'\n")
+    rates = []
+
+    def theirs():
+        rates.append(torch("sgemm", hidden=hidden)["gflops"])
+        return torch("read", model=model, text=text)
+
+    ours, torchs = alternate(a.rounds, lambda: txray(a.txray, pipeline, "stage"), theirs)
+    for o, t in zip(ours, torchs):
+        if o["tokens"] != t["tokens"] or abs(o["mass"] - t["mass"]) > 1e-4 * t["mass"]:
+            sys.exit(f"the two do not agree: {o} and {t}")
+    work = 8e-9 * hidden * hidden
+    shares = [work * o["tokens"] / o["seconds"] / r for o, r in zip(ours, rates[1:])]
+    walls = [(o["seconds"] + o["tokenize_seconds"] + o["write_seconds"]) / o["seconds"] for o in ours]
+    ratios = [t["seconds"] / o["seconds"] for o, t in zip(ours, torchs)]
+    distinct = len(set(open(text, encoding="utf-8").read().split())) + 1
+    weights = os.path.getsize(f"{model}/model.safetensors")
+    print(f"read {hidden}: ratio {spread(ratios)}; txray {rate(ours)} tokens/s, PyTorch {rate(torchs)}; "
+          f"share of sgemm {spread(shares)} of {spread(rates, '{:.0f}')} GFLOP/s; "
+          f"with tokenizing and writing {spread(walls)} of its seconds; {ours[0]['rows']:,} rows of preferences; "
+          f"peak {mebibytes([o['peak_bytes'] for o in ours])}: model {mebibytes([weights])}, "
+          f"its table of {distinct:,} tokens {mebibytes([distinct * 16 * hidden])} "
+          f"(PyTorch {mebibytes([t['peak_bytes'] for t in torchs])})", flush=True)
+    return (f"read, {hidden} neurons, {vocabulary:,} words", ratios, ours, torchs)
+
+
+def train(a, hidden, min_count, _):
+    data = f"{a.data}/wikitext-2"
+    pipeline = (f"seed = {{seed}}\n[corpus.text]\nkind = 'text'\ntrain = {path(data + '/train.txt')}\n"
+                f"valid = {path(data + '/valid.txt')}\n[model.m]\nkind = 'lstm'\nembedding = {hidden}\nhidden = {hidden}\n"
+                f"vocabulary = {{{{ min_count = {min_count} }}}}\ntask = {{{{ kind = 'language-model', corpus = 'text' }}}}\n"
+                f"train = {{{{ epochs = 1, max_tokens = {a.tokens}, state = 'carry' }}}}\n")
+    seeds = iter(range(1111, 1111 + 2 * (a.rounds + 1)))
+    theirs_seeds = iter(range(1111, 1111 + 2 * (a.rounds + 1)))
+    ours, torchs = alternate(
+        a.rounds, lambda: txray(a.txray, pipeline.format(seed=next(seeds)), "model"),
+        lambda: torch("train", text=f"{data}/train.txt", valid=f"{data}/valid.txt", hidden=hidden, min_count=min_count,
+                      max_tokens=a.tokens, seed=next(theirs_seeds)))
+    losses = [(math.log(o["valid_perplexity"]), t["valid_loss"]) for o, t in zip(ours, torchs)]
+    ratios = [t["seconds"] / o["seconds"] for o, t in zip(ours, torchs)]
+    print(f"train {hidden}, {torchs[0]['vocabulary']:,} words: ratio {spread(ratios)}; txray {rate(ours)} tokens/s, "
+          f"PyTorch {rate(torchs)}; validation losses "
+          + ", ".join(f"{o:.4f} / {t:.4f}" for o, t in losses)
+          + f"; peak {mebibytes([o['peak_bytes'] for o in ours])} (PyTorch {mebibytes([t['peak_bytes'] for t in torchs])})",
+          flush=True)
+    return (f"train, {hidden} neurons, {torchs[0]['vocabulary']:,} words", ratios, ours, torchs)
+
+
+def table(rows):
+    lines = ["| | ratio | txray, tokens/s | PyTorch, tokens/s | peak memory, txray / PyTorch |", "|---|---|---|---|---|"]
+    for name, ratios, ours, theirs in rows:
+        peaks = " / ".join(mebibytes([r["peak_bytes"] for r in results]) for results in (ours, theirs))
+        medians = [f"{statistics.median([r['tokens'] / r['seconds'] for r in results]):,.0f}" for results in (ours, theirs)]
+        lines.append(f"| {name} | {spread(ratios)} | {medians[0]} | {medians[1]} | {peaks} |")
+    return "\n".join(lines) + "\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default=os.environ.get("TXRAY_DATA"), required="TXRAY_DATA" not in os.environ)
+    parser.add_argument("--txray", default="target/release/txray")
+    parser.add_argument("--read", default="200,600,1500", help="neurons; empty for none")
+    parser.add_argument("--train", default="200:1,100:10", help="neurons:min_count; empty for none")
+    parser.add_argument("--tokens", type=int, default=100_000, help="tokens of a training")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--readme", help="the file whose table is replaced")
+    a = parser.parse_args()
+    rows = []
+    with tempfile.TemporaryDirectory() as place:
+        rows += [read(a, int(hidden), place) for hidden in a.read.split(",") if hidden]
+        rows += [train(a, *map(int, what.split(":")), place) for what in a.train.split(",") if what]
+    print(table(rows))
+    if a.readme:
+        with open(a.readme, encoding="utf-8") as f:
+            before, rest = f.read().split(MARKS[0])
+        with open(a.readme, "w", encoding="utf-8") as f:
+            f.write(before + MARKS[0] + "\n" + table(rows) + "\n" + MARKS[1] + rest.split(MARKS[1])[1])
+
+
+if __name__ == "__main__":
+    main()

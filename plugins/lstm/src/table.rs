@@ -1,0 +1,185 @@
+//! What reading makes of the weights once: packed weights, and the input of the first layer by token id.
+
+use std::sync::{PoisonError, RwLock};
+
+use rayon::prelude::*;
+use txray_plugin::Result;
+
+use crate::kernel::gather;
+use crate::layer::{Lanes, add_product};
+use crate::panels::{Aligned, Panels, SUMS};
+use crate::tracker::Tracker;
+use crate::weights::{Cell, Slices};
+
+/// Vectors of 16 tokens whose rows of the table are made at once.
+const PARTS: usize = 3;
+const LANES: usize = PARTS * 16;
+
+/// A layer's weights, packed.
+#[derive(Debug)]
+pub(crate) struct PackedLayer {
+    pub input: Panels,
+    pub recurrent: Panels,
+    /// `[neuron, SUMS]`: what the sums begin with.
+    bias: Vec<f32>,
+}
+
+impl PackedLayer {
+    fn new(weights: &Slices<'_>, layer: usize) -> Self {
+        let (hidden, cell, layer) = (weights.sizes.hidden, weights.sizes.cell, &weights.layers[layer]);
+        // A GRU's candidate scales the part of the state, its bias included, but not that of the input.
+        let (input, recurrent): (&[usize], &[usize]) = match cell {
+            Cell::Lstm => (&[0, 1, 2, 3], &[0, 1, 2, 3]),
+            Cell::Gru => (&[0, 1, 2], &[0, 1, 3]),
+        };
+        let mut bias = vec![0.0; hidden * SUMS];
+        for (sums, biases) in [(input, layer.b_ih), (recurrent, layer.b_hh)] {
+            for (sum, biases) in sums.iter().zip(biases.chunks_exact(hidden)) {
+                bias.iter_mut().skip(*sum).step_by(SUMS).zip(biases).for_each(|(sum, bias)| *sum += bias);
+            }
+        }
+        Self {
+            input: Panels::new(layer.w_ih, input, hidden),
+            recurrent: Panels::new(layer.w_hh, recurrent, hidden),
+            bias,
+        }
+    }
+
+    /// Sets the sums `[neuron, SUMS, lane]` to the bias.
+    pub fn begin(&self, sums: &mut [f32], lanes: usize) {
+        sums.chunks_exact_mut(lanes).zip(&self.bias).for_each(|(sums, &bias)| sums.fill(bias));
+    }
+}
+
+/// The input of the first layer by token id, `W_ih x + b`, made when a token is first seen.
+///
+/// A row is what the product of a step would be, bit for bit, so it does not matter which tokens have one.
+#[derive(Debug, Default)]
+struct Table {
+    /// Row of each token id, or [`NONE`].
+    rows: Vec<u32>,
+    /// How many rows are made.
+    made: usize,
+    /// `[row, neuron, SUMS]`
+    values: Vec<f32>,
+}
+
+const NONE: u32 = u32::MAX;
+
+/// All that reading makes of the weights.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub layers: Vec<PackedLayer>,
+    table: RwLock<Table>,
+    /// Values that the table may hold.
+    limit: usize,
+}
+
+impl Prepared {
+    /// Packs the weights. The table will hold no more than `limit` values.
+    pub fn new(weights: &Slices<'_>, limit: usize) -> Self {
+        let layers = (0..weights.sizes.layers).into_par_iter().map(|k| PackedLayer::new(weights, k)).collect();
+        Self { layers, table: RwLock::default(), limit }
+    }
+
+    /// Runs `f` with the table's rows for all of `ids`, or without a table where they are too many for it.
+    pub fn with_table<R>(
+        &self,
+        weights: &Slices<'_>,
+        ids: &[u32],
+        tracker: &Tracker<'_>,
+        f: impl FnOnce(Option<Rows<'_>>) -> Result<R>,
+    ) -> Result<R> {
+        let width = SUMS * weights.sizes.hidden;
+        // A token may be missing again by the time that the lock is taken for reading: another call cleared the table.
+        loop {
+            let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+            let known = |&id: &u32| table.rows.get(id as usize).is_some_and(|&row| row != NONE);
+            if ids.iter().all(known) {
+                return f(Some(Rows { rows: &table.rows, values: &table.values, width }));
+            }
+            drop(table);
+            let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+            if !table.add(self, weights, ids, width, tracker)? {
+                drop(table);
+                return f(None);
+            }
+        }
+    }
+}
+
+impl Table {
+    /// Makes the rows that `ids` lack; false where they do not fit.
+    fn add(
+        &mut self,
+        prepared: &Prepared,
+        weights: &Slices<'_>,
+        ids: &[u32],
+        width: usize,
+        tracker: &Tracker<'_>,
+    ) -> Result<bool> {
+        let sizes = weights.sizes;
+        if self.rows.is_empty() {
+            // The system gives memory for what is written: rows that are not made take none.
+            let room = (prepared.limit / width).min(sizes.vocabulary);
+            *self = Self { rows: vec![NONE; sizes.vocabulary], made: 0, values: vec![0.0; room * width] };
+        }
+        let room = self.values.len() / width;
+        let mut missing = self.missing(ids);
+        if self.made + missing.len() > room {
+            self.rows.fill(NONE);
+            self.made = 0;
+            missing = self.missing(ids);
+            if missing.len() > room {
+                return Ok(false);
+            }
+        }
+        let (first, lanes, layer) = (self.made, LANES, &prepared.layers[0]);
+        let out = &mut self.values[first * width..][..missing.len() * width];
+        let chunks = out.par_chunks_mut(lanes * width).zip(missing.par_chunks(lanes));
+        let scratch = || (Aligned::zeros(sizes.embedding * lanes), Aligned::zeros(width * lanes));
+        chunks.try_for_each_init(scratch, |(x, sums), (out, ids)| {
+            tracker.advance(0)?;
+            let mut tokens = [[0; 16]; PARTS];
+            tokens.as_flattened_mut()[..ids.len()].copy_from_slice(ids);
+            gather(weights.encoder, sizes.embedding, &tokens, x);
+            layer.begin(sums, lanes);
+            add_product::<PARTS>(pulp::Arch::new(), sums, (&layer.input, x));
+            // Some sums at a time, which stay in the innermost cache for all rows.
+            for (start, sums) in (0..).step_by(16).zip(sums.chunks(16 * lanes)) {
+                for (lane, row) in out.chunks_exact_mut(width).enumerate() {
+                    row[start..].iter_mut().zip(sums.chunks_exact(lanes)).for_each(|(out, sums)| *out = sums[lane]);
+                }
+            }
+            Ok(())
+        })?;
+        self.made += missing.len();
+        for (row, id) in (first..).zip(missing) {
+            self.rows[id as usize] = row as u32;
+        }
+        Ok(true)
+    }
+
+    /// The ids without a row, each once, in rising order.
+    fn missing(&self, ids: &[u32]) -> Vec<u32> {
+        let mut wanted = vec![false; self.rows.len()];
+        ids.iter().filter(|&&id| self.rows[id as usize] == NONE).for_each(|&id| wanted[id as usize] = true);
+        (0..).zip(wanted).filter_map(|(id, wanted)| wanted.then_some(id)).collect()
+    }
+}
+
+/// The rows of a table that are there.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a> {
+    rows: &'a [u32],
+    values: &'a [f32],
+    width: usize,
+}
+
+impl Rows<'_> {
+    /// Copies the rows of the lanes' tokens into the columns of `sums`.
+    pub fn gather<const P: usize>(&self, tokens: &Lanes<u32, P>, sums: &mut [f32]) {
+        let rows = tokens.map(|tokens| tokens.map(|token| self.rows[token as usize]));
+        gather(self.values, self.width, &rows, sums);
+    }
+}

@@ -1,0 +1,287 @@
+//! The update of the weights: SGD, Adam and AdamW, with a limit on the gradient's norm.
+
+use std::sync::{Mutex, PoisonError};
+
+use candle_core::backprop::GradStore;
+use candle_core::{CpuStorage, InplaceOp1, Layout};
+use rayon::prelude::*;
+use txray_plugin::Result;
+
+use super::embedding::RowGradient;
+use super::loss::DecoderGradient;
+use crate::kernel::{Pass, vectorized};
+use crate::options::{Optimizer, TrainOptions};
+use crate::weights::{Weights, failed, to_vec};
+
+/// Values that are summed or updated at once. Fixed, so that the sums do not depend on the number of threads.
+const BLOCK: usize = 1 << 14;
+
+/// Adam's running means of a tensor's gradient and of its square.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Moments {
+    pub first: Vec<f32>,
+    pub second: Vec<f32>,
+}
+
+/// A tensor's gradient.
+enum Gradient<'a> {
+    Dense(&'a [f32]),
+    /// Of some rows; all others are zero.
+    Rows(&'a RowGradient),
+}
+
+/// One step of an optimizer.
+pub(super) struct Update<'a> {
+    pub options: &'a TrainOptions,
+    /// The step size now.
+    pub learning_rate: f64,
+    /// Steps made before.
+    pub steps: u64,
+}
+
+impl Update<'_> {
+    /// Updates every weight, all gradients scaled down to the norm `clip` together. Gives the norm before that; where it
+    /// is not finite, nothing is updated. `moments` has one entry a variable, or none before Adam's first step.
+    pub fn run(
+        &self,
+        weights: &Weights,
+        gradients: &GradStore,
+        encoder: &RowGradient,
+        decoder: &mut DecoderGradient,
+        moments: &mut Vec<Moments>,
+    ) -> Result<f64> {
+        let variables = weights.variables();
+        let mut layers = Vec::new();
+        for (index, variable) in variables.iter().enumerate().skip(1).take(4 * weights.layers.len()) {
+            if let Some(gradient) = gradients.get(variable) {
+                layers.push((index, to_vec(gradient)?));
+            }
+        }
+        let (tied, scale, last) = (weights.sizes.tied, f64::from(decoder.scale), variables.len() - 1);
+        if tied {
+            // The embeddings' gradient joins the decoder's, which is kept before its scale.
+            let width = weights.sizes.embedding;
+            for (&row, values) in encoder.rows.iter().zip(encoder.values.chunks_exact(width)) {
+                let out = &mut decoder.weight[row as usize * width..][..width];
+                out.iter_mut().zip(values).for_each(|(out, value)| *out += value / decoder.scale);
+            }
+        }
+        let mut squares = (squares(&decoder.weight) + self::squares(&decoder.bias)) * scale * scale;
+        squares += layers.iter().map(|(_, gradient)| self::squares(gradient)).sum::<f64>();
+        squares += if tied { 0.0 } else { self::squares(&encoder.values) };
+        let norm = squares.sqrt();
+        if !norm.is_finite() {
+            return Ok(norm);
+        }
+
+        let clip = (self.options.clip / (norm + 1e-6)).min(1.0);
+        let mut all: Vec<(usize, Gradient<'_>, f64)> =
+            layers.iter().map(|(index, values)| (*index, Gradient::Dense(values), clip)).collect();
+        all.push((if tied { 0 } else { last - 1 }, Gradient::Dense(&decoder.weight), clip * scale));
+        all.push((last, Gradient::Dense(&decoder.bias), clip * scale));
+        if !tied {
+            all.push((0, Gradient::Rows(encoder), clip));
+        }
+        if self.options.optimizer != Optimizer::Sgd && moments.is_empty() {
+            let zeros = |n| Moments { first: vec![0.0; n], second: vec![0.0; n] };
+            moments.extend(variables.iter().map(|variable| zeros(variable.elem_count())));
+        }
+        for (index, gradient, factor) in all {
+            let variable = variables[index];
+            match self.options.optimizer {
+                Optimizer::Sgd => {
+                    let factor = (-self.learning_rate * factor) as f32;
+                    variable.inplace_op1(&Sgd { gradient, factor }).map_err(failed)?;
+                }
+                Optimizer::Adam | Optimizer::Adamw => {
+                    let adam = self.adam(factor);
+                    let moments = Mutex::new(&mut moments[index]);
+                    variable.inplace_op1(&AdamOp { gradient, adam, moments }).map_err(failed)?;
+                }
+            }
+        }
+        Ok(norm)
+    }
+
+    fn adam(&self, factor: f64) -> Adam {
+        let TrainOptions { betas: [first, second], epsilon, weight_decay, .. } = *self.options;
+        // Beyond so many steps the powers are zero.
+        let steps = i32::try_from(self.steps + 1).unwrap_or(i32::MAX);
+        let decay = if self.options.optimizer == Optimizer::Adamw { self.learning_rate * weight_decay } else { 0.0 };
+        Adam {
+            factor: factor as f32,
+            first: first as f32,
+            second: second as f32,
+            rate: (self.learning_rate / (1.0 - first.powi(steps))) as f32,
+            correction: (1.0 / (1.0 - second.powi(steps)).sqrt()) as f32,
+            epsilon: epsilon as f32,
+            keep: (1.0 - decay) as f32,
+        }
+    }
+}
+
+/// The sum of squares: single precision in a block, double precision over blocks in order.
+fn squares(values: &[f32]) -> f64 {
+    let blocks: Vec<f64> = values.par_chunks(BLOCK).map(|block| vectorized(Squares(block))).collect();
+    blocks.iter().sum()
+}
+
+struct Squares<'a>(&'a [f32]);
+
+impl Pass for Squares<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run(self) -> f64 {
+        let mut sums = [0.0_f32; 16];
+        let (chunks, rest) = self.0.as_chunks::<16>();
+        for chunk in chunks {
+            for l in 0..16 {
+                sums[l] += chunk[l] * chunk[l];
+            }
+        }
+        sums.iter().map(|&s| f64::from(s)).sum::<f64>() + rest.iter().map(|&v| f64::from(v * v)).sum::<f64>()
+    }
+}
+
+/// `weights += factor * gradient`, in place.
+struct Sgd<'a> {
+    gradient: Gradient<'a>,
+    factor: f32,
+}
+
+impl InplaceOp1 for Sgd<'_> {
+    fn name(&self) -> &'static str {
+        "sgd"
+    }
+
+    fn cpu_fwd(&self, weights: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
+        let weights = whole(weights, layout)?;
+        let factor = self.factor;
+        match self.gradient {
+            Gradient::Dense(values) => weights
+                .par_chunks_mut(BLOCK)
+                .zip(values.par_chunks(BLOCK))
+                .for_each(|(weights, values)| vectorized(AddScaled { weights, values, factor })),
+            Gradient::Rows(gradient) => {
+                let width = width(layout);
+                for (&row, values) in gradient.rows.iter().zip(gradient.values.chunks_exact(width)) {
+                    let weights = &mut weights[row as usize * width..][..width];
+                    vectorized(AddScaled { weights, values, factor });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+struct AddScaled<'a> {
+    weights: &'a mut [f32],
+    values: &'a [f32],
+    factor: f32,
+}
+
+impl Pass for AddScaled<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        self.weights.iter_mut().zip(self.values).for_each(|(weight, value)| *weight += self.factor * value);
+    }
+}
+
+/// The numbers of a step of Adam.
+#[derive(Clone, Copy)]
+struct Adam {
+    /// What gradients are multiplied by first.
+    factor: f32,
+    first: f32,
+    second: f32,
+    /// The step size, corrected for the first moment's beginning at zero.
+    rate: f32,
+    /// What the root of the second moment is multiplied by for its beginning at zero.
+    correction: f32,
+    epsilon: f32,
+    /// What weights are multiplied by before the step.
+    keep: f32,
+}
+
+/// Adam as PyTorch has it, in place. A row without a gradient has one of zero: its moments fall, and it moves on.
+struct AdamOp<'a> {
+    gradient: Gradient<'a>,
+    adam: Adam,
+    moments: Mutex<&'a mut Moments>,
+}
+
+impl InplaceOp1 for AdamOp<'_> {
+    fn name(&self) -> &'static str {
+        "adam"
+    }
+
+    fn cpu_fwd(&self, weights: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
+        let weights = whole(weights, layout)?;
+        let mut moments = self.moments.lock().unwrap_or_else(PoisonError::into_inner);
+        let Moments { first, second } = &mut **moments;
+        let adam = self.adam;
+        let width = if let Gradient::Rows(_) = self.gradient { width(layout) } else { BLOCK };
+        // Whole rows at a time, about a block of them.
+        let size = width * (BLOCK / width).max(1);
+        let chunks = weights.par_chunks_mut(size).zip(first.par_chunks_mut(size)).zip(second.par_chunks_mut(size));
+        chunks.enumerate().for_each(|(chunk, ((weights, first), second))| match self.gradient {
+            Gradient::Dense(values) => {
+                let values = &values[chunk * size..][..weights.len()];
+                vectorized(AdamPass { weights, first, second, values, adam });
+            }
+            Gradient::Rows(gradient) => {
+                let mut values = vec![0.0; weights.len()];
+                let (start, end) = (chunk * size / width, (chunk * size + weights.len()) / width);
+                let from = gradient.rows.partition_point(|&row| (row as usize) < start);
+                let to = gradient.rows.partition_point(|&row| (row as usize) < end);
+                for at in from..to {
+                    let row = gradient.rows[at] as usize - start;
+                    values[row * width..][..width].copy_from_slice(&gradient.values[at * width..][..width]);
+                }
+                vectorized(AdamPass { weights, first, second, values: &values, adam });
+            }
+        });
+        Ok(())
+    }
+}
+
+struct AdamPass<'a> {
+    weights: &'a mut [f32],
+    first: &'a mut [f32],
+    second: &'a mut [f32],
+    values: &'a [f32],
+    adam: Adam,
+}
+
+impl Pass for AdamPass<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Adam { factor, first: b1, second: b2, rate, correction, epsilon, keep } = self.adam;
+        let moments = self.first.iter_mut().zip(self.second);
+        for ((weight, (first, second)), value) in self.weights.iter_mut().zip(moments).zip(self.values) {
+            let gradient = factor * value;
+            *first = b1 * *first + (1.0 - b1) * gradient;
+            *second = b2 * *second + (1.0 - b2) * gradient * gradient;
+            *weight = keep * *weight - rate * *first / (second.sqrt() * correction + epsilon);
+        }
+    }
+}
+
+/// Values in a row of a matrix.
+fn width(layout: &Layout) -> usize {
+    layout.dims().last().copied().unwrap_or(1)
+}
+
+/// The storage of a variable, which is the whole of it.
+fn whole<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> candle_core::Result<&'a mut [f32]> {
+    let len = layout.shape().elem_count();
+    match storage {
+        CpuStorage::F32(values) if layout.contiguous_offsets() == Some((0, len)) && values.len() == len => Ok(values),
+        _ => candle_core::bail!("a variable of {layout:?} is not {len} values in a row"),
+    }
+}
