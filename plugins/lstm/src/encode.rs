@@ -40,7 +40,7 @@ pub(crate) fn encode(network: Network<'_>, request: &mut EncodeRequest<'_>, trac
                     (lanes, record)
                 })
                 .collect();
-            // One at a time, longest first: a thread that is done takes the next, whoever it was meant for.
+            // One at a time, or a thread that is done finds nothing left to take from the others.
             units
                 .into_par_iter()
                 .with_max_len(1)

@@ -134,21 +134,21 @@ impl Table {
                 return Ok(false);
             }
         }
-        let (first, lanes, layer) = (self.made, LANES, &prepared.layers[0]);
+        let (first, layer) = (self.made, &prepared.layers[0]);
         let out = &mut self.values[first * width..][..missing.len() * width];
-        let chunks = out.par_chunks_mut(lanes * width).zip(missing.par_chunks(lanes));
-        let scratch = || (Aligned::zeros(sizes.embedding * lanes), Aligned::zeros(width * lanes));
+        let chunks = out.par_chunks_mut(LANES * width).zip(missing.par_chunks(LANES));
+        let scratch = || (Aligned::zeros(sizes.embedding * LANES), Aligned::zeros(width * LANES));
         chunks.try_for_each_init(scratch, |(x, sums), (out, ids)| {
             tracker.advance(0)?;
             let mut tokens = [[0; 16]; PARTS];
             tokens.as_flattened_mut()[..ids.len()].copy_from_slice(ids);
             gather(weights.encoder, sizes.embedding, &tokens, x);
-            layer.begin(sums, lanes);
+            layer.begin(sums, LANES);
             add_product::<PARTS>(pulp::Arch::new(), sums, (&layer.input, x));
             // Some sums at a time, which stay in the innermost cache for all rows.
-            for (start, sums) in (0..).step_by(16).zip(sums.chunks(16 * lanes)) {
+            for (start, sums) in (0..).step_by(16).zip(sums.chunks(16 * LANES)) {
                 for (lane, row) in out.chunks_exact_mut(width).enumerate() {
-                    row[start..].iter_mut().zip(sums.chunks_exact(lanes)).for_each(|(out, sums)| *out = sums[lane]);
+                    row[start..].iter_mut().zip(sums.chunks_exact(LANES)).for_each(|(out, sums)| *out = sums[lane]);
                 }
             }
             Ok(())
