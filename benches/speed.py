@@ -11,6 +11,7 @@ with the same validation text. A ratio above 1 says that txray is faster. With -
 that file is replaced.
 """
 import argparse
+import itertools
 import json
 import math
 import os
@@ -24,9 +25,8 @@ MARKS = ("<!-- speed -->\n", "<!-- /speed -->")
 
 
 def command(arguments):
-    """Runs to the end; gives what it printed and the peak of its memory in bytes."""
-    done = subprocess.run(arguments, check=True, capture_output=True, text=True)
-    return done.stdout
+    """Runs to the end; gives what it printed."""
+    return subprocess.run(arguments, check=True, capture_output=True, text=True).stdout
 
 
 def torch(verb, **options):
@@ -105,14 +105,13 @@ def read(a, hidden, place):
     return (f"read, {hidden} neurons, {vocabulary:,} words", ratios, ours, torchs)
 
 
-def train(a, hidden, min_count, _):
+def train(a, hidden, min_count):
     data = f"{a.data}/wikitext-2"
     pipeline = (f"seed = {{seed}}\n[corpus.text]\nkind = 'text'\ntrain = {path(data + '/train.txt')}\n"
                 f"valid = {path(data + '/valid.txt')}\n[model.m]\nkind = 'lstm'\nembedding = {hidden}\nhidden = {hidden}\n"
                 f"vocabulary = {{{{ min_count = {min_count} }}}}\ntask = {{{{ kind = 'language-model', corpus = 'text' }}}}\n"
                 f"train = {{{{ epochs = 1, max_tokens = {a.tokens}, state = 'carry' }}}}\n")
-    seeds = iter(range(1111, 1111 + 2 * (a.rounds + 1)))
-    theirs_seeds = iter(range(1111, 1111 + 2 * (a.rounds + 1)))
+    seeds, theirs_seeds = itertools.count(1111), itertools.count(1111)
     ours, torchs = alternate(
         a.rounds, lambda: txray(a.txray, pipeline.format(seed=next(seeds)), "model"),
         lambda: torch("train", text=f"{data}/train.txt", valid=f"{data}/valid.txt", hidden=hidden, min_count=min_count,
@@ -149,7 +148,7 @@ def main():
     rows = []
     with tempfile.TemporaryDirectory() as place:
         rows += [read(a, int(hidden), place) for hidden in a.read.split(",") if hidden]
-        rows += [train(a, *map(int, what.split(":")), place) for what in a.train.split(",") if what]
+        rows += [train(a, *map(int, what.split(":"))) for what in a.train.split(",") if what]
     print(table(rows))
     if a.readme:
         with open(a.readme, encoding="utf-8") as f:
