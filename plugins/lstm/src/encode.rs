@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use rayon::prelude::*;
 use txray_plugin::{EncodeRequest, Error, Result, SiteRequest, Text};
 
-use crate::lanes::{Network, Observer, PARTS, plan};
+use crate::lanes::{Network, Observer, STRIPS, plan};
 use crate::layer::LayerLanes;
 use crate::tracker::Tracker;
 use crate::weights::Sizes;
@@ -33,7 +33,7 @@ pub(crate) fn encode(network: Network<'_>, request: &mut EncodeRequest<'_>, trac
     };
     let units = match request.carry.as_deref_mut() {
         None => {
-            let units: Vec<_> = plan(&lengths, PARTS * 16)
+            let units: Vec<_> = plan(&lengths, STRIPS * 16)
                 .into_iter()
                 .map(|lanes| {
                     let record = record(&lanes);
@@ -45,7 +45,7 @@ pub(crate) fn encode(network: Network<'_>, request: &mut EncodeRequest<'_>, trac
                 .into_par_iter()
                 .with_max_len(1)
                 .map(|(lanes, mut record)| {
-                    network.read::<PARTS>(&documents, &lanes, None, &mut record, tracker).map(moments)
+                    network.read::<STRIPS>(&documents, &lanes, None, &mut record, tracker).map(moments)
                 })
                 .collect::<Result<Vec<_>>>()?
         }

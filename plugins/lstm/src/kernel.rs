@@ -165,31 +165,79 @@ pub fn product(out: MatrixMut<'_>, write: Write, a: Matrix<'_>, b: Matrix<'_>) {
     }
 }
 
-/// Values of each row that [`gather`] takes at a time.
-const STRIP: usize = 32;
+/// Copies rows of a `table` `[_, width]` into the columns of `out` `[width, 16]`.
+pub fn gather(arch: pulp::Arch, table: &[f32], width: usize, rows: &[u32; 16], out: &mut [f32]) {
+    let rows = rows.map(|row| &table[row as usize * width..][..width]);
+    let done = match arch {
+        #[cfg(target_arch = "x86_64")]
+        pulp::Arch::V3(simd) => simd.vectorize(turn::Rows(simd, &rows, out)),
+        #[cfg(target_arch = "x86_64")]
+        pulp::Arch::V4(simd) => (*simd).vectorize(turn::Rows(*simd, &rows, out)),
+        _ => 0,
+    };
+    for (k, out) in out.chunks_exact_mut(16).enumerate().take(width).skip(done) {
+        out.iter_mut().zip(&rows).for_each(|(out, row)| *out = row[k]);
+    }
+}
 
-/// Copies rows of a `table` `[_, width]` into the columns of `out` `[width, P * 16]`.
-pub fn gather<const P: usize>(table: &[f32], width: usize, rows: &[[u32; 16]; P], out: &mut [f32]) {
-    let (out, _) = out.as_chunks_mut::<16>();
-    let (out, _) = out.as_chunks_mut::<P>();
-    let mut strips = [[[0.0; STRIP]; 16]; P];
-    for (strip, out) in out[..width].chunks_mut(STRIP).enumerate() {
-        // Rows are all over memory: copying first lets the processor wait for many of them at once.
-        for (values, &row) in strips.as_flattened_mut().iter_mut().zip(rows.as_flattened()) {
-            let row = &table[row as usize * width + strip * STRIP..];
-            match row.first_chunk() {
-                // Of a size that is known, for the compiler to copy in place.
-                Some(row) => *values = *row,
-                None => values[..out.len()].copy_from_slice(&row[..out.len()]),
+/// Turning rows into columns with the shuffles of x86, which the compiler does not find: four times as fast.
+#[cfg(target_arch = "x86_64")]
+mod turn {
+    use std::arch::x86_64::__m256;
+
+    use pulp::x86::V3;
+
+    /// Gives how many values of each row are done: a multiple of 8.
+    pub struct Rows<'a>(pub V3, pub &'a [&'a [f32]; 16], pub &'a mut [f32]);
+
+    impl pulp::NullaryFnOnce for Rows<'_> {
+        type Output = usize;
+
+        #[inline(always)]
+        fn call(self) -> usize {
+            let Self(simd, rows, out) = self;
+            let mut blocks = [&[] as &[[f32; 8]]; 16];
+            for l in 0..16 {
+                blocks[l] = rows[l].as_chunks().0;
             }
-        }
-        for (k, out) in out.iter_mut().enumerate() {
-            for p in 0..P {
-                for l in 0..16 {
-                    out[p][l] = strips[p][l][k];
+            let (out, _) = out.as_chunks_mut::<8>();
+            let count = blocks[0].len();
+            for (k, out) in out.chunks_exact_mut(16).enumerate().take(count) {
+                for half in 0..2 {
+                    let mut block = [[0.0; 8]; 8];
+                    for l in 0..8 {
+                        block[l] = blocks[half * 8 + l][k];
+                    }
+                    let columns = transpose(simd, pulp::cast(block));
+                    for (out, column) in out.iter_mut().skip(half).step_by(2).zip(columns) {
+                        *out = pulp::cast(column);
+                    }
                 }
             }
+            count * 8
         }
+    }
+
+    /// 8 rows of 8 values become 8 columns.
+    #[inline(always)]
+    fn transpose(simd: V3, rows: [__m256; 8]) -> [__m256; 8] {
+        let avx = simd.avx;
+        let (mut pairs, mut fours, mut columns) = (rows, rows, rows);
+        for i in 0..4 {
+            pairs[2 * i] = avx._mm256_unpacklo_ps(rows[2 * i], rows[2 * i + 1]);
+            pairs[2 * i + 1] = avx._mm256_unpackhi_ps(rows[2 * i], rows[2 * i + 1]);
+        }
+        for i in [0, 4] {
+            fours[i] = avx._mm256_shuffle_ps::<0x44>(pairs[i], pairs[i + 2]);
+            fours[i + 1] = avx._mm256_shuffle_ps::<0xEE>(pairs[i], pairs[i + 2]);
+            fours[i + 2] = avx._mm256_shuffle_ps::<0x44>(pairs[i + 1], pairs[i + 3]);
+            fours[i + 3] = avx._mm256_shuffle_ps::<0xEE>(pairs[i + 1], pairs[i + 3]);
+        }
+        for i in 0..4 {
+            columns[i] = avx._mm256_permute2f128_ps::<0x20>(fours[i], fours[i + 4]);
+            columns[i + 4] = avx._mm256_permute2f128_ps::<0x31>(fours[i], fours[i + 4]);
+        }
+        columns
     }
 }
 
@@ -344,6 +392,24 @@ mod tests {
         for f in [exp, sigmoid, tanh, |x| sigmoid_times_tanh(x, 1.0), |x| sigmoid_times_tanh(1.0, x)] {
             assert!(f(f32::NAN).is_nan());
             assert!(vectorized(Apply(f, f32::NAN)).is_nan());
+        }
+    }
+
+    /// Under every set of instructions that the machine has.
+    #[test]
+    fn rows_become_columns() {
+        for width in [1, 7, 8, 9, 40, 43] {
+            let table: Vec<f32> = (0..30 * width).map(|i| i as f32).collect();
+            let rows: [u32; 16] = std::array::from_fn(|l| (l as u32 * 7) % 30);
+            for (name, arch) in instructions() {
+                let mut out = vec![-1.0; width * 16 + 3];
+                gather(arch, &table, width, &rows, &mut out);
+                for (i, &found) in out.iter().enumerate() {
+                    let (k, lane) = (i / 16, i % 16);
+                    let expected = if k < width { (rows[lane] as usize * width + k) as f32 } else { -1.0 };
+                    assert_eq!(found, expected, "{name}: lane {lane} of value {k} of {width}");
+                }
+            }
         }
     }
 

@@ -1,9 +1,9 @@
 //! Reading without gradients: many documents side by side, each in a lane of its own.
 //!
-//! A *unit* is [`PARTS`] * 16 lanes. Each lane reads document after document, its state cleared in between, so nothing
-//! is padded but the end. One thread owns a unit through all its steps. States and sums lie `[neuron, lane]`: gates,
-//! cell, output, the most active neuron and the sums over time are then one pass over vectors of lanes, and the
-//! recurrent weights are streamed from cache once a step for all lanes.
+//! A *unit* is [`STRIPS`] * 16 lanes. Each lane reads document after document, its state cleared in between, so nothing
+//! is padded but the end, where strips of lanes that are all done are left out. One thread owns a unit through all its
+//! steps. States and sums lie `[strip][neuron, lane]`: gates, cell, output, the most active neuron and the sums over time
+//! are then passes over vectors of lanes, and the recurrent weights are streamed from memory once a step for all strips.
 //!
 //! A document's activations do not depend on the documents beside it, because no lane does on another (see `panels`);
 //! units do not depend on the number of threads.
@@ -15,13 +15,13 @@ use txray_plugin::{Error, Result};
 
 use crate::kernel::gather;
 use crate::layer::{Lanes, LayerLanes};
-use crate::panels::Aligned;
+use crate::panels::{Strips, strips};
 use crate::table::{Prepared, Rows};
 use crate::tracker::Tracker;
 use crate::weights::Slices;
 
-/// Vectors of 16 lanes in a unit: three registers of AVX-512, or twice three of AVX2.
-pub(crate) const PARTS: usize = 3;
+/// Strips of 16 lanes in a unit: together three registers of AVX-512, one after the other two of AVX2.
+pub(crate) const STRIPS: usize = 3;
 /// Steps that a unit is planned to take. Fewer spread better over threads, more waste less at the end.
 const STEPS: usize = 128;
 /// Steps between additions of the single precision sums to the double precision ones.
@@ -88,7 +88,7 @@ impl Network<'_> {
         let size = sizes.cell.state() * sizes.hidden;
         let mut layers: Vec<_> =
             (0..self.layers).map(|_| LayerLanes::<P>::new(sizes.cell, sizes.hidden, self.sites)).collect();
-        let mut embedded = Aligned::zeros(if self.table.is_some() { 0 } else { sizes.embedding * P * 16 });
+        let mut embedded = strips(if self.table.is_some() { 0 } else { sizes.embedding });
         if let Some(state) = state.as_deref() {
             layers.iter_mut().zip(state.chunks_exact(size)).for_each(|(l, s)| l.set_state(0, Some(s)));
         }
@@ -100,7 +100,7 @@ impl Network<'_> {
         let (mut active, mut tokens) = ([[0.0_f32; 16]; P], [[idle; 16]; P]);
         let mut step = 0_usize;
         loop {
-            let mut running = 0;
+            let (mut running, mut live) = (0, 0);
             for (lane, cursor) in cursors.iter_mut().enumerate() {
                 let next = cursor.map(|(d, position)| (d, position + 1)).filter(|&(d, p)| p < documents[d].len());
                 *cursor = next.or_else(|| {
@@ -112,7 +112,10 @@ impl Network<'_> {
                 });
                 tokens.as_flattened_mut()[lane] = cursor.map_or(idle, |(d, position)| documents[d][position]);
                 active.as_flattened_mut()[lane] = f32::from(cursor.is_some());
-                running += u64::from(cursor.is_some());
+                if cursor.is_some() {
+                    // The lanes of a unit stand by load: the last strips are done first.
+                    (running, live) = (running + 1, lane / 16 + 1);
+                }
             }
             if step.is_multiple_of(FLUSH) || running == 0 {
                 layers.iter_mut().for_each(LayerLanes::flush);
@@ -120,7 +123,7 @@ impl Network<'_> {
             if running == 0 {
                 break;
             }
-            self.step(&mut layers, &mut embedded, &tokens, &active);
+            self.step(live, &mut layers, &mut embedded, &tokens, &active);
             self.check(&layers)?;
             observer.observe(&cursors, &layers)?;
             step += 1;
@@ -132,10 +135,12 @@ impl Network<'_> {
         Ok(layers)
     }
 
+    /// One step of the first `live` strips through all layers.
     fn step<const P: usize>(
         &self,
+        live: usize,
         layers: &mut [LayerLanes<P>],
-        embedded: &mut [f32],
+        embedded: &mut Strips<P>,
         tokens: &Lanes<u32, P>,
         active: &Lanes<f32, P>,
     ) {
@@ -144,19 +149,23 @@ impl Network<'_> {
             let (layer, packed) = (&mut above[0], &self.prepared.layers[k]);
             let input = match (below.last(), self.table) {
                 (None, Some(table)) => {
-                    table.gather(tokens, &mut layer.sums);
+                    for (tokens, sums) in tokens[..live].iter().zip(&mut layer.sums) {
+                        table.gather(self.arch, tokens, sums);
+                    }
                     None
                 }
                 (None, None) => {
-                    gather(self.weights.encoder, self.weights.sizes.embedding, tokens, embedded);
+                    for (tokens, embedded) in tokens[..live].iter().zip(&mut *embedded) {
+                        gather(self.arch, self.weights.encoder, self.weights.sizes.embedding, tokens, embedded);
+                    }
                     Some((&packed.input, &*embedded))
                 }
-                (Some(below), _) => Some((&packed.input, &*below.hidden)),
+                (Some(below), _) => Some((&packed.input, &below.hidden)),
             };
             if input.is_some() {
-                packed.begin(&mut layer.sums, P * 16);
+                layer.sums[..live].iter_mut().for_each(|sums| packed.begin(sums));
             }
-            layer.step(self.arch, input, &packed.recurrent, active);
+            layer.step(self.arch, live, input, &packed.recurrent, active);
         }
     }
 
@@ -320,7 +329,7 @@ mod tests {
             let sizes = Sizes { vocabulary: 17, embedding, hidden, layers, cell, tied: false };
             match one_vector {
                 true => agree::<1>(sizes, &documents, with_table, seed),
-                false => agree::<PARTS>(sizes, &documents, with_table, seed),
+                false => agree::<STRIPS>(sizes, &documents, with_table, seed),
             }
         }
     }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 
 use crate::kernel::{next_gru, next_lstm};
-use crate::panels::{Aligned, Panels, SUMS};
+use crate::panels::{NEURONS, Panels, SUMS, Strips, strips};
 use crate::weights::Cell;
 
 /// A value for each of `P * 16` lanes.
@@ -45,31 +45,30 @@ impl<const P: usize> SiteLanes<P> {
     }
 }
 
-/// One layer of a unit: its state, and what the last step gave. All `[neuron, lane]`.
+/// One layer of a unit: its state, and what the last step gave. All `[strip][neuron, lane]`.
 pub(crate) struct LayerLanes<const P: usize> {
-    pub hidden: Aligned,
+    pub hidden: Strips<P>,
     /// What becomes of `hidden` in a step.
-    next: Aligned,
+    next: Strips<P>,
     /// An LSTM's; of a GRU empty.
-    cell: Aligned,
-    /// `[neuron, SUMS, lane]`: what is added to the gates before their nonlinearities.
-    pub sums: Aligned,
+    cell: Strips<P>,
+    /// `[strip][neuron, SUMS, lane]`: what is added to the gates before their nonlinearities.
+    pub sums: Strips<P>,
     /// What the outputs record, and, if it is asked for, the cell.
     pub sites: Vec<SiteLanes<P>>,
 }
 
-/// A product of a layer's step: weights, and what they are multiplied with, `[input, lane]`.
-pub(crate) type Term<'a> = (&'a Panels, &'a [f32]);
+/// A product of a layer's step: weights, and what they are multiplied with, `[strip][input, lane]`.
+pub(crate) type Term<'a, const P: usize> = (&'a Panels, &'a Strips<P>);
 
 impl<const P: usize> LayerLanes<P> {
     /// A layer of `width` neurons, all zero, that records at one site or two.
     pub fn new(cell: Cell, width: usize, sites: usize) -> Self {
-        let zeros = || Aligned::zeros(width * P * 16);
         Self {
-            hidden: zeros(),
-            next: zeros(),
-            cell: if cell == Cell::Lstm { zeros() } else { Aligned::default() },
-            sums: Aligned::zeros(width * SUMS * P * 16),
+            hidden: strips(width),
+            next: strips(width),
+            cell: strips(if cell == Cell::Lstm { width } else { 0 }),
+            sums: strips(width * SUMS),
             sites: (0..sites).map(|_| SiteLanes::new(width)).collect(),
         }
     }
@@ -77,19 +76,20 @@ impl<const P: usize> LayerLanes<P> {
     /// Copies a lane's column of what `site` shows into `out`.
     pub fn column(&self, site: usize, lane: usize, out: &mut [f32]) {
         let values = if site == 0 { &self.hidden } else { &self.cell };
-        out.iter_mut().zip(values.chunks_exact(P * 16)).for_each(|(out, row)| *out = row[lane]);
+        out.iter_mut().zip(values[lane / 16].chunks_exact(16)).for_each(|(out, row)| *out = row[lane % 16]);
     }
 
     /// Sets a lane's state, h and then c if there is one; cleared with none.
     pub fn set_state(&mut self, lane: usize, state: Option<&[f32]>) {
-        let rows = self.hidden.chunks_exact_mut(P * 16).chain(self.cell.chunks_exact_mut(P * 16));
-        rows.enumerate().for_each(|(n, row)| row[lane] = state.map_or(0.0, |s| s[n]));
+        let (hidden, cell) = (&mut self.hidden[lane / 16], &mut self.cell[lane / 16]);
+        let rows = hidden.chunks_exact_mut(16).chain(cell.chunks_exact_mut(16));
+        rows.enumerate().for_each(|(n, row)| row[lane % 16] = state.map_or(0.0, |s| s[n]));
     }
 
     /// A lane's state, h and then c if there is one.
     pub fn state(&self, lane: usize, out: &mut [f32]) {
-        let rows = self.hidden.chunks_exact(P * 16).chain(self.cell.chunks_exact(P * 16));
-        out.iter_mut().zip(rows).for_each(|(out, row)| *out = row[lane]);
+        let rows = self.hidden[lane / 16].chunks_exact(16).chain(self.cell[lane / 16].chunks_exact(16));
+        out.iter_mut().zip(rows).for_each(|(out, row)| *out = row[lane % 16]);
     }
 
     /// Adds the sums of the last steps to those of all.
@@ -97,17 +97,25 @@ impl<const P: usize> LayerLanes<P> {
         self.sites.iter_mut().for_each(SiteLanes::flush);
     }
 
-    /// One step: what `input` gives (if it is not in the sums already) and the state are added to the sums, and the
-    /// state follows. `active` is 1 for lanes whose token counts, else 0.
-    pub fn step(&mut self, arch: pulp::Arch, input: Option<Term<'_>>, recurrent: &Panels, active: &Lanes<f32, P>) {
-        arch.dispatch(Step { layer: self, input, recurrent, active });
+    /// One step of the first `live` strips: what `input` gives (if it is not in the sums already) and the state are added
+    /// to the sums, and the state follows. `active` is 1 for lanes whose token counts, else 0.
+    pub fn step(
+        &mut self,
+        arch: pulp::Arch,
+        live: usize,
+        input: Option<Term<'_, P>>,
+        recurrent: &Panels,
+        active: &Lanes<f32, P>,
+    ) {
+        arch.dispatch(Step { layer: self, live, input, recurrent, active });
         std::mem::swap(&mut self.hidden, &mut self.next);
     }
 }
 
 struct Step<'a, const P: usize> {
     layer: &'a mut LayerLanes<P>,
-    input: Option<Term<'a>>,
+    live: usize,
+    input: Option<Term<'a, P>>,
     recurrent: &'a Panels,
     active: &'a Lanes<f32, P>,
 }
@@ -117,105 +125,151 @@ impl<const P: usize> WithSimd for Step<'_, P> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { layer, input, recurrent, active } = self;
+        // A strip is one vector of AVX-512: several at once fill its registers with sums.
+        if S::F32_LANES == 16 { self.run::<S, P>(simd) } else { self.run::<S, 1>(simd) }
+    }
+}
+
+impl<const P: usize> Step<'_, P> {
+    /// With `Q` strips at once.
+    #[inline(always)]
+    fn run<S: Simd, const Q: usize>(self, simd: S) {
+        let Self { layer, live, input, recurrent, active } = self;
         if let Some((panels, x)) = input {
             for block in panels.blocks() {
-                add::<S, P>(simd, &mut layer.sums, panels, &block, x);
+                add::<S, P, Q>(simd, &mut layer.sums, live, panels, &block, x);
             }
         }
         let mut blocks = recurrent.blocks().peekable();
         let mut last = 0..0;
         while let Some(block) = blocks.next() {
             if blocks.peek().is_some() {
-                add::<S, P>(simd, &mut layer.sums, recurrent, &block, &layer.hidden);
+                add::<S, P, Q>(simd, &mut layer.sums, live, recurrent, &block, &layer.hidden);
             } else {
                 last = block;
             }
         }
         // A neuron's nonlinearities follow its last block, while its sums are in cache.
         let LayerLanes { hidden, next, cell, sums, sites } = layer;
-        let gru = cell.is_empty();
-        for (n, sums) in sums.chunks_exact_mut(SUMS * P * 16).enumerate() {
-            recurrent.accumulate::<S, P>(simd, sums, n, &last, hidden);
-            let (sums, _) = sums.as_chunks::<16>();
-            let at = n * P * 16..(n + 1) * P * 16;
-            let (next, _) = next[at.clone()].as_chunks_mut::<16>();
-            doubt(&mut sites[0].poison, sums);
-            if gru {
-                let (hidden, _) = hidden[at].as_chunks::<16>();
-                for p in 0..P {
-                    next[p] = next_gru(sums[p], sums[P + p], sums[2 * P + p], sums[3 * P + p], hidden[p]);
+        sites.iter_mut().for_each(|site| site.top = ([[0; 16]; P], [[f32::NEG_INFINITY; 16]; P]));
+        let (width, gru) = (hidden[0].len() / 16, cell[0].is_empty());
+        for first in (0..width).step_by(NEURONS) {
+            for start in (0..live).step_by(Q) {
+                let (Some(sums), Some(hidden)) = (sums[start..].first_chunk_mut::<Q>(), hidden[start..].first_chunk())
+                else {
+                    continue;
+                };
+                let neurons = first..(first + NEURONS).min(width);
+                for n in neurons.clone() {
+                    recurrent.accumulate::<S, Q>(simd, sums, n, &last, hidden);
+                    for q in 0..Q {
+                        let strip = start + q;
+                        let (sums, _) = sums[q][n * SUMS * 16..(n + 1) * SUMS * 16].as_chunks::<16>();
+                        // Values, not places: the compiler vectorises what cannot alias.
+                        let (a, b, c, d) = (sums[0], sums[1], sums[2], sums[3]);
+                        doubt(&mut sites[0].poison[strip], [a, b, c, d]);
+                        let next = &mut next[strip].as_chunks_mut::<16>().0[n];
+                        if gru {
+                            *next = next_gru(a, b, c, d, hidden[q].as_chunks::<16>().0[n]);
+                        } else {
+                            let cell = &mut cell[strip].as_chunks_mut::<16>().0[n];
+                            (*cell, *next) = next_lstm(a, b, c, d, *cell);
+                        }
+                    }
                 }
-                record(&mut sites[0], n, next, active);
-            } else {
-                let (cell, _) = cell[at].as_chunks_mut::<16>();
-                for p in 0..P {
-                    // Values, not places: the compiler vectorises what cannot alias.
-                    (cell[p], next[p]) = next_lstm(sums[p], sums[P + p], sums[2 * P + p], sums[3 * P + p], cell[p]);
-                }
-                record(&mut sites[0], n, next, active);
-                if let Some(site) = sites.get_mut(1) {
-                    record(site, n, cell, active);
+                for strip in start..start + Q {
+                    for (site, values) in sites.iter_mut().zip([&next[strip], &cell[strip]]) {
+                        let values = &values.as_chunks::<16>().0[neurons.clone()];
+                        record(site, strip, first, values, &active[strip]);
+                    }
                 }
             }
         }
     }
 }
 
-/// Adds a product to the sums `[neuron, SUMS, P * 16]`.
-pub(crate) fn add_product<const P: usize>(arch: pulp::Arch, sums: &mut [f32], (panels, x): Term<'_>) {
-    struct Product<'a, const P: usize>(&'a mut [f32], &'a Panels, &'a [f32]);
+/// Adds a product to the sums `[strip][neuron, SUMS, lane]` of the first `live` strips.
+pub(crate) fn add_product<const P: usize>(
+    arch: pulp::Arch,
+    sums: &mut Strips<P>,
+    live: usize,
+    (panels, x): Term<'_, P>,
+) {
+    struct Product<'a, const P: usize>(&'a mut Strips<P>, usize, Term<'a, P>);
     impl<const P: usize> WithSimd for Product<'_, P> {
         type Output = ();
 
         #[inline(always)]
         fn with_simd<S: Simd>(self, simd: S) {
-            for block in self.1.blocks() {
-                add::<S, P>(simd, self.0, self.1, &block, self.2);
+            let Self(sums, live, (panels, x)) = self;
+            for block in panels.blocks() {
+                if S::F32_LANES == 16 {
+                    add::<S, P, P>(simd, sums, live, panels, &block, x);
+                } else {
+                    add::<S, P, 1>(simd, sums, live, panels, &block, x);
+                }
             }
         }
     }
-    arch.dispatch(Product::<P>(sums, panels, x));
+    arch.dispatch(Product(sums, live, (panels, x)));
 }
 
-/// Adds a block of a product to the sums of every neuron.
+/// Adds a block of a product to the sums of every neuron, `Q` strips at once.
 #[inline(always)]
-fn add<S: Simd, const P: usize>(simd: S, sums: &mut [f32], panels: &Panels, block: &Range<usize>, x: &[f32]) {
-    for (neuron, sums) in sums.chunks_exact_mut(SUMS * P * 16).enumerate() {
-        panels.accumulate::<S, P>(simd, sums, neuron, block, x);
+fn add<S: Simd, const P: usize, const Q: usize>(
+    simd: S,
+    sums: &mut Strips<P>,
+    live: usize,
+    panels: &Panels,
+    block: &Range<usize>,
+    x: &Strips<P>,
+) {
+    let width = sums[0].len() / (SUMS * 16);
+    for first in (0..width).step_by(NEURONS) {
+        for start in (0..live).step_by(Q) {
+            let (Some(sums), Some(x)) = (sums[start..].first_chunk_mut::<Q>(), x[start..].first_chunk()) else {
+                continue;
+            };
+            for neuron in first..(first + NEURONS).min(width) {
+                panels.accumulate::<S, Q>(simd, sums, neuron, block, x);
+            }
+        }
     }
 }
 
 /// Poisons lanes whose sums are not finite. A saturated gate would hide an overflow, and whether one comes to infinity
 /// or to NaN depends on the instructions.
 #[inline(always)]
-fn doubt<const P: usize>(poison: &mut Lanes<f32, P>, sums: &[[f32; 16]]) {
-    for p in 0..P {
-        for l in 0..16 {
-            let all = (sums[p][l] + sums[P + p][l]) + (sums[2 * P + p][l] + sums[3 * P + p][l]);
-            poison[p][l] = all.mul_add(0.0, poison[p][l]);
-        }
+fn doubt(poison: &mut [f32; 16], [a, b, c, d]: [[f32; 16]; SUMS]) {
+    for l in 0..16 {
+        let all = (a[l] + b[l]) + (c[l] + d[l]);
+        poison[l] = all.mul_add(0.0, poison[l]);
     }
 }
 
-/// Records what neuron `n` gave in each lane.
+/// Records what some neurons, `first` and those after it, gave in each lane of a strip.
 #[inline(always)]
-fn record<const P: usize>(site: &mut SiteLanes<P>, n: usize, values: &[[f32; 16]], active: &Lanes<f32, P>) {
-    let [mut sum, mut sum_abs, mut sum_sq] = site.recent[n];
-    for p in 0..P {
-        let (value, active) = (values[p], active[p]);
-        let (mut neuron, mut most, mut bad) = (site.top.0[p], site.top.1[p], site.poison[p]);
+fn record<const P: usize>(
+    site: &mut SiteLanes<P>,
+    strip: usize,
+    first: usize,
+    values: &[[f32; 16]],
+    active: &[f32; 16],
+) {
+    // Held over all neurons: of a choice in memory the compiler makes masked stores, which are slow.
+    let (mut neuron, mut most, mut bad) = (site.top.0[strip], site.top.1[strip], site.poison[strip]);
+    for ((n, value), recent) in (first as u32..).zip(values).zip(&mut site.recent[first..]) {
+        let [sum, sum_abs, sum_sq] = recent;
         for l in 0..16 {
-            let more = value[l] > most[l] || n == 0;
+            let more = value[l] > most[l];
+            neuron[l] = if more { n } else { neuron[l] };
             most[l] = if more { value[l] } else { most[l] };
-            neuron[l] = if more { n as u32 } else { neuron[l] };
             let counted = value[l] * active[l];
             sum[l] += counted;
             sum_abs[l] += counted.abs();
             sum_sq[l] = counted.mul_add(counted, sum_sq[l]);
             bad[l] = counted.mul_add(0.0, bad[l]);
         }
-        (site.top.0[p], site.top.1[p], site.poison[p]) = (neuron, most, bad);
     }
-    site.recent[n] = [sum, sum_abs, sum_sq];
+    (site.top.0[strip], site.top.1[strip], site.poison[strip]) = (neuron, most, bad);
 }

@@ -1,19 +1,24 @@
 //! Products of a layer's weights with lanes, `[gate, input] x [input, lane]`, and the vectors they are made of.
 //!
-//! The weights are packed once: a neuron's gates stand side by side, in blocks of inputs whose values stay in the
-//! innermost cache. A tile is the gates of one neuron by some vectors of lanes, its sums in registers. An element is one
-//! chain of fused multiply-adds in the order of the inputs, so its bits depend on nothing but its own row and column: not
-//! on the lanes beside it, nor on where it stands.
+//! The weights are packed once: a neuron's gates stand side by side, in blocks of inputs. Lanes lie in strips of 16. A
+//! tile is the gates of one neuron by a strip, its sums in registers: the strip's values for a block stay in the
+//! innermost cache from one neuron to the next, and the weights of some neurons in the next cache from one strip to the
+//! next. An element is one chain of fused multiply-adds in the order of the inputs, so its bits depend on nothing but its
+//! own row and column: not on the lanes beside it, nor on where it stands.
 
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range};
 
 use pulp::Simd;
 
 /// Sums that a neuron has: the gates of an LSTM, or those of a GRU, whose candidate needs the part of the input and the
 /// part of the state apart.
 pub(crate) const SUMS: usize = 4;
-/// The most inputs in a block: with 48 lanes, 24 KiB.
-const BLOCK: usize = 128;
+/// The most inputs in a block: 16 KiB of a strip.
+const BLOCK: usize = 256;
+/// Neurons whose weights, 64 KiB at most, meet all strips before those of the next.
+pub(crate) const NEURONS: usize = 16;
+/// Inputs a turn of the innermost loop.
+const TURN: usize = 4;
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
@@ -46,6 +51,14 @@ impl DerefMut for Aligned {
     fn deref_mut(&mut self) -> &mut [f32] {
         &mut self.values[self.start..self.start + self.len]
     }
+}
+
+/// Values of `P * 16` lanes, 16 side by side: `[strip][value, lane]`.
+pub(crate) type Strips<const P: usize> = [Aligned; P];
+
+/// Strips of `len` values a lane, all zero.
+pub(crate) fn strips<const P: usize>(len: usize) -> Strips<P> {
+    std::array::from_fn(|_| Aligned::zeros(len * 16))
 }
 
 /// A weight matrix `[gates * neurons, inputs]` (a gate after the other, as PyTorch has it), packed as
@@ -81,80 +94,119 @@ impl Panels {
     }
 
     /// The inputs, cut into blocks of like size.
-    pub fn blocks(&self) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
+    pub fn blocks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
         let (inputs, count) = (self.inputs, self.inputs.div_ceil(BLOCK).max(1));
         let size = inputs.div_ceil(count).max(1);
         (0..inputs).step_by(size).map(move |start| start..(start + size).min(inputs))
     }
 
-    /// `sums[neuron] += weights[neuron] x` for one neuron and one block of inputs. `sums` is `[SUMS, P * 16]`, `x`
-    /// `[inputs, P * 16]`.
+    /// `sums[neuron] += weights[neuron] x` for one neuron, one block of inputs and some strips. `sums` is
+    /// `[strip][neuron, SUMS, lane]`, `x` `[strip][input, lane]`.
     #[inline(always)]
-    pub fn accumulate<S: Simd, const P: usize>(
+    pub fn accumulate<S: Simd, const Q: usize>(
         &self,
         simd: S,
-        sums: &mut [f32],
+        sums: &mut Strips<Q>,
         neuron: usize,
-        block: &std::ops::Range<usize>,
-        x: &[f32],
+        block: &Range<usize>,
+        x: &Strips<Q>,
     ) {
         let gates = self.sums.len();
         let width = block.len() * gates;
         let at = block.start * gates * self.neurons + neuron * width;
-        let (weights, x) = (&self.values[at..at + width], &x[block.start * P * 16..block.end * P * 16]);
+        let weights = &self.values[at..at + width];
         match *self.sums.as_slice() {
-            [a, b, c, d] => tiles::<S, P, 4>(simd, sums, [a, b, c, d], weights, x),
-            [a, b, c] => tiles::<S, P, 3>(simd, sums, [a, b, c], weights, x),
+            [a, b, c, d] => tiles::<S, Q, 4>(simd, sums, neuron, [a, b, c, d], weights, block, x),
+            [a, b, c] => tiles::<S, Q, 3>(simd, sums, neuron, [a, b, c], weights, block, x),
             _ => unreachable!("a neuron has three or four gates"),
         }
     }
 }
 
-/// [`tile`]s of as many vectors as the registers hold with room to spare: without it, the compiler moves sums about.
+/// [`tile`]s of as many vectors of a strip as the registers hold with room to spare: without it, the compiler moves sums
+/// about.
 #[inline(always)]
-fn tiles<S: Simd, const P: usize, const G: usize>(
+fn tiles<S: Simd, const Q: usize, const G: usize>(
     simd: S,
-    sums: &mut [f32],
+    sums: &mut Strips<Q>,
+    neuron: usize,
     rows: [usize; G],
     weights: &[f32],
-    x: &[f32],
+    block: &Range<usize>,
+    x: &Strips<Q>,
 ) {
-    match (P * 16 / S::F32_LANES, S::REGISTER_COUNT) {
-        (lanes, 32..) if lanes.is_multiple_of(3) => tile::<S, P, 3, G>(simd, sums, rows, weights, x),
-        (lanes, _) if lanes.is_multiple_of(2) => tile::<S, P, 2, G>(simd, sums, rows, weights, x),
-        _ => tile::<S, P, 1, G>(simd, sums, rows, weights, x),
+    match (16 / S::F32_LANES, S::REGISTER_COUNT) {
+        (1, _) => tile::<S, Q, 1, G>(simd, sums, neuron, rows, weights, block, x),
+        (4, 32..) => tile::<S, Q, 4, G>(simd, sums, neuron, rows, weights, block, x),
+        _ => tile::<S, Q, 2, G>(simd, sums, neuron, rows, weights, block, x),
     }
 }
 
-/// `sums[rows[g], lane] += sum_k weights[k, g] x[k, lane]`, `V` vectors of lanes at a time.
+/// `sums[neuron, rows[g], lane] += sum_k weights[k, g] x[block.start + k, lane]`, `V` vectors of a strip at a time.
 #[inline(always)]
-fn tile<S: Simd, const P: usize, const V: usize, const G: usize>(
+fn tile<S: Simd, const Q: usize, const V: usize, const G: usize>(
     simd: S,
-    sums: &mut [f32],
+    sums: &mut Strips<Q>,
+    neuron: usize,
     rows: [usize; G],
     weights: &[f32],
-    x: &[f32],
+    block: &Range<usize>,
+    x: &Strips<Q>,
 ) {
-    let tiles = P * 16 / S::F32_LANES / V;
+    let row = 16 / S::F32_LANES;
     let (weights, _) = weights.as_chunks::<G>();
-    let (x, _) = S::as_simd_f32s(x).0.as_chunks::<V>();
-    let (sums, _) = S::as_mut_simd_f32s(sums).0.as_chunks_mut::<V>();
-    for t in 0..tiles {
-        // Plain loops: a closure need not be compiled for the caller's instructions.
-        let mut tile = [[simd.splat_f32s(0.0); V]; G];
-        for g in 0..G {
-            tile[g] = sums[rows[g] * tiles + t];
-        }
-        for (weights, x) in weights.iter().zip(x[t..].iter().step_by(tiles)) {
+    let (turns, rest) = weights.as_chunks::<TURN>();
+    // Plain loops all through: a closure need not be compiled for the caller's instructions.
+    let mut inputs = [&[] as &[S::f32s]; Q];
+    for q in 0..Q {
+        inputs[q] = S::as_simd_f32s(&x[q][block.start * 16..block.end * 16]).0;
+    }
+    for first in (0..row).step_by(V) {
+        let mut tile = [[[simd.splat_f32s(0.0); V]; Q]; G];
+        for q in 0..Q {
+            let sums = S::as_mut_simd_f32s(&mut sums[q][neuron * SUMS * 16..(neuron + 1) * SUMS * 16]).0;
             for g in 0..G {
-                let weight = simd.splat_f32s(weights[g]);
                 for v in 0..V {
-                    tile[g][v] = simd.mul_add_e_f32s(weight, x[v], tile[g][v]);
+                    tile[g][q][v] = sums[rows[g] * row + first + v];
                 }
             }
         }
-        for g in 0..G {
-            sums[rows[g] * tiles + t] = tile[g];
+        let mut at = 0;
+        for weights in turns {
+            let mut x = [&[] as &[S::f32s]; Q];
+            for q in 0..Q {
+                x[q] = &inputs[q][at..at + TURN * row];
+            }
+            for k in 0..TURN {
+                for g in 0..G {
+                    let weight = simd.splat_f32s(weights[k][g]);
+                    for q in 0..Q {
+                        for v in 0..V {
+                            tile[g][q][v] = simd.mul_add_e_f32s(weight, x[q][k * row + first + v], tile[g][q][v]);
+                        }
+                    }
+                }
+            }
+            at += TURN * row;
+        }
+        for weights in rest {
+            for g in 0..G {
+                let weight = simd.splat_f32s(weights[g]);
+                for q in 0..Q {
+                    for v in 0..V {
+                        tile[g][q][v] = simd.mul_add_e_f32s(weight, inputs[q][at + first + v], tile[g][q][v]);
+                    }
+                }
+            }
+            at += row;
+        }
+        for q in 0..Q {
+            let sums = S::as_mut_simd_f32s(&mut sums[q][neuron * SUMS * 16..(neuron + 1) * SUMS * 16]).0;
+            for g in 0..G {
+                for v in 0..V {
+                    sums[rows[g] * row + first + v] = tile[g][q][v];
+                }
+            }
         }
     }
 }
@@ -162,26 +214,11 @@ fn tile<S: Simd, const P: usize, const V: usize, const G: usize>(
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use pulp::WithSimd;
     use txray_plugin::random::Stream;
 
     use super::*;
     use crate::kernel::instructions;
-
-    struct Product<'a, const P: usize>(&'a Panels, &'a mut [f32], &'a [f32]);
-
-    impl<const P: usize> WithSimd for Product<'_, P> {
-        type Output = ();
-
-        #[inline(always)]
-        fn with_simd<S: Simd>(self, simd: S) {
-            for block in self.0.blocks() {
-                for (neuron, sums) in self.1.chunks_exact_mut(SUMS * P * 16).enumerate() {
-                    self.0.accumulate::<S, P>(simd, sums, neuron, &block, self.2);
-                }
-            }
-        }
-    }
+    use crate::layer::add_product;
 
     fn check<const P: usize>(gates: usize, neurons: usize, inputs: usize, seed: u64) {
         let mut stream = Stream::new(seed, "panels", 0);
@@ -190,22 +227,28 @@ mod tests {
             stream.fill_uniform(&mut values, -1.0, 1.0);
             values
         };
-        let (weights, x, before) =
-            (draw(gates * neurons * inputs), draw(inputs * P * 16), draw(neurons * SUMS * P * 16));
+        let weights = draw(gates * neurons * inputs);
+        let mut draw_strips = |len: usize| {
+            let mut strips = strips::<P>(len);
+            strips.iter_mut().for_each(|strip| strip.copy_from_slice(&draw(len * 16)));
+            strips
+        };
+        let (x, before) = (draw_strips(inputs), draw_strips(neurons * SUMS));
         let rows = if gates == 4 { vec![0, 1, 2, 3] } else { vec![0, 1, 3] };
         let panels = Panels::new(&weights, &rows, neurons);
         for (name, arch) in instructions() {
-            let mut sums = before.clone();
-            arch.dispatch(Product::<P>(&panels, &mut sums, &x));
-            for neuron in 0..neurons {
-                for sum in 0..SUMS {
-                    for lane in 0..P * 16 {
-                        let at = (neuron * SUMS + sum) * P * 16 + lane;
+            let mut sums = strips::<P>(neurons * SUMS);
+            sums.iter_mut().zip(&before).for_each(|(sums, before)| sums.copy_from_slice(before));
+            add_product(arch, &mut sums, P, (&panels, &x));
+            for (strip, lane) in (0..P).flat_map(|strip| (0..16).map(move |lane| (strip, lane))) {
+                for neuron in 0..neurons {
+                    for sum in 0..SUMS {
+                        let at = (neuron * SUMS + sum) * 16 + lane;
                         let products = rows.iter().position(|&r| r == sum).map_or(0.0, |gate| {
                             let weight = |k: usize| f64::from(weights[(gate * neurons + neuron) * inputs + k]);
-                            (0..inputs).map(|k| weight(k) * f64::from(x[k * P * 16 + lane])).sum()
+                            (0..inputs).map(|k| weight(k) * f64::from(x[strip][k * 16 + lane])).sum()
                         });
-                        let (found, expected) = (f64::from(sums[at]), f64::from(before[at]) + products);
+                        let (found, expected) = (f64::from(sums[strip][at]), f64::from(before[strip][at]) + products);
                         let scale = 1.0 + inputs as f64;
                         assert!((found - expected).abs() <= 1e-6 * scale, "{name}: {found}, not {expected}");
                     }
@@ -220,7 +263,7 @@ mod tests {
         /// Under every set of instructions that the machine has.
         #[test]
         fn a_product_of_panels_is_the_sum_of_products(
-            gates in 3..5_usize, neurons in 1..6_usize, inputs in 1..300_usize, wide in any::<bool>(), seed in any::<u64>(),
+            gates in 3..5_usize, neurons in 1..20_usize, inputs in 1..600_usize, wide in any::<bool>(), seed in any::<u64>(),
         ) {
             if wide {
                 check::<3>(gates, neurons, inputs, seed);

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use txray_plugin::{Result, Score, State, Text};
 
 use crate::decoder::Decoder;
-use crate::lanes::{Network, Observer, PARTS, plan};
+use crate::lanes::{Network, Observer, STRIPS, plan};
 use crate::layer::LayerLanes;
 use crate::tracker::Tracker;
 
@@ -35,12 +35,12 @@ pub(crate) fn score(network: Network<'_>, text: Text<'_>, state: State, tracker:
         State::Reset => {
             let documents: Vec<&[u32]> = (0..text.len()).map(|d| text.document(d)).collect();
             let lengths: Vec<usize> = documents.iter().map(|d| d.len()).collect();
-            plan(&lengths, PARTS * 16)
+            plan(&lengths, STRIPS * 16)
                 .into_par_iter()
                 .with_max_len(1)
                 .map(|lanes| {
                     let mut likelihood = observer(&documents);
-                    network.read::<PARTS>(&documents, &lanes, None, &mut likelihood, tracker)?;
+                    network.read::<STRIPS>(&documents, &lanes, None, &mut likelihood, tracker)?;
                     likelihood.finish()
                 })
                 .collect::<Result<Vec<_>>>()?

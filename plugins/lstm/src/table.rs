@@ -6,14 +6,13 @@ use rayon::prelude::*;
 use txray_plugin::Result;
 
 use crate::kernel::gather;
-use crate::layer::{Lanes, add_product};
-use crate::panels::{Aligned, Panels, SUMS};
+use crate::layer::add_product;
+use crate::panels::{Panels, SUMS, strips};
 use crate::tracker::Tracker;
 use crate::weights::{Cell, Slices};
 
-/// Vectors of 16 tokens whose rows of the table are made at once.
-const PARTS: usize = 3;
-const LANES: usize = PARTS * 16;
+/// Strips of tokens whose rows of the table are made at once.
+const STRIPS: usize = 3;
 
 /// A layer's weights, packed.
 #[derive(Debug)]
@@ -45,9 +44,9 @@ impl PackedLayer {
         }
     }
 
-    /// Sets the sums `[neuron, SUMS, lane]` to the bias.
-    pub fn begin(&self, sums: &mut [f32], lanes: usize) {
-        sums.chunks_exact_mut(lanes).zip(&self.bias).for_each(|(sums, &bias)| sums.fill(bias));
+    /// Sets a strip of sums `[neuron, SUMS, lane]` to the bias.
+    pub fn begin(&self, sums: &mut [f32]) {
+        sums.chunks_exact_mut(16).zip(&self.bias).for_each(|(sums, &bias)| sums.fill(bias));
     }
 }
 
@@ -136,19 +135,24 @@ impl Table {
         }
         let (first, layer) = (self.made, &prepared.layers[0]);
         let out = &mut self.values[first * width..][..missing.len() * width];
-        let chunks = out.par_chunks_mut(LANES * width).zip(missing.par_chunks(LANES));
-        let scratch = || (Aligned::zeros(sizes.embedding * LANES), Aligned::zeros(width * LANES));
+        let chunks = out.par_chunks_mut(STRIPS * 16 * width).zip(missing.par_chunks(STRIPS * 16));
+        let scratch = || (strips::<STRIPS>(sizes.embedding), strips::<STRIPS>(width));
         chunks.try_for_each_init(scratch, |(x, sums), (out, ids)| {
             tracker.advance(0)?;
-            let mut tokens = [[0; 16]; PARTS];
-            tokens.as_flattened_mut()[..ids.len()].copy_from_slice(ids);
-            gather(weights.encoder, sizes.embedding, &tokens, x);
-            layer.begin(sums, LANES);
-            add_product::<PARTS>(pulp::Arch::new(), sums, (&layer.input, x));
-            // Some sums at a time, which stay in the innermost cache for all rows.
-            for (start, sums) in (0..).step_by(16).zip(sums.chunks(16 * LANES)) {
-                for (lane, row) in out.chunks_exact_mut(width).enumerate() {
-                    row[start..].iter_mut().zip(sums.chunks_exact(LANES)).for_each(|(out, sums)| *out = sums[lane]);
+            let arch = pulp::Arch::new();
+            for ((ids, x), sums) in ids.chunks(16).zip(&mut *x).zip(&mut *sums) {
+                let mut tokens = [0; 16];
+                tokens[..ids.len()].copy_from_slice(ids);
+                gather(arch, weights.encoder, sizes.embedding, &tokens, x);
+                layer.begin(sums);
+            }
+            add_product(arch, sums, ids.len().div_ceil(16), (&layer.input, x));
+            for (out, sums) in out.chunks_mut(16 * width).zip(sums) {
+                // Some sums at a time, which stay in the innermost cache for all rows.
+                for (start, sums) in (0..).step_by(16).zip(sums.chunks(16 * 16)) {
+                    for (lane, row) in out.chunks_exact_mut(width).enumerate() {
+                        row[start..].iter_mut().zip(sums.chunks_exact(16)).for_each(|(out, sums)| *out = sums[lane]);
+                    }
                 }
             }
             Ok(())
@@ -177,9 +181,8 @@ pub(crate) struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    /// Copies the rows of the lanes' tokens into the columns of `sums`.
-    pub fn gather<const P: usize>(&self, tokens: &Lanes<u32, P>, sums: &mut [f32]) {
-        let rows = tokens.map(|tokens| tokens.map(|token| self.rows[token as usize]));
-        gather(self.values, self.width, &rows, sums);
+    /// Copies the rows of a strip's tokens into the columns of `sums`.
+    pub fn gather(&self, arch: pulp::Arch, tokens: &[u32; 16], sums: &mut [f32]) {
+        gather(arch, self.values, self.width, &tokens.map(|token| self.rows[token as usize]), sums);
     }
 }
