@@ -375,6 +375,7 @@ impl Run<'_> {
             begin,
             checkpoints: &settings.checkpoints,
             saved: &self.store.training(&planned.key),
+            shorter: self.store.shorter_training(&planned.recipe)?,
         }
         .run(&mut *model, directory, step)
     }

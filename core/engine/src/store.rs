@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! format                   version of this layout
-//! steps/KEY/               a finished step: its files, and record.json with their hashes
+//! steps/KEY/               a finished step: its files, and record.json with their hashes; of a model, also what a training
+//!                          of more epochs goes on from
 //! partial/KEY/             a step being written; renamed to steps/KEY when it is whole
 //! training/KEY/            what an unfinished training goes on from
 //! locks/KEY                an OS lock, held by whoever works on KEY; a kill releases it
@@ -26,6 +27,7 @@ use txray_host::sha256;
 use crate::error::{Error, Result};
 use crate::manifest::Step;
 use crate::plan::Planned;
+use crate::training::{END, checkpoint};
 
 /// Version of the layout.
 pub const FORMAT: u32 = 1;
@@ -236,6 +238,36 @@ impl Store {
             names.map_err(|error| Error::io("read", &steps, &error))?.into_iter().map(Key).collect();
         keys.sort();
         Ok(keys)
+    }
+
+    /// The longest finished training that the one of a model's recipe can begin with: it differs in having fewer epochs,
+    /// ran them all, and left what there is to go on from, with the checkpoints that it passed.
+    pub fn shorter_training(&self, recipe: &Value) -> Result<Option<Entry>> {
+        const EPOCHS: &str = "/options/train/epochs";
+        let epochs = |recipe: &Value| recipe.pointer(EPOCHS).and_then(Value::as_u64);
+        let rest = |recipe: &Value| {
+            let mut rest = recipe.clone();
+            for pointer in [EPOCHS, "/checkpoints"] {
+                if let Some(value) = rest.pointer_mut(pointer) {
+                    value.take();
+                }
+            }
+            canonical(&rest)
+        };
+        let (Some(wanted), sought) = (epochs(recipe), rest(recipe)) else { return Ok(None) };
+        let checkpoints: Vec<u64> = Vec::deserialize(&recipe["checkpoints"]).unwrap_or_default();
+        let serves = |entry: &Entry| {
+            let Some(had) = epochs(&entry.record.recipe).filter(|&had| had < wanted) else { return false };
+            let ran = entry.record.step.figures.get("epochs").and_then(Value::as_u64);
+            let mut passed = checkpoints.iter().filter(|epoch| **epoch <= had);
+            ran == Some(had)
+                && rest(&entry.record.recipe) == sought
+                && entry.directory.join(END).is_dir()
+                && passed.all(|epoch| entry.directory.join(checkpoint(*epoch)).is_dir())
+        };
+        let mut found: Vec<Entry> = self.entries()?.into_iter().filter(serves).collect();
+        found.sort_by_key(|entry| epochs(&entry.record.recipe));
+        Ok(found.pop().filter(|entry| entry.damaged().is_empty()))
     }
 
     /// Where an unfinished training of a step is saved.

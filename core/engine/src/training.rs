@@ -11,6 +11,7 @@ use txray_plugin::{Fault, FitReport, FitRequest, Host, Level, Model, ModelDescri
 use crate::corpus::Corpus;
 use crate::error::{Error, Result};
 use crate::manifest::Step;
+use crate::store::Entry;
 use crate::tokens::{Encoded, Tokenizer, Vocabulary};
 
 /// The directory of the last weights within a model's step.
@@ -20,6 +21,9 @@ pub const LAST: &str = "last";
 pub fn checkpoint(epoch: u64) -> String {
     format!("epoch-{epoch}")
 }
+
+/// The directory, within a model's step, of the state that a training of more epochs goes on from.
+pub const END: &str = "training";
 
 /// Documents that are tokenized at once.
 const CHUNK: usize = 4096;
@@ -52,6 +56,8 @@ pub struct Training<'a> {
     pub checkpoints: &'a [u64],
     /// Where an unfinished training is saved.
     pub saved: &'a Path,
+    /// A finished training of fewer epochs that is the beginning of this one.
+    pub shorter: Option<Entry>,
 }
 
 /// What the engine keeps beside a model's own training state.
@@ -80,7 +86,7 @@ impl Training<'_> {
         let mut saved = Saved::open(self.saved)?;
         let mut kept = Kept::default();
         let resumed = self.resume(model, &saved, &mut kept)?;
-        if !resumed {
+        if !resumed && !self.go_on(model, &saved, &mut kept)? {
             match &self.begin {
                 Begin::New(_) => model.initialize(self.host, tokenizer.size(), self.seed)?,
                 Begin::From(path) => {
@@ -132,6 +138,12 @@ impl Training<'_> {
         let last = directory.join(LAST);
         fs::create_dir_all(&last).map_err(|error| Error::io("write", &last, &error))?;
         self.save(model, &tokenizer, &last)?;
+        let end = directory.join(END);
+        fs::create_dir_all(&end).map_err(|error| Error::io("write", &end, &error))?;
+        if let Err(error) = model.save_training(self.host, &end) {
+            self.host.log(Level::Warning, &format!("a training of more epochs will begin anew: {error}"));
+            fs::remove_dir_all(&end).map_err(|error| Error::io("remove", &end, &error))?;
+        }
         step.seconds = kept.seconds;
         step.tokens = Some(report.tokens);
         step = step.with("tokenize_seconds", tokenize_seconds).with("vocabulary", tokenizer.size());
@@ -169,6 +181,33 @@ impl Training<'_> {
                 Ok(false)
             }
         }
+    }
+
+    /// Goes on from where a finished training of fewer epochs ended, if there is one and the model can.
+    fn go_on(&self, model: &mut dyn Model, saved: &Saved, kept: &mut Kept) -> Result<bool> {
+        let Some(shorter) = &self.shorter else { return Ok(false) };
+        match model.load_training(self.host, &shorter.directory.join(END)) {
+            Ok(()) => {}
+            Err(error) if error.fault() == Fault::Cancelled => return Err(Error::Cancelled),
+            Err(error) => {
+                let message = format!("a training of fewer epochs is there, but this one begins anew: {error}");
+                self.host.log(Level::Information, &message);
+                return Ok(false);
+            }
+        }
+        for name in self.checkpoints.iter().map(|epoch| checkpoint(*epoch)) {
+            let from = shorter.directory.join(&name);
+            if from.exists() {
+                let copy = |to: &Path| {
+                    crate::run::copy_all(&from, to).map_err(|error| Error::io("keep the checkpoint", &from, &error))
+                };
+                saved.keep(&name, copy)?;
+            }
+        }
+        kept.seconds = shorter.record.step.seconds;
+        let message = format!("going on from the end of a training of fewer epochs, {}", shorter.key.as_str());
+        self.host.log(Level::Information, &message);
+        Ok(true)
     }
 
     fn save(&self, model: &dyn Model, tokenizer: &Tokenizer, directory: &Path) -> Result<()> {

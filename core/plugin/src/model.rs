@@ -35,7 +35,10 @@ pub trait Model: Send + Sync {
     /// Writes all that `fit` goes on from into a directory that exists: the weights, and where training stands.
     fn save_training(&self, host: &Host<'_>, directory: &Path) -> Result<()>;
     /// The inverse of `save_training`, for a model that was created with the same options and has no weights yet. `fit`
-    /// with the same request then goes on; options or a request that change the training are refused, here or there.
+    /// with the same request then goes on. Options that change the training are refused here, another request by `fit`.
+    ///
+    /// A finished training may be loaded into a model whose options say more epochs: then `fit` goes on to what so many
+    /// epochs from the beginning would have given, or, where that cannot be, it is refused here.
     fn load_training(&mut self, host: &Host<'_>, directory: &Path) -> Result<()>;
 }
 

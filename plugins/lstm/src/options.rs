@@ -50,7 +50,8 @@ impl Default for LstmOptions {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainOptions {
-    /// Passes over the training text.
+    /// Passes over the training text. Run again with more, a training goes on from where it ended, unless the schedule
+    /// runs over all of them.
     pub epochs: u64,
     /// Streams that the training text is cut into, read side by side.
     pub batch: usize,

@@ -98,6 +98,37 @@ fn a_second_run_makes_nothing_and_a_changed_setting_only_what_depends_on_it() {
 }
 
 #[test]
+fn with_more_epochs_a_training_goes_on_to_what_it_would_have_been() {
+    let folder = Folder::new();
+    let epochs = |count: u64| format!("model.lm.train.epochs={count}");
+    let (fewer, more) = (epochs(3), epochs(5));
+    let at = |epochs: &[u64]| format!("model.lm.train.checkpoints={epochs:?}");
+    let (early, both) = (at(&[1]), at(&[1, 4]));
+    let run = |out: &str, store: &str, settings: &[&str]| {
+        let more: Vec<&str> = settings.iter().flat_map(|setting| ["--set", *setting]).collect();
+        let more = [&more[..], &["--store", store]].concat();
+        folder.txray(args(out, &more)).succeeded().stderr
+    };
+    let told = "going on from the end of a training of fewer epochs";
+    run("short", "store", &[&fewer, &early]);
+    let on = run("on", "store", &[&more, &both]);
+    assert!(on.contains(told), "{on}");
+    let anew = run("anew", "another", &[&more, &both]);
+    assert!(!anew.contains(told), "{anew}");
+    assert!(folder.bytes("on") == folder.bytes("anew"));
+
+    // Not where a checkpoint was passed that it did not keep, a setting differs, or the schedule runs over all epochs.
+    for (out, setting) in [("a", at(&[1, 2])), ("b", "model.lm.train.dropout=0.3".to_owned())] {
+        let anew = run(out, "store", &[&epochs(6), &early, &setting]);
+        assert!(!anew.contains(told), "{anew}");
+    }
+    let linear = "model.lm.train.schedule='linear'";
+    run("c", "store", &[&fewer, &early, linear]);
+    let anew = run("d", "store", &[&more, &early, linear]);
+    assert!(anew.contains("this one begins anew") && anew.contains("epochs"), "{anew}");
+}
+
+#[test]
 fn two_runs_at_once_share_a_store() {
     let folder = Folder::new();
     let mut both = [spawn(&folder, "store", &args("a", &[])), spawn(&folder, "store", &args("b", &[]))];
