@@ -4,6 +4,7 @@
     cargo build --release -p txray
     pip install torch numpy polars safetensors tokenizers
     python benches/speed.py --data DIR [--read 200,600,1500] [--train 200:1,100:10] [--rounds 5] [--readme README.md]
+    python benches/speed.py --data DIR --read "" --train 100:10 --tokens 1000000 --rounds 3 --warm 0     losses of 3 seeds
 
 DIR holds `wikitext-2/{train,valid,test}.txt`. Reading is over the validation and the test text, with random weights over
 all words of the training text; training is `hidden:min_count`, so many tokens, the same data in the same order, ending
@@ -48,13 +49,21 @@ def txray(binary, pipeline, kind):
         return {**step, "peak_bytes": int(out)}
 
 
+def cut(a, splits, to):
+    """Writes the first lines of the splits to a file."""
+    with open(to, "w", encoding="utf-8") as f:
+        for split in splits:
+            with open(f"{a.data}/wikitext-2/{split}.txt", encoding="utf-8") as text:
+                f.writelines(itertools.islice(text, a.lines))
+
+
 def path(text):
     return json.dumps(os.path.abspath(text))
 
 
-def alternate(rounds, ours, theirs):
-    """One uncounted round, then `rounds` of both in turn."""
-    pairs = [(ours(), theirs()) for _ in range(rounds + 1)][1:]
+def alternate(a, ours, theirs):
+    """Some uncounted rounds, then those that count, of both in turn."""
+    pairs = [(ours(), theirs()) for _ in range(a.warm + a.rounds)][a.warm:]
     return [p[0] for p in pairs], [p[1] for p in pairs]
 
 
@@ -73,10 +82,7 @@ def mebibytes(values):
 
 def read(a, hidden, place):
     model, text = f"{place}/model", f"{place}/text.txt"
-    with open(text, "w", encoding="utf-8") as f:
-        for split in ("valid", "test"):
-            with open(f"{a.data}/wikitext-2/{split}.txt", encoding="utf-8") as part:
-                f.write(part.read())
+    cut(a, ("valid", "test"), text)
     vocabulary = torch("model", text=f"{a.data}/wikitext-2/train.txt", out=model, hidden=hidden)["vocabulary"]
     pipeline = (f"[corpus.text]\nkind = 'text'\nvalid = {path(text)}\n[model.m]\npath = {path(model)}\n"
                 f"[stage.s]\nmodel = 'm'\ncorpus = 'text.valid'\n")
@@ -86,18 +92,18 @@ def read(a, hidden, place):
         rates.append(torch("sgemm", hidden=hidden)["gflops"])
         return torch("read", model=model, text=text)
 
-    ours, torchs = alternate(a.rounds, lambda: txray(a.txray, pipeline, "stage"), theirs)
+    ours, torchs = alternate(a, lambda: txray(a.txray, pipeline, "stage"), theirs)
     for o, t in zip(ours, torchs):
         if o["tokens"] != t["tokens"] or abs(o["mass"] - t["mass"]) > 1e-4 * t["mass"]:
             sys.exit(f"the two do not agree: {o} and {t}")
     work = 8e-9 * hidden * hidden
-    shares = [work * o["tokens"] / o["seconds"] / r for o, r in zip(ours, rates[1:])]
+    shares = [work * o["tokens"] / o["seconds"] / r for o, r in zip(ours, rates[a.warm:])]
     walls = [(o["seconds"] + o["tokenize_seconds"] + o["write_seconds"]) / o["seconds"] for o in ours]
     ratios = [t["seconds"] / o["seconds"] for o, t in zip(ours, torchs)]
     distinct = len(set(open(text, encoding="utf-8").read().split())) + 1
     weights = os.path.getsize(f"{model}/model.safetensors")
     print(f"read {hidden}: ratio {spread(ratios)}; txray {rate(ours)} tokens/s, PyTorch {rate(torchs)}; "
-          f"share of sgemm {spread(shares)} of {spread(rates, '{:.0f}')} GFLOP/s; "
+          f"share of sgemm {spread(shares)} of {spread(rates[a.warm:], '{:.0f}')} GFLOP/s; "
           f"with tokenizing and writing {spread(walls)} of its seconds; {ours[0]['rows']:,} rows of preferences; "
           f"peak {mebibytes([o['peak_bytes'] for o in ours])}: model {mebibytes([weights])}, "
           f"its table of {distinct:,} tokens {mebibytes([distinct * 16 * hidden])} "
@@ -105,23 +111,25 @@ def read(a, hidden, place):
     return (f"read, {hidden} neurons, {vocabulary:,} words", ratios, ours, torchs)
 
 
-def train(a, hidden, min_count):
-    data = f"{a.data}/wikitext-2"
-    pipeline = (f"seed = {{seed}}\n[corpus.text]\nkind = 'text'\ntrain = {path(data + '/train.txt')}\n"
-                f"valid = {path(data + '/valid.txt')}\n[model.m]\nkind = 'lstm'\nembedding = {hidden}\nhidden = {hidden}\n"
+def train(a, hidden, min_count, place):
+    text, valid = f"{a.data}/wikitext-2/train.txt", f"{place}/valid.txt"
+    cut(a, ["valid"], valid)
+    pipeline = (f"seed = {{seed}}\n[corpus.text]\nkind = 'text'\ntrain = {path(text)}\nvalid = {path(valid)}\n"
+                f"[model.m]\nkind = 'lstm'\nembedding = {hidden}\nhidden = {hidden}\n"
                 f"vocabulary = {{{{ min_count = {min_count} }}}}\ntask = {{{{ kind = 'language-model', corpus = 'text' }}}}\n"
                 f"train = {{{{ epochs = 1, max_tokens = {a.tokens}, state = 'carry' }}}}\n")
-    seeds, theirs_seeds = itertools.count(1111), itertools.count(1111)
+    seeds, theirs_seeds = itertools.count(a.seed), itertools.count(a.seed)
     ours, torchs = alternate(
-        a.rounds, lambda: txray(a.txray, pipeline.format(seed=next(seeds)), "model"),
-        lambda: torch("train", text=f"{data}/train.txt", valid=f"{data}/valid.txt", hidden=hidden, min_count=min_count,
-                      max_tokens=a.tokens, seed=next(theirs_seeds)))
+        a, lambda: txray(a.txray, pipeline.format(seed=next(seeds)), "model"),
+        lambda: torch("train", text=text, valid=valid, hidden=hidden, min_count=min_count, max_tokens=a.tokens,
+                      seed=next(theirs_seeds)))
     losses = [(math.log(o["valid_perplexity"]), t["valid_loss"]) for o, t in zip(ours, torchs)]
+    apart = statistics.mean(o for o, _ in losses) / statistics.mean(t for _, t in losses) - 1
     ratios = [t["seconds"] / o["seconds"] for o, t in zip(ours, torchs)]
     print(f"train {hidden}, {torchs[0]['vocabulary']:,} words: ratio {spread(ratios)}; txray {rate(ours)} tokens/s, "
           f"PyTorch {rate(torchs)}; validation losses "
           + ", ".join(f"{o:.4f} / {t:.4f}" for o, t in losses)
-          + f"; peak {mebibytes([o['peak_bytes'] for o in ours])} (PyTorch {mebibytes([t['peak_bytes'] for t in torchs])})",
+          + f" (their means {100 * apart:+.2f} %); peak {mebibytes([o['peak_bytes'] for o in ours])} (PyTorch {mebibytes([t['peak_bytes'] for t in torchs])})",
           flush=True)
     return (f"train, {hidden} neurons, {torchs[0]['vocabulary']:,} words", ratios, ours, torchs)
 
@@ -142,13 +150,16 @@ def main():
     parser.add_argument("--read", default="200,600,1500", help="neurons; empty for none")
     parser.add_argument("--train", default="200:1,100:10", help="neurons:min_count; empty for none")
     parser.add_argument("--tokens", type=int, default=100_000, help="tokens of a training")
+    parser.add_argument("--lines", type=int, help="of the texts to read and to validate on, the first so many lines each")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--warm", type=int, default=1, help="rounds before those, uncounted")
+    parser.add_argument("--seed", type=int, default=1111, help="of the first training; each later one takes the next")
     parser.add_argument("--readme", help="the file whose table is replaced")
     a = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as place:
         rows += [read(a, int(hidden), place) for hidden in a.read.split(",") if hidden]
-        rows += [train(a, *map(int, what.split(":"))) for what in a.train.split(",") if what]
+        rows += [train(a, *map(int, what.split(":")), place) for what in a.train.split(",") if what]
     print(table(rows))
     if a.readme:
         with open(a.readme, encoding="utf-8") as f:

@@ -13,9 +13,9 @@ use pulp::Simd;
 /// Sums that a neuron has: the gates of an LSTM, or those of a GRU, whose candidate needs the part of the input and the
 /// part of the state apart.
 pub(crate) const SUMS: usize = 4;
-/// The most inputs in a block: 16 KiB of a strip.
-const BLOCK: usize = 256;
-/// Neurons whose weights, 64 KiB at most, meet all strips before those of the next.
+/// The most inputs in a block: 8 KiB of a strip.
+const BLOCK: usize = 128;
+/// Neurons whose weights, 32 KiB at most, meet all strips before those of the next.
 pub(crate) const NEURONS: usize = 16;
 /// Inputs a turn of the innermost loop.
 const TURN: usize = 4;
