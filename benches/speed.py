@@ -3,13 +3,13 @@
 
     cargo build --release -p txray
     pip install torch numpy polars safetensors tokenizers
-    python benches/speed.py --data DIR [--read 200,600,1500] [--train 200:1,100:10] [--rounds 5] [--readme README.md]
+    python benches/speed.py --data DIR [--read 200,600,1500:300] [--train 200:1,100:10] [--rounds 5] [--readme README.md]
     python benches/speed.py --data DIR --read "" --train 100:10 --tokens 1000000 --rounds 3 --warm 0     losses of 3 seeds
 
-DIR holds `wikitext-2/{train,valid,test}.txt`. Reading is over the validation and the test text, with random weights over
-all words of the training text; training is `hidden:min_count`, so many tokens, the same data in the same order, ending
-with the same validation text. A ratio above 1 says that txray is faster. With --readme the table between the marks in
-that file is replaced.
+DIR holds `wikitext-2/{train,valid,test}.txt`. Reading is over the validation and the test text (of `1500:300` the first
+300 lines of each), with random weights over all words of the training text. Training is `neurons:min_count`, so many
+tokens, the same data in the same order, ending with the same validation text. A ratio above 1 says that txray is faster.
+With --readme the table between the marks in that file is replaced.
 """
 import argparse
 import itertools
@@ -49,12 +49,12 @@ def txray(binary, pipeline, kind):
         return {**step, "peak_bytes": int(out)}
 
 
-def cut(a, splits, to):
-    """Writes the first lines of the splits to a file."""
+def cut(a, splits, lines, to):
+    """Writes so many lines of each split to a file; all of them where `lines` is None."""
     with open(to, "w", encoding="utf-8") as f:
         for split in splits:
             with open(f"{a.data}/wikitext-2/{split}.txt", encoding="utf-8") as text:
-                f.writelines(itertools.islice(text, a.lines))
+                f.writelines(itertools.islice(text, lines))
 
 
 def path(text):
@@ -80,9 +80,9 @@ def mebibytes(values):
     return f"{max(values) / 2**20:,.0f} MiB"
 
 
-def read(a, hidden, place):
+def read(a, place, hidden, lines=None):
     model, text = f"{place}/model", f"{place}/text.txt"
-    cut(a, ("valid", "test"), text)
+    cut(a, ("valid", "test"), lines, text)
     vocabulary = torch("model", text=f"{a.data}/wikitext-2/train.txt", out=model, hidden=hidden)["vocabulary"]
     pipeline = (f"[corpus.text]\nkind = 'text'\nvalid = {path(text)}\n[model.m]\npath = {path(model)}\n"
                 f"[stage.s]\nmodel = 'm'\ncorpus = 'text.valid'\n")
@@ -108,12 +108,12 @@ def read(a, hidden, place):
           f"peak {mebibytes([o['peak_bytes'] for o in ours])}: model {mebibytes([weights])}, "
           f"its table of {distinct:,} tokens {mebibytes([distinct * 16 * hidden])} "
           f"(PyTorch {mebibytes([t['peak_bytes'] for t in torchs])})", flush=True)
-    return (f"read, {hidden} neurons, {vocabulary:,} words", ratios, ours, torchs)
+    return (f"read {ours[0]['tokens']:,} tokens, {hidden} neurons, {vocabulary:,} words", ratios, ours, torchs)
 
 
-def train(a, hidden, min_count, place):
+def train(a, place, hidden, min_count):
     text, valid = f"{a.data}/wikitext-2/train.txt", f"{place}/valid.txt"
-    cut(a, ["valid"], valid)
+    cut(a, ["valid"], a.valid_lines, valid)
     pipeline = (f"seed = {{seed}}\n[corpus.text]\nkind = 'text'\ntrain = {path(text)}\nvalid = {path(valid)}\n"
                 f"[model.m]\nkind = 'lstm'\nembedding = {hidden}\nhidden = {hidden}\n"
                 f"vocabulary = {{{{ min_count = {min_count} }}}}\ntask = {{{{ kind = 'language-model', corpus = 'text' }}}}\n"
@@ -129,9 +129,10 @@ def train(a, hidden, min_count, place):
     print(f"train {hidden}, {torchs[0]['vocabulary']:,} words: ratio {spread(ratios)}; txray {rate(ours)} tokens/s, "
           f"PyTorch {rate(torchs)}; validation losses "
           + ", ".join(f"{o:.4f} / {t:.4f}" for o, t in losses)
-          + f" (their means {100 * apart:+.2f} %); peak {mebibytes([o['peak_bytes'] for o in ours])} (PyTorch {mebibytes([t['peak_bytes'] for t in torchs])})",
-          flush=True)
-    return (f"train, {hidden} neurons, {torchs[0]['vocabulary']:,} words", ratios, ours, torchs)
+          + f" (their means {100 * apart:+.2f} %); peak {mebibytes([o['peak_bytes'] for o in ours])} "
+          f"(PyTorch {mebibytes([t['peak_bytes'] for t in torchs])})", flush=True)
+    name = f"train on {ours[0]['tokens']:,} tokens, {hidden} neurons, {torchs[0]['vocabulary']:,} words"
+    return (name, ratios, ours, torchs)
 
 
 def table(rows):
@@ -147,10 +148,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default=os.environ.get("TXRAY_DATA"), required="TXRAY_DATA" not in os.environ)
     parser.add_argument("--txray", default="target/release/txray")
-    parser.add_argument("--read", default="200,600,1500", help="neurons; empty for none")
+    parser.add_argument("--read", default="200,600,1500:300", help="neurons[:lines]; empty for none")
     parser.add_argument("--train", default="200:1,100:10", help="neurons:min_count; empty for none")
     parser.add_argument("--tokens", type=int, default=100_000, help="tokens of a training")
-    parser.add_argument("--lines", type=int, help="of the texts to read and to validate on, the first so many lines each")
+    parser.add_argument("--valid-lines", type=int, help="of the text to validate on, the first so many lines")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--warm", type=int, default=1, help="rounds before those, uncounted")
     parser.add_argument("--seed", type=int, default=1111, help="of the first training; each later one takes the next")
@@ -158,8 +159,8 @@ def main():
     a = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as place:
-        rows += [read(a, int(hidden), place) for hidden in a.read.split(",") if hidden]
-        rows += [train(a, *map(int, what.split(":")), place) for what in a.train.split(",") if what]
+        for measure, items in ((read, a.read), (train, a.train)):
+            rows += [measure(a, place, *map(int, item.split(":"))) for item in items.split(",") if item]
     print(table(rows))
     if a.readme:
         with open(a.readme, encoding="utf-8") as f:
