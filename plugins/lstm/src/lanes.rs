@@ -22,8 +22,10 @@ use crate::weights::Slices;
 
 /// Strips of 16 lanes in a unit: together three registers of AVX-512, one after the other two of AVX2.
 pub(crate) const STRIPS: usize = 3;
-/// Steps that a unit is planned to take. Fewer spread better over threads, more waste less at the end.
+/// The most steps that a unit is planned to take. Fewer spread better over threads, more waste less at the end.
 const STEPS: usize = 128;
+/// Units come in multiples of so many, to share well among 2, 4, 8 threads.
+const SHARES: usize = 8;
 /// Steps between additions of the single precision sums to the double precision ones.
 const FLUSH: usize = 64;
 
@@ -33,7 +35,7 @@ pub(crate) fn plan(lengths: &[usize], width: usize) -> Vec<Vec<Vec<usize>>> {
     let mut order: Vec<usize> = (0..lengths.len()).filter(|&d| lengths[d] > 0).collect();
     order.sort_by_key(|&d| (Reverse(lengths[d]), d));
     let total: usize = lengths.iter().sum();
-    let count = width * (total / (width * STEPS)).max(1);
+    let count = width * total.div_ceil(width * STEPS).next_multiple_of(SHARES);
     let mut lanes = vec![(0, Vec::new()); count];
     let mut emptiest: BinaryHeap<_> = (0..count).map(|lane| Reverse((0, lane))).collect();
     for document in order {
@@ -44,7 +46,7 @@ pub(crate) fn plan(lengths: &[usize], width: usize) -> Vec<Vec<Vec<usize>>> {
         }
     }
     lanes.sort_by_key(|(load, _)| Reverse(*load));
-    let lanes: Vec<_> = lanes.into_iter().map(|(_, documents)| documents).collect();
+    let lanes: Vec<_> = lanes.into_iter().map(|(_, documents)| documents).filter(|lane| !lane.is_empty()).collect();
     lanes.chunks(width).map(<[_]>::to_vec).collect()
 }
 
@@ -313,6 +315,21 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn every_document_that_has_tokens_is_in_one_lane(
+            lengths in proptest::collection::vec(0..700_usize, 0..300), width in prop_oneof![Just(16_usize), Just(48)],
+        ) {
+            let units = plan(&lengths, width);
+            prop_assert!(units.iter().all(|lanes| (1..=width).contains(&lanes.len())));
+            let mut found: Vec<usize> = units.iter().flatten().flatten().copied().collect();
+            found.sort_unstable();
+            let expected: Vec<usize> = (0..lengths.len()).filter(|&d| lengths[d] > 0).collect();
+            prop_assert_eq!(found, expected);
+            // Lanes whose strip is done first stand last.
+            let load = |lane: &Vec<usize>| lane.iter().map(|&d| lengths[d]).sum::<usize>();
+            prop_assert!(units.iter().flatten().map(load).is_sorted_by(|a, b| a >= b));
+        }
 
         /// Under every set of instructions that the machine has, with a table of inputs and without.
         #[test]
