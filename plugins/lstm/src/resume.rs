@@ -17,7 +17,7 @@ const FILE: &str = "training.safetensors";
 /// The key of the [`Record`] in the file's metadata.
 const RECORD: &str = "training";
 /// Grows when the record or the meaning of anything in it changes.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// What is no tensor, as JSON.
 #[derive(Serialize, Deserialize)]
@@ -28,6 +28,8 @@ struct Record<P> {
     sizes: Sizes,
     /// [`lasting`]
     options: Value,
+    /// How many it was to have, which is not lasting.
+    epochs: u64,
     trained_state: Option<State>,
     progress: P,
 }
@@ -64,7 +66,8 @@ pub(crate) fn save(
     progress: &Progress,
     directory: &Path,
 ) -> Result<()> {
-    let record = Record { format: FORMAT, sizes: weights.sizes, options: lasting(options)?, trained_state, progress };
+    let (sizes, epochs) = (weights.sizes, options.train.epochs);
+    let record = Record { format: FORMAT, sizes, options: lasting(options)?, epochs, trained_state, progress };
     let record = serde_json::to_string(&record).map_err(|e| Error::failed(e.to_string()))?;
     let mut tensors = weights.named();
     let shape = (options.train.batch, weights.sizes.hidden);
@@ -93,7 +96,8 @@ fn state_names(k: usize) -> [String; 2] {
 /// Reads what [`save`] wrote, for a model with these options.
 ///
 /// # Errors
-/// Where the file is missing, malformed, or not finite, or the training was begun with other options.
+/// Where the file is missing, malformed, or not finite, the training was begun with other options, or it ended where one
+/// of more epochs would have ended, too.
 pub(crate) fn load(options: &LstmOptions, directory: &Path) -> Result<Training> {
     let path = directory.join(FILE);
     let bytes = tensors::read(&path)?;
@@ -108,13 +112,20 @@ pub(crate) fn load(options: &LstmOptions, directory: &Path) -> Result<Training> 
         let found = &record["format"];
         return Err(invalid(&path, format_args!("its format is {found}, but this version of txray reads {FORMAT}")));
     }
-    let Record::<Progress> { sizes, options: begun, trained_state, mut progress, .. } =
+    let Record::<Progress> { sizes, options: begun, epochs, trained_state, mut progress, .. } =
         serde_json::from_value(record).map_err(|e| malformed(&e))?;
     sizes.validate().and_then(|()| progress.validate()).map_err(|e| malformed(&e.message()))?;
     if let Some((pointer, begun, now)) = difference("", &begun, &lasting(options)?) {
         return Err(Error::at(
             pointer,
             format!("is {now}, but the training in {} was begun with {begun}; only that can go on", path.display()),
+        ));
+    }
+    // Of more epochs in one go, the one after would not have been.
+    if progress.epoch >= epochs && options.train.epochs > epochs && progress.is_stale(&options.train) {
+        return Err(Error::at(
+            "/train/patience",
+            format!("ran out when the training in {} ended: there is nothing to go on with", path.display()),
         ));
     }
 

@@ -352,6 +352,31 @@ fn other_epochs_are_not_another_training() {
     assert!(bytes(&there) == bytes(&whole));
 }
 
+/// In one go, a training of more epochs would have ended there.
+#[test]
+fn a_training_whose_patience_ran_out_is_not_made_longer() {
+    let request = FitRequest { pause: None, ..REQUEST };
+    let of = |epochs: u64, patience: u64| {
+        let mut options = options();
+        (options.train.epochs, options.train.patience) = (epochs, Some(patience));
+        options.train.learning_rate = Some(50.0);
+        options
+    };
+    let mut whole = random(of(10, 1), VOCABULARY as usize, 1);
+    let ended = undisturbed(&mut whole, &request).len() as u64;
+    assert!((2..10).contains(&ended), "{ended} epochs");
+
+    let mut short = random(of(ended, 1), VOCABULARY as usize, 1);
+    undisturbed(&mut short, &request);
+    assert!(bytes(&short) == bytes(&whole));
+    moved(&short, &of(ended, 1));
+    moved(&short, &of(10, 2));
+    let directory = tempfile::tempdir().unwrap();
+    short.save_training(&Host::detached(), directory.path()).unwrap();
+    let error = loaded(&of(10, 1), directory.path()).unwrap_err();
+    assert_eq!((error.pointer(), error.fault()), ("/train/patience", Fault::Invalid), "{error}");
+}
+
 #[test]
 fn a_file_that_is_not_whole_is_refused() {
     let directory = saved();
@@ -406,7 +431,7 @@ fn broken_records_are_refused() {
     }
     refused(broken(|_, record| record.truncate(99)).path(), &["its record does not read", "EOF"]);
     refused(broken(|_, record| *record = "3".to_owned()).path(), &["its format is null"]);
-    refused(edited(|r| r["format"] = json!(1)).path(), &["its format is 1", "reads 2"]);
+    refused(edited(|r| r["format"] = json!(1)).path(), &["its format is 1", "reads 3"]);
     refused(edited(|r| r["progress"]["epoch"] = json!(-1)).path(), &["does not read", "-1"]);
     refused(edited(|r| r["progress"]["later"] = json!(1)).path(), &["does not read", "later"]);
     for count in ["epoch", "tokens"] {

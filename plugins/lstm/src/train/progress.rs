@@ -100,7 +100,12 @@ impl Progress {
 
     /// Whether every epoch is completed, or the validation loss has not improved for too long.
     pub fn is_done(&self, options: &TrainOptions) -> bool {
-        self.epoch >= options.epochs || options.patience.is_some_and(|patience| self.stale >= patience)
+        self.epoch >= options.epochs || self.is_stale(options)
+    }
+
+    /// Whether the validation loss has not improved for too long.
+    pub fn is_stale(&self, options: &TrainOptions) -> bool {
+        options.patience.is_some_and(|patience| self.stale >= patience)
     }
 
     /// Refuses numbers that no training comes to, and that could not be counted on from.
