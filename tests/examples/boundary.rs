@@ -15,8 +15,7 @@ use txray_lstm::{Lstm, LstmOptions};
 use txray_metrics::Hellinger;
 use txray_plugin::random::Stream;
 use txray_plugin::{
-    Component, EncodeRequest, Host, HostServices, Level, MetricBatch, Model, NoOptions, PreferenceMetric, SiteRequest,
-    Text,
+    Component, EncodeRequest, Host, MetricBatch, Model, NoOptions, PreferenceMetric, SiteRequest, Text, Threads,
 };
 
 fn main() {
@@ -25,7 +24,8 @@ fn main() {
         let [prefix, suffix] = [std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX];
         libraries.join(format!("{prefix}{name}{suffix}"))
     };
-    let host = Host::new(&TwoThreads);
+    // As the program's own host: it knows how many threads there are, and does not ask the system at every call.
+    let host = Host::new(&Threads(2));
     let mut linked = Registry::new();
     linked.add(txray_metrics::plugin(), Origin::BuiltIn).unwrap();
     linked.add(txray_lstm::plugin(), Origin::BuiltIn).unwrap();
@@ -73,20 +73,6 @@ fn main() {
         let text = Text { ids: &ids, offsets: &offsets };
         model.encode(&host, &mut EncodeRequest { text, carry: None, sites: vec![site] }).unwrap();
     });
-}
-
-/// As the program's own host: how many threads there are, it knows, and does not ask the system at every call.
-struct TwoThreads;
-
-impl HostServices for TwoThreads {
-    fn threads(&self) -> usize {
-        2
-    }
-    fn log(&self, _: Level, _: &str) {}
-    fn progress(&self, _: u64, _: u64, _: &str) {}
-    fn cancelled(&self) -> bool {
-        false
-    }
 }
 
 /// Calls each way in turn, and prints its median and that of what it takes more than the first, call by call: so a machine

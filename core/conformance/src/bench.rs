@@ -9,7 +9,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, Test
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use txray_host::{ComponentInfo, FindError, Origin, Registered, Registry};
-use txray_plugin::{Host, HostServices, Level, abi};
+use txray_plugin::{Host, Threads, abi};
 
 use crate::{metric, model, options, pruner, sink, source};
 
@@ -304,19 +304,5 @@ impl<T: ?Sized> Maker<'_, T> {
     /// Makes it with options that it took before.
     pub(crate) fn fresh(&self) -> Result<Box<T>, String> {
         self.with(&self.options).map_err(|error| format!("it was made before, but now: {error}"))
-    }
-}
-
-/// A host that lends so many threads and listens to nothing.
-pub(crate) struct Threads(pub(crate) usize);
-
-impl HostServices for Threads {
-    fn threads(&self) -> usize {
-        self.0
-    }
-    fn log(&self, _: Level, _: &str) {}
-    fn progress(&self, _: u64, _: u64, _: &str) {}
-    fn cancelled(&self) -> bool {
-        false
     }
 }

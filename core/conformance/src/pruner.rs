@@ -3,9 +3,9 @@
 use std::thread;
 
 use txray_host::Registry;
-use txray_plugin::{Fault, Host, Pruner};
+use txray_plugin::{Fault, Host, Pruner, Threads};
 
-use crate::bench::{Bench, Failure, Maker, Threads};
+use crate::bench::{Bench, Failure, Maker};
 use crate::compare::{near, same};
 use crate::guarded::Guarded;
 use crate::strategies::{COLUMNS, NamedColumns, columns};

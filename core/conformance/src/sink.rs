@@ -6,9 +6,9 @@ use std::path::Path;
 
 use tempfile::TempDir;
 use txray_host::Registry;
-use txray_plugin::{Host, ReportSink};
+use txray_plugin::{Host, ReportSink, Threads};
 
-use crate::bench::{Bench, Failure, Threads};
+use crate::bench::{Bench, Failure};
 use crate::{lifecycle, options};
 
 /// The manifest of the run that sinks are given: one without steps, so without tables.

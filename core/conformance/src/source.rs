@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use txray_host::Registry;
-use txray_plugin::{ActivationBatch, ActivationSource, Host, NULL, SourceDescription};
+use txray_plugin::{ActivationBatch, ActivationSource, Host, NULL, SourceDescription, Threads};
 
-use crate::bench::{Bench, Failure, Maker, Threads};
+use crate::bench::{Bench, Failure, Maker};
 use crate::{lifecycle, options};
 
 /// What is read of a source at most: it may be long.

@@ -70,6 +70,21 @@ impl fmt::Debug for Host<'_> {
     }
 }
 
+/// A host that lends so many threads, logs nothing and never cancels: for tests and benchmarks.
+#[derive(Clone, Copy, Debug)]
+pub struct Threads(pub usize);
+
+impl HostServices for Threads {
+    fn threads(&self) -> usize {
+        self.0
+    }
+    fn log(&self, _: Level, _: &str) {}
+    fn progress(&self, _: u64, _: u64, _: &str) {}
+    fn cancelled(&self) -> bool {
+        false
+    }
+}
+
 struct Detached;
 
 impl HostServices for Detached {

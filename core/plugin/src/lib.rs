@@ -63,7 +63,7 @@ mod strings;
 pub use {schemars, serde, serde_json, txray_abi as abi};
 
 pub use error::{Error, Fault, Result};
-pub use host::{Host, HostServices, Level};
+pub use host::{Host, HostServices, Level, Threads};
 pub use metric::{Claim, MetricBatch, Pair, PreferenceMetric};
 pub use model::{EncodeRequest, FitReport, FitRequest, Model, ModelDescription, Score, SiteRequest, State, Text};
 pub use pruner::{Columns, Pruner};

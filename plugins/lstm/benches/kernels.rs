@@ -6,28 +6,14 @@
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use txray_lstm::{Cell, Lstm, LstmOptions, TrainOptions};
-use txray_plugin::{Component, EncodeRequest, FitRequest, Host, HostServices, Level, Model, SiteRequest, State, Text};
+use txray_plugin::{Component, EncodeRequest, FitRequest, Host, Model, SiteRequest, State, Text, Threads};
 
 fn main() {
     divan::main();
 }
 
-/// A host of one thread.
-struct Alone;
-
-impl HostServices for Alone {
-    fn threads(&self) -> usize {
-        1
-    }
-    fn log(&self, _: Level, _: &str) {}
-    fn progress(&self, _: u64, _: u64, _: &str) {}
-    fn cancelled(&self) -> bool {
-        false
-    }
-}
-
 fn model(options: LstmOptions, vocabulary: usize) -> Lstm {
-    let host = Host::new(&Alone);
+    let host = Host::new(&Threads(1));
     let mut model = Lstm::create(options, &host).unwrap();
     model.initialize(&host, vocabulary, 1).unwrap();
     model
@@ -41,7 +27,7 @@ fn text(documents: usize, tokens: usize, vocabulary: usize) -> (Vec<u32>, Vec<u6
 
 /// Full lanes: the most active neuron of each token.
 fn read(bencher: Bencher<'_, '_>, options: LstmOptions) {
-    let (width, host) = (options.hidden, Host::new(&Alone));
+    let (width, host) = (options.hidden, Host::new(&Threads(1)));
     let model = model(options, 1000);
     let (ids, offsets) = text(48, 32, 1000);
     let (mut neurons, mut activations) = (vec![0; ids.len()], vec![0.0; ids.len()]);
@@ -90,7 +76,7 @@ fn product_by_candle(bencher: Bencher<'_, '_>, hidden: usize) {
 /// Two steps of 700 tokens.
 #[divan::bench(args = [(100, 14_447), (200, 33_278)], sample_count = 10)]
 fn train(bencher: Bencher<'_, '_>, (hidden, vocabulary): (usize, usize)) {
-    let host = Host::new(&Alone);
+    let host = Host::new(&Threads(1));
     let train = TrainOptions { epochs: u64::MAX, state: State::Carry, ..TrainOptions::default() };
     let mut model = model(LstmOptions { embedding: hidden, hidden, train, ..LstmOptions::default() }, vocabulary);
     let (ids, offsets) = text(1, 1420, vocabulary);

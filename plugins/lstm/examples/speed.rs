@@ -14,22 +14,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use txray_lstm::{Lstm, LstmOptions, TrainOptions};
-use txray_plugin::{Component, EncodeRequest, FitRequest, Host, HostServices, Level, Model, SiteRequest, State, Text};
+use txray_plugin::{Component, EncodeRequest, FitRequest, Host, Model, SiteRequest, State, Text, Threads};
 
 type Vocabulary = HashMap<String, u32>;
-
-struct Threads(usize);
-
-impl HostServices for Threads {
-    fn threads(&self) -> usize {
-        self.0
-    }
-    fn log(&self, _: Level, _: &str) {}
-    fn progress(&self, _: u64, _: u64, _: &str) {}
-    fn cancelled(&self) -> bool {
-        false
-    }
-}
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -4,9 +4,9 @@
 
 mod common;
 
-use common::{Threads, bytes, encode, random};
+use common::{bytes, encode, random};
 use txray_lstm::{Lstm, LstmOptions, TrainOptions};
-use txray_plugin::{FitReport, FitRequest, Host, Model, State, Text};
+use txray_plugin::{FitReport, FitRequest, Host, Model, State, Text, Threads};
 
 fn options() -> LstmOptions {
     let train = TrainOptions { epochs: 2, batch: 4, bptt: 6, learning_rate: Some(1.0), ..TrainOptions::default() };

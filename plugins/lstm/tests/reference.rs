@@ -6,11 +6,11 @@ mod common;
 
 use std::path::PathBuf;
 
-use common::{Threads, encode, loaded, ragged, reference, unsorted};
+use common::{encode, loaded, ragged, reference, unsorted};
 use safetensors::SafeTensors;
 use serde_json::Value;
 use txray_lstm::{Lstm, LstmOptions, TrainOptions};
-use txray_plugin::{Component, FitRequest, Host, Model, State, Text};
+use txray_plugin::{Component, FitRequest, Host, Model, State, Text, Threads};
 
 /// The models, PyTorch's values for them, and where they lie.
 fn models() -> [(Lstm, Value, PathBuf); 2] {

@@ -4,10 +4,10 @@
 
 mod common;
 
-use common::{Threads, ragged, random};
+use common::{ragged, random};
 use proptest::prelude::*;
 use txray_lstm::LstmOptions;
-use txray_plugin::{Host, Model, Score, State, Text};
+use txray_plugin::{Host, Model, Score, State, Text, Threads};
 
 const VOCABULARY: u32 = 300;
 

@@ -5,9 +5,9 @@ mod claims;
 use std::thread;
 
 use proptest::strategy::Strategy;
-use txray_plugin::{Host, MetricBatch, PreferenceMetric};
+use txray_plugin::{Host, MetricBatch, PreferenceMetric, Threads};
 
-use crate::bench::{Bench, Maker, Threads};
+use crate::bench::{Bench, Maker};
 use crate::compare::{near, same};
 use crate::guarded::Guarded;
 use crate::strategies::{Pairs, pairs, shared_pairs};

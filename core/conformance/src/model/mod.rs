@@ -9,9 +9,9 @@ use std::path::Path;
 
 use tempfile::TempDir;
 use txray_host::Registry;
-use txray_plugin::{Host, Model, Text};
+use txray_plugin::{Host, Model, Text, Threads};
 
-use crate::bench::{Bench, Failure, Maker, Threads};
+use crate::bench::{Bench, Failure, Maker};
 use crate::sink::{Files, files};
 use crate::{lifecycle, options};
 

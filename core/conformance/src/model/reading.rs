@@ -1,10 +1,10 @@
 //! What is read from a model.
 
 use proptest::prelude::*;
-use txray_plugin::{EncodeRequest, Host, Model, ModelDescription, Score, SiteRequest, State};
+use txray_plugin::{EncodeRequest, Host, Model, ModelDescription, Score, SiteRequest, State, Threads};
 
 use super::{CASES, Documents, ModelMaker, SEED, VOCABULARY, initialized};
-use crate::bench::{Bench, Failure, Threads};
+use crate::bench::{Bench, Failure};
 use crate::guarded::Guarded;
 
 /// What sums in single precision may be off from sums of what was read, relative to the sum of what is summed.

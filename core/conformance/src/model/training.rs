@@ -1,9 +1,9 @@
 //! How a model trains.
 
-use txray_plugin::{Fault, FitReport, FitRequest, Host, HostServices, Level, Model};
+use txray_plugin::{Fault, FitReport, FitRequest, Host, HostServices, Level, Model, Threads};
 
 use super::{Documents, ModelMaker, SEED, directory, initialized, orderly, saved};
-use crate::bench::{Bench, Failure, Threads};
+use crate::bench::{Bench, Failure};
 use crate::sink::Files;
 
 /// Epochs after which trainings are held against each other.

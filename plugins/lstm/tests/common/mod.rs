@@ -9,21 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use txray_lstm::{Lstm, LstmOptions};
-use txray_plugin::{Component, EncodeRequest, Host, HostServices, Level, Model, Result, SiteRequest, Text};
-
-/// A host that lends so many threads.
-pub struct Threads(pub usize);
-
-impl HostServices for Threads {
-    fn threads(&self) -> usize {
-        self.0
-    }
-    fn log(&self, _: Level, _: &str) {}
-    fn progress(&self, _: u64, _: u64, _: &str) {}
-    fn cancelled(&self) -> bool {
-        false
-    }
-}
+use txray_plugin::{Component, EncodeRequest, Host, HostServices, Level, Model, Result, SiteRequest, Text, Threads};
 
 /// A host that lends so many threads, and wants to stop once it has been asked so often.
 pub struct Patience {
