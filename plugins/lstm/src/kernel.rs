@@ -1,4 +1,5 @@
-//! The numeric kernels: matrix products by `gemm`, and `exp`, `sigmoid` and `tanh` that the compiler vectorises.
+//! The numeric kernels: matrix products by `gemm`, rows of a table gathered into columns, and `exp`, `sigmoid` and `tanh`
+//! that the compiler vectorises.
 //!
 //! This is the crate's only module with `unsafe`, and the products are its only use of it. Everything element-wise is
 //! plain Rust inside [`vectorized`], which runs it under the widest instructions that the processor has.

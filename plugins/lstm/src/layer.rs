@@ -1,5 +1,5 @@
-//! One layer of a unit of lanes: from its sums to its state, with the most active neuron and the sums over time in the
-//! same pass.
+//! One layer of a unit of lanes: from its sums to its state, with the most active neuron and the sums over time of some
+//! neurons while they are in cache.
 
 use std::ops::Range;
 
