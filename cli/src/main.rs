@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
+use txray_config::Diagnostic;
 use txray_engine::config::Pipeline;
-use txray_engine::document::Diagnostic;
 use txray_engine::error::Error;
 use txray_engine::manifest::Manifest;
 use txray_engine::plan::{Plan, Reason};

@@ -42,13 +42,20 @@ fn dependencies_point_one_way() {
                 assert!(needed.is_empty(), "the boundary stands alone, but needs {needed:?}");
                 &[]
             }
+            "core/config" => &[],
             "core/plugin" => &["txray-abi"],
             "core/host" => &["txray-plugin"],
             "core/conformance" => &["txray-host", "txray-plugin"],
-            "core/engine" => &["txray-plugin", "txray-host"],
-            "cli" => {
-                &["txray-conformance", "txray-engine", "txray-host", "txray-plugin", "txray-metrics", "txray-lstm"]
-            }
+            "core/engine" => &["txray-config", "txray-plugin", "txray-host"],
+            "cli" => &[
+                "txray-config",
+                "txray-conformance",
+                "txray-engine",
+                "txray-host",
+                "txray-plugin",
+                "txray-metrics",
+                "txray-lstm",
+            ],
             "tests" => &["txray-plugin"],
             // Nothing but a symbol: the build of other plugins as a library.
             "plugins/cpu" => &["txray-plugin", "txray-lstm"],

@@ -6,7 +6,7 @@ mod probe;
 
 use std::path::{Path, PathBuf};
 
-use txray_engine::config::option_rows;
+use txray_config::reference::option_rows;
 use txray_engine::error::Error;
 use txray_host::{ComponentInfo, Origin, PluginInfo, Policy};
 

@@ -19,7 +19,7 @@ use crate::compare::Weighting;
 use crate::corpus::{Corpus, Resolver};
 use crate::tokens::Vocabulary;
 
-pub use reference::{option_rows, reference};
+pub use reference::reference;
 
 /// The keys outside any table, and the tables.
 #[derive(Debug, Deserialize, JsonSchema)]

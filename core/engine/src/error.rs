@@ -1,6 +1,6 @@
 //! Errors of the engine: what failed, and whether the user can mend it.
 
-use crate::document::Diagnostics;
+use txray_config::Diagnostics;
 
 /// A result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;

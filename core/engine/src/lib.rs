@@ -5,7 +5,6 @@
 pub mod compare;
 pub mod config;
 pub mod corpus;
-pub mod document;
 pub mod error;
 pub mod manifest;
 pub mod mass;

@@ -19,9 +19,9 @@ use super::{
 };
 use crate::compare::Settings;
 use crate::corpus::{Corpus, GrammarOptions, OptionError, Resolver, TextOptions, TsvOptions};
-use crate::document::{At, Diagnostic, Diagnostics, Document, suggestion};
 use crate::manifest::Manifest;
 use components::merge;
+use txray_config::{At, Diagnostic, Diagnostics, Document, child, suggestion};
 use txray_host::{FindError, Registry};
 
 /// The kinds of corpora.
@@ -122,11 +122,6 @@ struct Check<'a> {
     diagnostics: Diagnostics,
     /// The tables as they were read, into which defaults are put.
     settings: Value,
-}
-
-/// The key of a table as part of a JSON pointer.
-fn child(pointer: &str, key: &str) -> String {
-    format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"))
 }
 
 impl Check<'_> {

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use txray_host::{FindError, PluginError, Registry};
 use txray_plugin::Host;
 
-use super::{Check, child};
+use super::Check;
 use crate::config::{Component, PluginSection};
-use crate::document::{At, suggestion, with_defaults};
+use txray_config::{At, child, suggestion, with_defaults};
 
 /// Puts what is not there yet of `from` into a value, table by table.
 pub(super) fn merge(into: &mut Value, from: &Value) {

@@ -7,10 +7,10 @@ use serde_json::{Map, Value};
 use txray_host::FindError;
 use txray_plugin::abi;
 
-use super::{Check, Names, child};
+use super::{Check, Names};
 use crate::config::{Model, ModelOrigin, ModelRef, ModelSection, TaskKind};
 use crate::corpus::Corpus;
-use crate::document::{At, suggestion};
+use txray_config::{At, child, suggestion};
 
 impl Check<'_> {
     pub(super) fn model(

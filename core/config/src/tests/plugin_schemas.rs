@@ -1,6 +1,6 @@
 //! Options of plugins, held against schemas that they give.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 

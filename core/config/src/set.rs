@@ -6,9 +6,11 @@ use serde_json::{Map, Value};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostic::Source;
-use super::syntax::syntax_errors;
-use super::{Builder, Diagnostic, Diagnostics, Document, Entry, segment, words};
+use crate::diagnostic::{Diagnostic, Diagnostics, Source};
+use crate::document::{Builder, Document, Entry};
+use crate::pointer::segment;
+use crate::syntax::syntax_errors;
+use crate::words;
 
 impl Document {
     /// Sets one value as if the file had it: `model.lm.train.epochs=2`.

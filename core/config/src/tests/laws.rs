@@ -1,9 +1,10 @@
 //! What holds for any tree and any text.
 
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
+use crate::pointer::segment;
 
 /// Trees that TOML can hold: no null, finite floats, integers of 64 bits.
 fn any_value() -> impl Strategy<Value = Value> {

@@ -7,7 +7,7 @@ use miette::{GraphicalReportHandler, GraphicalTheme};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::*;
+use crate::*;
 
 mod assignments;
 mod laws;

@@ -7,9 +7,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::{Path, Segment};
 
-use super::schema::{self, Findings};
-use super::words::{Serde, choices, suggestion};
-use super::{At, Diagnostic, Diagnostics, Document, segment, unescape};
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::document::{At, Document};
+use crate::pointer::{segment, unescape};
+use crate::schema::{self, Findings};
+use crate::words::{Serde, choices, suggestion};
 
 impl Document {
     /// The value at `pointer` as a `T`, or all of its errors: unknown keys, missing keys, wrong

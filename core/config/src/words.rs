@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// What a value is: "a string".
-pub(super) fn kind(value: &Value) -> &'static str {
+pub(crate) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "nothing",
         Value::Bool(_) => "a boolean",
@@ -17,7 +17,7 @@ pub(super) fn kind(value: &Value) -> &'static str {
 
 /// The one of `known` that `word` may be a slip of: a third of the letters wrong at most, not
 /// counting case nor `_` for `-`.
-pub(super) fn similar<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+pub(crate) fn similar<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let fold = |word: &str| word.to_lowercase().replace('_', "-");
     let folded = fold(word);
     known
@@ -35,7 +35,7 @@ pub fn suggestion<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> S
 }
 
 /// Help that names what was meant, else all that there is.
-pub(super) fn choices(meant: Option<&str>, known: &[&str]) -> String {
+pub(crate) fn choices(meant: Option<&str>, known: &[&str]) -> String {
     match (meant, known) {
         (Some(meant), _) => format!("did you mean `{meant}`?"),
         (None, []) => "there are none".to_owned(),
@@ -52,7 +52,7 @@ fn list<'w>(words: impl IntoIterator<Item = &'w str>) -> String {
 
 /// What serde says, understood.
 #[derive(Debug, PartialEq)]
-pub(super) enum Serde {
+pub(crate) enum Serde {
     /// A key that must be there.
     Missing(String),
     /// A key that must not, and those that may.
@@ -62,7 +62,7 @@ pub(super) enum Serde {
 }
 
 impl Serde {
-    pub(super) fn parse(message: &str) -> Self {
+    pub(crate) fn parse(message: &str) -> Self {
         if let Some(key) = message.strip_prefix("missing field ") {
             return Self::Missing(key.trim_matches('`').to_owned());
         }

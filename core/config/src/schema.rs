@@ -6,35 +6,35 @@
 
 use serde_json::{Map, Value};
 
-use super::segment;
-use super::words::similar;
+use crate::pointer::segment;
+use crate::words::similar;
 
 /// What a value and its schema disagree about. Pointers are relative to the value.
 #[derive(Debug, Default)]
-pub(super) struct Findings<'s> {
-    pub(super) unknown: Vec<Unknown<'s>>,
+pub(crate) struct Findings<'s> {
+    pub(crate) unknown: Vec<Unknown<'s>>,
     /// Tables, and the key that each lacks.
-    pub(super) missing: Vec<(String, &'s str)>,
+    pub(crate) missing: Vec<(String, &'s str)>,
     /// Arrays where only a table is allowed. (serde fills structs from arrays too.)
-    pub(super) not_tables: Vec<String>,
+    pub(crate) not_tables: Vec<String>,
 }
 
 /// A key that the schema does not have.
 #[derive(Debug)]
-pub(super) struct Unknown<'s> {
-    pub(super) table: String,
-    pub(super) key: String,
+pub(crate) struct Unknown<'s> {
+    pub(crate) table: String,
+    pub(crate) key: String,
     /// The keys that the table can have.
-    pub(super) known: Vec<&'s str>,
+    pub(crate) known: Vec<&'s str>,
     /// The one of them, not there yet, that this may be a slip of.
-    pub(super) meant: Option<&'s str>,
+    pub(crate) meant: Option<&'s str>,
 }
 
 /// Holds `value` against `schema`.
 ///
 /// A schema that lists properties is closed, unless it says `additionalProperties`: schemars
 /// does not write `false` there for a plain struct, and nobody means keys to be ignored.
-pub(super) fn compare<'s>(schema: &'s Value, value: &Value) -> Findings<'s> {
+pub(crate) fn compare<'s>(schema: &'s Value, value: &Value) -> Findings<'s> {
     let mut walk = Walk { root: schema, findings: Findings::default() };
     walk.value("", value, &[schema]);
     walk.findings
@@ -42,7 +42,7 @@ pub(super) fn compare<'s>(schema: &'s Value, value: &Value) -> Findings<'s> {
 
 /// `value` with what `schema` says of absent keys: each default in its place, in tables inside it as well. A default that
 /// says nothing (null, an empty list or table) is left out.
-pub(crate) fn with_defaults(schema: &Value, value: &Value) -> Value {
+pub fn with_defaults(schema: &Value, value: &Value) -> Value {
     let mut value = value.clone();
     fill(&Walk { root: schema, findings: Findings::default() }, &mut value, schema);
     value

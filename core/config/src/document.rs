@@ -1,20 +1,4 @@
 //! A TOML text as a tree of values that remembers where each came from.
-//!
-//! The tree is JSON's, because that is what serde structs, JSON schemas and plugins all
-//! understand, and a JSON pointer (RFC 6901) names a place in it for all of them. So an error
-//! found by serde, by a schema or by a plugin is shown in the TOML by one mechanism:
-//! [`Document::error`].
-//!
-//! Every error is gathered in [`Diagnostics`]; none stops the search for the rest.
-
-mod diagnostic;
-mod read;
-mod schema;
-mod set;
-mod syntax;
-#[cfg(test)]
-mod tests;
-mod words;
 
 use std::collections::HashMap;
 use std::num::IntErrorKind;
@@ -24,11 +8,9 @@ use serde_json::{Number, Value};
 use toml::Spanned;
 use toml::de::{DeFloat, DeInteger, DeTable, DeValue};
 
-use diagnostic::Source;
-pub use diagnostic::{Diagnostic, Diagnostics, Place};
-pub(crate) use schema::with_defaults;
-use syntax::syntax_errors;
-pub use words::suggestion;
+use crate::diagnostic::{Diagnostic, Diagnostics, Place, Source};
+use crate::pointer::{segment, unescape};
+use crate::syntax::syntax_errors;
 
 /// Which part of an entry an error is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,18 +25,18 @@ pub enum At {
 /// A TOML text, its values, and where each of them stands.
 #[derive(Debug, Clone)]
 pub struct Document {
-    value: Value,
+    pub(crate) value: Value,
     /// By JSON pointer. The root is always there.
-    entries: HashMap<String, Entry>,
+    pub(crate) entries: HashMap<String, Entry>,
 }
 
 /// Where a value stands: in the file, or in an assignment of the command line.
 #[derive(Debug, Clone)]
-struct Entry {
-    source: Source,
+pub(crate) struct Entry {
+    pub(crate) source: Source,
     /// `None` for the root and for elements of arrays.
-    key: Option<Range<usize>>,
-    value: Range<usize>,
+    pub(crate) key: Option<Range<usize>>,
+    pub(crate) value: Range<usize>,
 }
 
 impl Document {
@@ -128,29 +110,19 @@ impl Document {
     }
 }
 
-/// A key as a segment of a JSON pointer, its slash included.
-fn segment(key: &str) -> String {
-    format!("/{}", key.replace('~', "~0").replace('/', "~1"))
-}
-
-/// The key that a segment of a JSON pointer stands for.
-fn unescape(segment: &str) -> String {
-    segment.replace("~1", "/").replace("~0", "~")
-}
-
 /// Turns spanned TOML into values, and notes where each stands.
-struct Builder<'s> {
+pub(crate) struct Builder<'s> {
     source: &'s Source,
-    entries: HashMap<String, Entry>,
-    diagnostics: Diagnostics,
+    pub(crate) entries: HashMap<String, Entry>,
+    pub(crate) diagnostics: Diagnostics,
 }
 
 impl<'s> Builder<'s> {
-    fn new(source: &'s Source) -> Self {
+    pub(crate) fn new(source: &'s Source) -> Self {
         Self { source, entries: HashMap::new(), diagnostics: Diagnostics::new() }
     }
 
-    fn entry(&mut self, pointer: &str, key: Option<Range<usize>>, value: Range<usize>) {
+    pub(crate) fn entry(&mut self, pointer: &str, key: Option<Range<usize>>, value: Range<usize>) {
         let source = self.source.clone();
         self.entries.insert(pointer.to_owned(), Entry { source, key, value });
     }
@@ -164,7 +136,7 @@ impl<'s> Builder<'s> {
         Value::Object(entries.collect())
     }
 
-    fn value(&mut self, pointer: &str, value: &Spanned<DeValue<'_>>) -> Value {
+    pub(crate) fn value(&mut self, pointer: &str, value: &Spanned<DeValue<'_>>) -> Value {
         let number = match value.get_ref() {
             DeValue::String(text) => return text.to_string().into(),
             DeValue::Boolean(truth) => return (*truth).into(),

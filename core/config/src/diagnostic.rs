@@ -8,7 +8,7 @@ use miette::{LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpa
 
 /// A text with the name it is shown under.
 #[derive(Debug, Clone)]
-pub(super) struct Source(Arc<Named>);
+pub(crate) struct Source(Arc<Named>);
 
 #[derive(Debug)]
 struct Named {
@@ -17,17 +17,17 @@ struct Named {
 }
 
 impl Source {
-    pub(super) fn new(name: &str, text: String) -> Self {
+    pub(crate) fn new(name: &str, text: String) -> Self {
         let name = name.to_owned();
         Self(Arc::new(Named { name, text }))
     }
 
-    pub(super) fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         &self.0.text
     }
 
     /// The stretch `span`, in bytes; clipped to the text.
-    pub(super) fn place(&self, span: Range<usize>) -> Place {
+    pub(crate) fn place(&self, span: Range<usize>) -> Place {
         let end = span.end.min(self.text().len());
         let source = self.clone();
         let span = span.start.min(end)..end;

@@ -4,11 +4,10 @@ use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
-use super::Diagnostic;
-use super::diagnostic::{Place, Source};
+use crate::diagnostic::{Diagnostic, Place, Source};
 
 /// The parser's errors as diagnostics in `source`, which begins as the text that was parsed.
-pub(super) fn syntax_errors(source: &Source, errors: Vec<toml::de::Error>) -> impl Iterator<Item = Diagnostic> {
+pub(crate) fn syntax_errors(source: &Source, errors: Vec<toml::de::Error>) -> impl Iterator<Item = Diagnostic> {
     errors.into_iter().map(|error| {
         let text = source.text();
         let mut span = error.span().unwrap_or(text.len()..text.len());
