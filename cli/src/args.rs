@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use txray_engine::error::Error;
 use txray_engine::store::Store;
 use txray_host::Policy;
 
+use crate::error::Error;
 use crate::plugin::{Kind, Language};
 
 /// See what a neural network learned, what carried over to new data, and what fine-tuning changed.
@@ -77,11 +77,7 @@ impl PolicyArgs {
         // An empty entry, elsewhere a name for the working directory, is none.
         for directory in std::env::split_paths(&path).filter(|directory| !directory.as_os_str().is_empty()) {
             if directory.is_relative() {
-                return Err(Error::User(format!(
-                    "TXRAY_PLUGIN_PATH has `{}`, which depends on the working directory: only absolute directories are \
-                     searched",
-                    directory.display()
-                )));
+                return Err(Error::RelativePluginPath(directory));
             }
             directories.push(directory);
         }
@@ -181,8 +177,7 @@ pub struct StoreArgs {
 impl StoreArgs {
     /// Opens the store.
     pub fn open(&self) -> Result<Store, Error> {
-        let none = || Error::User("there is no cache directory for this user: say where with --store".to_owned());
-        Store::open(&self.store.clone().or_else(crate::default_store).ok_or_else(none)?)
+        Ok(Store::open(&self.store.clone().or_else(crate::default_store).ok_or(Error::NoCache)?)?)
     }
 }
 

@@ -1,6 +1,7 @@
 //! `txray`: see what a neural network learned, what carried over to new data, and what fine-tuning changed.
 
 mod args;
+mod error;
 mod plugin;
 mod store;
 mod summary;
@@ -11,16 +12,18 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use txray_config::Diagnostic;
-use txray_engine::config::Pipeline;
-use txray_engine::error::Error;
-use txray_engine::manifest::Manifest;
+use txray_engine::error::Error as EngineError;
+use txray_engine::pipeline::Pipeline;
 use txray_engine::plan::{Plan, Reason};
 use txray_engine::run::{Outcome, run};
+use txray_engine::steps::catalogue;
 use txray_engine::store::Store;
-use txray_host::{Origin, Policy, Registry};
+use txray_host::{Policy, Registry};
 use txray_plugin::Host;
+use txray_tables::Manifest;
 
 use args::{Cli, Command, PipelineArgs, PlanArgs, RunArgs};
+use error::Error;
 use terminal::{Terminal, Verbosity};
 
 fn main() -> ExitCode {
@@ -56,7 +59,7 @@ fn run_once(args: &RunArgs, verbosity: Verbosity) -> Result<(), Error> {
     let (pipeline, registry) = read(&args.pipeline, &terminal)?;
     let out = args.out.clone().unwrap_or_else(|| Path::new("runs").join(&pipeline.name));
     let outcome = execute(&pipeline, &registry, &args.store.open()?, &out, &terminal)?;
-    print!("{}", summary::of(&pipeline, &outcome, &out));
+    print!("{}", summary::of(&pipeline, &outcome, &out)?);
     Ok(())
 }
 
@@ -69,13 +72,16 @@ fn run_again(args: &RunArgs, verbosity: Verbosity) -> Result<(), Error> {
     if let Some(data) = &args.pipeline.data {
         manifest.data = Some(data.clone());
     }
-    let pipeline = Pipeline::again(&manifest, &args.pipeline.set, &mut registry, &Host::new(&terminal))?;
+    let pipeline = Pipeline::again(&manifest, &args.pipeline.set, &catalogue(), &mut registry, &Host::new(&terminal))
+        .map_err(EngineError::from)?;
     let out = args.out.clone().unwrap_or_else(|| Path::new("runs").join(format!("{}-again", pipeline.name)));
     // A store of its own: steps of the run that is repeated must not be there already.
     let own = out.join(".store");
     let outcome = execute(&pipeline, &registry, &Store::open(&own)?, &out, &terminal)?;
-    std::fs::remove_dir_all(&own).map_err(|error| Error::io("remove", &own, &error))?;
-    print!("{}", summary::of(&pipeline, &outcome, &out));
+    // Before the store goes in which what it tells of lies.
+    let told = summary::of(&pipeline, &outcome, &out)?;
+    std::fs::remove_dir_all(&own).map_err(|error| Error::disk("remove", &own, error))?;
+    print!("{told}");
     for path in outcome.manifest.inputs_changed(&earlier) {
         println!("input changed since: {}", path.display());
     }
@@ -90,8 +96,7 @@ fn run_again(args: &RunArgs, verbosity: Verbosity) -> Result<(), Error> {
     for path in &changed {
         println!("differs: {path}");
     }
-    let count = changed.len();
-    Err(Error::User(format!("{count} files differ from those of {}", args.pipeline.config.display())))
+    Err(Error::Differs { count: changed.len(), manifest: args.pipeline.config.clone() })
 }
 
 fn execute(
@@ -104,22 +109,17 @@ fn execute(
     let plan = Plan::of(pipeline, registry)?;
     let outcome = run(pipeline, registry, &plan, store, out, terminal);
     terminal.clear();
-    if matches!(outcome, Err(Error::Cancelled)) {
+    if matches!(outcome, Err(EngineError::Cancelled)) {
         let store = store.root().display();
         eprintln!("stopped: what is finished is kept in {store}, and the same command goes on from there");
     }
-    outcome
+    Ok(outcome?)
 }
 
 fn check(args: &PipelineArgs, verbosity: Verbosity) -> Result<(), Error> {
     let (pipeline, _) = read(args, &terminal(args, verbosity)?)?;
-    println!(
-        "{} is sound: {} models, {} stages, {} comparisons",
-        args.config.display(),
-        pipeline.models.len(),
-        pipeline.stages.len(),
-        pipeline.comparisons.len()
-    );
+    let counts: Vec<String> = pipeline.counts().iter().map(|(count, what)| format!("{count} {what}")).collect();
+    println!("{} is sound: {}", args.config.display(), counts.join(", "));
     Ok(())
 }
 
@@ -139,7 +139,7 @@ fn plan(args: &PlanArgs, verbosity: Verbosity) -> Result<(), Error> {
                 Reason::Changed(what) => format!("will run: {} changed", what.join(", ")),
             }
         };
-        println!("{:<32} {state}", step.name());
+        println!("{:<32} {state}", step.id());
     }
     Ok(())
 }
@@ -152,26 +152,22 @@ fn terminal(args: &PipelineArgs, verbosity: Verbosity) -> Result<Terminal, Error
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build_global()
-        .map_err(|error| Error::Internal(format!("cannot start {threads} threads: {error}")))?;
+        .map_err(|error| Error::system("start the threads of --threads", error))?;
     let terminal = Terminal::new(verbosity, threads);
     let stop = terminal.stop();
-    ctrlc::set_handler(move || stop.ask())
-        .map_err(|error| Error::Internal(format!("cannot listen for Ctrl-C: {error}")))?;
+    ctrlc::set_handler(move || stop.ask()).map_err(|error| Error::system("listen for Ctrl-C", error))?;
     Ok(terminal)
 }
 
 fn built_in(policy: Policy) -> Result<Registry, Error> {
-    let mut registry = Registry::with_policy(policy);
-    for plugin in [txray_metrics::plugin(), txray_lstm::plugin()] {
-        registry.add(plugin, Origin::BuiltIn).map_err(|error| Error::Internal(error.to_string()))?;
-    }
-    Ok(registry)
+    txray_built_in::registry(policy).map_err(Error::BuiltIn)
 }
 
 fn read(args: &PipelineArgs, terminal: &Terminal) -> Result<(Pipeline, Registry), Error> {
     let mut registry = built_in(args.policy.policy()?)?;
     let host = Host::new(terminal);
-    let pipeline = Pipeline::read(&args.config, &args.set, args.data.as_deref(), &mut registry, &host)?;
+    let pipeline = Pipeline::read(&args.config, &args.set, args.data.as_deref(), &catalogue(), &mut registry, &host)
+        .map_err(EngineError::from)?;
     Ok((pipeline, registry))
 }
 
@@ -186,14 +182,14 @@ fn report(error: &Error) {
         }
     };
     match error {
-        Error::Config(diagnostics) => {
+        Error::Engine(EngineError::Config(diagnostics)) => {
             diagnostics.iter().for_each(show);
             if diagnostics.len() > 1 {
                 eprintln!("{diagnostics}");
             }
         }
         // Said already, with what is kept.
-        Error::Cancelled => {}
+        Error::Engine(EngineError::Cancelled) => {}
         other => show(&Diagnostic::new(other.to_string())),
     }
 }

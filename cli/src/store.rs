@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use txray_engine::error::Error;
-
 use crate::args::{StoreAction, StoreCommand};
+use crate::error::Error;
 
 /// Looks after the store.
 pub fn command(args: &StoreCommand) -> Result<(), Error> {
@@ -36,8 +35,7 @@ pub fn command(args: &StoreCommand) -> Result<(), Error> {
                 println!("damaged: {} (its record does not read)", directory.display());
             }
             if bad > 0 {
-                let message = "the store is damaged: the next run that needs these steps makes them again";
-                return Err(Error::User(message.to_owned()));
+                return Err(Error::Damaged);
             }
             println!("every file in {} is what it was when it was made", store.root().display());
         }

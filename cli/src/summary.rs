@@ -1,13 +1,20 @@
 //! What a run prints at its end, on standard output.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
-use serde_json::Value;
-use txray_engine::compare::{Comparison, ComparisonRow};
-use txray_engine::config::{Pipeline, StageOf};
+use txray_engine::error::Result;
+use txray_engine::pipeline::Pipeline;
 use txray_engine::run::Outcome;
+use txray_engine::step::Step;
+use txray_engine::steps::comparison::Comparison;
+use txray_engine::steps::model::{Model, ModelFigures};
+use txray_engine::steps::stage::{Stage, StageFigures, StageOf};
+use txray_method::{Comparison as Compared, ComparisonRow, Preference, Preferences};
+use txray_tables::StepRecord;
 
 use crate::terminal::thousands;
 
@@ -19,16 +26,41 @@ const FEATURES: usize = 5;
 const ENOUGH: u64 = 20;
 
 /// The text of a summary.
-pub fn of(pipeline: &Pipeline, outcome: &Outcome, out: &Path) -> String {
+pub fn of(pipeline: &Pipeline, outcome: &Outcome, out: &Path) -> Result<String> {
     let mut text = String::new();
-    models(&mut text, outcome);
-    stages(&mut text, pipeline, outcome);
-    comparisons(&mut text, pipeline, outcome);
-    for (name, comparison) in &outcome.comparisons {
-        changed_most(&mut text, pipeline, outcome, name, comparison);
+    models(&mut text, pipeline, outcome)?;
+    stages(&mut text, pipeline, outcome)?;
+    let mut compared = Vec::new();
+    for comparison in pipeline.all::<Comparison>() {
+        let made = comparison.read(&outcome.finished.entry(&*comparison)?.directory)?;
+        compared.push((comparison, made));
+    }
+    comparisons(&mut text, &compared);
+    let mut read: HashMap<String, Preferences> = HashMap::new();
+    for (comparison, made) in &compared {
+        for stage in [&comparison.from, &comparison.to] {
+            if !read.contains_key(stage.name.as_str()) {
+                let preferences = stage.read(&outcome.finished.entry(&**stage)?.directory)?;
+                read.insert(stage.name.to_string(), preferences);
+            }
+        }
+        changed_most(&mut text, comparison, made, |stage| read.get(stage.name.as_str()));
     }
     line(&mut text, format_args!("The tables are in {}", out.display()));
-    text
+    Ok(text)
+}
+
+/// What the manifest says of a step.
+fn record<'o>(outcome: &'o Outcome, step: &dyn Step) -> Option<&'o StepRecord> {
+    let id = step.id();
+    outcome.manifest.steps.iter().find(|record| record.name == id)
+}
+
+/// Tokens, and tokens a second.
+fn tokens(record: Option<&StepRecord>) -> [String; 2] {
+    let tokens = record.and_then(|record| record.tokens).map(thousands);
+    let rate = record.and_then(StepRecord::rate).map(|rate| thousands(rate as u64));
+    [tokens, rate].map(Option::unwrap_or_default)
 }
 
 fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
@@ -50,67 +82,64 @@ pub fn table(header: &[&str], right: &[usize]) -> Table {
     table
 }
 
-fn models(text: &mut String, outcome: &Outcome) {
-    let trained: Vec<_> = outcome.manifest.steps.iter().filter(|s| s.kind == "model" && s.tokens.is_some()).collect();
-    if trained.is_empty() {
-        return;
-    }
-    let mut table =
-        table(&["model", "epochs", "tokens", "tokens/s", "vocabulary", "perplexity (valid)"], &[1, 2, 3, 4, 5]);
-    for step in trained {
-        let figure = |name: &str| step.figures.get(name);
-        let count = |name: &str| figure(name).and_then(Value::as_u64).map(thousands).unwrap_or_default();
+fn models(text: &mut String, pipeline: &Pipeline, outcome: &Outcome) -> Result<()> {
+    let header = ["model", "epochs", "tokens", "tokens/s", "vocabulary", "perplexity (valid)"];
+    let mut table = table(&header, &[1, 2, 3, 4, 5]);
+    for model in pipeline.all::<Model>().filter(|model| model.is_trained()) {
+        let figures: ModelFigures = outcome.finished.figures(&*model)?;
+        let [tokens, rate] = tokens(record(outcome, &*model));
         table.add_row([
-            step.name.trim_start_matches("model.").to_owned(),
-            count("epochs"),
-            step.tokens.map(thousands).unwrap_or_default(),
-            step.rate().map(|rate| thousands(rate as u64)).unwrap_or_default(),
-            count("vocabulary"),
-            figure("valid_perplexity").and_then(Value::as_f64).map(|p| format!("{p:.2}")).unwrap_or_default(),
+            model.name.to_string(),
+            thousands(figures.epochs),
+            tokens,
+            rate,
+            thousands(figures.vocabulary as u64),
+            figures.valid_perplexity.map(|p| format!("{p:.2}")).unwrap_or_default(),
         ]);
     }
-    line(text, format_args!("{table}\n"));
+    if !table.is_empty() {
+        line(text, format_args!("{table}\n"));
+    }
+    Ok(())
 }
 
-fn stages(text: &mut String, pipeline: &Pipeline, outcome: &Outcome) {
-    let read: Vec<_> = outcome.manifest.steps.iter().filter(|step| step.kind == "stage").collect();
-    if read.is_empty() {
-        return;
-    }
+fn stages(text: &mut String, pipeline: &Pipeline, outcome: &Outcome) -> Result<()> {
     let header = ["stage", "model", "text", "tokens", "unknown", "neurons alive", "mass", "tokens/s"];
     let mut table = table(&header, &[3, 4, 5, 6, 7]);
-    for step in read {
-        let name = step.name.trim_start_matches("stage.");
-        let settings = &pipeline.stages[name];
-        let tokens = step.tokens.unwrap_or(0);
-        let count = |name: &str| step.figures.get(name).and_then(Value::as_u64).unwrap_or(0);
-        let mass = step.figures.get("mass").and_then(Value::as_f64);
-        let (of, over) = match &settings.of {
-            StageOf::Model { model, text, .. } => (model.to_string(), text.to_string()),
+    for stage in pipeline.all::<Stage>() {
+        let figures: StageFigures = outcome.finished.figures(&*stage)?;
+        let record = record(outcome, &*stage);
+        let [told, rate] = tokens(record);
+        let (of, over) = match &stage.of {
+            StageOf::Model { model, text, .. } => (model.to_string(), text.name()),
             StageOf::Source(source) => (source.kind.clone(), String::new()),
         };
+        let unknown = figures.unknown as f64 / record.and_then(|record| record.tokens).unwrap_or(0) as f64;
         table.add_row([
-            name.to_owned(),
+            stage.name.to_string(),
             of,
             over,
-            thousands(tokens),
-            format!("{:.1} %", 100.0 * count("unknown") as f64 / tokens as f64),
-            format!("{} of {}", count("alive"), count("neurons")),
-            mass.map(|mass| format!("{mass:.2}")).unwrap_or_default(),
-            step.rate().map(|rate| thousands(rate as u64)).unwrap_or_default(),
+            told,
+            format!("{:.1} %", 100.0 * unknown),
+            format!("{} of {}", figures.alive, figures.neurons),
+            format!("{:.2}", figures.mass),
+            rate,
         ]);
     }
-    line(text, format_args!("{table}\n"));
+    if !table.is_empty() {
+        line(text, format_args!("{table}\n"));
+    }
+    Ok(())
 }
 
-fn comparisons(text: &mut String, pipeline: &Pipeline, outcome: &Outcome) {
-    if outcome.comparisons.is_empty() {
+fn comparisons(text: &mut String, compared: &[(Arc<Comparison>, Compared)]) {
+    if compared.is_empty() {
         return;
     }
     let header = ["comparison", "stages", "shared", "lost", "gained", "dead", "layer", "mean distance of the shared"];
     let mut table = table(&header, &[2, 3, 4, 5]);
-    for (name, comparison) in &outcome.comparisons {
-        let (settings, fates) = (&pipeline.comparisons[name], comparison.fates());
+    for (settings, comparison) in compared {
+        let fates = comparison.fates();
         for (index, layer) in comparison.layers.iter().enumerate() {
             let means = comparison.metrics.iter().enumerate().filter_map(|(metric, name)| {
                 comparison.mean(index, metric).mean.map(|mean| format!("{name} {mean:.4}"))
@@ -118,8 +147,8 @@ fn comparisons(text: &mut String, pipeline: &Pipeline, outcome: &Outcome) {
             // What is of the neurons and not of a layer stands once.
             let once = |cell: String| if index == 0 { cell } else { String::new() };
             table.add_row([
-                once(name.clone()),
-                once(format!("{} -> {}", settings.from, settings.to)),
+                once(settings.name.to_string()),
+                once(format!("{} -> {}", settings.from.name, settings.to.name)),
                 once(fates.shared.to_string()),
                 once(fates.lost.to_string()),
                 once(fates.gained.to_string()),
@@ -133,8 +162,12 @@ fn comparisons(text: &mut String, pipeline: &Pipeline, outcome: &Outcome) {
 }
 
 /// The neurons that moved furthest in a comparison's first layer and metric, with what they preferred.
-fn changed_most(text: &mut String, pipeline: &Pipeline, outcome: &Outcome, name: &str, comparison: &Comparison) {
-    let settings = &pipeline.comparisons[name];
+fn changed_most<'p>(
+    text: &mut String,
+    settings: &Comparison,
+    comparison: &Compared,
+    read: impl Fn(&Stage) -> Option<&'p Preferences>,
+) {
     let (Some(layer), Some(metric)) = (comparison.layers.first(), comparison.metrics.first()) else { return };
     let enough =
         |row: &&ComparisonRow| row.layer == 0 && row.counts.iter().all(|&n| n >= ENOUGH) && row.distances[0].is_some();
@@ -146,18 +179,19 @@ fn changed_most(text: &mut String, pipeline: &Pipeline, outcome: &Outcome, name:
     line(
         text,
         format_args!(
-            "{name}: changed most in `{layer}`, of the {} neurons with at least {ENOUGH} observations on both sides",
+            "{}: changed most in `{layer}`, of the {} neurons with at least {ENOUGH} observations on both sides",
+            settings.name,
             rows.len()
         ),
     );
-    let before = format!("prefers in {}", settings.from);
-    let after = format!("prefers in {}", settings.to);
+    let before = format!("prefers in {}", settings.from.name);
+    let after = format!("prefers in {}", settings.to.name);
     let mut table = table(&["neuron", metric, "observations", &before, &after], &[1, 2]);
     for row in rows.into_iter().take(TOLD) {
-        let prefers = |stage: &str| {
-            let read = &outcome.stages[stage];
+        let prefers = |stage: &Stage| {
+            let Some(read) = read(stage) else { return String::new() };
             let Some(index) = read.layers.iter().position(|l| l.name == *layer) else { return String::new() };
-            let weight = |preference: &_| settings.settings.weighting.weight(preference);
+            let weight = |preference: &Preference| settings.settings.weighting.weight(preference);
             let all = read.preferred(index, row.site, row.neuron, weight);
             let whole: f64 = all.iter().map(|(_, weight)| weight).sum();
             let told: Vec<String> =

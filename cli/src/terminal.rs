@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use txray_engine::manifest::Step;
 use txray_engine::run::Observer;
 use txray_plugin::{HostServices, Level};
+use txray_tables::StepRecord;
 
 /// How much to say.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -86,6 +86,15 @@ impl Terminal {
         self.bar.finish_and_clear();
     }
 
+    /// Whether what matters so much is told.
+    fn shows(&self, level: Level) -> bool {
+        match self.verbosity {
+            Verbosity::Quiet => level <= Level::Warning,
+            Verbosity::Normal => level <= Level::Information,
+            Verbosity::Verbose => true,
+        }
+    }
+
     fn line(&self, text: &str) {
         self.bar.suspend(|| eprintln!("{text}"));
     }
@@ -104,8 +113,7 @@ impl HostServices for Terminal {
         match level {
             Level::Error => self.line(&format!("error: {message}")),
             Level::Warning => self.line(&format!("warning: {message}")),
-            Level::Information if self.verbosity != Verbosity::Quiet => self.line(&format!("  {message}")),
-            Level::Debug if self.verbosity == Verbosity::Verbose => self.line(&format!("  {message}")),
+            Level::Information | Level::Debug if self.shows(level) => self.line(&format!("  {message}")),
             Level::Information | Level::Debug => {}
         }
     }
@@ -165,8 +173,8 @@ impl Observer for Terminal {
         }
     }
 
-    fn end(&self, step: &Step) {
-        if self.verbosity == Verbosity::Quiet || (step.kind == "text" && self.verbosity != Verbosity::Verbose) {
+    fn end(&self, step: &StepRecord, level: Level) {
+        if !self.shows(level) {
             return;
         }
         if step.cached {

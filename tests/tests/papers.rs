@@ -2,24 +2,28 @@
 
 #![allow(clippy::unwrap_used)]
 
-use txray_host::{Origin, Registry};
+use txray_host::Policy;
 use txray_tests::path;
+
+#[track_caller]
+fn is_todays(file: &str, expected: &str) {
+    let file = path("../docs").join(file);
+    if std::env::var_os("TXRAY_UPDATE").is_some() {
+        std::fs::write(&file, expected).unwrap();
+    }
+    let found = std::fs::read_to_string(&file).unwrap_or_default();
+    let name = file.display();
+    assert!(found == expected, "{name} is not that of the code: run this with TXRAY_UPDATE=1, and read it");
+}
 
 #[test]
 fn the_reference_of_the_configuration() {
-    let mut registry = Registry::new();
-    for plugin in [txray_metrics::plugin(), txray_lstm::plugin()] {
-        registry.add(plugin, Origin::BuiltIn).unwrap();
-    }
-    let expected = txray_engine::config::reference(&registry);
-    let file = path("../docs/configuration.md");
-    if std::env::var_os("TXRAY_UPDATE").is_some() {
-        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-        std::fs::write(&file, &expected).unwrap();
-    }
-    let found = std::fs::read_to_string(&file).unwrap_or_default();
-    assert!(
-        found == expected,
-        "docs/configuration.md is not that of the code: run this with TXRAY_UPDATE=1, and read it"
-    );
+    let registry = txray_built_in::registry(Policy::default()).unwrap();
+    let catalogue = txray_engine::steps::catalogue();
+    is_todays("configuration.md", &txray_engine::pipeline::reference(&catalogue, &registry));
+}
+
+#[test]
+fn the_reference_of_the_tables() {
+    is_todays("tables.md", &txray_tables::reference());
 }

@@ -7,9 +7,8 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use serde_json::Value;
-use txray_engine::compare::{Settings, Weighting, compare};
-use txray_engine::preferences::Preferences;
-use txray_host::{Origin, Registry};
+use txray_host::Policy;
+use txray_method::{Preferences, Settings, Weighting, compare};
 use txray_plugin::{Host, Site};
 use txray_tests::shared;
 
@@ -42,8 +41,7 @@ fn distances_are_those_of_the_authors() {
     let expected: Expected = serde_json::from_slice(&std::fs::read(folder.join("expected.json")).unwrap()).unwrap();
     let (a, b) = (read(&folder.join("observations_a.tsv")), read(&folder.join("observations_b.tsv")));
 
-    let mut registry = Registry::new();
-    registry.add(txray_metrics::plugin(), Origin::BuiltIn).unwrap();
+    let registry = txray_built_in::registry(Policy::default()).unwrap();
     let names = ["hellinger", "hellinger-2020"];
     let host = Host::detached();
     let metrics: Vec<_> = names

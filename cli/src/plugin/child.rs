@@ -7,11 +7,11 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use txray_conformance::Verdict;
-use txray_engine::error::Error;
 use txray_host::PluginInfo;
 
 use super::probe::Line;
 use crate::args::PolicyArgs;
+use crate::error::Error;
 
 /// How long a library may take to load, and a property to be checked, before its process is ended.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -28,7 +28,7 @@ pub struct Child {
 impl Child {
     /// Starts it on a library. `check`: cases and seed of the conformance suites.
     pub fn start(library: &Path, policy: &PolicyArgs, check: Option<(u32, u64)>) -> Result<Self, Error> {
-        let failed = |error| Error::Internal(format!("cannot start a process for the plugin: {error}"));
+        let failed = |error| Error::system("start a process for the plugin", error);
         let mut command = Command::new(std::env::current_exe().map_err(failed)?);
         command.args(["plugin", "probe"]).arg(library);
         for directory in &policy.plugin_dir {
@@ -59,10 +59,8 @@ impl Child {
     /// What the library says of itself, and its hash.
     pub fn info(&mut self) -> Result<(PluginInfo, String), Error> {
         match self.next()? {
-            Line::Plugin { info, sha256 } => serde_json::from_value(info)
-                .map(|info| (info, sha256))
-                .map_err(|error| Error::Internal(format!("its description was garbled: {error}"))),
-            Line::Refused(why) => Err(Error::User(why)),
+            Line::Plugin { info, sha256 } => Ok((serde_json::from_value(info)?, sha256)),
+            Line::Refused(why) => Err(Error::Refused(why)),
             _ => Err(self.garbled()),
         }
     }
@@ -100,21 +98,19 @@ impl Child {
 
     fn next(&mut self) -> Result<Line, Error> {
         self.lines.recv_timeout(PATIENCE).map_err(|error| {
-            let (library, doing) = (self.library.display(), &self.doing);
+            let (library, doing) = (self.library.clone(), self.doing.clone());
             match error {
-                RecvTimeoutError::Timeout => {
-                    Error::User(format!("{library} {doing}, and did not come back within {} s", PATIENCE.as_secs()))
-                }
+                RecvTimeoutError::Timeout => Error::Slow { library, doing, patience: PATIENCE },
                 RecvTimeoutError::Disconnected => match self.process.wait() {
-                    Ok(status) => Error::User(format!("{library} {doing}, and took its process down ({status})")),
-                    Err(error) => Error::Internal(format!("cannot tell how the plugin's process ended: {error}")),
+                    Ok(status) => Error::Crashed { library, doing, status },
+                    Err(error) => Error::system("tell how the plugin's process ended", error),
                 },
             }
         })
     }
 
     fn garbled(&self) -> Error {
-        Error::Internal(format!("the process of {} answered out of order", self.library.display()))
+        Error::Garbled(self.library.clone())
     }
 }
 

@@ -7,10 +7,10 @@ mod probe;
 use std::path::{Path, PathBuf};
 
 use txray_config::reference::option_rows;
-use txray_engine::error::Error;
 use txray_host::{ComponentInfo, Origin, PluginInfo, Policy};
 
 use crate::args::{LibraryArgs, PluginAction, PluginCommand, PolicyArgs};
+use crate::error::Error;
 use crate::summary::table;
 use child::Child;
 pub use new::{Kind, Language};
@@ -43,7 +43,7 @@ fn make(name: &str, kind: Kind, language: Language) -> Result<(), Error> {
 fn find(library: &Path, policy: &Policy) -> Result<PathBuf, Error> {
     let is_name = library.components().count() == 1 && library.extension().is_none() && !library.exists();
     match library.to_str().filter(|_| is_name) {
-        Some(name) => policy.find(name).map_err(|error| Error::User(error.to_string())),
+        Some(name) => Ok(policy.find(name)?),
         None => Ok(library.to_owned()),
     }
 }
@@ -122,7 +122,7 @@ fn check(args: &LibraryArgs, cases: u32, seed: u64) -> Result<(), Error> {
     println!("{} {} ({})", info.name, info.version, library.display());
     let failed = child.findings()?;
     if failed > 0 {
-        return Err(Error::User(format!("properties that do not hold: {failed}")));
+        return Err(Error::Properties(failed));
     }
     println!("\nevery property holds");
     Ok(())

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use include_dir::{Dir, include_dir};
 use toml::Table;
-use txray_engine::error::Error;
+
+use crate::error::Error;
 
 /// What a plugin supplies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -32,9 +33,10 @@ pub enum Language {
 }
 
 /// The crates that a plugin in Rust is built from, as they were when this program was.
-static SDK: [(&str, Dir<'_>); 4] = [
+static SDK: [(&str, Dir<'_>); 5] = [
     ("abi", include_dir!("$CARGO_MANIFEST_DIR/../core/abi")),
     ("plugin", include_dir!("$CARGO_MANIFEST_DIR/../core/plugin")),
+    ("tables", include_dir!("$CARGO_MANIFEST_DIR/../core/tables")),
     ("host", include_dir!("$CARGO_MANIFEST_DIR/../core/host")),
     ("conformance", include_dir!("$CARGO_MANIFEST_DIR/../core/conformance")),
 ];
@@ -55,7 +57,7 @@ pub fn new(name: &str, kind: Kind, language: Language, into: &Path) -> Result<Pa
     check_name(name)?;
     let target = into.join(name);
     if target.exists() {
-        return Err(Error::User(format!("{} is there already: choose another name", target.display())));
+        return Err(Error::Exists(target));
     }
     let files = match language {
         Language::Rust => rust(name, kind)?,
@@ -73,7 +75,7 @@ pub fn new(name: &str, kind: Kind, language: Language, into: &Path) -> Result<Pa
     write().map_err(|error| {
         // What was written of it is of no use to anybody.
         let _ = std::fs::remove_dir_all(&aside);
-        Error::io("write", &target, &error)
+        Error::disk("write", &target, error)
     })?;
     Ok(target)
 }
@@ -86,9 +88,7 @@ fn check_name(name: &str) -> Result<(), Error> {
     if begins && name.split('-').all(is_word) && !["test", "core", "std", "txray"].contains(&name) {
         return Ok(());
     }
-    Err(Error::User(format!(
-        "`{name}` is no name for a plugin: use small letters, digits and `-`, such as `my-metric`"
-    )))
+    Err(Error::PluginName(name.to_owned()))
 }
 
 /// Paths and contents.
@@ -151,7 +151,7 @@ fn rust(name: &str, kind: Kind) -> Result<Files, Error> {
     files.push((PathBuf::from("sdk/Cargo.toml"), sdk_workspace()?));
     for (directory, source) in &SDK {
         for file in sources(source) {
-            let text = file.contents_utf8().ok_or_else(|| Error::Internal("a source is not UTF-8".to_owned()))?;
+            let text = file.contents_utf8().ok_or_else(|| Error::Sdk("one is not UTF-8".to_owned()))?;
             files.push((Path::new("sdk").join(directory).join(file.path()), text.to_owned()));
         }
     }
@@ -168,7 +168,7 @@ fn sources<'a>(directory: &'a Dir<'a>) -> Vec<&'a include_dir::File<'a>> {
 
 /// The workspace of the SDK's crates: this repository's own, less what is not there.
 fn sdk_workspace() -> Result<String, Error> {
-    let internal = |error: &dyn std::fmt::Display| Error::Internal(format!("the workspace's Cargo.toml: {error}"));
+    let internal = |error: &dyn std::fmt::Display| Error::Sdk(format!("the workspace's Cargo.toml: {error}"));
     let mut root: Table = toml::from_str(WORKSPACE).map_err(|error| internal(&error))?;
     root.retain(|key, _| key == "workspace");
     let workspace = root.get_mut("workspace").and_then(|table| table.as_table_mut());

@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use txray_conformance::{Finding, Observer, Settings};
-use txray_engine::error::Error;
 use txray_host::Registry;
 
 use crate::args::LibraryArgs;
+use crate::error::Error;
 
 /// A line of an answer.
 #[derive(Debug, Serialize, Deserialize)]
@@ -44,7 +44,7 @@ impl Line {
     }
 
     fn print(&self) -> Result<(), Error> {
-        let json = serde_json::to_string(self).map_err(|error| Error::Internal(error.to_string()))?;
+        let json = serde_json::to_string(self)?;
         println!("{}{json}", Self::MARK);
         Ok(())
     }
@@ -57,7 +57,7 @@ pub fn run(args: &LibraryArgs, cases: Option<u32>, seed: u64) -> Result<(), Erro
         Ok(plugin) => plugin,
         Err(error) => return Line::Refused(error.to_string()).print(),
     };
-    let info = serde_json::to_value(&plugin.info).map_err(|error| Error::Internal(error.to_string()))?;
+    let info = serde_json::to_value(&plugin.info)?;
     Line::Plugin { info, sha256: plugin.origin.sha256().unwrap_or_default().to_owned() }.print()?;
     if let Some(cases) = cases {
         let plugin = &registry.plugins()[0];

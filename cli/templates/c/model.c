@@ -382,7 +382,7 @@ static const txray_plugin plugin = {
                "\"options\": {\"type\": \"object\", \"properties\": {"
                "\"hidden\": {\"type\": \"integer\", \"minimum\": 1, \"default\": 32, \"description\": \"Neurons.\"},"
                "\"train\": {\"type\": \"object\", \"description\": \"Plain SGD, one document a step.\", \"properties\": {"
-               "\"epochs\": {\"type\": \"integer\", \"minimum\": 1, \"default\": 2,"
+               "\"epochs\": {\"type\": \"integer\", \"format\": \"epochs\", \"minimum\": 1, \"default\": 2,"
                "\"description\": \"Passes over the training text.\"},"
                "\"learning_rate\": {\"type\": \"number\", \"default\": 0.1, \"description\": \"Step size.\"}}}}}}]}"),
     query,

@@ -38,6 +38,7 @@ struct Options {
 #[serde(crate = "txray_plugin::serde", deny_unknown_fields, default)]
 struct Train {
     /// Passes over the training text.
+    #[schemars(extend("format" = "epochs"))]
     epochs: u64,
     /// Step size.
     learning_rate: f32,

@@ -34,5 +34,5 @@ pub use diagnostic::{Diagnostic, Diagnostics, Place};
 pub use document::{At, Document};
 pub use name::{Name, NameError, names};
 pub use pointer::child;
-pub use schema::with_defaults;
+pub use schema::{of_format, with_defaults};
 pub use words::suggestion;

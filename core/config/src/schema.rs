@@ -48,6 +48,42 @@ pub fn with_defaults(schema: &Value, value: &Value) -> Value {
     value
 }
 
+/// The JSON pointers of the options that `schema` says are of this format, those in tables inside it included.
+pub fn of_format(schema: &Value, format: &str) -> Vec<String> {
+    let walk = Walk { root: schema, findings: Findings::default() };
+    let mut found = Vec::new();
+    seek(&walk, schema, "", format, &mut Vec::new(), &mut found);
+    found
+}
+
+fn seek<'s>(
+    walk: &Walk<'s>,
+    schema: &'s Value,
+    pointer: &str,
+    format: &str,
+    around: &mut Vec<&'s Value>,
+    found: &mut Vec<String>,
+) {
+    let mut leaves = Vec::new();
+    walk.leaves(schema, &mut leaves, &mut Vec::new());
+    for leaf in leaves {
+        // A table may have tables of its own kind in it.
+        if around.iter().any(|outer| std::ptr::eq(*outer, leaf)) {
+            continue;
+        }
+        around.push(leaf);
+        for (key, inner) in properties(leaf).into_iter().flatten() {
+            let pointer = format!("{pointer}{}", segment(key));
+            if inner.get("format").is_some_and(|told| told == format) {
+                found.push(pointer);
+            } else {
+                seek(walk, inner, &pointer, format, around, found);
+            }
+        }
+        around.pop();
+    }
+}
+
 fn fill(walk: &Walk<'_>, value: &mut Value, schema: &Value) {
     let Value::Object(table) = value else { return };
     let mut leaves = Vec::new();

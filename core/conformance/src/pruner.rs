@@ -8,7 +8,7 @@ use txray_plugin::{Fault, Host, Pruner, Threads};
 use crate::bench::{Bench, Failure, Maker};
 use crate::compare::{near, same};
 use crate::guarded::Guarded;
-use crate::strategies::{COLUMNS, NamedColumns, columns};
+use crate::strategies::{NamedColumns, column_names, columns};
 use crate::{lifecycle, options};
 
 /// What the guards around an output hold: no pruner gives just this.
@@ -21,7 +21,10 @@ pub(crate) fn hold(bench: &mut Bench<'_>) {
         let pruner = maker.fresh()?;
         settings.for_all(columns(), |columns| {
             scores(&*pruner, columns).map(drop).map_err(|error| {
-                format!("{error} (the columns are {}: if it needs another, it cannot be tried)", COLUMNS.join(", "))
+                format!(
+                    "{error} (the columns are {}: if it needs another, it cannot be tried)",
+                    column_names().join(", ")
+                )
             })
         })
     });
@@ -32,14 +35,14 @@ pub(crate) fn hold(bench: &mut Bench<'_>) {
     options::hold(bench, &maker);
     lifecycle::hold(bench, &maker, &|pruner| {
         // What a failing call does to its caller is told elsewhere.
-        let _ = scores(pruner, &NamedColumns::without_rows(&COLUMNS));
+        let _ = scores(pruner, &NamedColumns::without_rows(&column_names()));
     });
 }
 
 /// What a call writes, and what it leaves alone.
 fn outputs(bench: &mut Bench<'_>, maker: &Maker<'_, dyn Pruner>) {
     bench.property("takes columns without neurons", |_| {
-        scores(&*maker.fresh()?, &NamedColumns::without_rows(&COLUMNS)).map(drop).map_err(Failure::from)
+        scores(&*maker.fresh()?, &NamedColumns::without_rows(&column_names())).map(drop).map_err(Failure::from)
     });
 
     // It may need a column, and say so: that is for the user to mend, and no fault of the pruner.

@@ -2,25 +2,38 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use serde_json::{Map, Value};
 use tempfile::TempDir;
 use txray_host::Registry;
 use txray_plugin::{Host, ReportSink, Threads};
+use txray_tables::columns::TABLES;
+use txray_tables::{FORMAT, Manifest};
 
 use crate::bench::{Bench, Failure};
 use crate::{lifecycle, options};
 
 /// The manifest of the run that sinks are given: one without steps, so without tables.
-const MANIFEST: &str = r#"{
-  "version": "0.0.0",
-  "seed": 1111,
-  "settings": {},
-  "inputs": {},
-  "plugins": [],
-  "steps": []
+fn manifest() -> String {
+    let manifest = Manifest {
+        format: FORMAT,
+        version: "0.0.0".to_owned(),
+        pipeline: "empty".to_owned(),
+        folder: PathBuf::new(),
+        data: None,
+        instructions: String::new(),
+        seed: 1111,
+        device: "cpu".to_owned(),
+        threads: 1,
+        settings: Value::Object(Map::new()),
+        inputs: Vec::new(),
+        plugins: Vec::new(),
+        steps: Vec::new(),
+        outputs: Vec::new(),
+    };
+    manifest.to_json()
 }
-"#;
 
 /// The files of a folder, by their path in it.
 pub(crate) type Files = BTreeMap<String, Vec<u8>>;
@@ -62,7 +75,7 @@ pub(crate) fn hold(bench: &mut Bench<'_>) {
         bench.property("fails with a reason where it cannot write", |_| {
             let run = run()?;
             let nowhere = run.path().join("nowhere");
-            match maker.fresh()?.write(&Host::new(&Threads(1)), &nowhere, MANIFEST) {
+            match maker.fresh()?.write(&Host::new(&Threads(1)), &nowhere, &manifest()) {
                 Ok(()) => Err(Failure::from("it reported success for a directory that is not there".to_owned())),
                 Err(error) if error.message().contains("panicked") => Err(Failure::from(format!("it failed: {error}"))),
                 Err(_) => Ok(()),
@@ -76,15 +89,15 @@ pub(crate) fn hold(bench: &mut Bench<'_>) {
 }
 
 fn write(sink: &mut dyn ReportSink, directory: &Path) -> Result<(), String> {
-    sink.write(&Host::new(&Threads(1)), directory, MANIFEST).map_err(|error| format!("it failed: {error}"))
+    sink.write(&Host::new(&Threads(1)), directory, &manifest()).map_err(|error| format!("it failed: {error}"))
 }
 
 /// A directory with the run.
 fn run() -> Result<TempDir, String> {
     let made = TempDir::new().and_then(|run| {
-        fs::write(run.path().join("manifest.json"), MANIFEST)?;
-        for folder in ["models", "stages", "comparisons"] {
-            fs::create_dir(run.path().join(folder))?;
+        fs::write(run.path().join("manifest.json"), manifest())?;
+        for folder in TABLES.iter().map(|table| table.folder()).chain(["models"]) {
+            fs::create_dir_all(run.path().join(folder))?;
         }
         Ok(run)
     });

@@ -1,50 +1,173 @@
-//! Errors of the engine: what failed, and whether the user can mend it.
+//! Why a pipeline was not run. Each kind of error keeps its type to the end: what is shown and what the process exits with
+//! follow from it.
+
+use std::io;
+use std::path::{Path, PathBuf};
 
 use txray_config::Diagnostics;
+use txray_method::MethodError;
+use txray_plugin::Fault;
+use txray_tables::TableError;
+use txray_text::{CorpusError, TokenizerError};
+
+use crate::out::OutError;
+use crate::store::StoreError;
 
 /// A result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a run did not finish.
+/// Why a pipeline was not run to its end. Each reads well after "failed to ...: ".
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The pipeline's file is at fault, at the places named.
     #[error("{0}")]
     Config(Diagnostics),
-    /// Something else that the user can mend: a file, a disk, a plugin's options.
-    #[error("{0}")]
-    User(String),
-    /// A fault of ours, or of a plugin.
-    #[error("{0}")]
-    Internal(String),
+    /// A step failed.
+    #[error("[{table}]: {source}")]
+    Step {
+        /// The table of the pipeline that it comes from.
+        table: String,
+        /// Why.
+        source: Box<Error>,
+    },
+    /// A text cannot be read.
+    #[error(transparent)]
+    Corpus(#[from] CorpusError),
+    /// A tokenizer cannot be had, or a text not encoded.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// A tokenizer that is not that of the model beside it.
+    #[error(
+        "{}: the vocabulary has {found} entries, but the model beside it was made for {expected}; it needs the tokenizer it \
+         was trained with",
+        path.display()
+    )]
+    Vocabulary {
+        /// The tokenizer's file.
+        path: PathBuf,
+        /// Its entries.
+        found: usize,
+        /// Those of the model.
+        expected: usize,
+    },
+    /// A text that a model can say nothing of.
+    #[error(
+        "the model's vocabulary knows no word of `{text}`: it was trained on another language, or with another tokenizer"
+    )]
+    UnknownText {
+        /// The text, as pipelines name it.
+        text: String,
+    },
+    /// What the method was given is not sound.
+    #[error(transparent)]
+    Method(MethodError),
+    /// A pruner failed.
+    #[error("pruner `{kind}`: {source}")]
+    Pruner {
+        /// Which one.
+        kind: String,
+        /// Why.
+        source: MethodError,
+    },
+    /// A plugin failed, or refused what it was given.
+    #[error(transparent)]
+    Plugin(txray_plugin::Error),
+    /// A table or a manifest cannot be read or written.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The out directory cannot be written.
+    #[error(transparent)]
+    Out(#[from] OutError),
+    /// The disk refused to do something with another file.
+    #[error("cannot {doing} {}: {source}", path.display())]
+    Disk {
+        /// What was to be done.
+        doing: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// What is unfinished of a training does not read.
+    #[error("{} is damaged: {source}", path.display())]
+    Unfinished {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// A figure that a step left does not read, or one that it made does not write.
+    #[error("the figures of {step} do not fit this txray: {source}")]
+    Figures {
+        /// The step.
+        step: String,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// A component that the check made is not there any more.
+    #[error("the {kind} of the check is gone")]
+    Gone {
+        /// The component.
+        kind: String,
+    },
+    /// A step that is needed was not made before.
+    #[error("{step} is needed before it is made")]
+    Order {
+        /// Which one.
+        step: String,
+    },
     /// The user asked to stop.
     #[error("stopped")]
     Cancelled,
 }
 
 impl Error {
-    /// What the process should exit with: 2 for what the user can mend, 1 for a fault of ours.
+    /// What the process should exit with: 2 for what the user can mend (the pipeline, files, a full disk), 1 for a fault of
+    /// ours or of a plugin's.
     pub fn exit_code(&self) -> u8 {
+        let of = |fault| if fault == Fault::Invalid { 2 } else { 1 };
         match self {
-            Self::Config(_) | Self::User(_) => 2,
-            Self::Internal(_) => 1,
+            Self::Config(_) | Self::Corpus(_) | Self::Tokenizer(_) => 2,
+            Self::Vocabulary { .. } | Self::UnknownText { .. } => 2,
+            Self::Out(_) | Self::Disk { .. } | Self::Unfinished { .. } => 2,
+            Self::Step { source, .. } => source.exit_code(),
+            Self::Method(error) | Self::Pruner { source: error, .. } => of(error.fault()),
+            Self::Plugin(error) => of(error.fault()),
+            Self::Table(error) => {
+                if error.is_ours() {
+                    1
+                } else {
+                    2
+                }
+            }
+            Self::Store(error) => {
+                if error.is_ours() {
+                    1
+                } else {
+                    2
+                }
+            }
+            Self::Figures { .. } | Self::Gone { .. } | Self::Order { .. } => 1,
             Self::Cancelled => 130,
         }
     }
 
-    /// The same error, with what was being done before it.
+    /// The same error, with the table of the pipeline that it comes from.
     #[must_use]
-    pub fn context(self, doing: impl std::fmt::Display) -> Self {
+    pub fn of_table(self, table: String) -> Self {
         match self {
-            Self::User(message) => Self::User(format!("{doing}: {message}")),
-            Self::Internal(message) => Self::Internal(format!("{doing}: {message}")),
-            other => other,
+            Self::Cancelled => self,
+            other => Self::Step { table, source: Box::new(other) },
         }
     }
 
-    /// A file that could not be read or written.
-    pub fn io(doing: impl std::fmt::Display, path: &std::path::Path, error: &std::io::Error) -> Self {
-        Self::User(format!("cannot {doing} {}: {error}", path.display()))
+    /// The disk refused to do something with a file.
+    pub fn disk(doing: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Disk { doing, path: path.to_owned(), source }
     }
 }
 
@@ -54,12 +177,48 @@ impl From<Diagnostics> for Error {
     }
 }
 
+/// What was cancelled is told as such, whoever was at it.
 impl From<txray_plugin::Error> for Error {
     fn from(error: txray_plugin::Error) -> Self {
         match error.fault() {
-            txray_plugin::Fault::Invalid => Self::User(error.to_string()),
-            txray_plugin::Fault::Failed => Self::Internal(error.to_string()),
-            txray_plugin::Fault::Cancelled => Self::Cancelled,
+            Fault::Cancelled => Self::Cancelled,
+            _ => Self::Plugin(error),
         }
+    }
+}
+
+impl From<MethodError> for Error {
+    fn from(error: MethodError) -> Self {
+        match error.fault() {
+            Fault::Cancelled => Self::Cancelled,
+            _ => Self::Method(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_follow_from_the_type() {
+        let plugin = |fault| Error::from(txray_plugin::Error::new(fault, "", "why"));
+        assert_eq!(plugin(Fault::Invalid).exit_code(), 2);
+        assert_eq!(plugin(Fault::Failed).of_table("model.lm".to_owned()).exit_code(), 1);
+        assert_eq!(plugin(Fault::Cancelled).of_table("model.lm".to_owned()).exit_code(), 130);
+        let cancelled = MethodError::Source(txray_plugin::Error::cancelled());
+        assert!(matches!(Error::from(cancelled), Error::Cancelled));
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        assert_eq!(Error::disk("write", Path::new("a"), full()).exit_code(), 2);
+        assert_eq!(Error::from(TableError::io("write", Path::new("a"), full())).exit_code(), 2);
+        let shape = TableError::Shape { path: "a".into(), what: "why".to_owned() };
+        assert_eq!(Error::Method(shape.into()).exit_code(), 1);
+        assert_eq!(Error::Order { step: "model.lm".to_owned() }.exit_code(), 1);
+    }
+
+    #[test]
+    fn a_step_names_its_table() {
+        let error = Error::UnknownText { text: "news.train".to_owned() }.of_table("stage.late".to_owned());
+        assert!(error.to_string().starts_with("[stage.late]: the model's vocabulary knows no word of `news.train`"));
     }
 }

@@ -1,20 +1,37 @@
-//! The engine of `txray`.
+//! The engine: everything between a TOML file and the out directory.
+//!
+//! ```text
+//! pipeline.toml --Pipeline::read--> sections, each checked by its own file under `steps/`
+//!                                      |
+//!                                      v
+//!                 Plan::of: steps in order, each with the recipe of all that it depends on, and its Key
+//!                                      |
+//!                                      v
+//!                 run: what the Store has is taken, what it lacks is made there (Step::make)
+//!                                      |
+//!                                      v
+//!                 out directory: what steps publish (OutPath), manifest.json; then reports over it
+//! ```
+//!
+//! A kind of step is one file under [`steps`] that implements [`Section`](check::Section) (its keys, its check) and
+//! [`Step`](step::Step) (its inputs and recipe, how it is made, what it publishes), and one line of
+//! [`catalogue`](steps::catalogue). Planning, running and the store know steps by these traits alone. What the numbers
+//! mean is `txray-method`'s affair, what text is `txray-text`'s, what plugins are `txray-host`'s.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-pub mod compare;
-pub mod config;
-pub mod corpus;
+pub mod check;
+pub mod component;
 pub mod error;
-pub mod manifest;
-pub mod mass;
+pub mod out;
+mod page;
+pub mod pipeline;
 pub mod plan;
-pub mod preferences;
-pub mod prune;
-pub mod reading;
 pub mod run;
-pub mod stage;
+pub mod step;
+pub mod steps;
 pub mod store;
-pub mod tables;
-pub mod tokens;
-pub mod training;
+#[cfg(test)]
+mod testing;
+
+pub use page::Page;

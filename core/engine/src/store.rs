@@ -2,12 +2,11 @@
 //!
 //! ```text
 //! format                   version of this layout
-//! steps/KEY/               a finished step: its files, and record.json with their hashes; of a model, also what a training
-//!                          of more epochs goes on from
+//! steps/KEY/               a finished step: its files, and record.json with their hashes
 //! partial/KEY/             a step being written; renamed to steps/KEY when it is whole
-//! training/KEY/            what an unfinished training goes on from
+//! unfinished/KEY/          what a step that takes long goes on from when it was stopped
 //! locks/KEY                an OS lock, held by whoever works on KEY; a kill releases it
-//! recent/NAME.json         what each step of a pipeline was made of last time, to tell what changed
+//! recent/HASH.json         what each step of a pipeline was made of last time, to tell what changed; by its name's hash
 //! ```
 //!
 //! A step is there whole or not at all: its directory is written aside, flushed, and renamed. What is read from the
@@ -20,14 +19,71 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use txray_host::sha256;
+use txray_tables::StepRecord;
 
-use crate::error::{Error, Result};
-use crate::manifest::Step;
-use crate::plan::Planned;
-use crate::training::{END, checkpoint};
+/// A result with [`StoreError`].
+type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// Why a store cannot be used. Reads well after "failed to ...: ".
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The disk refused.
+    #[error("cannot {doing} {}: {source}", path.display())]
+    Disk {
+        /// What was to be done.
+        doing: &'static str,
+        /// With which file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// Nothing can be written where it is.
+    #[error("cannot write into the store {}: {source}; choose another --store", root.display())]
+    Unwritable {
+        /// The store.
+        root: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A newer version made it.
+    #[error(
+        "the store {} has format {found}, and this txray knows {FORMAT}: use a newer txray, or another --store",
+        root.display()
+    )]
+    Newer {
+        /// The store.
+        root: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+    /// It is something else.
+    #[error("{} does not tell the format of a store: is it one?", path.display())]
+    NotAStore {
+        /// The file that should tell.
+        path: PathBuf,
+    },
+    /// A record that does not write: a fault of ours.
+    #[error("the record of a step does not write: {source}")]
+    Record {
+        /// Why.
+        source: serde_json::Error,
+    },
+}
+
+impl StoreError {
+    /// Whether it is a fault of this program, and not of a disk or its user.
+    pub fn is_ours(&self) -> bool {
+        matches!(self, Self::Record { .. })
+    }
+
+    fn disk(doing: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Disk { doing, path: path.to_owned(), source }
+    }
+}
 
 /// Version of the layout.
 pub const FORMAT: u32 = 1;
@@ -72,7 +128,7 @@ pub struct Record {
     /// What the step was made of.
     pub recipe: Value,
     /// What it took.
-    pub step: Step,
+    pub step: StepRecord,
     /// Its files, by path within the step.
     pub files: BTreeMap<String, FileRecord>,
 }
@@ -115,8 +171,8 @@ pub struct Claim {
 impl Store {
     /// Opens a store, or begins one.
     pub fn open(root: &Path) -> Result<Self> {
-        let cannot = |error: io::Error| Error::io("use the store", root, &error);
-        for part in ["steps", "partial", "training", "locks", "recent"] {
+        let cannot = |error: io::Error| StoreError::disk("use the store", root, error);
+        for part in ["steps", "partial", "unfinished", "locks", "recent"] {
             fs::create_dir_all(root.join(part)).map_err(cannot)?;
         }
         let path = root.join("format");
@@ -131,11 +187,8 @@ impl Store {
         };
         match told {
             Some(FORMAT) => Ok(Self { root: root.to_owned() }),
-            Some(newer) if newer > FORMAT => Err(Error::User(format!(
-                "the store {} has format {newer}, and this txray knows {FORMAT}: use a newer txray, or another --store",
-                root.display()
-            ))),
-            _ => Err(Error::User(format!("{} does not tell the format of a store: is it one?", path.display()))),
+            Some(found) if found > FORMAT => Err(StoreError::Newer { root: root.to_owned(), found }),
+            _ => Err(StoreError::NotAStore { path }),
         }
     }
 
@@ -152,20 +205,18 @@ impl Store {
                 Ok(serde_json::from_slice(&json).ok().map(|record| Entry { key: key.clone(), directory, record }))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::io("read", &directory, &error)),
+            Err(error) => Err(StoreError::disk("read", &directory, error)),
         }
     }
 
     /// An OS lock, held until the file is dropped. Waits for whoever has it; `waiting` is called once if so.
     pub fn lock(&self, key: &Key, waiting: impl FnOnce()) -> Result<File> {
         let path = self.root.join("locks").join(&key.0);
-        let lock = File::create(&path).map_err(|error| {
-            let root = self.root.display();
-            Error::User(format!("cannot write into the store {root}: {error}; choose another --store"))
-        })?;
+        let unwritable = |source| StoreError::Unwritable { root: self.root.clone(), source };
+        let lock = File::create(&path).map_err(unwritable)?;
         if lock.try_lock().is_err() {
             waiting();
-            lock.lock().map_err(|error| Error::io("lock", &path, &error))?;
+            lock.lock().map_err(|error| StoreError::disk("lock", &path, error))?;
         }
         Ok(lock)
     }
@@ -181,14 +232,14 @@ impl Store {
             }
             fs::create_dir_all(&directory)
         };
-        clear().map_err(|error| Error::io("write", &directory, &error))?;
+        clear().map_err(|error| StoreError::disk("write", &directory, error))?;
         Ok(Claim { _lock: lock, key: key.clone(), directory })
     }
 
     /// Puts what was written under a claim into the store.
-    pub fn commit(&self, claim: Claim, recipe: Value, step: Step) -> Result<Entry> {
+    pub fn commit(&self, claim: Claim, recipe: Value, step: StepRecord) -> Result<Entry> {
         let target = self.root.join("steps").join(&claim.key.0);
-        let failed = |error: io::Error| Error::io("write", &target, &error);
+        let failed = |error: io::Error| StoreError::disk("write", &target, error);
         let mut files = BTreeMap::new();
         for path in files_below(&claim.directory).map_err(failed)? {
             let (bytes, sha256) = sha256(&claim.directory.join(&path)).map_err(failed)?;
@@ -196,7 +247,7 @@ impl Store {
             files.insert(path, FileRecord { bytes, sha256 });
         }
         let record = Record { format: FORMAT, recipe, step, files };
-        let json = serde_json::to_vec_pretty(&record).map_err(|error| Error::Internal(error.to_string()))?;
+        let json = serde_json::to_vec_pretty(&record).map_err(|source| StoreError::Record { source })?;
         let finish = || {
             let path = claim.directory.join(RECORD);
             fs::write(&path, json)?;
@@ -235,55 +286,30 @@ impl Store {
             entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect::<io::Result<Vec<_>>>()
         });
         let mut keys: Vec<Key> =
-            names.map_err(|error| Error::io("read", &steps, &error))?.into_iter().map(Key).collect();
+            names.map_err(|error| StoreError::disk("read", &steps, error))?.into_iter().map(Key).collect();
         keys.sort();
         Ok(keys)
     }
 
-    /// The longest finished training that the one of a model's recipe can begin with: it differs in having fewer epochs,
-    /// ran them all, and left what there is to go on from, with the checkpoints that it passed.
-    pub fn shorter_training(&self, recipe: &Value) -> Result<Option<Entry>> {
-        const EPOCHS: &str = "/options/train/epochs";
-        let epochs = |recipe: &Value| recipe.pointer(EPOCHS).and_then(Value::as_u64);
-        let rest = |recipe: &Value| {
-            let mut rest = recipe.clone();
-            for pointer in [EPOCHS, "/checkpoints"] {
-                if let Some(value) = rest.pointer_mut(pointer) {
-                    value.take();
-                }
-            }
-            canonical(&rest)
-        };
-        let (Some(wanted), sought) = (epochs(recipe), rest(recipe)) else { return Ok(None) };
-        let checkpoints: Vec<u64> = Vec::deserialize(&recipe["checkpoints"]).unwrap_or_default();
-        let serves = |entry: &Entry| {
-            let Some(had) = epochs(&entry.record.recipe).filter(|&had| had < wanted) else { return false };
-            let ran = entry.record.step.figures.get("epochs").and_then(Value::as_u64);
-            let mut passed = checkpoints.iter().filter(|epoch| **epoch <= had);
-            ran == Some(had)
-                && rest(&entry.record.recipe) == sought
-                && entry.directory.join(END).is_dir()
-                && passed.all(|epoch| entry.directory.join(checkpoint(*epoch)).is_dir())
-        };
-        let mut found: Vec<Entry> = self.entries()?.into_iter().filter(serves).collect();
-        found.sort_by_key(|entry| epochs(&entry.record.recipe));
-        Ok(found.pop().filter(|entry| entry.damaged().is_empty()))
+    /// The finished steps whose records `serves` takes, by key.
+    pub fn find(&self, serves: impl Fn(&Record) -> bool) -> Result<Vec<Entry>> {
+        Ok(self.entries()?.into_iter().filter(|entry| serves(&entry.record)).collect())
     }
 
-    /// Where an unfinished training of a step is saved.
-    pub fn training(&self, key: &Key) -> PathBuf {
-        self.root.join("training").join(&key.0)
+    /// Where a step keeps what it goes on from when it was stopped.
+    pub fn unfinished(&self, key: &Key) -> PathBuf {
+        self.root.join("unfinished").join(&key.0)
     }
 
-    /// Forgets the training of a step that is finished.
-    pub fn end_training(&self, key: &Key) {
+    /// Forgets what a step that is finished was to go on from.
+    pub fn forget_unfinished(&self, key: &Key) {
         // What stays is of no harm, and `gc` removes it.
-        let _ = fs::remove_dir_all(self.training(key));
+        let _ = fs::remove_dir_all(self.unfinished(key));
     }
 
     /// Notes what each step of a pipeline was made of, to tell what changed the next time.
-    pub fn remember(&self, pipeline: &str, steps: &[Planned]) {
-        let recipes: BTreeMap<String, &Value> = steps.iter().map(|step| (step.name(), &step.recipe)).collect();
+    pub fn remember<'r>(&self, pipeline: &str, recipes: impl Iterator<Item = (String, &'r Value)>) {
+        let recipes: BTreeMap<String, &Value> = recipes.collect();
         let write = || {
             let aside = self.root.join(format!("partial/recent.{}", std::process::id()));
             fs::write(&aside, serde_json::to_vec(&recipes)?)?;
@@ -300,10 +326,11 @@ impl Store {
     }
 
     fn recent_path(&self, pipeline: &str) -> PathBuf {
-        self.root.join("recent").join(format!("{pipeline}.json"))
+        let Key(hash) = Key::of(&json!({ "pipeline": pipeline }));
+        self.root.join("recent").join(format!("{hash}.json"))
     }
 
-    /// Removes what is of no use: remains of killed runs, trainings of finished steps, and the steps that no run has
+    /// Removes what is of no use: remains of killed runs, what finished steps were to go on from, and the steps that no run has
     /// used for `unused`. What another run is at stays. Gives the steps and the bytes removed.
     pub fn collect(&self, unused: Duration) -> Result<Collected> {
         let mut collected = Collected::default();
@@ -314,17 +341,17 @@ impl Store {
             if age >= unused && self.is_free(&entry.key) {
                 collected.steps += 1;
                 collected.bytes += entry.bytes();
-                fs::remove_dir_all(&entry.directory).map_err(|error| Error::io("remove", &entry.directory, &error))?;
+                fs::remove_dir_all(&entry.directory)
+                    .map_err(|error| StoreError::disk("remove", &entry.directory, error))?;
             }
         }
-        for part in ["partial", "training"] {
+        for (part, is_kept) in [("partial", false), ("unfinished", true)] {
             let part = self.root.join(part);
-            let failed = |error: io::Error| Error::io("clear", &part, &error);
+            let failed = |error: io::Error| StoreError::disk("clear", &part, error);
             for entry in fs::read_dir(&part).map_err(failed)? {
                 let entry = entry.map_err(failed)?;
                 let key = Key(entry.file_name().to_string_lossy().into_owned());
-                let is_training = part.ends_with("training");
-                let is_needed = is_training && self.get(&key)?.is_none();
+                let is_needed = is_kept && self.get(&key)?.is_none();
                 if entry.path().is_dir() && !is_needed && self.is_free(&key) {
                     collected.bytes += size_of_directory(&entry.path()).map_err(failed)?;
                     fs::remove_dir_all(entry.path()).map_err(failed)?;
@@ -396,3 +423,21 @@ fn files_below(directory: &Path) -> io::Result<Vec<String>> {
     files.sort();
     Ok(files)
 }
+
+/// Copies a file, or a directory with all that is in it but the store's own word on a step, which is of no use outside it.
+pub(crate) fn copy_all(from: &Path, to: &Path) -> io::Result<()> {
+    if !from.is_dir() {
+        return fs::copy(from, to).map(drop);
+    }
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        if ![RECORD, USED].iter().any(|own| entry.file_name() == **own) {
+            copy_all(&entry.path(), &to.join(entry.file_name()))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -52,6 +52,7 @@ impl Default for LstmOptions {
 pub struct TrainOptions {
     /// Passes over the training text. Run again with more, a training goes on from where it ended, unless the schedule
     /// runs over all of them.
+    #[schemars(extend("format" = "epochs"))]
     pub epochs: u64,
     /// Streams that the training text is cut into, read side by side.
     pub batch: usize,

@@ -272,7 +272,7 @@ fn ctrl_c_stops_soon_and_the_same_command_goes_on() {
         .spawn()
         .unwrap();
     // Once a training was saved, there is one.
-    while folder.files("store/training").is_empty() {
+    while folder.files("store/unfinished").is_empty() {
         assert_eq!(child.try_wait().unwrap(), None, "it ended before it was stopped");
         std::thread::sleep(Duration::from_millis(20));
     }

@@ -7,6 +7,7 @@ mod bad_input;
 mod configs;
 mod durable;
 mod memory;
+mod outputs;
 mod plugin_command;
 mod plugin_new;
 mod plugins;

@@ -63,3 +63,19 @@ fn schemas_that_say_nothing_or_go_round_in_circles_allow_everything() {
         assert!(diagnostics.is_empty(), "{schema}: {}", list(&diagnostics));
     }
 }
+
+#[test]
+fn options_of_a_format_are_found_wherever_they_are() {
+    let schema = json!({
+        "$ref": "#/$defs/Options",
+        "$defs": { "Options": { "type": "object", "properties": {
+            "file": { "type": "string", "format": "path" },
+            "train": { "anyOf": [{ "$ref": "#/$defs/Train" }, { "type": "null" }] },
+            "inner": { "$ref": "#/$defs/Options" },
+        } }, "Train": { "properties": { "epochs": { "type": "integer", "format": "epochs" } } } },
+    });
+    assert_eq!(of_format(&schema, "epochs"), ["/train/epochs"]);
+    // A table inside a table of its own kind is not looked into for ever.
+    assert_eq!(of_format(&schema, "path"), ["/file"]);
+    assert_eq!(of_format(&json!({}), "path"), [""; 0]);
+}

@@ -4,31 +4,15 @@ use std::fmt;
 
 use proptest::prelude::*;
 use txray_plugin::{Columns, StringTable};
+use txray_tables::columns::pruner_columns;
 
 use super::magnitude;
 
 /// The columns that [`columns`] always has: those of a run whose comparison has the layer `token` and the metric
 /// `hellinger`.
-pub const COLUMNS: [&str; 18] = [
-    "site",
-    "neuron",
-    "alive_from",
-    "count_from",
-    "mass_from",
-    "mean_from",
-    "mean_abs_from",
-    "sd_from",
-    "alive_to",
-    "count_to",
-    "mass_to",
-    "mean_to",
-    "mean_abs_to",
-    "sd_to",
-    "length_from:token",
-    "length_to:token",
-    "union_length:token",
-    "hellinger:token",
-];
+pub fn column_names() -> Vec<String> {
+    pruner_columns(&["token"], &["hellinger"])
+}
 
 /// Owned [`Columns`].
 #[derive(Clone, PartialEq)]
@@ -38,12 +22,14 @@ pub struct NamedColumns {
     rows: usize,
 }
 
-/// 1 to 12 neurons with the columns of [`COLUMNS`]: magnitudes, and now and then nothing (NaN).
+/// 1 to 12 neurons with the columns of [`column_names`]: magnitudes, and now and then nothing (NaN).
 pub fn columns() -> impl Strategy<Value = NamedColumns> {
     let value = prop_oneof![1 => Just(f64::NAN), 1 => (0..4).prop_map(f64::from), 8 => magnitude()];
+    let names: StringTable = column_names().iter().collect();
     (1_usize..=12).prop_flat_map(move |rows| {
-        prop::collection::vec(value.clone(), rows * COLUMNS.len()).prop_map(move |values| NamedColumns {
-            names: COLUMNS.iter().collect(),
+        let names = names.clone();
+        prop::collection::vec(value.clone(), rows * names.len()).prop_map(move |values| NamedColumns {
+            names: names.clone(),
             values,
             rows,
         })
@@ -52,8 +38,8 @@ pub fn columns() -> impl Strategy<Value = NamedColumns> {
 
 impl NamedColumns {
     /// Columns of these names without any neuron.
-    pub fn without_rows(names: &[&str]) -> Self {
-        Self { names: names.iter().collect(), values: Vec::new(), rows: 0 }
+    pub fn without_rows(names: &[impl AsRef<str>]) -> Self {
+        Self { names: names.iter().map(AsRef::as_ref).collect(), values: Vec::new(), rows: 0 }
     }
 
     /// Neurons of which nothing is known.

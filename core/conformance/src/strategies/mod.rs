@@ -8,7 +8,7 @@ mod columns;
 mod pairs;
 mod stage;
 
-pub use columns::{COLUMNS, NamedColumns, columns};
+pub use columns::{NamedColumns, column_names, columns};
 pub use pairs::{Pairs, Preference, Preferences, Weight, pairs, preferences, shared_pairs, triples, weight};
 pub use stage::{Neuron, Planted, PreferenceTable, Stage, activation, planted, stage};
 

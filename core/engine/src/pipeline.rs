@@ -1,0 +1,228 @@
+//! A pipeline: one TOML file, checked whole before anything runs.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use txray_config::{Diagnostic, Diagnostics, Document};
+use txray_host::Registry;
+use txray_plugin::Host;
+use txray_tables::Manifest;
+use txray_text::Resolver;
+
+use crate::check::{Catalogue, Check, Checked, Section, SectionKind};
+use crate::page::Page;
+use crate::step::Step;
+
+/// The keys outside any table.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct TopLevel {
+    /// Seed of everything random.
+    seed: u64,
+    /// The device that models run on.
+    device: String,
+}
+
+impl Default for TopLevel {
+    fn default() -> Self {
+        Self { seed: 1111, device: "cpu".to_owned() }
+    }
+}
+
+/// A pipeline that was checked: every name leads somewhere, every option was taken.
+///
+/// Tables are a graph by name: models are trained on corpora and begin from other models, stages read models over corpora,
+/// comparisons hold stages against each other.
+pub struct Pipeline {
+    /// Its name: the stem of its file.
+    pub name: String,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// The device that models run on.
+    pub device: String,
+    /// Where relative paths are looked for.
+    pub resolver: Resolver,
+    /// The tables of the file, with every default in its place.
+    pub settings: Value,
+    /// The kinds of steps, in the order of a run.
+    pub(crate) order: Vec<&'static str>,
+    kinds: Vec<SectionKind>,
+    sections: IndexMap<(&'static str, String), Checked>,
+}
+
+impl Pipeline {
+    /// Reads a pipeline: parses the file, applies `--set` assignments, loads its plugins into the registry, and checks
+    /// everything that can be checked before anything runs.
+    ///
+    /// # Errors
+    /// All of them, each with its place.
+    pub fn read(
+        path: &Path,
+        assignments: &[String],
+        data: Option<&Path>,
+        catalogue: &Catalogue,
+        registry: &mut Registry,
+        host: &Host<'_>,
+    ) -> Result<Self, Diagnostics> {
+        let text = std::fs::read(path)
+            .map_err(|error| Diagnostic::new(format!("cannot read the pipeline {}: {error}", path.display())))?;
+        let text = String::from_utf8(text).map_err(|error| {
+            let at = error.utf8_error().valid_up_to();
+            let line = error.as_bytes()[..at].iter().filter(|&&byte| byte == b'\n').count() + 1;
+            Diagnostic::new(format!("the pipeline {} is not UTF-8 at line {line} (byte {at})", path.display()))
+        })?;
+        let name = path.file_stem().map_or_else(|| "pipeline".into(), |stem| stem.to_string_lossy());
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let resolver = Resolver { data: data.map(Path::to_owned), config: folder.to_owned() };
+        let document = Document::parse(&path.display().to_string(), text)?;
+        Self::check(&name, document, assignments, resolver, catalogue, registry, host)
+    }
+
+    /// The pipeline that a manifest's run was made of, which reads the same files.
+    ///
+    /// # Errors
+    /// As for [`Pipeline::read`].
+    pub fn again(
+        manifest: &Manifest,
+        assignments: &[String],
+        catalogue: &Catalogue,
+        registry: &mut Registry,
+        host: &Host<'_>,
+    ) -> Result<Self, Diagnostics> {
+        let text = toml::to_string(&manifest.settings)
+            .map_err(|error| Diagnostic::new(format!("the settings of the manifest are no pipeline: {error}")))?;
+        let resolver = Resolver { data: manifest.data.clone(), config: manifest.folder.clone() };
+        let document = Document::parse("the settings of the manifest", text)?;
+        Self::check(&manifest.pipeline, document, assignments, resolver, catalogue, registry, host)
+    }
+
+    fn check(
+        name: &str,
+        mut document: Document,
+        assignments: &[String],
+        resolver: Resolver,
+        catalogue: &Catalogue,
+        registry: &mut Registry,
+        host: &Host<'_>,
+    ) -> Result<Self, Diagnostics> {
+        let mut diagnostics = Diagnostics::new();
+        for assignment in assignments {
+            if let Err(errors) = document.set(assignment) {
+                diagnostics.extend(errors);
+            }
+        }
+        let top = top_level(&document, catalogue, &mut diagnostics);
+        let mut check = Check::new(&document, registry, host, &resolver, catalogue, diagnostics);
+        check.begin(top.seed, &top.device);
+        let sections = check.all();
+        let Check { diagnostics, settings, .. } = check;
+        let kinds = catalogue.sections.clone();
+        diagnostics.into_result(())?;
+        Ok(Self {
+            name: one_step(name).to_owned(),
+            seed: top.seed,
+            device: top.device,
+            resolver,
+            settings,
+            order: kinds.iter().map(|kind| kind.step).collect(),
+            kinds,
+            sections,
+        })
+    }
+
+    /// Every section of a kind, in the order of the file.
+    pub fn all<S: Section>(&self) -> impl Iterator<Item = Arc<S>> {
+        self.sections.values().filter_map(Checked::section)
+    }
+
+    /// How many sections there are of each kind that there is any of, such as `(2, "models")`.
+    pub fn counts(&self) -> Vec<(usize, &'static str)> {
+        let count = |table| self.sections.keys().filter(|(of, _)| *of == table).count();
+        let all = self.kinds.iter().map(|kind| (count(kind.table), kind.plural));
+        all.filter(|(count, _)| *count > 0).collect()
+    }
+
+    /// The steps that its sections ask for, in the order of kinds and of the file.
+    pub(crate) fn steps(&self) -> impl Iterator<Item = &Arc<dyn Step>> {
+        self.sections.values().flat_map(|checked| &checked.steps)
+    }
+}
+
+/// The name of a pipeline as a default for a folder's: one step of a path, or else a name for any.
+fn one_step(name: &str) -> &str {
+    let mut parts = Path::new(name).components();
+    let is_step =
+        matches!((parts.next(), parts.next()), (Some(std::path::Component::Normal(part)), None) if part == name);
+    if is_step && !name.chars().any(char::is_control) { name } else { "pipeline" }
+}
+
+/// The schema of a whole file, as far as it is the engine's: what is inside its tables is told by those.
+fn schema(catalogue: &Catalogue) -> Value {
+    let mut schema = schemars::schema_for!(TopLevel).to_value();
+    schema["description"] = "The keys outside any table, and the tables.".into();
+    for kind in &catalogue.sections {
+        schema["properties"][kind.table] =
+            json!({ "type": "object", "description": kind.about, "default": {}, "additionalProperties": true });
+    }
+    schema
+}
+
+/// The keys outside any table. Those that are wrong are told, and have their defaults.
+fn top_level(document: &Document, catalogue: &Catalogue, diagnostics: &mut Diagnostics) -> TopLevel {
+    let mut top = TopLevel::default();
+    let tables: Vec<&str> = catalogue.sections.iter().map(|kind| kind.table).collect();
+    let value = document.value().clone();
+    let _ = document.read_with("", value, &schema(catalogue), diagnostics, |value| {
+        let all = value.as_object().cloned().unwrap_or_default();
+        let (tables, own): (Map<_, _>, Map<_, _>) = all.into_iter().partition(|(key, _)| tables.contains(&&**key));
+        for (key, table) in &tables {
+            // In serde's words, which the document understands.
+            serde_json::from_value::<Map<String, Value>>(table.clone())
+                .map_err(|error| (format!("/{key}"), error.to_string()))?;
+        }
+        for (key, value) in &own {
+            serde_json::from_value::<TopLevel>(json!({ key: value }))
+                .map_err(|error| (format!("/{key}"), error.to_string()))?;
+        }
+        top = serde_json::from_value(Value::Object(own)).map_err(|error| (String::new(), error.to_string()))?;
+        Ok(())
+    });
+    top
+}
+
+/// The reference of the pipeline's TOML as Markdown, written from the types that read it: the sections of the engine, each
+/// with the options of the components at hand.
+pub fn reference(catalogue: &Catalogue, registry: &Registry) -> String {
+    let beginning = "# Configuration\n\n\
+         A pipeline is one TOML file. Its tables name each other: a stage reads a model over a corpus, a comparison holds \
+         two stages against each other. `txray check FILE` tells every error at once. Any value can be set from the \
+         command line: `--set model.lm.train.epochs=2`.\n\n\
+         Tables are called by names of at most 64 letters (a to z), digits, `.`, `_` and `-`, which do not begin with `.` or \
+         `-`; names of one kind do not differ in case alone.\n\n\
+         This page is generated from the types that read the file; do not edit it.\n";
+    let mut page = Page::new(beginning, registry, &catalogue.formats);
+    page.describe("Top level", &schema(catalogue));
+    for kind in &catalogue.sections {
+        (kind.describe)(&mut page);
+    }
+    page.into_text()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_pipeline_is_one_step_of_a_path() {
+        for name in ["quickstart", "my run", "Ärger", "a.b"] {
+            assert_eq!(one_step(name), name);
+        }
+        for name in ["", ".", "..", "../x", "/etc", "a/b", "a/", "a\u{1b}[2J"] {
+            assert_eq!(one_step(name), "pipeline", "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! `[corpus.NAME]`, and the step `text`: a split that is read through once before anything depends on it.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use txray_config::{Name, child, suggestion};
+use txray_plugin::Level;
+use txray_text::{Context, Documents, OpenError, OptionError};
+
+use crate::check::{Check, Section};
+use crate::error::Result;
+use crate::page::Page;
+use crate::step::{Hashes, Made, Making, Step};
+
+/// A corpus of a pipeline.
+pub struct Corpus {
+    /// Its name.
+    pub name: Name,
+    corpus: Box<dyn txray_text::Corpus>,
+}
+
+impl Section for Corpus {
+    const TABLE: &'static str = "corpus";
+    const PLURAL: &'static str = "corpora";
+    const ABOUT: &'static str = "Texts: `[corpus.NAME]`, each with its `kind`.";
+    const STEP: &'static str = "text";
+
+    fn check(check: &mut Check<'_>, name: &Name, pointer: &str) -> Option<Self> {
+        let kinds: Vec<&str> = check.formats.iter().map(|format| format.kind).collect();
+        let (kind, options) = check.kind(pointer, &kinds, "kind of corpus")?;
+        let format = check.formats.iter().find(|format| format.kind == kind)?;
+        let schema = (format.schema)();
+        check.put(pointer, &txray_config::with_defaults(&schema, &options));
+        let context = Context { resolver: check.resolver, seed: check.seed };
+        let opened = check.document.read_with(pointer, options, &schema, &mut check.diagnostics, |options| {
+            match (format.open)(options, &context) {
+                Ok(corpus) => Ok(Ok(corpus)),
+                Err(OpenError::Options(errors)) => Ok(Err(errors)),
+                Err(OpenError::Table { pointer, message }) => Err((pointer, message)),
+            }
+        });
+        match opened? {
+            Ok(corpus) => Some(Self { name: name.clone(), corpus }),
+            Err(errors) => {
+                for OptionError { pointer: option, error } in errors {
+                    check.error(&format!("{pointer}{option}"), error.to_string());
+                }
+                None
+            }
+        }
+    }
+
+    /// None of its own: a text is read where a model or a stage asks for it.
+    fn steps(self: &Arc<Self>) -> Vec<Arc<dyn Step>> {
+        Vec::new()
+    }
+
+    fn describe(page: &mut Page<'_>) {
+        for format in page.formats() {
+            page.describe(&format!("`[corpus.NAME]`, `kind = \"{}\"`", format.kind), &(format.schema)());
+        }
+    }
+}
+
+impl Corpus {
+    /// The layers that its documents carry beyond `token` and `word`.
+    pub fn layers(&self) -> Vec<String> {
+        self.corpus.layers()
+    }
+
+    /// A split of it, if it has that.
+    pub fn text(self: &Arc<Self>, split: &str) -> Option<Arc<Text>> {
+        let is_there = self.corpus.splits().iter().any(|known| known == split);
+        is_there.then(|| Arc::new(Text { corpus: Arc::clone(self), split: split.to_owned() }))
+    }
+
+    /// The split that `text`, the value at `pointer`, names: `wikitext.valid`.
+    pub fn find_text(check: &mut Check<'_>, pointer: &str, text: &str) -> Option<Arc<Text>> {
+        // The split is what follows the last dot: names of corpora may have dots.
+        let (name, split) = match text.rsplit_once('.') {
+            Some((name, split)) if check.exists::<Self>(name) || !check.exists::<Self>(text) => (name, Some(split)),
+            _ => (text, None),
+        };
+        let corpus = check.find::<Self>(pointer, name)?;
+        let found = split.and_then(|split| corpus.text(split));
+        if found.is_none() {
+            let splits = corpus.corpus.splits();
+            match split {
+                Some(split) => {
+                    let help = suggestion(split, splits.iter().map(String::as_str));
+                    check.error_with_help(pointer, format!("the corpus `{name}` has no split `{split}`"), help);
+                }
+                None => {
+                    let all: Vec<String> = splits.iter().map(|split| format!("`{name}.{split}`")).collect();
+                    let help = format!("there are {}", all.join(", "));
+                    check.error_with_help(pointer, "which split of the corpus?", help);
+                }
+            }
+        }
+        found
+    }
+
+    /// The corpus that a task at `pointer` learns from: it needs a split `train`.
+    pub fn find_to_learn(check: &mut Check<'_>, pointer: &str, name: &str) -> Option<Arc<Self>> {
+        let pointer = child(pointer, "corpus");
+        let corpus = check.find::<Self>(&pointer, name)?;
+        if corpus.text("train").is_none() {
+            check.error(&pointer, format!("the corpus `{name}` has no split `train` to learn from"));
+            return None;
+        }
+        Some(corpus)
+    }
+}
+
+/// A split of a corpus: `wikitext.valid`.
+pub struct Text {
+    /// Its corpus.
+    pub corpus: Arc<Corpus>,
+    /// The split.
+    pub split: String,
+}
+
+/// What reading a text through tells.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct TextFigures {
+    /// Its documents.
+    pub documents: u64,
+    /// The words of them all, between white space.
+    pub words: u64,
+}
+
+impl Text {
+    /// Streams its documents.
+    pub fn documents(&self) -> Result<Documents<'_>> {
+        Ok(self.corpus.corpus.documents(&self.split)?)
+    }
+}
+
+impl Step for Text {
+    fn kind(&self) -> &'static str {
+        Corpus::STEP
+    }
+
+    fn name(&self) -> String {
+        format!("{}.{}", self.corpus.name, self.split)
+    }
+
+    /// Its errors are those of its corpus.
+    fn table(&self) -> String {
+        format!("{}.{}", Corpus::TABLE, self.corpus.name)
+    }
+
+    fn level(&self) -> Level {
+        Level::Debug
+    }
+
+    fn recipe(&self, hashes: &mut Hashes<'_>) -> Result<Value> {
+        let files = self.corpus.corpus.files(&self.split);
+        let files = files.iter().map(|path| hashes.file(path)).collect::<Result<Vec<Value>>>()?;
+        Ok(json!({ "corpus": self.corpus.corpus.recipe(&self.split), "files": files }))
+    }
+
+    /// Reads it through, before hours of training depend on it: bad encoding, bad rows and empty files are found here.
+    fn make(&self, _: &Making<'_>) -> Result<Made> {
+        let mut figures = TextFigures { documents: 0, words: 0 };
+        for document in self.documents()? {
+            figures.documents += 1;
+            figures.words += document?.text.split_whitespace().count() as u64;
+        }
+        Made::with(self, &figures)
+    }
+}

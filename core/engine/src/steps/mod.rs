@@ -1,0 +1,29 @@
+//! One file a kind of table, and of the step that it comes to; and the list of them.
+
+pub mod comparison;
+pub mod corpus;
+pub mod model;
+pub mod plugin;
+pub mod pruning;
+pub mod report;
+pub mod stage;
+#[cfg(test)]
+mod tests;
+
+use txray_text::FORMATS;
+
+use crate::check::{Catalogue, SectionKind};
+
+/// Every kind of table and every format of corpora that pipelines can name.
+pub fn catalogue() -> Catalogue {
+    let sections = vec![
+        SectionKind::of::<plugin::Plugin>(),
+        SectionKind::of::<corpus::Corpus>(),
+        SectionKind::of::<model::Model>(),
+        SectionKind::of::<stage::Stage>(),
+        SectionKind::of::<comparison::Comparison>(),
+        SectionKind::of::<pruning::Pruning>(),
+        SectionKind::of::<report::Report>(),
+    ];
+    Catalogue { sections, formats: FORMATS.to_vec() }
+}

@@ -1,0 +1,449 @@
+//! `[model.NAME]`: a model that is trained, loaded, or begun from another.
+
+mod training;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use txray_config::{Name, child, of_format, suggestion};
+use txray_host::FindError;
+use txray_plugin::{Model as PluginModel, ModelDescription, abi};
+use txray_text::{Tokenizer, Vocabulary};
+
+use super::corpus::{Corpus, Text};
+use crate::check::{Check, Section};
+use crate::component::made;
+use crate::error::Result;
+use crate::out::{OutPath, Publication};
+use crate::page::Page;
+use crate::step::{Hashes, Made, Making, Step};
+use crate::store::{Entry, Record};
+use training::{Begin, END, LAST, Training, checkpoint, load};
+
+pub use training::ModelFigures;
+
+/// The folder of models in the out directory.
+const FOLDER: &str = "models";
+
+/// The format that a model's schema gives the option which says how many epochs it is trained for. Of two trainings that
+/// differ in this option alone, the one of more epochs may go on from the end of the other.
+const EPOCHS: &str = "epochs";
+
+/// A model: trained on a corpus, loaded, or begun from another. These keys are those of every model; its kind has others
+/// beside them.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Keys {
+    /// The plugin component, such as `"lstm"`. Needed unless `path` or `init` says it.
+    kind: Option<String>,
+    /// A directory with a trained model: `config.json`, `model.safetensors`, `tokenizer.json`; relative to the
+    /// config's folder. The model begins from there.
+    path: Option<PathBuf>,
+    /// Another model, or a checkpoint of one (`"lm@1"`), whose weights and vocabulary this one begins from.
+    init: Option<String>,
+    /// Which words the vocabulary learned from the training text has.
+    vocabulary: Option<Vocabulary>,
+    /// What to train for, and on what, such as `{ kind = "language-model", corpus = "wikitext" }`. Without it the model is
+    /// not trained.
+    task: Option<TaskKeys>,
+    /// Epochs after which a checkpoint is kept, as `NAME@EPOCH`.
+    // Taken out of `train`, whose other keys are the plugin's, before the rest is read.
+    #[serde(rename = "train.checkpoints")]
+    checkpoints: Vec<u64>,
+}
+
+/// What a model is trained for, such as `{ kind = "language-model", corpus = "wikitext" }`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct TaskKeys {
+    /// The task.
+    kind: TaskKind,
+    /// The corpus; its splits `train` and, where there is one, `valid` are used.
+    corpus: String,
+}
+
+/// The tasks that models are trained for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum TaskKind {
+    /// To predict the next token.
+    LanguageModel,
+}
+
+/// A model of a pipeline.
+pub struct Model {
+    /// Its name.
+    pub name: Name,
+    /// The plugin component.
+    pub kind: String,
+    /// Its options.
+    options: Value,
+    /// Where among them the number of epochs is, as a JSON pointer, if the plugin's schema says so.
+    epochs: Option<String>,
+    /// Where its weights come from.
+    origin: Origin,
+    /// What it is trained for; none: it is read as it comes.
+    task: Option<Task>,
+    /// Epochs after which a checkpoint is kept.
+    checkpoints: Vec<u64>,
+    seed: u64,
+    device: String,
+}
+
+/// Where the weights of a model come from.
+enum Origin {
+    /// Drawn from the seed; the vocabulary is learned.
+    New(Vocabulary),
+    /// Read from a directory.
+    Directory(PathBuf),
+    /// Those of another model of the pipeline.
+    Init(ModelRef),
+}
+
+/// What a model is trained for, and on.
+struct Task {
+    kind: TaskKind,
+    train: Arc<Text>,
+    valid: Option<Arc<Text>>,
+}
+
+/// A model of the pipeline, or a checkpoint of one: `lm`, `lm@1`.
+pub struct ModelRef {
+    /// The model.
+    pub model: Arc<Model>,
+    /// The epoch of the checkpoint; none: after the last.
+    pub epoch: Option<u64>,
+}
+
+impl std::fmt::Display for ModelRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.epoch {
+            Some(epoch) => write!(f, "{}@{epoch}", self.model.name),
+            None => write!(f, "{}", self.model.name),
+        }
+    }
+}
+
+impl ModelRef {
+    /// The model, or the checkpoint of one, that `text`, the value at `pointer`, names.
+    pub fn find(check: &mut Check<'_>, pointer: &str, text: &str) -> Option<Self> {
+        let (name, epoch) = match text.rsplit_once('@') {
+            None => (text, None),
+            Some((name, epoch)) => match epoch.parse() {
+                Ok(epoch) => (name, Some(epoch)),
+                Err(_) => {
+                    check.error(pointer, format!("`{epoch}` is no epoch: write NAME@EPOCH, such as `{name}@1`"));
+                    return None;
+                }
+            },
+        };
+        let model = check.find::<Model>(pointer, name)?;
+        if let Some(epoch) = epoch.filter(|epoch| !model.checkpoints.contains(epoch)) {
+            let help = format!("set `train.checkpoints = [{epoch}]` in [model.{name}]");
+            check.error_with_help(pointer, format!("`{name}` keeps no checkpoint of epoch {epoch}"), help);
+            return None;
+        }
+        Some(Self { model, epoch })
+    }
+
+    /// Where its weights lie.
+    fn weights(&self, making: &Making<'_>) -> Result<PathBuf> {
+        match (&self.model.origin, &self.model.task) {
+            (Origin::Directory(path), None) => Ok(path.clone()),
+            (Origin::Init(to), None) => to.weights(making),
+            _ => {
+                let part = self.epoch.map_or_else(|| LAST.to_owned(), checkpoint);
+                Ok(making.input(&*self.model)?.join(part))
+            }
+        }
+    }
+
+    /// Loads it, with its tokenizer.
+    pub fn load(&self, making: &Making<'_>) -> Result<(Box<dyn PluginModel>, Tokenizer, ModelDescription)> {
+        let mut model = self.model.create(making)?;
+        let (tokenizer, description) = load(&mut *model, &self.weights(making)?, making.host)?;
+        Ok((model, tokenizer, description))
+    }
+}
+
+impl Section for Model {
+    const TABLE: &'static str = "model";
+    const PLURAL: &'static str = "models";
+    const ABOUT: &'static str = "Models to train or to load: `[model.NAME]`.";
+    const CIRCLE: &'static str = "these models begin from each other";
+
+    fn check(check: &mut Check<'_>, name: &Name, pointer: &str) -> Option<Self> {
+        let Some(Value::Object(mut table)) = check.document.value().pointer(pointer).cloned() else {
+            check.error(pointer, "expected a table");
+            return None;
+        };
+        let before = check.diagnostics.len();
+        // The engine's keys apart from the plugin's. `checkpoints` stands in `train` with the plugin's, because that
+        // is where a reader looks for it, but saving is the engine's affair.
+        let mut own = Map::new();
+        for key in ["kind", "path", "init", "vocabulary", "task"] {
+            own.extend(table.shift_remove(key).map(|value| (key.to_owned(), value)));
+        }
+        let train = table.get_mut("train").and_then(Value::as_object_mut);
+        let checkpoints = train.and_then(|train| train.shift_remove("checkpoints"));
+        let keys: Keys = check.read_value(pointer, Value::Object(own))?;
+        let checkpoints = read_checkpoints(check, pointer, checkpoints);
+        let options = Value::Object(table);
+
+        let origin = match (&keys.path, &keys.init) {
+            (Some(_), Some(_)) => {
+                check.error(&child(pointer, "init"), "a model begins from `path` or from `init`, not from both");
+                return None;
+            }
+            (Some(path), None) => Some(Origin::Directory(check.resolver.config.join(path))),
+            (None, Some(init)) => ModelRef::find(check, &child(pointer, "init"), init).map(Origin::Init),
+            (None, None) => Some(Origin::New(keys.vocabulary.clone().unwrap_or_default())),
+        };
+        let is_new = keys.path.is_none() && keys.init.is_none();
+        if !is_new && keys.vocabulary.is_some() {
+            check.error(&child(pointer, "vocabulary"), "the vocabulary is that of the model this one begins from");
+        }
+        if is_new && keys.task.is_none() {
+            let help = "say what it learns, `task = { kind = \"language-model\", corpus = \"...\" }`, or where it is, \
+                        `path = \"...\"`";
+            check.error_with_help(pointer, "missing key `task`: a new model has to be trained", help);
+        }
+        if keys.task.is_none() && !checkpoints.is_empty() {
+            let message = "this model is not trained: it has no `task`";
+            check.error(&format!("{pointer}/train/checkpoints"), message);
+        }
+        let task = keys.task.as_ref().and_then(|task| {
+            let corpus = Corpus::find_to_learn(check, &child(pointer, "task"), &task.corpus)?;
+            Some(Task { kind: task.kind, train: corpus.text("train")?, valid: corpus.text("valid") })
+        });
+        let (kind, place) = kind_of(check, pointer, &keys, origin.as_ref())?;
+        let taken = check.component(abi::MODEL, pointer, Some(&place), &kind, &options, |registry, options, host| {
+            registry.model(&kind, options, host).map(drop)
+        });
+        // One that begins from another has its sizes from there.
+        let options = check.complete(abi::MODEL, pointer, &kind, &options, |key| is_new || key == "train");
+        let schema = check.registry.find(abi::MODEL, &kind).ok().map(|(_, component)| component.options.clone());
+        let epochs = schema.and_then(|schema| of_format(&schema, EPOCHS).into_iter().next());
+        let trained = epochs.as_ref().and_then(|epochs| options.pointer(epochs)).and_then(Value::as_u64);
+        // No checkpoint can be of an epoch that training never comes to: found here, not after hours of it.
+        for (index, epoch) in checkpoints.iter().enumerate() {
+            if let Some(trained) = trained.filter(|trained| !(1..=*trained).contains(epoch)) {
+                let message = format!("there is no epoch {epoch}: training has {trained}");
+                check.error(&format!("{pointer}/train/checkpoints/{index}"), message);
+            }
+        }
+        let (seed, device) = (check.seed, check.device.clone());
+        let name = name.clone();
+        let model = Self { name, kind, options, epochs, origin: origin?, task, checkpoints, seed, device };
+        (taken && check.diagnostics.len() == before && model.task.is_some() == keys.task.is_some()).then_some(model)
+    }
+
+    fn steps(self: &Arc<Self>) -> Vec<Arc<dyn Step>> {
+        vec![Arc::clone(self) as _]
+    }
+
+    fn describe(page: &mut Page<'_>) {
+        page.section::<Keys>("`[model.NAME]`");
+        page.components(abi::MODEL, "`[model.NAME]`");
+    }
+}
+
+fn read_checkpoints(check: &mut Check<'_>, pointer: &str, value: Option<Value>) -> Vec<u64> {
+    match value.map(serde_json::from_value::<Vec<u64>>) {
+        None => Vec::new(),
+        Some(Ok(epochs)) => epochs,
+        Some(Err(_)) => {
+            let message = "expected a list of epochs, such as [1, 10]";
+            check.error(&format!("{pointer}/train/checkpoints"), message);
+            Vec::new()
+        }
+    }
+}
+
+/// The plugin component of a model, and the place that says so.
+fn kind_of(check: &mut Check<'_>, pointer: &str, keys: &Keys, origin: Option<&Origin>) -> Option<(String, String)> {
+    let in_directory = match origin {
+        Some(Origin::Directory(path)) => match kind_of_directory(path) {
+            Ok(kind) => Some((kind, path)),
+            Err(message) => {
+                check.error(&child(pointer, "path"), message);
+                return None;
+            }
+        },
+        _ => None,
+    };
+    if let Some(kind) = &keys.kind {
+        return Some((kind.clone(), child(pointer, "kind")));
+    }
+    match (in_directory, origin) {
+        (Some((kind, path)), _) => {
+            let place = child(pointer, "path");
+            if let Err(FindError::Unknown(known)) = check.registry.find(abi::MODEL, &kind) {
+                let help = format!("it is `{kind}`; {}", suggestion(&kind, known.iter().map(String::as_str)));
+                let config = path.join("config.json");
+                check.error_with_help(
+                    &place,
+                    format!("no plugin reads the `model_type` of {}", config.display()),
+                    help,
+                );
+                return None;
+            }
+            Some((kind, place))
+        }
+        (None, Some(Origin::Init(to))) => Some((to.model.kind.clone(), child(pointer, "init"))),
+        (None, Some(_)) => {
+            check.error_with_help(pointer, "missing key `kind`", "for instance `kind = \"lstm\"`");
+            None
+        }
+        // What it begins from was told of.
+        (None, None) => None,
+    }
+}
+
+/// The plugin component that a directory's `config.json` asks for: `txray-lstm` is read by `lstm`.
+fn kind_of_directory(path: &Path) -> std::result::Result<String, String> {
+    #[derive(Deserialize)]
+    struct Config {
+        model_type: String,
+    }
+    let path = path.join("config.json");
+    let text = std::fs::read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let config: Config = serde_json::from_slice(&text)
+        .map_err(|error| format!("{} is no config.json of a model: {error}", path.display()))?;
+    Ok(config.model_type.trim_start_matches("txray-").to_owned())
+}
+
+impl Model {
+    /// Whether it is trained here, and not read as it comes.
+    pub fn is_trained(&self) -> bool {
+        self.task.is_some()
+    }
+
+    fn create(&self, making: &Making<'_>) -> Result<Box<dyn PluginModel>> {
+        made(&self.kind, making.registry.model(&self.kind, &self.options, making.host))
+    }
+
+    /// The epochs that a recipe of this kind of model asks for.
+    fn epochs_of(&self, recipe: &Value) -> Option<u64> {
+        recipe.pointer(&format!("/options{}", self.epochs.as_ref()?)).and_then(Value::as_u64)
+    }
+
+    /// The longest finished training that this one can begin with: it differs in having fewer epochs, ran them all, and
+    /// left what there is to go on from, with the checkpoints that it passed.
+    fn shorter_training(&self, making: &Making<'_>) -> Result<Option<Entry>> {
+        let (Some(wanted), Some(epochs)) = (self.epochs_of(making.recipe), &self.epochs) else { return Ok(None) };
+        let rest = |recipe: &Value| {
+            let mut rest = recipe.clone();
+            for pointer in [&format!("/options{epochs}"), "/checkpoints"] {
+                if let Some(value) = rest.pointer_mut(pointer) {
+                    value.take();
+                }
+            }
+            rest
+        };
+        let sought = rest(making.recipe);
+        let serves = |record: &Record| {
+            let figures = Value::Object(record.step.figures.clone());
+            let ran = ModelFigures::deserialize(figures).ok().map(|figures| figures.epochs);
+            let had = self.epochs_of(&record.recipe).filter(|&had| had < wanted);
+            had.is_some() && ran == had && rest(&record.recipe) == sought
+        };
+        let mut found = making.find(serves)?;
+        found.retain(|entry| {
+            let had = self.epochs_of(&entry.record.recipe).unwrap_or(0);
+            let mut passed = self.checkpoints.iter().filter(|epoch| **epoch <= had);
+            entry.directory.join(END).is_dir() && passed.all(|epoch| entry.directory.join(checkpoint(*epoch)).is_dir())
+        });
+        found.sort_by_key(|entry| self.epochs_of(&entry.record.recipe));
+        Ok(found.pop().filter(|entry| entry.damaged().is_empty()))
+    }
+}
+
+impl Step for Model {
+    fn kind(&self) -> &'static str {
+        Self::STEP
+    }
+
+    fn name(&self) -> String {
+        self.name.to_string()
+    }
+
+    fn inputs(&self) -> Vec<(&'static str, Arc<dyn Step>)> {
+        let mut inputs: Vec<(&'static str, Arc<dyn Step>)> = Vec::new();
+        if let Origin::Init(to) = &self.origin {
+            inputs.push(("init", Arc::clone(&to.model) as _));
+        }
+        if let Some(task) = &self.task {
+            inputs.push(("train", Arc::clone(&task.train) as _));
+            inputs.extend(task.valid.iter().map(|valid| ("valid", Arc::clone(valid) as _)));
+        }
+        inputs
+    }
+
+    fn recipe(&self, hashes: &mut Hashes<'_>) -> Result<Value> {
+        let from = match &self.origin {
+            Origin::New(vocabulary) => json!({
+                "seed": self.seed,
+                "vocabulary": { "min_count": vocabulary.min_count, "max_size": vocabulary.max_size },
+            }),
+            Origin::Directory(directory) => {
+                let mut files = Map::new();
+                for file in ["config.json", "model.safetensors", "tokenizer.json"] {
+                    let path = directory.join(file);
+                    if path.exists() {
+                        files.insert(file.to_owned(), hashes.file(&path)?);
+                    }
+                }
+                Value::Object(files)
+            }
+            Origin::Init(to) => json!({ "epoch": to.epoch }),
+        };
+        Ok(json!({
+            "kind": self.kind,
+            "library": hashes.library(abi::MODEL, &self.kind),
+            "device": self.device,
+            "options": self.options,
+            "from": from,
+            "task": self.task.as_ref().map(|task| task.kind),
+            "seed": self.task.as_ref().map(|_| self.seed),
+            "checkpoints": self.checkpoints,
+        }))
+    }
+
+    fn make(&self, making: &Making<'_>) -> Result<Made> {
+        let mut model = self.create(making)?;
+        let begin = match &self.origin {
+            Origin::New(vocabulary) => Begin::New(vocabulary),
+            Origin::Directory(path) => Begin::From(path.clone()),
+            Origin::Init(to) => Begin::From(to.weights(making)?),
+        };
+        let Some(task) = &self.task else {
+            // Nothing to train: loading it checks it, before stages depend on it.
+            if let Begin::From(path) = begin {
+                load(&mut *model, &path, making.host)?;
+            }
+            return Ok(Made::default());
+        };
+        let training = Training {
+            host: making.host,
+            seed: self.seed,
+            train: &task.train,
+            valid: task.valid.as_deref(),
+            begin,
+            checkpoints: &self.checkpoints,
+            saved: &making.unfinished,
+            shorter: self.shorter_training(making)?,
+        };
+        training.run(self, &mut *model, making.directory)
+    }
+
+    fn publish(&self) -> Vec<Publication> {
+        let last = self.task.iter().map(|_| (LAST.to_owned(), OutPath::folder(FOLDER, &self.name)));
+        let kept = self.checkpoints.iter();
+        let kept = kept.map(|&epoch| (checkpoint(epoch), OutPath::checkpoint(FOLDER, &self.name, epoch)));
+        last.chain(kept).map(|(from, to)| Publication { from, to }).collect()
+    }
+}

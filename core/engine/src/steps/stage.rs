@@ -1,0 +1,306 @@
+//! `[stage.NAME]`: a model read over a corpus, or activations from elsewhere.
+
+mod reading;
+
+use std::cell::OnceCell;
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use txray_config::{At, Name, child, suggestion};
+use txray_host::FindError;
+use txray_method::{Preferences, Record, Times};
+use txray_plugin::{Level, State, abi};
+use txray_tables::Folder;
+use txray_tables::columns::observations;
+
+use super::corpus::{Corpus, Text, TextFigures};
+use super::model::ModelRef;
+use crate::check::{Check, Section};
+use crate::component::Component;
+use crate::error::{Error, Result};
+use crate::out::{OutPath, Publication};
+use crate::page::Page;
+use crate::step::{Hashes, Made, Making, Step};
+use reading::{ModelSource, Reading};
+
+/// A model read over a corpus; or a source of activations from elsewhere.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Keys {
+    /// The model, or a checkpoint of one: `"lm@1"`. Needed, with `corpus`, unless there is a `source`.
+    model: Option<String>,
+    /// The split of a corpus: `"wikitext.valid"`.
+    corpus: Option<String>,
+    /// A plugin that has the activations already: its name, or a table of its `kind` and options. It brings its own
+    /// layers and its own record rule.
+    source: Option<Value>,
+    /// The layers of features that neurons can prefer: `token` (the vocabulary's form), `word` (the surface form),
+    /// and those that the corpus has, such as `pos` and `label`. Default: `["token"]`.
+    layers: Option<Vec<String>>,
+    /// Which activations count. Default: `"max-1"`.
+    record: Option<Record>,
+    /// What happens to a recurrent state where a document begins. Default: as the model was trained, where that is
+    /// known, else `"reset"`.
+    state: Option<State>,
+}
+
+/// A stage of a pipeline.
+pub struct Stage {
+    /// Its name.
+    pub name: Name,
+    /// What is read.
+    pub of: StageOf,
+    /// The layers of features.
+    pub layers: Vec<String>,
+}
+
+/// What a stage reads.
+pub enum StageOf {
+    /// A model over a text.
+    Model {
+        /// The model.
+        model: ModelRef,
+        /// The text.
+        text: Arc<Text>,
+        /// Which activations count.
+        record: Record,
+        /// What happens to the state at document starts, if the stage says so.
+        state: Option<State>,
+    },
+    /// Activations that a plugin has.
+    Source(Component),
+}
+
+/// What a stage tells.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct StageFigures {
+    /// Seconds of loading the model, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load_seconds: Option<f64>,
+    /// Seconds in the corpus and the tokenizer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokenize_seconds: Option<f64>,
+    /// Seconds of writing tables.
+    pub write_seconds: f64,
+    /// Documents read.
+    pub documents: u64,
+    /// Tokens that the vocabulary did not know.
+    pub unknown: u64,
+    /// Neurons of all sites.
+    pub neurons: usize,
+    /// Those that were observed with an activation > 0.
+    pub alive: usize,
+    /// Rows of the table of preferences.
+    pub rows: usize,
+    /// The sum of all activations > 0.
+    pub mass: f64,
+}
+
+impl Section for Stage {
+    const TABLE: &'static str = "stage";
+    const PLURAL: &'static str = "stages";
+    const ABOUT: &'static str = "Models read over corpora: `[stage.NAME]`.";
+
+    fn check(check: &mut Check<'_>, name: &Name, pointer: &str) -> Option<Self> {
+        let keys: Keys = check.read(pointer)?;
+        let (of, layers) = match &keys.source {
+            Some(source) => source_of(check, pointer, source, &keys)?,
+            None => model_of(check, pointer, keys)?,
+        };
+        Some(Self { name: name.clone(), of, layers })
+    }
+
+    fn steps(self: &Arc<Self>) -> Vec<Arc<dyn Step>> {
+        vec![Arc::clone(self) as _]
+    }
+
+    fn describe(page: &mut Page<'_>) {
+        page.section::<Keys>("`[stage.NAME]`");
+        page.components(abi::SOURCE, "`source` of `[stage.NAME]`");
+    }
+}
+
+/// A model over a text, and the layers of it that are asked for.
+fn model_of(check: &mut Check<'_>, pointer: &str, keys: Keys) -> Option<(StageOf, Vec<String>)> {
+    let (Some(of), Some(over)) = (&keys.model, &keys.corpus) else {
+        for (key, value) in [("model", &keys.model), ("corpus", &keys.corpus)] {
+            if value.is_none() {
+                let help = "a stage reads a `model` over a `corpus`, or what a `source` has";
+                check.error_with_help(pointer, format!("missing key `{key}`"), help);
+            }
+        }
+        return None;
+    };
+    let model = ModelRef::find(check, &child(pointer, "model"), of);
+    let text = Corpus::find_text(check, &child(pointer, "corpus"), over)?;
+    let layers = keys.layers.unwrap_or_else(|| vec!["token".to_owned()]);
+    let record = keys.record.unwrap_or_default();
+    check.put(pointer, &json!({ "layers": layers, "record": record }));
+    let mut known = vec!["token".to_owned(), "word".to_owned()];
+    known.extend(text.corpus.layers());
+    let before = check.diagnostics.len();
+    let mut seen = HashSet::new();
+    for (index, layer) in layers.iter().enumerate() {
+        let at = format!("{pointer}/layers/{index}");
+        if !known.contains(layer) {
+            let help = suggestion(layer, known.iter().map(String::as_str));
+            check.error_with_help(&at, format!("the corpus `{}` has no layer `{layer}`", text.corpus.name), help);
+        } else if !seen.insert(layer) {
+            check.error(&at, format!("the layer `{layer}` is named twice"));
+        } else if observations::TABLE.columns.iter().any(|column| column.name == *layer) {
+            check.error(&at, format!("the table of observations has a column `{layer}` already"));
+        }
+    }
+    if layers.is_empty() {
+        check.error(&child(pointer, "layers"), "a stage needs at least one layer");
+    }
+    let is_good = check.diagnostics.len() == before;
+    let of = StageOf::Model { model: model?, text, record, state: keys.state };
+    is_good.then_some((of, layers))
+}
+
+/// Activations that a plugin has. It is made once here, to tell which layers it brings.
+fn source_of(check: &mut Check<'_>, pointer: &str, value: &Value, keys: &Keys) -> Option<(StageOf, Vec<String>)> {
+    let before = check.diagnostics.len();
+    let others = [
+        ("model", keys.model.is_some()),
+        ("corpus", keys.corpus.is_some()),
+        ("layers", keys.layers.is_some()),
+        ("record", keys.record.is_some()),
+        ("state", keys.state.is_some()),
+    ];
+    for (key, _) in others.into_iter().filter(|(_, given)| *given) {
+        let message = format!("a stage with a `source` has no `{key}`: the source brings its own");
+        check.diagnostics.push(check.document.error(&child(pointer, key), At::Key, message));
+    }
+    let described = OnceCell::new();
+    let source = check.named(abi::SOURCE, &child(pointer, "source"), value, |registry, kind, options, host| {
+        let source = registry.source(kind, options, host)?;
+        // Set once: it is made until it takes its options, and then no more.
+        let _ = described.set(source.describe().map_err(FindError::Refused)?);
+        Ok(())
+    })?;
+    let layers = described.into_inner()?.layers;
+    (check.diagnostics.len() == before).then_some((StageOf::Source(source), layers))
+}
+
+impl Stage {
+    /// The preferences that were read, from its tables in `directory`.
+    pub fn read(&self, directory: &Path) -> Result<Preferences> {
+        Ok(txray_method::load(&Folder(directory))?)
+    }
+
+    fn read_model(
+        &self,
+        making: &Making<'_>,
+        model: &ModelRef,
+        text: &Text,
+        record: Record,
+        state: Option<State>,
+    ) -> Result<Made> {
+        let start = Instant::now();
+        let (loaded, tokenizer, description) = model.load(making)?;
+        let load_seconds = start.elapsed().as_secs_f64();
+        let told: TextFigures = making.figures(text)?;
+        let mut source = ModelSource::new(Reading {
+            model: &*loaded,
+            tokenizer: &tokenizer,
+            documents: text.documents()?,
+            layers: self.layers.clone(),
+            k: record.k(),
+            state: self.state(making, state, description.trained_state),
+            // A word is about a token, and every document ends with one.
+            expected: told.words + told.documents,
+        })?;
+        let (read, times) = txray_method::read(&mut source, making.host, &making.folder())?;
+        if !source.has_known() {
+            return Err(Error::UnknownText { text: text.name() });
+        }
+        let seconds = (times.source.saturating_sub(source.tokenize) + times.aggregate).as_secs_f64();
+        let figures = StageFigures {
+            load_seconds: Some(load_seconds),
+            tokenize_seconds: Some(source.tokenize.as_secs_f64()),
+            ..figures(&read, times)
+        };
+        Ok(Made::with(self, &figures)?.took(seconds).read(read.tokens))
+    }
+
+    /// How the state is handled at document starts. Warns where the model was trained otherwise.
+    fn state(&self, making: &Making<'_>, asked: Option<State>, trained: Option<State>) -> State {
+        let state = asked.or(trained).unwrap_or(State::Reset);
+        if let Some(trained) = trained.filter(|trained| *trained != state) {
+            let word = |state| if state == State::Reset { "reset" } else { "carry" };
+            let (read, trained) = (word(state), word(trained));
+            let message = format!(
+                "[stage.{}] reads with state = \"{read}\", but the model was trained with \"{trained}\"",
+                self.name
+            );
+            making.host.log(Level::Warning, &message);
+        }
+        state
+    }
+}
+
+fn figures(read: &Preferences, times: Times) -> StageFigures {
+    StageFigures {
+        load_seconds: None,
+        tokenize_seconds: None,
+        write_seconds: times.write.as_secs_f64(),
+        documents: read.documents,
+        unknown: read.unknown,
+        neurons: read.sites.iter().map(|site| site.width).sum(),
+        alive: read.alive(),
+        rows: read.len(),
+        mass: read.mass().to_f64(),
+    }
+}
+
+impl Step for Stage {
+    fn kind(&self) -> &'static str {
+        Self::STEP
+    }
+
+    fn name(&self) -> String {
+        self.name.to_string()
+    }
+
+    fn inputs(&self) -> Vec<(&'static str, Arc<dyn Step>)> {
+        match &self.of {
+            StageOf::Model { model, text, .. } => {
+                vec![("model", Arc::clone(&model.model) as _), ("text", Arc::clone(text) as _)]
+            }
+            StageOf::Source(_) => Vec::new(),
+        }
+    }
+
+    fn recipe(&self, hashes: &mut Hashes<'_>) -> Result<Value> {
+        match &self.of {
+            StageOf::Model { model, record, state, .. } => {
+                Ok(json!({ "epoch": model.epoch, "layers": self.layers, "record": record, "state": state }))
+            }
+            StageOf::Source(source) => Ok(json!({ "source": hashes.component(source)? })),
+        }
+    }
+
+    fn make(&self, making: &Making<'_>) -> Result<Made> {
+        match &self.of {
+            StageOf::Model { model, text, record, state } => self.read_model(making, model, text, *record, *state),
+            StageOf::Source(source) => {
+                let mut source = source.source(making.registry, making.host)?;
+                let (read, times) = txray_method::read(&mut *source, making.host, &making.folder())?;
+                let seconds = (times.source + times.aggregate).as_secs_f64();
+                Ok(Made::with(self, &figures(&read, times))?.took(seconds).read(read.tokens))
+            }
+        }
+    }
+
+    fn publish(&self) -> Vec<Publication> {
+        let to = OutPath::folder(observations::TABLE.folder(), &self.name);
+        vec![Publication { from: String::new(), to }]
+    }
+}

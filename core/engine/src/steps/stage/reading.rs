@@ -1,0 +1,276 @@
+//! The engine's own source of activations: a model over a corpus.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hashbrown::HashMap;
+use txray_plugin::{
+    ActivationBatch, ActivationSource, EncodeRequest, Error, Fault, Host, HostServices, LayerColumn, Level, Model,
+    ModelDescription, Moments, NULL, Result, Site, SiteRequest, SourceDescription, State, StringTable, Text,
+};
+
+use txray_text::{Annotation, Document, Documents, Encoded, Tokenizer, join, words};
+
+/// Words that a batch holds before it is read: enough for the model to fill its lanes, and a bound on memory.
+const WINDOW: usize = 1 << 17;
+
+/// How a [`ModelSource`] reads.
+pub struct Reading<'a> {
+    /// The model.
+    pub model: &'a dyn Model,
+    /// Its tokenizer.
+    pub tokenizer: &'a Tokenizer,
+    /// The text.
+    pub documents: Documents<'a>,
+    /// The layers of features.
+    pub layers: Vec<String>,
+    /// Neurons recorded of each token at each site.
+    pub k: usize,
+    /// What happens to the state at document starts.
+    pub state: State,
+    /// About how many tokens there are, for progress.
+    pub expected: u64,
+}
+
+/// A model over a corpus, in bounded windows of documents.
+pub struct ModelSource<'a> {
+    reading: Reading<'a>,
+    description: ModelDescription,
+    forms: Arc<StringTable>,
+    carried: Vec<f32>,
+    done: u64,
+    known: u64,
+    /// Time spent in the tokenizer and in the corpus.
+    pub tokenize: Duration,
+}
+
+impl<'a> ModelSource<'a> {
+    /// A source over a model that has weights.
+    pub fn new(reading: Reading<'a>) -> Result<Self> {
+        let description = reading.model.describe()?;
+        let forms = Arc::new(reading.tokenizer.forms().iter().collect());
+        let carried = vec![0.0; description.state_size];
+        Ok(Self { reading, description, forms, carried, done: 0, known: 0, tokenize: Duration::ZERO })
+    }
+
+    /// Whether any token so far was known to the model's vocabulary.
+    pub fn has_known(&self) -> bool {
+        self.known > 0
+    }
+
+    /// The next documents, as many as fill a window.
+    fn window(&mut self) -> Result<Vec<Document>> {
+        let mut window = Vec::new();
+        let mut size = 0;
+        while size < WINDOW {
+            let Some(document) = self.reading.documents.next() else { break };
+            let document = document.map_err(|error| Error::invalid(error.to_string()))?;
+            size += document.text.split_whitespace().count() + 1;
+            window.push(document);
+        }
+        Ok(window)
+    }
+
+    /// The error of a window with the document that it is about: the first that gives it alone. A model knows of a
+    /// document only where it stands among those it was given.
+    fn name(&self, error: Error, documents: &[Document], encoded: &Encoded, mut state: Vec<f32>) -> Error {
+        if error.fault() != Fault::Invalid {
+            return error;
+        }
+        let mut fails = |index: usize| {
+            let at = encoded.offsets[index] as usize..encoded.offsets[index + 1] as usize;
+            let offsets = [0, at.len() as u64];
+            let text = Text { ids: &encoded.ids[at], offsets: &offsets };
+            let carry = (self.reading.state == State::Carry).then_some(&mut state[..]);
+            read(self.reading.model, &self.description.sites, self.reading.k, &Host::detached(), text, carry).is_err()
+        };
+        match (0..documents.len()).find(|&index| fails(index)) {
+            Some(index) => {
+                let message = format!("in document {}, {}", documents[index].id, error.message());
+                Error::new(error.fault(), error.pointer(), message)
+            }
+            None => error,
+        }
+    }
+
+    fn layer(&self, name: &str, documents: &[Document], encoded: &Encoded) -> LayerColumn {
+        if name == "token" {
+            let names = Arc::clone(&self.forms);
+            return LayerColumn { name: name.to_owned(), features: encoded.ids.clone(), names, unjoined: 0 };
+        }
+        let mut names = Names::default();
+        let mut features = Vec::with_capacity(encoded.ids.len());
+        let mut unjoined = 0;
+        for (index, document) in documents.iter().enumerate() {
+            let at = encoded.offsets[index] as usize..encoded.offsets[index + 1] as usize;
+            let (starts, ends) = (&encoded.starts[at.clone()], &encoded.ends[at]);
+            if name == "label" {
+                let label = document.label.as_deref().map(|label| names.number(label));
+                // Special tokens have a null span and no annotation, that of their document included.
+                features.extend(starts.iter().map(|&start| label.filter(|_| start != NULL).unwrap_or(NULL)));
+                unjoined += if label.is_none() { starts.iter().filter(|&&s| s != NULL).count() as u64 } else { 0 };
+                continue;
+            }
+            let found: Annotation;
+            let spans = match name {
+                "word" => {
+                    found = words(&document.text);
+                    &found.spans[..]
+                }
+                _ => document.annotations.iter().find(|a| &*a.layer == name).map_or(&[][..], |a| &a.spans),
+            };
+            let joined = join(starts, ends, spans);
+            features.extend(joined.spans.iter().map(|span| span.map_or(NULL, |span| names.number(&span.value))));
+            unjoined += joined.unjoined;
+        }
+        LayerColumn { name: name.to_owned(), features, names: Arc::new(names.table), unjoined }
+    }
+}
+
+/// What a model recorded of a text, by site.
+struct Observed {
+    /// `[tokens, k]` each.
+    neurons: Vec<Vec<u32>>,
+    /// `[tokens, k]` each.
+    activations: Vec<Vec<f32>>,
+    moments: Vec<Moments>,
+}
+
+/// Reads every site of a model over a text.
+fn read(
+    model: &dyn Model,
+    sites: &[Site],
+    k: usize,
+    host: &Host<'_>,
+    text: Text<'_>,
+    carry: Option<&mut [f32]>,
+) -> Result<Observed> {
+    let rows = text.ids.len() * k;
+    let zeros = |width| Moments { sum: vec![0.0; width], sum_abs: vec![0.0; width], sum_sq: vec![0.0; width] };
+    let mut observed = Observed {
+        neurons: vec![vec![0; rows]; sites.len()],
+        activations: vec![vec![0.0; rows]; sites.len()],
+        moments: sites.iter().map(|site| zeros(site.width)).collect(),
+    };
+    let columns = observed.neurons.iter_mut().zip(&mut observed.activations).zip(&mut observed.moments);
+    let sites = columns.enumerate().map(|(site, ((neurons, activations), moments))| SiteRequest {
+        site,
+        k,
+        neurons,
+        activations,
+        sum: &mut moments.sum,
+        sum_abs: &mut moments.sum_abs,
+        sum_sq: &mut moments.sum_sq,
+    });
+    model.encode(host, &mut EncodeRequest { text, carry, sites: sites.collect() })?;
+    Ok(observed)
+}
+
+/// Numbers names as they come.
+#[derive(Default)]
+struct Names {
+    numbers: HashMap<String, u32>,
+    table: StringTable,
+}
+
+impl Names {
+    fn number(&mut self, name: &str) -> u32 {
+        if let Some(&number) = self.numbers.get(name) {
+            return number;
+        }
+        let number = self.table.push(name) as u32;
+        self.numbers.insert(name.to_owned(), number);
+        number
+    }
+}
+
+impl ActivationSource for ModelSource<'_> {
+    fn describe(&self) -> Result<SourceDescription> {
+        Ok(SourceDescription { sites: self.description.sites.clone(), layers: self.reading.layers.clone() })
+    }
+
+    fn next(&mut self, host: &Host<'_>) -> Result<Option<ActivationBatch>> {
+        let start = Instant::now();
+        let documents = self.window()?;
+        if documents.is_empty() {
+            return Ok(None);
+        }
+        let tokenizer = self.reading.tokenizer;
+        let encoded = tokenizer.encode(&documents).map_err(|error| Error::invalid(error.to_string()))?;
+        let layers = self.reading.layers.iter().map(|name| self.layer(name, &documents, &encoded)).collect();
+        let tokens = encoded.ids.len();
+        self.known += tokens as u64 - encoded.unknown - encoded.special;
+        self.tokenize += start.elapsed();
+
+        let k = self.reading.k;
+        let before = self.carried.clone();
+        let progress = Onward { host, done: self.done, total: self.reading.expected };
+        let carry = (self.reading.state == State::Carry).then_some(&mut self.carried[..]);
+        let text = Text { ids: &encoded.ids, offsets: &encoded.offsets };
+        let read = read(self.reading.model, &self.description.sites, k, &Host::new(&progress), text, carry);
+        let Observed { neurons, activations, moments } =
+            read.map_err(|error| self.name(error, &documents, &encoded, before))?;
+        self.done += tokens as u64;
+        host.progress(self.done, self.reading.expected.max(self.done), "");
+
+        let mut batch = ActivationBatch {
+            documents: documents.iter().map(|document| document.id).collect(),
+            groups: groups(&documents),
+            offsets: encoded.offsets,
+            starts: encoded.starts,
+            ends: encoded.ends,
+            unknown: encoded.unknown,
+            layers,
+            moments,
+            ..ActivationBatch::default()
+        };
+        let rows = tokens * neurons.len() * k;
+        batch.token.reserve(rows);
+        batch.site.reserve(rows);
+        batch.neuron.reserve(rows);
+        batch.activation.reserve(rows);
+        for token in 0..tokens {
+            for (site, (neurons, activations)) in neurons.iter().zip(&activations).enumerate() {
+                let at = token * k..(token + 1) * k;
+                batch.token.extend(std::iter::repeat_n(token as u32, k));
+                batch.site.extend(std::iter::repeat_n(site as u32, k));
+                batch.neuron.extend_from_slice(&neurons[at.clone()]);
+                batch.activation.extend_from_slice(&activations[at]);
+            }
+        }
+        Ok(Some(batch))
+    }
+}
+
+fn groups(documents: &[Document]) -> StringTable {
+    if documents.iter().all(|document| document.group.is_none()) {
+        return StringTable::new();
+    }
+    documents.iter().map(|document| document.group.as_deref().unwrap_or_default()).collect()
+}
+
+/// A host that counts on from what earlier windows have done.
+struct Onward<'a> {
+    host: &'a Host<'a>,
+    done: u64,
+    total: u64,
+}
+
+impl HostServices for Onward<'_> {
+    fn threads(&self) -> usize {
+        self.host.threads()
+    }
+    fn log(&self, level: Level, message: &str) {
+        self.host.log(level, message);
+    }
+    fn progress(&self, done: u64, _: u64, message: &str) {
+        let done = self.done + done;
+        self.host.progress(done, self.total.max(done), message);
+    }
+    fn cancelled(&self) -> bool {
+        self.host.cancelled()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+use std::fs;
+
+use crate::error::Error;
+use crate::steps::model::{Model, ModelFigures};
+use crate::steps::stage::{Stage, StageFigures};
+use crate::testing::{PIPELINE, errors, read, run_in};
+
+fn said(from: &str, to: &str) -> Vec<String> {
+    assert!(PIPELINE.contains(from), "{from}");
+    errors(&PIPELINE.replacen(from, to, 1))
+}
+
+#[test]
+fn a_sound_pipeline_has_no_errors() {
+    assert_eq!(errors(PIPELINE), [""; 0]);
+    let folder = tempfile::tempdir().unwrap();
+    let pipeline = read(folder.path(), PIPELINE).unwrap();
+    assert_eq!(pipeline.counts(), [(1, "corpora"), (2, "models"), (2, "stages")]);
+    assert_eq!(pipeline.all::<Stage>().map(|stage| stage.name.to_string()).collect::<Vec<_>>(), ["early", "late"]);
+    assert_eq!(pipeline.settings["stage"]["early"]["layers"][0], "token", "defaults are settled");
+    assert_eq!(pipeline.settings["model"]["lm"]["bias"], 0.5);
+    assert_eq!(pipeline.settings["model"]["next"].get("bias"), None, "its options are those of `lm`");
+}
+
+#[test]
+fn names_that_are_none_are_refused_at_their_keys_and_followed_no_further() {
+    let bad = PIPELINE.replace("stage.late", "stage.\"../../x\"").replace("model.next", "model.\"lm@1\"");
+    let told = errors(&bad.replace("model = \"next\"", "model = \"lm@1\""));
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].starts_with("p:13:8: `lm@1` is not a name: "), "{told:?}");
+    assert!(told[1].starts_with("p:20:8: `../../x` is not a name: "), "{told:?}");
+    // A name that is refused is there all the same: what leads to it is not told again.
+    let told =
+        errors(&PIPELINE.replace("[corpus.kitchen]", "[corpus.\"my kitchen\"]").replace("\"kitchen", "\"my kitchen"));
+    assert_eq!(told.len(), 2, "the corpus's name, and its domain: {told:?}");
+    for name in ["", "stage.early@", "x y", ".x", "-x", "a/b"] {
+        assert!(said("stage.late", &format!("stage.{name:?}"))[0].contains("is not a name"), "{name:?}");
+    }
+    assert_eq!(said("stage.late", "stage.\"stage.early\""), [""; 0], "a dot is a letter like others");
+    let long = said("stage.late", &format!("stage.{}", "x".repeat(300)));
+    assert!(long[0].contains("64 characters at most") && long[0].len() < 250, "{long:?}");
+    let alike = said("stage.late", "stage.Early");
+    assert!(alike[0].starts_with("p:20:8: `Early` and `early` differ in case alone"), "{alike:?}");
+}
+
+#[test]
+fn references_lead_to_what_is_there() {
+    assert_eq!(said("model = \"next\"", "model = \"nxt\""), ["p:21:9: there is no model `nxt`"]);
+    assert_eq!(said("model = \"next\"", "model = \"lm@2\""), ["p:21:9: `lm` keeps no checkpoint of epoch 2"]);
+    let epoch = said("model = \"next\"", "model = \"lm@last\"");
+    assert_eq!(epoch, ["p:21:9: `last` is no epoch: write NAME@EPOCH, such as `lm@1`"]);
+    assert_eq!(said("\"kitchen.valid\"", "\"kitchen\""), ["p:18:10: which split of the corpus?"]);
+    assert_eq!(said("\"kitchen.valid\"", "\"kitchen.test\""), ["p:18:10: the corpus `kitchen` has no split `test`"]);
+    assert_eq!(said("\"kitchen.valid\"", "\"harbour.valid\""), ["p:18:10: there is no corpus `harbour`"]);
+    assert_eq!(said("\"word\", \"pos\"", "\"word\", \"word\""), ["p:23:20: the layer `word` is named twice"]);
+    assert_eq!(said("\"word\", \"pos\"", "\"wrd\""), ["p:23:11: the corpus `kitchen` has no layer `wrd`"]);
+    assert_eq!(
+        said("rounds = 2, checkpoints = [1]", "rounds = 2, checkpoints = [1, 3]"),
+        ["p:11:43: there is no epoch 3: training has 2"]
+    );
+}
+
+#[test]
+fn models_that_begin_from_each_other_are_told_once() {
+    let circle = said("init = \"lm@1\"", "init = \"a\"\n[model.a]\ninit = \"b\"\n[model.b]\ninit = \"next\"");
+    // At the first of them; and the stage of one of them is not told again.
+    assert_eq!(circle, ["p:14:8: these models begin from each other: `next` -> `a` -> `b` -> `next`"]);
+    assert_eq!(
+        said("init = \"lm@1\"", "init = \"next\""),
+        ["p:14:8: these models begin from each other: `next` -> `next`"]
+    );
+}
+
+#[test]
+fn an_error_hides_no_other() {
+    let all =
+        PIPELINE.replace("rounds = 2", "round = 2").replace("valid = 3", "valid = -3").replace("\"word\"", "\"wrd\"");
+    let told = errors(&all.replace("[model.lm]", "[modle.x]\n\n[model.lm]"));
+    let places: Vec<&str> = told.iter().map(|line| line.split(' ').next().unwrap()).collect();
+    // The stages are over a corpus that is wrong: of their layers nothing is known.
+    assert_eq!(places, ["p:6:9:", "p:8:2:", "p:13:11:"], "{told:?}");
+}
+
+#[test]
+fn stages_and_models_tell_their_figures_and_go_on_from_fewer_epochs() {
+    let folder = tempfile::tempdir().unwrap();
+    let (outcome, told) = run_in(folder.path(), PIPELINE);
+    let (outcome, pipeline) = (outcome.unwrap(), read(folder.path(), PIPELINE).unwrap());
+    let names: Vec<String> = told.steps.into_inner().unwrap().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(
+        names,
+        ["text.kitchen.train", "text.kitchen.valid", "model.lm", "model.next", "stage.early", "stage.late"]
+    );
+    let models: Vec<_> = pipeline.all::<Model>().collect();
+    let figures: ModelFigures = outcome.finished.figures(&*models[0]).unwrap();
+    assert_eq!((figures.epochs, figures.valid_perplexity), (2, Some(1_f64.exp())));
+    assert!(outcome.finished.figures::<ModelFigures>(&*models[1]).is_err(), "it was not trained");
+    let records = &outcome.manifest.steps;
+    assert_eq!((records[2].seconds, records[2].tokens.is_some()), (0.5, true), "two epochs of a quarter of a second");
+    let stages: Vec<_> = pipeline.all::<Stage>().collect();
+    let figures: StageFigures = outcome.finished.figures(&*stages[0]).unwrap();
+    assert_eq!((figures.documents, figures.neurons), (3, 4));
+    for published in ["models/lm/weights", "models/lm@1/weights", "stages/late/observations.parquet"] {
+        assert!(folder.path().join("out").join(published).is_file(), "{published}");
+    }
+    assert!(!folder.path().join("out/models/next").exists(), "it is `lm@1` under another name");
+
+    // Where a model keeps its epochs, its schema says; more of them go on from fewer.
+    let more = PIPELINE.replace("rounds = 2, checkpoints = [1]", "rounds = 4, checkpoints = [1, 3]");
+    let (_, told) = run_in(folder.path(), &more);
+    let logs = told.logs.into_inner().unwrap();
+    assert!(
+        logs.iter().any(|line| line.starts_with("going on from the end of a training of fewer epochs")),
+        "{logs:?}"
+    );
+    assert_eq!(fs::read_to_string(folder.path().join("out/models/lm@3/weights")).unwrap().split(' ').nth(1), Some("3"));
+    let other = PIPELINE.replace("rounds = 2, checkpoints = [1]", "rounds = 5, checkpoints = [1]\n[model.lm.other]");
+    assert!(errors(&other)[0].contains("unknown key `other`"));
+    let biased = PIPELINE.replace("rounds = 2, checkpoints = [1] }", "rounds = 6, checkpoints = [1] }\nbias = 0.25");
+    let (_, told) = run_in(folder.path(), &biased);
+    assert_eq!(told.logs.into_inner().unwrap().iter().filter(|line| line.starts_with("going on")).count(), 0);
+}
+
+#[test]
+fn a_run_that_fails_leaves_the_out_directory_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    run_in(folder.path(), PIPELINE).0.unwrap();
+    let list = || {
+        let mut found: Vec<_> =
+            fs::read_dir(folder.path().join("out")).unwrap().map(|e| e.unwrap().file_name()).collect();
+        found.sort();
+        found
+    };
+    let before = list();
+    fs::write(folder.path().join("text.txt"), "never seen\nwords\n").unwrap();
+    let other = PIPELINE.replace("[model.lm]", "[corpus.other]\nkind = \"text\"\nvalid = \"text.txt\"\n\n[model.lm]");
+    let (outcome, _) = run_in(folder.path(), &other.replacen("\"kitchen.valid\"", "\"other.valid\"", 1));
+    let error = outcome.err().unwrap();
+    assert!(matches!(&error, Error::Step { table, .. } if table == "stage.early"), "{error}");
+    assert!(error.to_string().contains("two unknown words in a row"), "{error}");
+    assert_eq!(error.exit_code(), 2);
+    assert_eq!(list(), before);
+}

@@ -1,0 +1,234 @@
+//! What the unit tests of the engine share: a model that needs no arithmetic, pipelines over it, and a host that remembers.
+
+use std::path::Path;
+use std::sync::Mutex;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use txray_config::Diagnostics;
+use txray_host::{Origin, Registry};
+use txray_plugin::{
+    Component, EncodeRequest, Error, FitReport, FitRequest, Host, HostServices, Level, Model, ModelDescription, Result,
+    Score, Site, State, Text,
+};
+use txray_tables::StepRecord;
+
+use crate::error::Error as EngineError;
+use crate::pipeline::Pipeline;
+use crate::plan::Plan;
+use crate::run::{Observer, Outcome, run};
+use crate::steps::catalogue;
+use crate::store::Store;
+
+/// Neurons of the model, at its one site.
+pub const WIDTH: usize = 4;
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct FakeOptions {
+    /// What is added to every activation.
+    bias: f32,
+    train: FakeTrain,
+}
+
+impl Default for FakeOptions {
+    fn default() -> Self {
+        Self { bias: 0.5, train: FakeTrain::default() }
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct FakeTrain {
+    #[schemars(extend("format" = "epochs"))]
+    rounds: u64,
+}
+
+impl Default for FakeTrain {
+    fn default() -> Self {
+        Self { rounds: 2 }
+    }
+}
+
+/// Token `id` makes neuron `id % WIDTH` the most active one, by the bias and a thousandth of the id. Training counts.
+pub struct Fake {
+    options: FakeOptions,
+    vocabulary: usize,
+    epoch: u64,
+    tokens: u64,
+}
+
+impl Component for Fake {
+    const KIND: &'static str = "fake";
+    const ABOUT: &'static str = "no arithmetic";
+    type Options = FakeOptions;
+
+    fn create(options: FakeOptions, _: &Host<'_>) -> Result<Self> {
+        Ok(Self { options, vocabulary: 0, epoch: 0, tokens: 0 })
+    }
+}
+
+impl Fake {
+    fn read(&mut self, path: &Path) -> Result<()> {
+        let text = std::fs::read_to_string(path).map_err(|error| Error::invalid(error.to_string()))?;
+        let numbers: Vec<u64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        let [vocabulary, epoch, tokens] = numbers[..] else { return Err(Error::invalid("three numbers are missing")) };
+        (self.vocabulary, self.epoch, self.tokens) = (vocabulary as usize, epoch, tokens);
+        Ok(())
+    }
+
+    fn write(&self, path: &Path) -> Result<()> {
+        let text = format!("{} {} {}", self.vocabulary, self.epoch, self.tokens);
+        std::fs::write(path, text).map_err(|error| Error::failed(error.to_string()))
+    }
+}
+
+impl Model for Fake {
+    fn initialize(&mut self, _: &Host<'_>, vocabulary: usize, _: u64) -> Result<()> {
+        self.vocabulary = vocabulary;
+        Ok(())
+    }
+    fn load(&mut self, _: &Host<'_>, directory: &Path) -> Result<()> {
+        self.read(&directory.join("weights"))?;
+        (self.epoch, self.tokens) = (0, 0);
+        Ok(())
+    }
+    fn save(&self, _: &Host<'_>, directory: &Path) -> Result<()> {
+        self.write(&directory.join("weights"))
+    }
+    fn describe(&self) -> Result<ModelDescription> {
+        Ok(ModelDescription {
+            sites: vec![Site { name: "fake.0".to_owned(), width: WIDTH }],
+            vocabulary: self.vocabulary,
+            parameters: 0,
+            state_size: 1,
+            trained_state: None,
+        })
+    }
+    fn encode(&self, _: &Host<'_>, request: &mut EncodeRequest<'_>) -> Result<()> {
+        let ids = request.text.ids;
+        if ids.len() > 1 && ids.windows(2).any(|pair| pair == [0, 0]) {
+            return Err(Error::invalid("two unknown words in a row"));
+        }
+        if let Some(state) = &mut request.carry {
+            state[0] += ids.len() as f32;
+        }
+        for site in &mut request.sites {
+            for (token, &id) in ids.iter().enumerate() {
+                site.neurons[token * site.k] = id % WIDTH as u32;
+                let activation = self.options.bias + id as f32 / 1000.0;
+                site.activations[token * site.k] = activation;
+                site.sum[id as usize % WIDTH] += f64::from(activation);
+            }
+        }
+        Ok(())
+    }
+    fn score(&self, _: &Host<'_>, text: Text<'_>, _: State) -> Result<Score> {
+        Ok(Score { nll: text.ids.len() as f64, tokens: text.ids.len() as u64 })
+    }
+    fn fit(&mut self, _: &Host<'_>, request: &FitRequest<'_>) -> Result<FitReport> {
+        self.epoch += 1;
+        self.tokens += request.train.ids.len() as u64;
+        let (epoch, tokens) = (self.epoch, self.tokens);
+        let done = epoch >= self.options.train.rounds;
+        let valid_loss = request.valid.map(|_| 1.0);
+        Ok(FitReport { epoch, tokens, loss: 2.0, valid_loss, seconds: 0.25, done, paused: false })
+    }
+    fn save_training(&self, _: &Host<'_>, directory: &Path) -> Result<()> {
+        self.write(&directory.join("state"))
+    }
+    fn load_training(&mut self, _: &Host<'_>, directory: &Path) -> Result<()> {
+        self.read(&directory.join("state"))
+    }
+}
+
+mod components {
+    txray_plugin::components!(models = [super::Fake]);
+}
+
+/// A registry with the model `fake` alone.
+pub fn registry() -> Registry {
+    let mut registry = Registry::new();
+    registry.add(components::plugin(), Origin::BuiltIn).unwrap();
+    registry
+}
+
+/// Two models over a generated corpus, a stage of each, and a text in a file.
+pub const PIPELINE: &str = "
+[corpus.kitchen]
+kind = \"grammar\"
+domain = \"kitchen\"
+train = 6
+valid = 3
+
+[model.lm]
+kind = \"fake\"
+task = { kind = \"language-model\", corpus = \"kitchen\" }
+train = { rounds = 2, checkpoints = [1] }
+
+[model.next]
+init = \"lm@1\"
+
+[stage.early]
+model = \"lm@1\"
+corpus = \"kitchen.valid\"
+
+[stage.late]
+model = \"next\"
+corpus = \"kitchen.valid\"
+layers = [\"word\", \"pos\"]
+";
+
+/// Checks a pipeline in a folder.
+pub fn read(folder: &Path, text: &str) -> Result<Pipeline, Diagnostics> {
+    let file = folder.join("pipeline.toml");
+    std::fs::write(&file, text).unwrap();
+    Pipeline::read(&file, &[], None, &catalogue(), &mut registry(), &Host::detached())
+}
+
+/// The errors of a pipeline, one a line, each with its place.
+pub fn errors(text: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(errors) = read(folder.path(), text).err() else { return Vec::new() };
+    let file = folder.path().join("pipeline.toml");
+    format!("{errors:#}").replace(&*file.to_string_lossy(), "p").lines().map(str::to_owned).collect()
+}
+
+/// What a run told.
+#[derive(Default)]
+pub struct Told {
+    /// Each step, and whether it was there already.
+    pub steps: Mutex<Vec<(String, bool)>>,
+    /// Log lines.
+    pub logs: Mutex<Vec<String>>,
+}
+
+impl HostServices for Told {
+    fn threads(&self) -> usize {
+        1
+    }
+    fn log(&self, _: Level, message: &str) {
+        self.logs.lock().unwrap().push(message.to_owned());
+    }
+    fn progress(&self, _: u64, _: u64, _: &str) {}
+    fn cancelled(&self) -> bool {
+        false
+    }
+}
+
+impl Observer for Told {
+    fn begin(&self, _: &str) {}
+    fn end(&self, step: &StepRecord, _: Level) {
+        self.steps.lock().unwrap().push((step.name.clone(), step.cached));
+    }
+}
+
+/// Runs a pipeline in a folder, with its store there.
+pub fn run_in(folder: &Path, text: &str) -> (std::result::Result<Outcome, EngineError>, Told) {
+    let (pipeline, registry) = (read(folder, text).unwrap(), registry());
+    let plan = Plan::of(&pipeline, &registry).unwrap();
+    let store = Store::open(&folder.join("store")).unwrap();
+    let told = Told::default();
+    let outcome = run(&pipeline, &registry, &plan, &store, &folder.join("out"), &told);
+    (outcome, told)
+}

@@ -1,0 +1,89 @@
+//! What can be wrong with what the method is given.
+
+use txray_plugin::{Error as PluginError, Fault};
+use txray_tables::TableError;
+
+/// A result with this crate's [`MethodError`].
+pub type MethodResult<T> = std::result::Result<T, MethodError>;
+
+/// Why a stage was not read, or not compared.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MethodError {
+    /// A source failed, or the model behind it.
+    #[error(transparent)]
+    Source(PluginError),
+    /// A source gave what no source may give.
+    #[error("the source gave a malformed batch: {what}")]
+    Batch {
+        /// Which rule it broke.
+        what: String,
+    },
+    /// An activation is no number.
+    #[error("document {document} gives the activation {activation} at {site}: the model's weights are not sound")]
+    NotFinite {
+        /// The document.
+        document: u64,
+        /// NaN or an infinity.
+        activation: f32,
+        /// Where in the model.
+        site: String,
+    },
+    /// A sum is beyond what is summed exactly.
+    #[error("the activations of a neuron sum to more than 2^62")]
+    TooLarge,
+    /// The stages of a comparison do not have the same neurons.
+    #[error("the stages were read at different sites: their neurons are not the same")]
+    Sites,
+    /// A stage lacks a layer that is compared.
+    #[error("a stage was read without the layer `{layer}`")]
+    NoLayer {
+        /// The layer.
+        layer: String,
+    },
+    /// A metric failed.
+    #[error("metric `{name}`: {source}")]
+    Metric {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: PluginError,
+    },
+    /// A pruner failed.
+    #[error(transparent)]
+    Pruner(PluginError),
+    /// A pruner gave a score that is no rank.
+    #[error("the pruner gave neuron {neuron} the score {score}")]
+    Score {
+        /// The row of the neuron.
+        neuron: usize,
+        /// An infinity.
+        score: f64,
+    },
+    /// Tables that should be of the same neurons are not.
+    #[error("column {column} has {found} rows of {expected}")]
+    Rows {
+        /// The column.
+        column: String,
+        /// Its rows.
+        found: usize,
+        /// Those of the others.
+        expected: usize,
+    },
+    /// A table cannot be read or written.
+    #[error(transparent)]
+    Table(#[from] TableError),
+}
+
+impl MethodError {
+    /// Whose fault it is.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Source(error) | Self::Pruner(error) | Self::Metric { source: error, .. } => error.fault(),
+            Self::Batch { .. } | Self::Score { .. } | Self::Rows { .. } => Fault::Failed,
+            Self::NotFinite { .. } | Self::TooLarge | Self::Sites | Self::NoLayer { .. } => Fault::Invalid,
+            Self::Table(error) if error.is_ours() => Fault::Failed,
+            Self::Table(_) => Fault::Invalid,
+        }
+    }
+}

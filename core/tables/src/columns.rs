@@ -1,0 +1,338 @@
+//! Every table that a run leaves, and every column of it, once.
+//!
+//! Whoever writes or reads a column names it by its constant here, and `docs/tables.md` is made from the same.
+
+use std::fmt::Write;
+
+/// What a column holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the variants are the types")]
+pub enum Kind {
+    Text,
+    Bool,
+    U32,
+    U64,
+    I64,
+    F32,
+    F64,
+}
+
+impl Kind {
+    /// Its name in Arrow and Polars.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Bool => "bool",
+            Self::U32 => "uint32",
+            Self::U64 => "uint64",
+            Self::I64 => "int64",
+            Self::F32 => "float32",
+            Self::F64 => "float64",
+        }
+    }
+}
+
+/// A column of a table.
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    /// Its name.
+    pub name: &'static str,
+    /// What it holds.
+    pub kind: Kind,
+    /// Whether it can be null.
+    pub null: bool,
+    /// What it means.
+    pub about: &'static str,
+}
+
+impl AsRef<str> for Column {
+    fn as_ref(&self) -> &str {
+        self.name
+    }
+}
+
+/// The columns that a table has for each layer or metric, after its own.
+#[derive(Clone, Copy, Debug)]
+pub struct Each {
+    /// What there is one of each: `layer`, `metric`.
+    pub of: &'static str,
+    /// What its name stands behind.
+    pub prefix: &'static str,
+    /// What they hold.
+    pub kind: Kind,
+    /// Whether they can be null.
+    pub null: bool,
+    /// What they mean.
+    pub about: &'static str,
+}
+
+impl Each {
+    /// The column of one.
+    pub fn column(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+}
+
+/// A table.
+#[derive(Clone, Copy, Debug)]
+pub struct Table {
+    /// Its name.
+    pub name: &'static str,
+    /// Where it lies in the run's directory; NAME is that of its step.
+    pub path: &'static str,
+    /// What a row is.
+    pub about: &'static str,
+    /// Its columns, in order.
+    pub columns: &'static [Column],
+    /// Those that follow.
+    pub each: Option<Each>,
+}
+
+impl Table {
+    /// The folder of the run's directory that it is in.
+    pub fn folder(&self) -> &'static str {
+        self.path.split('/').next().unwrap_or(self.path)
+    }
+
+    /// The file in the folder of its step.
+    pub fn file(&self) -> String {
+        format!("{}.parquet", self.name)
+    }
+}
+
+macro_rules! tables {
+    ($(
+        $(#[doc = $about:literal])+
+        $module:ident at $path:literal {
+            $($(#[doc = $doc:literal])+ $column:ident: $kind:ident $(or $null:ident)? = $name:literal,)+
+            $(each $of:literal $(#[doc = $each_doc:literal])+ $prefix:literal: $each_kind:ident $(or $each_null:ident)?,)?
+        }
+    )+) => {
+        $(
+            $(#[doc = $about])+
+            pub mod $module {
+                use super::{Column, Kind, Table};
+                $(
+                    $(#[doc = $doc])+
+                    pub const $column: Column = Column {
+                        name: $name,
+                        kind: Kind::$kind,
+                        null: false $(|| stringify!($null).len() == 4)?,
+                        about: concat!($($doc),+),
+                    };
+                )+
+                /// The table.
+                pub const TABLE: Table = Table {
+                    name: stringify!($module),
+                    path: $path,
+                    about: concat!($($about),+),
+                    columns: &[$($column),+],
+                    each: tables!(@each $($of $($each_doc)+, $prefix, $each_kind $($each_null)?)?),
+                };
+            }
+        )+
+        /// Every table, in the order of the run.
+        pub const TABLES: &[Table] = &[$($module::TABLE),+];
+    };
+    (@each) => { None };
+    (@each $of:literal $($doc:literal)+, $prefix:literal, $kind:ident) => { tables!(@some $of $($doc)+, $prefix, $kind, false) };
+    (@each $of:literal $($doc:literal)+, $prefix:literal, $kind:ident null) => { tables!(@some $of $($doc)+, $prefix, $kind, true) };
+    (@some $of:literal $($doc:literal)+, $prefix:literal, $kind:ident, $null:literal) => {
+        Some(super::Each { of: $of, prefix: $prefix, kind: Kind::$kind, null: $null, about: concat!($($doc),+) })
+    };
+}
+
+tables! {
+    /// What the record rule kept of a stage: a row an observation, in the order of the text.
+    observations at "stages/NAME/observations.parquet" {
+        /// The document, counted from 0 in its split.
+        DOC: U64 = "doc",
+        /// The group that the document belongs to (article, movie); null where it is in none.
+        GROUP: Text or null = "group",
+        /// The token, counted from 0 in its document.
+        POSITION: U32 = "position",
+        /// Where in the model.
+        SITE: Text = "site",
+        /// The index of the neuron at its site.
+        NEURON: U32 = "neuron",
+        /// Its activation.
+        ACTIVATION: F32 = "activation",
+        /// The Unicode scalar of the document's text that the token starts at; null for a token of no text, such as `<eos>`.
+        START: U32 or null = "start",
+        /// The Unicode scalar that it ends before; null likewise.
+        END: U32 or null = "end",
+        each "layer" /// The feature of the token in that layer; null where it has none.
+        "": Text or null,
+    }
+
+    /// What each neuron of a stage prefers: a row a site, neuron, layer and feature, of observations with an activation > 0.
+    preferences at "stages/NAME/preferences.parquet" {
+        /// Where in the model.
+        SITE: Text = "site",
+        /// The index of the neuron at its site.
+        NEURON: U32 = "neuron",
+        /// The layer of the feature.
+        LAYER: Text = "layer",
+        /// The feature.
+        FEATURE: Text = "feature",
+        /// How often the neuron met the feature.
+        COUNT: U64 = "count",
+        /// The sum of the activations, to the nearest float.
+        MASS: F64 = "mass",
+        /// The largest of them.
+        MAX: F32 = "max",
+        /// The exact sum, times 2^64: its upper 64 bits. This, with `mass_lo`, is what merges.
+        MASS_HIGH: I64 = "mass_hi",
+        /// The exact sum, times 2^64: its lower 64 bits.
+        MASS_LOW: U64 = "mass_lo",
+    }
+
+    /// The neurons of a stage: a row a site and neuron.
+    neurons at "stages/NAME/neurons.parquet" {
+        /// Where in the model.
+        SITE: Text = "site",
+        /// The index of the neuron at its site.
+        NEURON: U32 = "neuron",
+        /// Whether it was observed with an activation > 0.
+        ALIVE: Bool = "alive",
+        /// How often it was.
+        COUNT: U64 = "count",
+        /// The sum of those activations.
+        MASS: F64 = "mass",
+        /// Its mean activation over all tokens, recorded or not; null where the source does not tell.
+        MEAN: F64 or null = "mean",
+        /// The mean of the absolute value of its activation over all tokens; null likewise.
+        MEAN_ABS: F64 or null = "mean_abs",
+        /// The standard deviation of its activation over all tokens; null likewise.
+        SD: F64 or null = "sd",
+        each "layer" /// How many distinct features of that layer it prefers.
+        "length_": U64,
+    }
+
+    /// Two stages held against each other: a row a site, neuron and layer.
+    comparison at "comparisons/NAME.parquet" {
+        /// Where in the model.
+        SITE: Text = "site",
+        /// The index of the neuron at its site.
+        NEURON: U32 = "neuron",
+        /// The layer of features.
+        LAYER: Text = "layer",
+        /// What became of the neuron, by who is alive: `shared`, `lost`, `gained`, `dead`.
+        FATE: Text = "fate",
+        /// How often it was observed with an activation > 0 in the earlier stage.
+        COUNT_FROM: U64 = "count_from",
+        /// How often in the later one.
+        COUNT_TO: U64 = "count_to",
+        /// How many distinct features it prefers in the earlier stage.
+        LENGTH_FROM: U64 = "length_from",
+        /// How many in the later one.
+        LENGTH_TO: U64 = "length_to",
+        /// How many in either.
+        UNION_LENGTH: U64 = "union_length",
+        each "metric" /// The distance between its two distributions; null where one of them is none.
+        "": F64 or null,
+    }
+
+    /// The neurons of a comparison as a pruner ranks them: a row a site and neuron.
+    pruning at "prunings/NAME.parquet" {
+        /// Where in the model.
+        SITE: Text = "site",
+        /// The index of the neuron at its site.
+        NEURON: U32 = "neuron",
+        /// What the pruner gave it; null: never to be pruned.
+        SCORE: F64 or null = "score",
+        /// 1 for the neuron that goes first; null without a score.
+        RANK: U32 or null = "rank",
+    }
+}
+
+/// The columns of `neurons.parquet` that a pruner is given of each stage, as numbers (`alive` is 0 or 1).
+pub const PRUNER_NEURON: [Column; 6] =
+    [neurons::ALIVE, neurons::COUNT, neurons::MASS, neurons::MEAN, neurons::MEAN_ABS, neurons::SD];
+
+/// The columns of a comparison that a pruner is given of each layer, before those of the metrics.
+pub const PRUNER_LAYER: [Column; 3] = [comparison::LENGTH_FROM, comparison::LENGTH_TO, comparison::UNION_LENGTH];
+
+/// The columns that a pruner is given, in order: `site` (its index) and `neuron`; of both stages those of
+/// [`PRUNER_NEURON`], with `_from` and `_to`; for each layer those of [`PRUNER_LAYER`] and of each metric, as
+/// `COLUMN:LAYER`. Missing values are NaN.
+pub fn pruner_columns(layers: &[impl AsRef<str>], metrics: &[impl AsRef<str>]) -> Vec<String> {
+    let mut names = vec![comparison::SITE.name.to_owned(), comparison::NEURON.name.to_owned()];
+    for side in ["from", "to"] {
+        names.extend(PRUNER_NEURON.iter().map(|column| format!("{}_{side}", column.name)));
+    }
+    for layer in layers {
+        let of_layer = PRUNER_LAYER.iter().map(|column| column.name).chain(metrics.iter().map(AsRef::as_ref));
+        names.extend(of_layer.map(|name| format!("{name}:{}", layer.as_ref())));
+    }
+    names
+}
+
+/// The page about all tables, as Markdown.
+pub fn reference() -> String {
+    let mut page = String::from(
+        "# Tables\n\n\
+         What a run leaves in its out directory, as Parquet that pandas, Polars and DuckDB open as it is. `?` marks a column \
+         that can be null.\n\n\
+         This page is generated from the definitions that the tables are written by; do not edit it.\n",
+    );
+    for table in TABLES {
+        // Writing to a string cannot fail, here and below.
+        let _ = write!(
+            page,
+            "\n## `{}`\n\n{}\n\n| column | type | meaning |\n|---|---|---|\n",
+            table.path,
+            table.about.trim()
+        );
+        let null = |null| if null { "?" } else { "" };
+        for column in table.columns {
+            let _ = writeln!(
+                page,
+                "| `{}` | {}{} | {} |",
+                column.name,
+                column.kind.name(),
+                null(column.null),
+                column.about.trim()
+            );
+        }
+        if let Some(each) = &table.each {
+            let name = format!("{}{}", each.prefix, each.of.to_uppercase());
+            let _ = writeln!(
+                page,
+                "| `{name}`, one a {} | {}{} | {} |",
+                each.of,
+                each.kind.name(),
+                null(each.null),
+                each.about.trim()
+            );
+        }
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_told_apart() {
+        for table in TABLES {
+            for (index, column) in table.columns.iter().enumerate() {
+                assert!(table.columns[..index].iter().all(|other| other.name != column.name), "{}", column.name);
+                assert!(!column.about.trim().is_empty() && column.about.trim_end().ends_with('.'), "{}", column.name);
+            }
+        }
+        assert_eq!((observations::TABLE.folder(), &*observations::TABLE.file()), ("stages", "observations.parquet"));
+        assert!(observations::GROUP.null && !observations::DOC.null);
+        assert!(comparison::TABLE.each.is_some_and(|each| each.null && each.column("hellinger") == "hellinger"));
+        assert!(neurons::TABLE.each.is_some_and(|each| !each.null && each.column("pos") == "length_pos"));
+    }
+
+    #[test]
+    fn what_a_pruner_is_given() {
+        let columns = pruner_columns(&["token"], &["hellinger"]);
+        assert_eq!(columns.len(), 2 + 2 * 6 + 4);
+        assert_eq!(columns[2], "alive_from");
+        assert_eq!(columns[columns.len() - 2..], ["union_length:token", "hellinger:token"]);
+    }
+}

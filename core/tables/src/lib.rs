@@ -1,0 +1,33 @@
+//! What a run leaves in its directory, as whoever reads it needs to know it: the columns of every table, each once; Parquet
+//! in and out; the manifest.
+//!
+//! ```text
+//! manifest.json                      Manifest: what the run was made of, and a StepRecord for each step
+//! stages/NAME/observations.parquet   columns::observations
+//! stages/NAME/preferences.parquet    columns::preferences
+//! stages/NAME/neurons.parquet        columns::neurons
+//! comparisons/NAME.parquet           columns::comparison
+//! prunings/NAME.parquet              columns::pruning
+//! ```
+//!
+//! The engine writes them; sinks read them, and sources may. A table has the columns that its [`Table`] lists, in this
+//! order, and after them one for each layer or metric where it says so. Files are plain Parquet, so that pandas, Polars
+//! and DuckDB open them as they are.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod columns;
+mod error;
+#[cfg(feature = "parquet")]
+mod folder;
+mod manifest;
+#[cfg(feature = "parquet")]
+mod parquet;
+
+pub use columns::{Column, Each, Kind, Table, reference};
+pub use error::{TableError, TableResult};
+#[cfg(feature = "parquet")]
+pub use folder::Folder;
+pub use manifest::{FORMAT, Input, Manifest, Output, PluginRecord, StepRecord, instructions};
+#[cfg(feature = "parquet")]
+pub use parquet::{Batch, ROWS, TableWriter, read};

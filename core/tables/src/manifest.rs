@@ -1,0 +1,148 @@
+//! What a run was made of: `manifest.json`.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{TableError, TableResult};
+
+/// The format of the out directory.
+pub const FORMAT: u32 = 1;
+
+/// What a run was made of.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of the out directory's format.
+    pub format: u32,
+    /// Version of txray.
+    pub version: String,
+    /// Name of the pipeline: the stem of its file.
+    pub pipeline: String,
+    /// The folder that the pipeline's paths are relative to.
+    pub folder: PathBuf,
+    /// The data root.
+    pub data: Option<PathBuf>,
+    /// The processor's instruction set: between sets, values agree to 1e-5, not in every bit.
+    pub instructions: String,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// The device that models ran on.
+    pub device: String,
+    /// Threads used.
+    pub threads: usize,
+    /// The pipeline's tables, `--set` applied and every default in its place.
+    pub settings: Value,
+    /// The files that were read.
+    pub inputs: Vec<Input>,
+    /// The plugins at hand.
+    pub plugins: Vec<PluginRecord>,
+    /// What was done, in order.
+    pub steps: Vec<StepRecord>,
+    /// The files that were left, reports apart.
+    pub outputs: Vec<Output>,
+}
+
+/// A file that was left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    /// Where, within the out directory.
+    pub path: String,
+    /// Its hash, in hexadecimal.
+    pub sha256: String,
+}
+
+/// A file that was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    /// Where it was found.
+    pub path: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// Its hash, in hexadecimal.
+    pub sha256: String,
+}
+
+/// A plugin at hand.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PluginRecord {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its library's hash; none for what is built in.
+    pub sha256: Option<String>,
+}
+
+/// A step of a run. Times are in seconds; `seconds` is the work itself (of a model its optimizer steps, of a stage
+/// encoding, recording and gathering), and everything else is named apart.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// Its name, such as `stage.early`.
+    pub name: String,
+    /// What it was: `text`, `model`, `stage`, `comparison`, `report`.
+    pub kind: String,
+    /// Whether it was there already; the figures are then those of when it was made.
+    #[serde(default)]
+    pub cached: bool,
+    /// Seconds of the work itself.
+    pub seconds: f64,
+    /// Tokens that went through, `<eos>` included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
+    /// Further figures by name, those of its kind: `tokenize_seconds`, `write_seconds`, `valid_perplexity`, ...
+    #[serde(flatten)]
+    pub figures: Map<String, Value>,
+}
+
+impl StepRecord {
+    /// Tokens a second of the work itself.
+    pub fn rate(&self) -> Option<f64> {
+        self.tokens.map(|tokens| tokens as f64 / self.seconds).filter(|rate| rate.is_finite())
+    }
+}
+
+impl Manifest {
+    /// Reads a manifest that a run left.
+    pub fn read(path: &Path) -> TableResult<Self> {
+        let json = std::fs::read(path).map_err(|error| TableError::io("read the manifest", path, error))?;
+        let manifest: Self = serde_json::from_slice(&json)
+            .map_err(|error| TableError::malformed(path, format!("as a manifest, {error}")))?;
+        if manifest.format != FORMAT {
+            return Err(TableError::Format { path: path.to_owned(), found: manifest.format, known: FORMAT });
+        }
+        Ok(manifest)
+    }
+
+    /// The inputs that are not what they were when `earlier` was written: changed, or no longer read.
+    pub fn inputs_changed(&self, earlier: &Self) -> Vec<PathBuf> {
+        let is_same = |input: &&Input| self.inputs.iter().any(|now| now.sha256 == input.sha256);
+        earlier.inputs.iter().filter(|input| !is_same(input)).map(|input| input.path.clone()).collect()
+    }
+
+    /// The tables and weights whose bytes are not those of `earlier`.
+    pub fn outputs_changed(&self, earlier: &Self) -> Vec<String> {
+        let is_compared = |output: &&Output| [".parquet", ".safetensors"].iter().any(|end| output.path.ends_with(end));
+        let is_same = |output: &&Output| self.outputs.contains(output);
+        earlier.outputs.iter().filter(is_compared).filter(|o| !is_same(o)).map(|o| o.path.clone()).collect()
+    }
+
+    /// As the text of `manifest.json`.
+    pub fn to_json(&self) -> String {
+        // Strings, numbers and tables of them under keys of text: serde_json writes all of that.
+        serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+}
+
+/// The instruction set of this processor, as far as results may depend on it.
+pub fn instructions() -> String {
+    #[cfg(target_arch = "x86_64")]
+    let best = [
+        ("avx512f", std::is_x86_feature_detected!("avx512f")),
+        ("avx2+fma", std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma")),
+    ];
+    #[cfg(not(target_arch = "x86_64"))]
+    let best: [(&str, bool); 0] = [];
+    let best = best.into_iter().find(|(_, has)| *has).map_or("baseline", |(name, _)| name);
+    format!("{} {best}", std::env::consts::ARCH)
+}

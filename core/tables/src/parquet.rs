@@ -1,0 +1,224 @@
+//! Parquet files, in and out, with plain columns that pandas, Polars and DuckDB open as they are.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, PrimitiveArray, RecordBatch, StringArray};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_writer::{ArrowWriter, ArrowWriterOptions};
+use parquet::basic::Compression;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+
+use crate::{Kind, Table, TableError, TableResult};
+
+/// Rows that are converted at once, in and out: the bound on what a table holds in memory beside its writer.
+pub const ROWS: usize = 1 << 16;
+
+/// Rows of a row group at most. A writer of Parquet holds the description of every row group until the file is closed: the
+/// one thing here that grows with the text. Large groups keep that small, at the price of holding the encoded rows of one
+/// group, some megabytes, whatever the length of the text.
+const ROW_GROUP: usize = 1 << 19;
+
+/// Writes a table, batch by batch.
+pub struct TableWriter {
+    path: PathBuf,
+    schema: SchemaRef,
+    writer: ArrowWriter<File>,
+}
+
+fn data_type(kind: Kind) -> DataType {
+    match kind {
+        Kind::Text => DataType::Utf8,
+        Kind::Bool => DataType::Boolean,
+        Kind::U32 => DataType::UInt32,
+        Kind::U64 => DataType::UInt64,
+        Kind::I64 => DataType::Int64,
+        Kind::F32 => DataType::Float32,
+        Kind::F64 => DataType::Float64,
+    }
+}
+
+impl TableWriter {
+    /// Begins a table: its own columns, and those for `each` of the layers or metrics it has some of.
+    pub fn create(path: &Path, table: &Table, each: &[impl AsRef<str>]) -> TableResult<Self> {
+        let own = table.columns.iter().map(|column| (column.name.to_owned(), column.kind, column.null));
+        let further = table
+            .each
+            .iter()
+            .flat_map(|further| each.iter().map(|name| (further.column(name.as_ref()), further.kind, further.null)));
+        let columns: Vec<(String, Kind, bool)> = own.chain(further).collect();
+        let fields: Vec<Field> =
+            columns.iter().map(|(name, kind, null)| Field::new(name, data_type(*kind), *null)).collect();
+        let schema = Arc::new(Schema::new(fields));
+        let file = File::create(path).map_err(|error| TableError::io("write", path, error))?;
+        let mut properties = WriterProperties::builder()
+            .set_compression(Compression::SNAPPY)
+            .set_max_row_group_row_count(Some(ROW_GROUP))
+            // Indexes of pages would be held to the end as well, and nobody looks for single rows.
+            .set_statistics_enabled(EnabledStatistics::Chunk)
+            .set_offset_index_disabled(true);
+        for (name, kind, _) in &columns {
+            match kind {
+                // Hardly any float comes twice: a dictionary of them is filled, and thrown away.
+                Kind::F32 | Kind::F64 => {
+                    properties = properties.set_column_dictionary_enabled(name.as_str().into(), false);
+                }
+                // The least and the greatest text of a row group are slices of its dictionary, all of which is then
+                // held to the end.
+                Kind::Text => {
+                    properties =
+                        properties.set_column_statistics_enabled(name.as_str().into(), EnabledStatistics::None);
+                }
+                _ => {}
+            }
+        }
+        let properties = properties.build();
+        // Without Arrow's own schema beside Parquet's, every reader sees plain columns.
+        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+        let writer = ArrowWriter::try_new_with_options(file, Arc::clone(&schema), options);
+        let writer = writer.map_err(|error| broken("write", path, error))?;
+        Ok(Self { path: path.to_owned(), schema, writer })
+    }
+
+    /// Adds rows: one array a column, in the order of the columns.
+    pub fn write(&mut self, columns: Vec<ArrayRef>) -> TableResult<()> {
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)
+            .map_err(|error| TableError::Shape { path: self.path.clone(), what: error.to_string() })?;
+        self.writer.write(&batch).map_err(|error| broken("write", &self.path, error))
+    }
+
+    /// Ends the table.
+    pub fn finish(self) -> TableResult<()> {
+        self.writer.close().map(|_| ()).map_err(|error| broken("write", &self.path, error))
+    }
+}
+
+/// Reads a table, batch by batch.
+pub fn read(path: &Path) -> TableResult<impl Iterator<Item = TableResult<Batch>> + use<>> {
+    let file = File::open(path).map_err(|error| TableError::io("read", path, error))?;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+        .and_then(|builder| builder.with_batch_size(ROWS).build())
+        .map_err(|error| broken("read", path, error))?;
+    let path: Arc<Path> = path.into();
+    Ok(reader.map(move |batch| {
+        let rows = batch.map_err(|error| broken("read", &path, error))?;
+        Ok(Batch { rows, path: Arc::clone(&path) })
+    }))
+}
+
+/// Some rows of a table.
+pub struct Batch {
+    rows: RecordBatch,
+    path: Arc<Path>,
+}
+
+impl Batch {
+    /// How many rows.
+    pub fn len(&self) -> usize {
+        self.rows.num_rows()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A column of numbers.
+    pub fn numbers<T: ArrowPrimitiveType>(&self, name: impl AsRef<str>) -> TableResult<&PrimitiveArray<T>> {
+        let column = self.column(name.as_ref())?.as_primitive_opt::<T>();
+        column.ok_or_else(|| self.wrong(name.as_ref(), &T::DATA_TYPE.to_string()))
+    }
+
+    /// A column of text.
+    pub fn text(&self, name: impl AsRef<str>) -> TableResult<&StringArray> {
+        self.column(name.as_ref())?.as_string_opt::<i32>().ok_or_else(|| self.wrong(name.as_ref(), "text"))
+    }
+
+    fn column(&self, name: &str) -> TableResult<&dyn Array> {
+        let column = self.rows.column_by_name(name);
+        column.map(AsRef::as_ref).ok_or_else(|| TableError::malformed(&self.path, format!("it has no column `{name}`")))
+    }
+
+    fn wrong(&self, name: &str, expected: &str) -> TableError {
+        TableError::malformed(&self.path, format!("its column `{name}` is not of {expected}"))
+    }
+}
+
+/// The error of a table: a fault of the disk, wherever Parquet and Arrow hide it, or a file that is no table.
+fn broken(doing: &'static str, path: &Path, error: impl std::error::Error + 'static) -> TableError {
+    let mut inner: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(error) = inner {
+        if let Some(io) = error.downcast_ref::<io::Error>() {
+            return TableError::io(doing, path, io::Error::new(io.kind(), io.to_string()));
+        }
+        inner = error.source();
+    }
+    TableError::malformed(path, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::types::{Float64Type, UInt32Type};
+    use arrow_array::{Float64Array, UInt32Array};
+
+    use super::*;
+    use crate::columns::pruning;
+
+    fn written(folder: &Path) -> PathBuf {
+        let path = folder.join("a.parquet");
+        let mut table = TableWriter::create(&path, &pruning::TABLE, &[""; 0]).unwrap();
+        table
+            .write(vec![
+                Arc::new(StringArray::from_iter_values(["a", "a"])),
+                Arc::new(UInt32Array::from_iter_values([0, 1])),
+                Arc::new(Float64Array::from(vec![Some(0.5), None])),
+                Arc::new(UInt32Array::from(vec![Some(1), None])),
+            ])
+            .unwrap();
+        table.finish().unwrap();
+        path
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let batches: Vec<Batch> = read(&written(folder.path())).unwrap().collect::<TableResult<_>>().unwrap();
+        let [batch] = &batches[..] else { panic!("two rows are one batch") };
+        assert_eq!(batch.len(), 2);
+        assert_eq!(batch.text(pruning::SITE).unwrap().value(1), "a");
+        let scores: Vec<_> = batch.numbers::<Float64Type>(pruning::SCORE).unwrap().iter().collect();
+        assert_eq!(scores, [Some(0.5), None]);
+        assert!(batch.numbers::<UInt32Type>(pruning::SCORE).is_err() && batch.text("nothing").is_err());
+    }
+
+    #[test]
+    fn a_fault_of_the_disk_is_not_one_of_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = written(folder.path());
+        let whole = std::fs::read(&path).unwrap();
+        for length in [0, 3, whole.len() / 2, whole.len() - 1] {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            let error = read(&path).err().unwrap();
+            assert!(matches!(error, TableError::Malformed { .. }), "{error}");
+        }
+        let error = read(&folder.path().join("none")).err().unwrap();
+        assert!(matches!(error, TableError::Io { .. }), "{error}");
+        if cfg!(target_os = "linux") {
+            // A disk without room, which is found when the table is closed.
+            let table = TableWriter::create(Path::new("/dev/full"), &pruning::TABLE, &[""; 0]).unwrap();
+            let error = table.finish().unwrap_err();
+            assert!(matches!(error, TableError::Io { .. }) && error.to_string().contains("No space left"), "{error}");
+        }
+    }
+
+    #[test]
+    fn columns_that_do_not_fit_are_a_fault_of_ours() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut table = TableWriter::create(&folder.path().join("a"), &pruning::TABLE, &[""; 0]).unwrap();
+        assert!(matches!(table.write(Vec::new()), Err(TableError::Shape { .. })));
+    }
+}

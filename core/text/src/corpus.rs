@@ -1,0 +1,90 @@
+//! What a corpus is: documents by split, in a fixed order, with what is known about them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::error::CorpusError;
+
+/// One document of a corpus: the unit of order, of state reset and, without groups, of resampling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// Its index in its split, from 0.
+    pub id: u64,
+    /// Its text, without white space at either end.
+    pub text: String,
+    /// The group it belongs to (an article, a movie): unique in its split, contiguous or not.
+    pub group: Option<Arc<str>>,
+    /// The label of the whole document, if it has one.
+    pub label: Option<Arc<str>>,
+    /// What is known about parts of the text, one entry a layer.
+    pub annotations: Vec<Annotation>,
+}
+
+/// One annotation layer over a document's text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Annotation {
+    /// The layer's name, as in a stage's `layers`: `pos`.
+    pub layer: Arc<str>,
+    /// Sorted by `start`; those of one layer do not overlap.
+    pub spans: Vec<Span>,
+}
+
+/// A stretch of a document's text and its value in one layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Span {
+    /// The first Unicode scalar of the stretch, counted from the start of the text.
+    pub start: u32,
+    /// One past the last Unicode scalar.
+    pub end: u32,
+    /// The value: a tag, a word.
+    pub value: Arc<str>,
+}
+
+/// The documents of one split, in order. After an error the iterator ends.
+pub type Documents<'a> = Box<dyn Iterator<Item = Result<Document, CorpusError>> + Send + 'a>;
+
+/// Documents by split. Reading a split twice gives the same documents in the same order.
+pub trait Corpus: Send + Sync {
+    /// The names of the splits: `train`, `valid`, `test`, then any others by name.
+    fn splits(&self) -> Vec<String>;
+
+    /// The layers that its documents carry beyond `token` and `word`: `pos` for annotations of
+    /// that name, `label` where documents have labels.
+    fn layers(&self) -> Vec<String>;
+
+    /// The files that `split` is read from, for hashing; none for a generated split.
+    fn files(&self, split: &str) -> Vec<PathBuf>;
+
+    /// What the documents of `split` depend on, apart from the bytes of its files: not the files' names, nor other
+    /// splits.
+    fn recipe(&self, split: &str) -> Value;
+
+    /// Streams the documents of `split`; the corpus is never held whole.
+    ///
+    /// # Errors
+    /// [`CorpusError::Split`] for an unknown split, else whatever opening its file gave. The
+    /// iterator itself yields errors of reading, and [`CorpusError::Empty`] at the end of a split
+    /// without a document.
+    fn documents(&self, split: &str) -> Result<Documents<'_>, CorpusError>;
+}
+
+/// The stream that `next` reads: it ends at an error, and a stream without a document is the error
+/// `empty`.
+pub fn stream<'a>(
+    mut next: impl FnMut() -> Result<Option<Document>, CorpusError> + Send + 'a,
+    empty: CorpusError,
+) -> Documents<'a> {
+    let mut empty = Some(empty);
+    let mut ended = false;
+    Box::new(std::iter::from_fn(move || {
+        if ended {
+            return None;
+        }
+        let item = next().transpose().or_else(|| empty.take().map(Err));
+        empty = None;
+        ended = !matches!(item, Some(Ok(_)));
+        item
+    }))
+}

@@ -1,0 +1,141 @@
+//! What can be wrong with a corpus, said to the person who can mend it.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why a corpus cannot be read. Each message reads well after "failed to ...: ".
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CorpusError {
+    /// A path of the config leads nowhere.
+    #[error("no such file: looked for {}", list(tried.iter().map(|path| path.display())))]
+    Missing {
+        /// The places that were tried, in order.
+        tried: Vec<PathBuf>,
+    },
+    /// A path of the config leads to a folder where a file is meant.
+    #[error("{} is a folder, and a file is meant", path.display())]
+    NotAFile {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The operating system refused: the one fault that is not in the config or the data.
+    #[error("cannot read {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A line that is not UTF-8.
+    #[error(
+        "{}:{line}: not UTF-8 at byte {byte} of the file; convert the file, for instance with iconv",
+        path.display()
+    )]
+    Utf8 {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// The first byte that is not UTF-8, counted from the start of the file, from 0.
+        byte: u64,
+    },
+    /// A split without a single document.
+    #[error("the split '{split}' has no document{}", in_file(path))]
+    Empty {
+        /// The split.
+        split: String,
+        /// The file it is read from, if any.
+        path: Option<PathBuf>,
+    },
+    /// A split that the corpus does not have.
+    #[error("no split '{split}'; the corpus has {}", list(known))]
+    Split {
+        /// What was asked for.
+        split: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// A split that the config names twice.
+    #[error("the split '{split}' is given twice; keep one of `{split}` and `splits.{split}`")]
+    SplitTwice {
+        /// The split.
+        split: String,
+    },
+    /// A split whose name cannot stand behind that of its corpus, as in `news.train`.
+    #[error("`{}` names no split: its name has letters (a to z), digits, `_` and `-`", split.escape_debug())]
+    SplitName {
+        /// The split.
+        split: String,
+    },
+    /// A corpus without any split.
+    #[error("the corpus has no split; give at least one of `train`, `valid`, `test`")]
+    NoSplit,
+    /// A table without the column that an option names.
+    #[error("{}:1: no column '{column}'; the header has {}", path.display(), list(found))]
+    Column {
+        /// The file.
+        path: PathBuf,
+        /// The column that was asked for.
+        column: String,
+        /// The columns of the header line.
+        found: Vec<String>,
+    },
+    /// A row of a table with too few or too many fields.
+    #[error(
+        "{}:{line}: {found} {} between tabs where the header has {expected}",
+        path.display(),
+        if *found == 1 { "field" } else { "fields" }
+    )]
+    Fields {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// The fields of this row.
+        found: usize,
+        /// The fields of the header.
+        expected: usize,
+    },
+    /// A row of a table whose document has no text.
+    #[error("{}:{line}: the column '{column}' is empty; leave the row out", path.display())]
+    NoText {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// The column of the text.
+        column: String,
+    },
+}
+
+impl CorpusError {
+    /// Whether mending the config or the data mends it, as it does for all but
+    /// [`CorpusError::Io`].
+    pub fn is_mendable(&self) -> bool {
+        !matches!(self, Self::Io { .. })
+    }
+}
+
+/// An error of opening a corpus, and the option that it is about.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct OptionError {
+    /// The option as a JSON pointer into the corpus's table (`/splits/extra`), empty for the table.
+    pub pointer: String,
+    /// What is wrong with it.
+    #[source]
+    pub error: CorpusError,
+}
+
+fn in_file(path: &Option<PathBuf>) -> String {
+    path.as_ref().map(|path| format!(": {} holds nothing but white space", path.display())).unwrap_or_default()
+}
+
+fn list(items: impl IntoIterator<Item = impl std::fmt::Display>) -> String {
+    let items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+    if items.is_empty() {
+        return "none".to_owned();
+    }
+    items.join(", ")
+}

@@ -1,0 +1,78 @@
+//! What a format of corpora is.
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_path_to_error::Segment;
+
+use crate::corpus::Corpus;
+use crate::error::OptionError;
+use crate::resolve::Resolver;
+
+/// What the pipeline around a corpus tells it.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// Where its files are looked for.
+    pub resolver: &'a Resolver,
+    /// The run's seed.
+    pub seed: u64,
+}
+
+/// The options of a format: its table in the pipeline's TOML, without `kind`. The doc comments are the reference.
+pub trait FormatOptions: DeserializeOwned + JsonSchema {
+    /// What pipelines call it: `kind = "text"`.
+    const KIND: &'static str;
+
+    /// Opens the corpus. Checks everything that can be checked without reading whole files.
+    ///
+    /// # Errors
+    /// Every option at fault.
+    fn open(&self, context: &Context<'_>) -> Result<Box<dyn Corpus>, Vec<OptionError>>;
+}
+
+/// A format, whatever its options.
+#[derive(Clone, Copy, Debug)]
+pub struct Format {
+    /// What pipelines call it.
+    pub kind: &'static str,
+    /// JSON Schema of its options.
+    pub schema: fn() -> Value,
+    /// Opens a corpus of it.
+    pub open: fn(&Value, &Context<'_>) -> Result<Box<dyn Corpus>, OpenError>,
+}
+
+/// Why a corpus was not opened.
+#[derive(Debug)]
+pub enum OpenError {
+    /// The table does not read as options.
+    Table {
+        /// Where in the table, as a JSON pointer.
+        pointer: String,
+        /// What serde says of it.
+        message: String,
+    },
+    /// The options read, and lead to no corpus.
+    Options(Vec<OptionError>),
+}
+
+impl Format {
+    /// The format of these options.
+    pub const fn of<T: FormatOptions>() -> Self {
+        Self { kind: T::KIND, schema: || schemars::schema_for!(T).to_value(), open: open::<T> }
+    }
+}
+
+fn open<T: FormatOptions>(table: &Value, context: &Context<'_>) -> Result<Box<dyn Corpus>, OpenError> {
+    let options: T = serde_path_to_error::deserialize(table).map_err(|error| {
+        let mut pointer = String::new();
+        for segment in error.path() {
+            match segment {
+                Segment::Seq { index } => pointer += &format!("/{index}"),
+                Segment::Map { key } | Segment::Enum { variant: key } => pointer += &crate::splits::pointer(&[key]),
+                Segment::Unknown => break,
+            }
+        }
+        OpenError::Table { pointer, message: error.inner().to_string() }
+    })?;
+    options.open(context).map_err(OpenError::Options)
+}

@@ -1,0 +1,172 @@
+//! Which annotation each token falls in, by their places in the text.
+
+use std::sync::Arc;
+
+use crate::corpus::{Annotation, Span};
+
+/// The spans that tokens fell in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Joined<'a> {
+    /// The span of each token: `[tokens]`.
+    pub spans: Vec<Option<&'a Span>>,
+    /// Tokens that stand somewhere in the text but in none of the spans. Tokens without a place
+    /// (`<eos>`) are not among them.
+    pub unjoined: u64,
+}
+
+/// Joins the tokens of a document to one of its annotation layers.
+///
+/// A token falls in the span that it shares the most Unicode scalars with, the first of these on a
+/// tie. `starts` and `ends` (`[tokens]`) are as in [`Encoded`](crate::Encoded); `spans` are
+/// sorted by start. Linear in both when the tokens are sorted too, as every tokenizer gives them.
+pub fn join<'a>(starts: &[u32], ends: &[u32], spans: &'a [Span]) -> Joined<'a> {
+    let mut unjoined = 0;
+    // All spans before this one end before the current token.
+    let mut first = 0;
+    let mut last_start = 0;
+    let find = |(&start, &end): (&u32, &u32)| {
+        if start >= end {
+            return None;
+        }
+        if start < last_start {
+            first = 0;
+        }
+        last_start = start;
+        while spans.get(first).is_some_and(|span| span.end <= start) {
+            first += 1;
+        }
+        let mut best: Option<(&Span, u32)> = None;
+        for span in spans[first..].iter().take_while(|span| span.start < end) {
+            let overlap = span.end.min(end).saturating_sub(span.start.max(start));
+            if overlap > best.map_or(0, |(_, most)| most) {
+                best = Some((span, overlap));
+            }
+        }
+        unjoined += u64::from(best.is_none());
+        best.map(|(span, _)| span)
+    };
+    let spans = starts.iter().zip(ends).map(find).collect();
+    Joined { spans, unjoined }
+}
+
+/// The layer `word` of a text: its stretches between white space. Joining it gives a subword token
+/// the word that it is a part of.
+pub fn words(text: &str) -> Annotation {
+    let mut spans = Vec::new();
+    for_each_word(text, |word, start, end| {
+        spans.push(Span { start, end, value: word.into() });
+    });
+    Annotation { layer: Arc::from("word"), spans }
+}
+
+/// Calls `visit` with each stretch of `text` between white space, and the Unicode scalars that it
+/// starts at and ends before.
+pub(crate) fn for_each_word<'a>(text: &'a str, mut visit: impl FnMut(&'a str, u32, u32)) {
+    let mut scalar = 0;
+    let mut word: Option<(usize, u32)> = None;
+    for (byte, c) in text.char_indices() {
+        match (c.is_whitespace(), word) {
+            (false, None) => word = Some((byte, scalar)),
+            (true, Some((from, start))) => {
+                visit(&text[from..byte], start, scalar);
+                word = None;
+            }
+            _ => {}
+        }
+        scalar += 1;
+    }
+    if let Some((from, start)) = word {
+        visit(&text[from..], start, scalar);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NULL: u32 = u32::MAX;
+
+    fn span(start: u32, end: u32) -> Span {
+        let value = format!("{start}-{end}").into();
+        Span { start, end, value }
+    }
+
+    /// Sorted spans that do not overlap: gaps and lengths in turn.
+    fn layout() -> impl Strategy<Value = Vec<Span>> {
+        prop::collection::vec((0..4u32, 1..6u32), 0..20).prop_map(|steps| {
+            let mut at = 0;
+            let step = |(gap, length)| {
+                let start = at + gap;
+                at = start + length;
+                span(start, at)
+            };
+            steps.into_iter().map(step).collect()
+        })
+    }
+
+    /// The rule, said in the plainest way.
+    fn by_definition(start: u32, end: u32, spans: &[Span]) -> Option<&Span> {
+        let shared = |span: &Span| (start..end).filter(|at| (span.start..span.end).contains(at)).count();
+        let most = spans.iter().map(shared).max().filter(|&most| most > 0)?;
+        spans.iter().find(|span| shared(span) == most)
+    }
+
+    proptest! {
+        #[test]
+        fn each_token_falls_where_it_overlaps_most(
+            spans in layout(),
+            mut tokens in prop::collection::vec((0..80u32, 0..8u32), 0..30),
+            sorted: bool,
+            nulls in prop::collection::vec(any::<bool>(), 30),
+        ) {
+            if sorted {
+                tokens.sort_unstable();
+            }
+            let place = |((start, length), &null): (&(u32, u32), &bool)| {
+                if null { (NULL, NULL) } else { (*start, start + length) }
+            };
+            let (starts, ends): (Vec<u32>, Vec<u32>) = tokens.iter().zip(&nulls).map(place).unzip();
+            let joined = join(&starts, &ends, &spans);
+            let mut unjoined = 0;
+            for (token, found) in joined.spans.iter().enumerate() {
+                let (start, end) = (starts[token], ends[token]);
+                let expected = by_definition(start, end, &spans);
+                prop_assert_eq!(*found, expected);
+                unjoined += u64::from(expected.is_none() && start < end);
+            }
+            prop_assert_eq!(joined.unjoined, unjoined);
+        }
+
+        #[test]
+        fn words_are_those_of_split_whitespace(text in r"(\PC|\s){0,40}") {
+            let layer = words(&text);
+            let values: Vec<&str> = layer.spans.iter().map(|span| &*span.value).collect();
+            prop_assert_eq!(values, text.split_whitespace().collect::<Vec<_>>());
+            let scalars: Vec<char> = text.chars().collect();
+            for Span { start, end, value } in &layer.spans {
+                let stretch: String = scalars[*start as usize..*end as usize].iter().collect();
+                prop_assert_eq!(&**value, stretch);
+            }
+        }
+
+        #[test]
+        fn a_layer_joins_to_itself(spans in layout()) {
+            let starts: Vec<u32> = spans.iter().map(|span| span.start).collect();
+            let ends: Vec<u32> = spans.iter().map(|span| span.end).collect();
+            let joined = join(&starts, &ends, &spans);
+            prop_assert_eq!(joined.unjoined, 0);
+            prop_assert!(joined.spans.iter().zip(&spans).all(|(found, span)| *found == Some(span)));
+        }
+    }
+
+    #[test]
+    fn subword_tokens_get_their_word() {
+        let layer = words("Zoë's  café ");
+        // "Zo", "ë's  c", "afé", <eos>, and the white space at the end.
+        let joined = join(&[0, 2, 8, NULL, 11], &[2, 8, 11, NULL, 12], &layer.spans);
+        let values: Vec<Option<&str>> = joined.spans.iter().map(|span| span.map(|span| &*span.value)).collect();
+        assert_eq!(values, [Some("Zoë's"), Some("Zoë's"), Some("café"), None, None]);
+        assert_eq!(joined.unjoined, 1);
+    }
+}

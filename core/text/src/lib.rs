@@ -1,0 +1,37 @@
+//! Text: corpora by format, tokenizers, and which annotation each token falls in.
+//!
+//! ```text
+//! a table of the pipeline --Format::open--> Corpus --documents(split)--> Document: text, group, label, annotations
+//!                                                                            |
+//!                                           Tokenizer::encode  <-------------+
+//!                                                 |                          |
+//!                                  Encoded: ids, and where each token stands |
+//!                                                 |                          |
+//!                                                 +------> join <------------+
+//!                                                           |
+//!                                        the annotation that each token falls in
+//! ```
+//!
+//! A format is one file under `formats/` and one line of [`FORMATS`]: checks, reference and help read that list. What a
+//! format has to give is a type of its options, which is also its table in the pipeline's TOML ([`FormatOptions`]), and a
+//! [`Corpus`]. Documents are streamed: no corpus is ever held whole.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod corpus;
+mod error;
+mod format;
+mod formats;
+mod join;
+mod lines;
+mod resolve;
+mod splits;
+mod tokens;
+
+pub use corpus::{Annotation, Corpus, Document, Documents, Span, stream};
+pub use error::{CorpusError, OptionError};
+pub use format::{Context, Format, FormatOptions, OpenError};
+pub use formats::FORMATS;
+pub use join::{Joined, join, words};
+pub use resolve::Resolver;
+pub use tokens::{Encoded, NULL, Tokenizer, TokenizerError, Vocabulary};

@@ -1,0 +1,72 @@
+//! Where files are looked for.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::CorpusError;
+
+/// Where the relative paths of corpora and annotators are looked for.
+#[derive(Debug, Clone, Default)]
+pub struct Resolver {
+    /// The data root (`--data`, `TXRAY_DATA`), which is asked first.
+    pub data: Option<PathBuf>,
+    /// The folder of the config.
+    pub config: PathBuf,
+}
+
+impl Resolver {
+    /// The file or folder that `path` means: itself when absolute, else the one below the data
+    /// root, else the one below the config's folder.
+    ///
+    /// # Errors
+    /// [`CorpusError::Missing`] names every place that was tried.
+    pub fn resolve(&self, path: &Path) -> Result<PathBuf, CorpusError> {
+        let tried: Vec<PathBuf> = if path.is_absolute() {
+            vec![path.to_owned()]
+        } else {
+            let roots = self.data.iter().chain([&self.config]);
+            roots.map(|root| root.join(path)).collect()
+        };
+        if let Some(found) = tried.iter().find(|candidate| candidate.exists()) {
+            return Ok(found.clone());
+        }
+        Err(CorpusError::Missing { tried })
+    }
+
+    /// Like [`Resolver::resolve`], for a path that has to be a file.
+    ///
+    /// # Errors
+    /// [`CorpusError::Missing`], or [`CorpusError::NotAFile`] for a folder.
+    pub fn resolve_file(&self, path: &Path) -> Result<PathBuf, CorpusError> {
+        let found = self.resolve(path)?;
+        if found.is_dir() {
+            return Err(CorpusError::NotAFile { path: found });
+        }
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_data_root_is_asked_before_the_config_folder() {
+        let data = tempfile::tempdir().unwrap();
+        let config = tempfile::tempdir().unwrap();
+        let resolver = Resolver { data: Some(data.path().to_owned()), config: config.path().to_owned() };
+        let path = Path::new("a.txt");
+        let Err(CorpusError::Missing { tried }) = resolver.resolve_file(path) else {
+            panic!("nothing is there yet");
+        };
+        assert_eq!(tried, [data.path().join(path), config.path().join(path)]);
+
+        std::fs::write(config.path().join(path), "a").unwrap();
+        assert_eq!(resolver.resolve_file(path).unwrap(), config.path().join(path));
+        std::fs::write(data.path().join(path), "a").unwrap();
+        assert_eq!(resolver.resolve_file(path).unwrap(), data.path().join(path));
+
+        let absolute = config.path().join(path);
+        assert_eq!(resolver.resolve_file(&absolute).unwrap(), absolute);
+        assert!(matches!(resolver.resolve_file(data.path()), Err(CorpusError::NotAFile { .. })));
+    }
+}

@@ -1,0 +1,78 @@
+//! The splits that kinds of corpora read from files have in common.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::error::{CorpusError, OptionError};
+use crate::resolve::Resolver;
+
+/// The files of a corpus by split, in the order of the splits.
+#[derive(Debug)]
+pub(crate) struct Splits(Vec<(String, PathBuf)>);
+
+impl Splits {
+    /// Resolves what the config gives for `train`, `valid`, `test` and in `splits`.
+    ///
+    /// # Errors
+    /// All faults at once, each at its option.
+    pub(crate) fn resolve(
+        named: [(&str, &Option<PathBuf>); 3],
+        others: &BTreeMap<String, PathBuf>,
+        resolver: &Resolver,
+    ) -> Result<Self, Vec<OptionError>> {
+        let mut files: Vec<(String, PathBuf)> = Vec::new();
+        let mut errors = Vec::new();
+        let named = named.into_iter().filter_map(|(split, path)| {
+            let path = path.as_ref()?;
+            Some((pointer(&[split]), split, path))
+        });
+        let others = others.iter().map(|(split, path)| (pointer(&["splits", split]), split.as_str(), path));
+        for (pointer, split, path) in named.chain(others) {
+            let twice = files.iter().any(|(known, _)| known == split);
+            let resolved = if twice {
+                let split = split.to_owned();
+                Err(CorpusError::SplitTwice { split })
+            } else if split.is_empty() || !split.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') {
+                // A dot would make a part of the corpus's name of it.
+                Err(CorpusError::SplitName { split: split.to_owned() })
+            } else {
+                resolver.resolve_file(path)
+            };
+            match resolved {
+                Ok(file) => files.push((split.to_owned(), file)),
+                Err(error) => errors.push(OptionError { pointer, error }),
+            }
+        }
+        if files.is_empty() && errors.is_empty() {
+            errors.push(OptionError { pointer: String::new(), error: CorpusError::NoSplit });
+        }
+        if errors.is_empty() { Ok(Self(files)) } else { Err(errors) }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &(String, PathBuf)> {
+        self.0.iter()
+    }
+
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.iter().map(|(split, _)| split.clone()).collect()
+    }
+
+    pub(crate) fn file(&self, split: &str) -> Result<&PathBuf, CorpusError> {
+        let found = self.iter().find(|(known, _)| known == split);
+        found.map(|(_, path)| path).ok_or_else(|| unknown(split, self.names()))
+    }
+
+    pub(crate) fn files(&self, split: &str) -> Vec<PathBuf> {
+        self.file(split).into_iter().cloned().collect()
+    }
+}
+
+pub(crate) fn unknown(split: &str, known: Vec<String>) -> CorpusError {
+    CorpusError::Split { split: split.to_owned(), known }
+}
+
+/// A JSON pointer (RFC 6901) from its parts.
+pub(crate) fn pointer(parts: &[&str]) -> String {
+    let escaped = parts.iter().map(|part| part.replace('~', "~0"));
+    escaped.map(|part| format!("/{}", part.replace('/', "~1"))).collect()
+}

@@ -1,0 +1,439 @@
+//! Token ids and their places in the text.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tokenizers::models::ModelWrapper;
+use tokenizers::models::wordlevel::WordLevel;
+use tokenizers::pre_tokenizers::PreTokenizerWrapper;
+use tokenizers::pre_tokenizers::whitespace::WhitespaceSplit;
+use tokenizers::processors::PostProcessorWrapper;
+use tokenizers::processors::template::TemplateProcessing;
+use tokenizers::{Encoding, Model, Token};
+
+use crate::corpus::Document;
+use crate::error::CorpusError;
+use crate::join::for_each_word;
+
+const FILE: &str = "tokenizer.json";
+const UNKNOWN: &str = "<unk>";
+const END: &str = "<eos>";
+
+/// The start and end of a token that stands nowhere in the text, such as `<eos>`.
+pub const NULL: u32 = u32::MAX;
+
+/// The documents that one thread encodes at a time.
+const CHUNK: usize = 64;
+
+/// How many ids a vocabulary may leave out below its highest one. Real ones leave a few hundred; a
+/// file that names id 4,000,000,000 is broken, and would otherwise exhaust the memory.
+const HOLES: usize = 1 << 16;
+
+/// Which words a learned vocabulary has.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Vocabulary {
+    /// Words seen less often are unknown.
+    pub min_count: u64,
+    /// The most entries, `<unk>` and `<eos>` among them; the most frequent words are kept.
+    pub max_size: Option<usize>,
+}
+
+impl Default for Vocabulary {
+    fn default() -> Self {
+        Self { min_count: 1, max_size: None }
+    }
+}
+
+/// Why a tokenizer cannot be had, or a text not encoded. Reads well after "failed to ...: ".
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TokenizerError {
+    /// The corpus to learn from cannot be read.
+    #[error(transparent)]
+    Corpus(#[from] CorpusError),
+    /// No word is left to be learned.
+    #[error(
+        "the vocabulary would be empty: none of the text's {words} words is seen {min_count} times; lower `min_count`"
+    )]
+    NoWord {
+        /// The distinct words of the corpus.
+        words: usize,
+        /// The option.
+        min_count: u64,
+    },
+    /// The size asked for has no room for a word.
+    #[error("`max_size` is {max_size}; it needs at least 3, for {UNKNOWN}, {END} and a word")]
+    NoRoom {
+        /// The option.
+        max_size: usize,
+    },
+    /// A model's directory has no tokenizer.
+    #[error("{}: there is no such file; a model is read with the tokenizer it was trained with", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The file is not what the `tokenizers` library writes.
+    #[error("{}: {message}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A document that the tokenizer refuses.
+    #[error("document {document}: {message}")]
+    Encode {
+        /// Its index in its split.
+        document: u64,
+        /// The tokenizer's reason.
+        message: String,
+    },
+}
+
+/// The tokens of some documents, end to end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Encoded {
+    /// `[tokens]`
+    pub ids: Vec<u32>,
+    /// `[documents + 1]`: document `d` has the tokens `offsets[d]..offsets[d + 1]`.
+    pub offsets: Vec<u64>,
+    /// `[tokens]`: the Unicode scalar of its document that a token starts at, or [`NULL`].
+    pub starts: Vec<u32>,
+    /// `[tokens]`: the Unicode scalar that it ends before, or [`NULL`].
+    pub ends: Vec<u32>,
+    /// Tokens with a place in the text whose id is that of the unknown word.
+    pub unknown: u64,
+    /// Tokens without a place in the text.
+    pub special: u64,
+}
+
+impl Encoded {
+    /// Whether the vocabulary knows no single token of the text: the model was trained on another
+    /// language, or with another tokenizer.
+    pub fn is_all_unknown(&self) -> bool {
+        self.unknown > 0 && self.unknown + self.special == self.ids.len() as u64
+    }
+
+    fn new() -> Self {
+        Self { offsets: vec![0], ..Self::default() }
+    }
+
+    fn push(&mut self, id: u32, start: u32, end: u32, unknown: Option<u32>) {
+        // A token of no text (a lone prefix mark) is nowhere, whatever its offsets say.
+        let (start, end) = if start < end { (start, end) } else { (NULL, NULL) };
+        self.ids.push(id);
+        self.starts.push(start);
+        self.ends.push(end);
+        self.special += u64::from(start == NULL);
+        self.unknown += u64::from(start != NULL && Some(id) == unknown);
+    }
+
+    fn end_document(&mut self) {
+        self.offsets.push(self.ids.len() as u64);
+    }
+
+    fn append(&mut self, other: &Self) {
+        let before = self.ids.len() as u64;
+        self.ids.extend_from_slice(&other.ids);
+        self.starts.extend_from_slice(&other.starts);
+        self.ends.extend_from_slice(&other.ends);
+        let offsets = other.offsets.iter().skip(1);
+        self.offsets.extend(offsets.map(|offset| before + offset));
+        self.unknown += other.unknown;
+        self.special += other.special;
+    }
+}
+
+/// Text to token ids, over a `tokenizer.json` of the `tokenizers` library: learned here, or any
+/// other that the library reads.
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    /// The file's text: what was loaded is saved as it was.
+    json: String,
+    forms: Arc<[Box<str>]>,
+    unknown: Option<u32>,
+    plain: Option<Plain>,
+}
+
+/// What surrounds the words of a document where a tokenizer looks up the words between white space
+/// and does nothing else, so that [`Tokenizer::encode_plain`] can take its place.
+struct Plain {
+    before: Vec<u32>,
+    after: Vec<u32>,
+}
+
+impl Tokenizer {
+    /// Learns a vocabulary of the words between white space: `<unk>` is 0 and `<eos>`, which ends
+    /// every document, is 1; then come the words by falling count, and by their scalars among
+    /// equals.
+    ///
+    /// # Errors
+    /// Those of the documents, and [`TokenizerError::NoWord`] or [`TokenizerError::NoRoom`] if the
+    /// options leave no word.
+    pub fn learn(
+        documents: impl Iterator<Item = Result<Document, CorpusError>>,
+        options: &Vocabulary,
+    ) -> Result<Self, TokenizerError> {
+        let room = match options.max_size {
+            Some(max_size) if max_size < 3 => return Err(TokenizerError::NoRoom { max_size }),
+            Some(max_size) => max_size - 2,
+            None => usize::MAX,
+        };
+        let mut counts: HashMap<String, u64> = HashMap::new();
+        for document in documents {
+            // The white space of Unicode, which is also what `WhitespaceSplit` splits on.
+            for word in document?.text.split_whitespace() {
+                match counts.get_mut(word) {
+                    Some(count) => *count += 1,
+                    None => {
+                        counts.insert(word.to_owned(), 1);
+                    }
+                }
+            }
+        }
+        let distinct = counts.len();
+        let mut words: Vec<(String, u64)> = counts
+            .into_iter()
+            .filter(|(word, count)| *count >= options.min_count && word != UNKNOWN && word != END)
+            .collect();
+        if words.is_empty() {
+            return Err(TokenizerError::NoWord { words: distinct, min_count: options.min_count });
+        }
+        words.sort_unstable_by(|(a, m), (b, n)| n.cmp(m).then_with(|| a.cmp(b)));
+        words.truncate(room);
+        let forms = [UNKNOWN, END].map(str::to_owned).into_iter();
+        let forms = forms.chain(words.into_iter().map(|(word, _)| word));
+        Self::word_level(forms)
+            .map_err(|source| TokenizerError::Malformed { path: FILE.into(), message: source.to_string() })
+    }
+
+    /// The tokenizer of words between white space with these forms, `<unk>` and `<eos>` first.
+    fn word_level(forms: impl Iterator<Item = String>) -> tokenizers::Result<Self> {
+        let model = WordLevel::builder().vocab(forms.zip(0..).collect()).unk_token(UNKNOWN.to_owned()).build()?;
+        let end =
+            TemplateProcessing::builder().try_single(format!("$A {END}"))?.special_tokens(vec![(END, 1)]).build()?;
+        let mut inner = tokenizers::Tokenizer::new(model);
+        inner.with_pre_tokenizer(Some(WhitespaceSplit));
+        inner.with_post_processor(Some(end));
+        let json = inner.to_string(true)?;
+        Ok(Self::new(inner, json)?)
+    }
+
+    /// Loads `tokenizer.json` of a model's directory. Truncation and padding that the file asks
+    /// for are left out: documents are read whole.
+    ///
+    /// # Errors
+    /// [`TokenizerError::Io`] and [`TokenizerError::Malformed`], naming the file.
+    pub fn load(directory: &Path) -> Result<Self, TokenizerError> {
+        let path = directory.join(FILE);
+        let json = match fs::read_to_string(&path) {
+            Ok(json) => json,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(TokenizerError::Missing { path }),
+            Err(source) => return Err(TokenizerError::Io { path, source }),
+        };
+        check_templates(&json)
+            .and_then(|()| json.parse().map_err(|error| format!("not a tokenizer: {error}")))
+            .and_then(|inner| Self::new(inner, json))
+            .map_err(|message| TokenizerError::Malformed { path, message })
+    }
+
+    fn new(mut inner: tokenizers::Tokenizer, json: String) -> Result<Self, String> {
+        inner.with_truncation(None).map_err(|error| error.to_string())?;
+        inner.with_padding(None);
+        let unknown = unknown_form(inner.get_model()).and_then(|form| inner.token_to_id(&form));
+        let forms = forms(&inner)?;
+        let plain = plain(&inner)?;
+        Ok(Self { inner, json, forms, unknown, plain })
+    }
+
+    /// Writes `tokenizer.json` into a directory that is there. Two vocabularies learned from the
+    /// same documents are the same bytes.
+    ///
+    /// # Errors
+    /// [`TokenizerError::Io`] naming the file.
+    pub fn save(&self, directory: &Path) -> Result<(), TokenizerError> {
+        let path = directory.join(FILE);
+        fs::write(&path, &self.json).map_err(|source| TokenizerError::Io { path, source })
+    }
+
+    /// One more than the highest id.
+    pub fn size(&self) -> usize {
+        self.forms.len()
+    }
+
+    /// The vocabulary's form of each id: `[size]`. An id that the vocabulary leaves out has the
+    /// empty form.
+    pub fn forms(&self) -> Arc<[Box<str>]> {
+        Arc::clone(&self.forms)
+    }
+
+    /// The id that stands for what the vocabulary does not know, if it has one.
+    pub fn unknown(&self) -> Option<u32> {
+        self.unknown
+    }
+
+    /// Encodes documents in parallel; the result is in their order.
+    ///
+    /// # Errors
+    /// [`TokenizerError::Encode`] for the first document that the tokenizer refuses: one with an
+    /// unknown word where the vocabulary has no entry for these.
+    pub fn encode(&self, documents: &[Document]) -> Result<Encoded, TokenizerError> {
+        let chunks: Vec<Result<Encoded, TokenizerError>> = documents
+            .par_chunks(CHUNK)
+            .map(|chunk| {
+                let mut encoded = Encoded::new();
+                for document in chunk {
+                    self.encode_one(document, &mut encoded)?;
+                }
+                Ok(encoded)
+            })
+            .collect();
+        let mut whole = Encoded::new();
+        for chunk in chunks {
+            whole.append(&chunk?);
+        }
+        Ok(whole)
+    }
+
+    fn encode_one(&self, document: &Document, out: &mut Encoded) -> Result<(), TokenizerError> {
+        let refuse = |message: String| TokenizerError::Encode { document: document.id, message };
+        if document.text.len() >= NULL as usize {
+            return Err(refuse("longer than 4 GiB".to_owned()));
+        }
+        match &self.plain {
+            Some(plain) => self.encode_plain(plain, &document.text, out),
+            None => self.encode_general(&document.text, out),
+        }
+        .map_err(refuse)?;
+        out.end_document();
+        Ok(())
+    }
+
+    /// What the library does with `text`.
+    fn encode_general(&self, text: &str, out: &mut Encoded) -> Result<(), String> {
+        let encoding = self.inner.encode_char_offsets(text, true);
+        let encoding = encoding.map_err(|error| error.to_string())?;
+        let special = encoding.get_special_tokens_mask();
+        for ((&id, &(start, end)), &special) in encoding.get_ids().iter().zip(encoding.get_offsets()).zip(special) {
+            // No offset exceeds the text's length, which is below `NULL`.
+            let (start, end) = if special == 1 { (0, 0) } else { (start as u32, end as u32) };
+            out.push(id, start, end, self.unknown);
+        }
+        Ok(())
+    }
+
+    /// What [`Tokenizer::encode_general`] does for a plain tokenizer, many times faster: the
+    /// library copies and aligns every word, which matters to normalizers alone.
+    fn encode_plain(&self, plain: &Plain, text: &str, out: &mut Encoded) -> Result<(), String> {
+        let model = self.inner.get_model();
+        for &id in &plain.before {
+            out.push(id, 0, 0, self.unknown);
+        }
+        let mut missing = None;
+        for_each_word(text, |word, start, end| match model.token_to_id(word).or(self.unknown) {
+            Some(id) => out.push(id, start, end, self.unknown),
+            None => missing = missing.or(Some(word)),
+        });
+        if let Some(word) = missing {
+            return Err(format!("'{word}' is unknown, and the vocabulary has no unknown word"));
+        }
+        for &id in &plain.after {
+            out.push(id, 0, 0, self.unknown);
+        }
+        Ok(())
+    }
+}
+
+/// The form that a model gives to what it does not know.
+fn unknown_form(model: &ModelWrapper) -> Option<String> {
+    match model {
+        ModelWrapper::WordLevel(model) => Some(model.unk_token.clone()),
+        ModelWrapper::WordPiece(model) => Some(model.unk_token.clone()),
+        ModelWrapper::BPE(model) => model.unk_token.clone(),
+        // The library shows this field in the file alone.
+        ModelWrapper::Unigram(model) => {
+            let file = serde_json::to_value(model).ok()?;
+            let id = file.get("unk_id")?.as_u64()?;
+            model.id_to_token(u32::try_from(id).ok()?)
+        }
+    }
+}
+
+fn forms(inner: &tokenizers::Tokenizer) -> Result<Arc<[Box<str>]>, String> {
+    let vocabulary = inner.get_vocab(true);
+    let Some(&highest) = vocabulary.values().max() else {
+        return Err("the vocabulary is empty".to_owned());
+    };
+    if highest as usize > vocabulary.len() + HOLES {
+        return Err(format!("{} entries, and one has the id {highest}", vocabulary.len()));
+    }
+    let mut forms: Vec<Box<str>> = vec!["".into(); highest as usize + 1];
+    for (form, id) in vocabulary {
+        let entry = &mut forms[id as usize];
+        if !entry.is_empty() {
+            let (a, b) = if *form < **entry { (&*form, &**entry) } else { (&**entry, &*form) };
+            return Err(format!("'{a}' and '{b}' both have the id {id}"));
+        }
+        *entry = form.into();
+    }
+    Ok(forms.into())
+}
+
+/// Whether a tokenizer is plain, and what it puts around the words.
+fn plain(inner: &tokenizers::Tokenizer) -> Result<Option<Plain>, String> {
+    let words = matches!(inner.get_model(), ModelWrapper::WordLevel(_))
+        && matches!(inner.get_pre_tokenizer(), Some(PreTokenizerWrapper::WhitespaceSplit(_)))
+        && inner.get_normalizer().is_none()
+        && inner.get_added_vocabulary().is_empty();
+    let template = inner.get_post_processor();
+    if !words || !matches!(template, None | Some(PostProcessorWrapper::Template(_))) {
+        return Ok(None);
+    }
+    // The template's pieces are private, so see what it does to one token.
+    const PROBE: u32 = u32::MAX;
+    let probe = Encoding::from_tokens(vec![Token::new(PROBE, String::new(), (0, 1))], 0);
+    let around = inner.post_process(probe, None, true).map_err(|error| error.to_string())?;
+    let mut parts = around.get_ids().split(|&id| id == PROBE);
+    let (Some(before), Some(after), None) = (parts.next(), parts.next(), parts.next()) else {
+        return Ok(None);
+    };
+    Ok(Some(Plain { before: before.to_vec(), after: after.to_vec() }))
+}
+
+/// Refuses templates that name a special token they do not define: the library reads them, and
+/// panics when it encodes.
+fn check_templates(json: &str) -> Result<(), String> {
+    let file: serde_json::Value = serde_json::from_str(json).map_err(|error| format!("not JSON: {error}"))?;
+    let processor = &file["post_processor"];
+    let several = processor["processors"].as_array().map_or(&[][..], Vec::as_slice);
+    for template in several.iter().chain([processor]) {
+        let pieces = ["single", "pair"].map(|kind| template[kind].as_array());
+        for piece in pieces.into_iter().flatten().flatten() {
+            if let Some(id) = piece["SpecialToken"]["id"].as_str()
+                && template["special_tokens"].get(id).is_none()
+            {
+                return Err(format!("the template names '{id}', which is no special token of it"));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
