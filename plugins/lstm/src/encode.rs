@@ -1,6 +1,5 @@
 //! Reading documents into the activations that a record rule keeps.
 
-use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use rayon::prelude::*;
@@ -29,7 +28,7 @@ pub(crate) fn encode(network: Network<'_>, request: &mut EncodeRequest<'_>, trac
     let mut outputs = split_outputs(&mut request.sites, &lengths);
     let mut record = |lanes: &[Vec<usize>]| {
         let outputs = lanes.iter().flatten().map(|&d| (d, std::mem::take(&mut outputs[d]))).collect();
-        Record { sites: &sites, outputs, scratch: vec![0.0; network.weights.sizes.hidden] }
+        Record { sites: &sites, outputs }
     };
     let units = match request.carry.as_deref_mut() {
         None => {
@@ -45,13 +44,20 @@ pub(crate) fn encode(network: Network<'_>, request: &mut EncodeRequest<'_>, trac
                 .into_par_iter()
                 .with_max_len(1)
                 .map(|(lanes, mut record)| {
-                    network.read::<STRIPS>(&documents, &lanes, None, &mut record, tracker).map(moments)
+                    network.prepared.spare.lend(|workspace| {
+                        network.read(workspace, &documents, &lanes, None, &mut record, tracker)?;
+                        Ok(workspace.moments())
+                    })
                 })
                 .collect::<Result<Vec<_>>>()?
         }
         Some(state) => {
             let lanes = [(0..documents.len()).collect()];
-            vec![moments(network.read::<1>(&documents, &lanes, Some(state), &mut record(&lanes), tracker)?)]
+            let moments = network.prepared.spare_narrow.lend(|workspace| {
+                network.read(workspace, &documents, &lanes, Some(state), &mut record(&lanes), tracker)?;
+                Ok(workspace.moments())
+            });
+            vec![moments?]
         }
     };
     for site in &mut request.sites {
@@ -63,11 +69,6 @@ pub(crate) fn encode(network: Network<'_>, request: &mut EncodeRequest<'_>, trac
         }
     }
     Ok(())
-}
-
-/// The sums over time of each layer's sites.
-fn moments<const P: usize>(layers: Vec<LayerLanes<P>>) -> Vec<Vec<[Vec<f64>; 3]>> {
-    layers.into_iter().map(|layer| layer.sites.into_iter().map(|site| site.moments).collect()).collect()
 }
 
 /// Where one document's observations go, for each requested site.
@@ -93,7 +94,6 @@ struct Record<'a> {
     /// `((layer, site of the layer), k)`
     sites: &'a [((usize, usize), usize)],
     outputs: HashMap<usize, Output<'a>>,
-    scratch: Vec<f32>,
 }
 
 impl Observer for Record<'_> {
@@ -109,8 +109,7 @@ impl Observer for Record<'_> {
                     neurons[at.start] = neuron.as_flattened()[lane];
                     activations[at.start] = activation.as_flattened()[lane];
                 } else if k > 1 {
-                    layer.column(site, lane, &mut self.scratch);
-                    top_k(&self.scratch, &mut neurons[at.clone()], &mut activations[at]);
+                    top_k(layer.column(site, lane), &mut neurons[at.clone()], &mut activations[at]);
                 }
             }
         }
@@ -118,22 +117,18 @@ impl Observer for Record<'_> {
     }
 }
 
-/// The most active neurons in falling order, ties by the lower index.
-fn top_k(hidden: &[f32], neurons: &mut [u32], activations: &mut [f32]) {
-    // Every value is finite (0 and -0 are a tie), so the order is total.
-    let order = |a: &u32, b: &u32| {
-        let falling = hidden[*b as usize].partial_cmp(&hidden[*a as usize]);
-        falling.unwrap_or(Ordering::Equal).then(a.cmp(b))
-    };
-    let mut all: Vec<u32> = (0..hidden.len() as u32).collect();
-    let k = neurons.len();
-    if k < all.len() {
-        all.select_nth_unstable_by(k, order);
-        all.truncate(k);
-    }
-    all.sort_unstable_by(order);
-    for ((neuron, activation), n) in neurons.iter_mut().zip(activations).zip(all) {
-        (*neuron, *activation) = (n, hidden[n as usize]);
+/// The most active neurons in falling order, ties by the lower index: each is put in its place among those before it.
+fn top_k(hidden: impl Iterator<Item = f32>, neurons: &mut [u32], activations: &mut [f32]) {
+    let mut found = 0;
+    for (neuron, activation) in (0..).zip(hidden) {
+        // Every value is finite, and 0 and -0 are a tie.
+        let place = activations[..found].partition_point(|&earlier| earlier >= activation);
+        if place < neurons.len() {
+            found = (found + 1).min(neurons.len());
+            neurons.copy_within(place..found - 1, place + 1);
+            activations.copy_within(place..found - 1, place + 1);
+            (neurons[place], activations[place]) = (neuron, activation);
+        }
     }
 }
 

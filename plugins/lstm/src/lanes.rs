@@ -2,20 +2,23 @@
 //!
 //! A *unit* is [`STRIPS`] * 16 lanes. Each lane reads document after document, its state cleared in between, so nothing
 //! is padded but the end, where strips of lanes that are all done are left out. One thread owns a unit through all its
-//! steps. States and sums lie `[strip][neuron, lane]`: gates, cell, output, the most active neuron and the sums over time
+//! steps, in a [`Workspace`] that the units after it use again. States and sums lie `[strip][neuron, lane]`: gates, cell, output, the most active neuron and the sums over time
 //! are then passes over vectors of lanes, and the recurrent weights are streamed from memory once a step for all strips.
 //!
 //! A document's activations do not depend on the documents beside it, because no lane does on another (see `panels`);
 //! units do not depend on the number of threads.
 
+use std::array::from_fn;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::slice::Iter;
+use std::sync::{Mutex, PoisonError};
 
 use txray_plugin::{Error, Result};
 
 use crate::kernel::gather;
 use crate::layer::{Lanes, LayerLanes};
-use crate::panels::{Strips, strips};
+use crate::panels::{Aligned, Strips, strips};
 use crate::table::{Prepared, Rows};
 use crate::tracker::Tracker;
 use crate::weights::Slices;
@@ -56,6 +59,54 @@ pub(crate) trait Observer {
     fn observe<const P: usize>(&mut self, cursors: &[Option<(usize, usize)>], layers: &[LayerLanes<P>]) -> Result<()>;
 }
 
+/// What a thread holds while it reads a unit of `P * 16` lanes.
+#[derive(Debug)]
+pub(crate) struct Workspace<const P: usize> {
+    layers: Vec<LayerLanes<P>>,
+    /// The first layer's input, where there is no table of it.
+    embedded: Strips<P>,
+}
+
+impl<const P: usize> Default for Workspace<P> {
+    fn default() -> Self {
+        Self { layers: Vec::new(), embedded: from_fn(|_| Aligned::default()) }
+    }
+}
+
+impl<const P: usize> Workspace<P> {
+    /// Makes it what `network` needs, as if nothing had been read with it.
+    fn clear(&mut self, network: &Network<'_>) {
+        let sizes = network.weights.sizes;
+        self.layers.iter_mut().for_each(LayerLanes::clear);
+        self.layers.resize_with(network.layers, || LayerLanes::new(sizes.cell, sizes.hidden, network.sites));
+        if network.table.is_none() && self.embedded[0].is_empty() {
+            self.embedded = strips(sizes.embedding);
+        }
+    }
+
+    /// The sums over time of each layer's sites.
+    pub fn moments(&self) -> Vec<Vec<[Vec<f64>; 3]>> {
+        let sites = |layer: &LayerLanes<P>| layer.sites.iter().map(|site| site.moments.clone()).collect();
+        self.layers.iter().map(sites).collect()
+    }
+}
+
+/// The workspaces of a network that nobody reads with: as many as threads ever read at once. A text comes in many calls, and
+/// what one has used the next can.
+#[derive(Debug, Default)]
+pub(crate) struct Spare<const P: usize>(Mutex<Vec<Workspace<P>>>);
+
+impl<const P: usize> Spare<P> {
+    /// Runs `f` with a workspace that is nobody else's meanwhile.
+    pub fn lend<R>(&self, f: impl FnOnce(&mut Workspace<P>) -> R) -> R {
+        let spare = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut workspace = spare().pop().unwrap_or_default();
+        let result = f(&mut workspace);
+        spare().push(workspace);
+        result
+    }
+}
+
 /// The network as a unit reads it.
 #[derive(Clone, Copy)]
 pub(crate) struct Network<'a> {
@@ -76,27 +127,27 @@ impl Network<'_> {
         site_name(self.weights.sizes.cell, layer, site)
     }
 
-    /// Reads `lanes[lane][document]` of `documents` to the end and gives each layer as it then is. With `state`
+    /// Reads `lanes[lane][document]` of `documents` to the end, and leaves `workspace` as it then is. With `state`
     /// (`[layers, h (and c), hidden]`), lane 0 begins with it, is not cleared between documents, and leaves its last.
     pub fn read<const P: usize>(
         &self,
+        workspace: &mut Workspace<P>,
         documents: &[&[u32]],
         lanes: &[Vec<usize>],
         state: Option<&mut [f32]>,
         observer: &mut impl Observer,
         tracker: &Tracker<'_>,
-    ) -> Result<Vec<LayerLanes<P>>> {
-        let sizes = self.weights.sizes;
-        let size = sizes.cell.state() * sizes.hidden;
-        let mut layers: Vec<_> =
-            (0..self.layers).map(|_| LayerLanes::<P>::new(sizes.cell, sizes.hidden, self.sites)).collect();
-        let mut embedded = strips(if self.table.is_some() { 0 } else { sizes.embedding });
+    ) -> Result<()> {
+        workspace.clear(self);
+        let Workspace { layers, embedded } = workspace;
+        let size = self.weights.sizes.cell.state() * self.weights.sizes.hidden;
         if let Some(state) = state.as_deref() {
             layers.iter_mut().zip(state.chunks_exact(size)).for_each(|(l, s)| l.set_state(0, Some(s)));
         }
-        let mut queues: Vec<_> =
-            lanes.iter().map(|lane| lane.iter().copied().filter(|&d| !documents[d].is_empty())).collect();
-        let mut cursors: Vec<Option<(usize, usize)>> = vec![None; lanes.len()];
+        let mut queues: Lanes<Iter<'_, usize>, P> = from_fn(|_| Default::default());
+        queues.as_flattened_mut().iter_mut().zip(lanes).for_each(|(queue, lane)| *queue = lane.iter());
+        let mut cursors: Lanes<Option<(usize, usize)>, P> = [[None; 16]; P];
+        let cursors = &mut cursors.as_flattened_mut()[..lanes.len()];
         // A lane without a document reads some token of the text, which counts for nothing.
         let idle = lanes.iter().flatten().find_map(|&d| documents[d].first()).copied().unwrap_or(0);
         let (mut active, mut tokens) = ([[0.0_f32; 16]; P], [[idle; 16]; P]);
@@ -106,7 +157,7 @@ impl Network<'_> {
             for (lane, cursor) in cursors.iter_mut().enumerate() {
                 let next = cursor.map(|(d, position)| (d, position + 1)).filter(|&(d, p)| p < documents[d].len());
                 *cursor = next.or_else(|| {
-                    let document = queues[lane].next()?;
+                    let document = *queues.as_flattened_mut()[lane].find(|&&d| !documents[d].is_empty())?;
                     if state.is_none() {
                         layers.iter_mut().for_each(|layer| layer.set_state(lane, None));
                     }
@@ -125,16 +176,16 @@ impl Network<'_> {
             if running == 0 {
                 break;
             }
-            self.step(live, &mut layers, &mut embedded, &tokens, &active);
-            self.check(&layers)?;
-            observer.observe(&cursors, &layers)?;
+            self.step(live, layers, embedded, &tokens, &active);
+            self.check(layers)?;
+            observer.observe(cursors, layers)?;
             step += 1;
             tracker.advance(running)?;
         }
         if let Some(state) = state {
             layers.iter().zip(state.chunks_exact_mut(size)).for_each(|(layer, state)| layer.state(0, state));
         }
-        Ok(layers)
+        Ok(())
     }
 
     /// One step of the first `live` strips through all layers.
@@ -215,8 +266,7 @@ mod tests {
                 let Some((document, position)) = *cursor else { continue };
                 assert_eq!(self.0[document].len(), position, "each token once, in order");
                 let column = |layer: &LayerLanes<P>| {
-                    let mut values = vec![0.0; layer.sites[0].moments[0].len()];
-                    layer.column(0, lane, &mut values);
+                    let values: Vec<f32> = layer.column(0, lane).collect();
                     let (neuron, most) =
                         (layer.sites[0].top.0.as_flattened()[lane], layer.sites[0].top.1.as_flattened()[lane]);
                     let first = values.iter().position(|&v| v == values.iter().copied().fold(f32::MIN, f32::max));
@@ -291,12 +341,14 @@ mod tests {
             let prepared = Prepared::new(weights, if with_table { usize::MAX } else { 0 });
             prepared.with_table(weights, &documents.concat(), &tracker, |table| {
                 assert_eq!(table.is_some(), with_table || documents.concat().is_empty());
+                // One for all, so that each begins with what another left.
+                let mut workspace = Workspace::default();
                 for (name, arch) in instructions() {
                     let layers = weights.sizes.layers;
                     let network = Network { weights, prepared: &prepared, table, layers, sites: 1, arch };
                     let mut keep = Keep(vec![Vec::new(); documents.len()]);
                     for lanes in plan(&lengths, P * 16) {
-                        network.read::<P>(&documents, &lanes, None, &mut keep, &tracker)?;
+                        network.read::<P>(&mut workspace, &documents, &lanes, None, &mut keep, &tracker)?;
                     }
                     for (document, found) in documents.iter().zip(keep.0) {
                         let expected = plainly(weights, document);

@@ -13,6 +13,7 @@ use crate::weights::Cell;
 pub(crate) type Lanes<T, const P: usize> = [[T; 16]; P];
 
 /// What a site of a layer records.
+#[derive(Debug)]
 pub(crate) struct SiteLanes<const P: usize> {
     /// The most active neuron of each lane, and its activation.
     pub top: (Lanes<u32, P>, Lanes<f32, P>),
@@ -34,6 +35,12 @@ impl<const P: usize> SiteLanes<P> {
         }
     }
 
+    fn clear(&mut self) {
+        self.recent.fill([[0.0; 16]; 3]);
+        self.moments.iter_mut().for_each(|sums| sums.fill(0.0));
+        self.poison = [[0.0; 16]; P];
+    }
+
     fn flush(&mut self) {
         let [sum, sum_abs, sum_sq] = &mut self.moments;
         for (n, recent) in self.recent.iter_mut().enumerate() {
@@ -46,6 +53,7 @@ impl<const P: usize> SiteLanes<P> {
 }
 
 /// One layer of a unit: its state, and what the last step gave. All `[strip][neuron, lane]`.
+#[derive(Debug)]
 pub(crate) struct LayerLanes<const P: usize> {
     pub hidden: Strips<P>,
     /// What becomes of `hidden` in a step.
@@ -73,10 +81,16 @@ impl<const P: usize> LayerLanes<P> {
         }
     }
 
-    /// Copies a lane's column of what `site` shows into `out`.
-    pub fn column(&self, site: usize, lane: usize, out: &mut [f32]) {
+    /// Makes all zero again but what a step sets before it reads it.
+    pub fn clear(&mut self) {
+        self.hidden.iter_mut().chain(&mut self.cell).for_each(|strip| strip.fill(0.0));
+        self.sites.iter_mut().for_each(SiteLanes::clear);
+    }
+
+    /// A lane's column of what `site` shows.
+    pub fn column(&self, site: usize, lane: usize) -> impl Iterator<Item = f32> {
         let values = if site == 0 { &self.hidden } else { &self.cell };
-        out.iter_mut().zip(values[lane / 16].chunks_exact(16)).for_each(|(out, row)| *out = row[lane % 16]);
+        values[lane / 16].chunks_exact(16).map(move |row| row[lane % 16])
     }
 
     /// Sets a lane's state, h and then c if there is one; cleared with none.

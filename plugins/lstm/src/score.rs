@@ -39,17 +39,22 @@ pub(crate) fn score(network: Network<'_>, text: Text<'_>, state: State, tracker:
                 .into_par_iter()
                 .with_max_len(1)
                 .map(|lanes| {
-                    let mut likelihood = observer(&documents);
-                    network.read::<STRIPS>(&documents, &lanes, None, &mut likelihood, tracker)?;
-                    likelihood.finish()
+                    network.prepared.spare.lend(|workspace| {
+                        let mut likelihood = observer(&documents);
+                        network.read(workspace, &documents, &lanes, None, &mut likelihood, tracker)?;
+                        likelihood.finish()
+                    })
                 })
                 .collect::<Result<Vec<_>>>()?
         }
         State::Carry => {
             let documents = [text.ids];
-            let mut likelihood = observer(&documents);
-            network.read::<1>(&documents, &[vec![0]], None, &mut likelihood, tracker)?;
-            vec![likelihood.finish()?]
+            let score = network.prepared.spare_narrow.lend(|workspace| {
+                let mut likelihood = observer(&documents);
+                network.read(workspace, &documents, &[vec![0]], None, &mut likelihood, tracker)?;
+                likelihood.finish()
+            });
+            vec![score?]
         }
     };
     Ok(parts
@@ -90,9 +95,7 @@ impl Observer for Likelihood<'_> {
         for (lane, cursor) in cursors.iter().enumerate() {
             let Some((document, position)) = *cursor else { continue };
             let Some(&target) = self.documents[document].get(position + 1) else { continue };
-            let start = self.hidden.len();
-            self.hidden.resize(start + self.decoder.hidden, 0.0);
-            last.column(0, lane, &mut self.hidden[start..]);
+            self.hidden.extend(last.column(0, lane));
             self.targets.push(target);
             if self.targets.len() == ROWS {
                 self.flush()?;

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use txray_plugin::Result;
 
 use crate::kernel::gather;
+use crate::lanes::{self, Spare};
 use crate::layer::add_product;
 use crate::panels::{Panels, SUMS, strips};
 use crate::tracker::Tracker;
@@ -65,10 +66,13 @@ struct Table {
 
 const NONE: u32 = u32::MAX;
 
-/// All that reading makes of the weights.
+/// All that reading makes of the weights, and what it reads them in.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub layers: Vec<PackedLayer>,
+    pub spare: Spare<{ lanes::STRIPS }>,
+    /// For a text that is one lane.
+    pub spare_narrow: Spare<1>,
     table: RwLock<Table>,
     /// Values that the table may hold.
     limit: usize,
@@ -78,7 +82,8 @@ impl Prepared {
     /// Packs the weights. The table will hold no more than `limit` values.
     pub fn new(weights: &Slices<'_>, limit: usize) -> Self {
         let layers = (0..weights.sizes.layers).into_par_iter().map(|k| PackedLayer::new(weights, k)).collect();
-        Self { layers, table: RwLock::default(), limit }
+        let (spare, spare_narrow) = (Spare::default(), Spare::default());
+        Self { layers, spare, spare_narrow, table: RwLock::default(), limit }
     }
 
     /// Runs `f` with the table's rows for all of `ids`, or without a table where they are too many for it.

@@ -200,7 +200,8 @@ fn an_activation_that_is_not_finite_stops_with_its_site() {
         (0..16).for_each(|i| set(w_ih, i, if i % 2 == 0 { 1e30 } else { -1e30 }));
     });
     let model = common::loaded(directory.path()).unwrap();
-    encode(&model, &[vec![0, 1], vec![2]], &[(0, 1)], None, 2).unwrap();
+    let sound = |state: Option<&mut [f32]>| encode(&model, &[vec![0, 1], vec![2]], &[(0, 1)], state, 2).unwrap();
+    let before = [sound(None), sound(Some(&mut [0.0; 4]))];
     let error = encode(&model, &[vec![0, 1], vec![2], vec![1, 3, 1]], &[(0, 1)], None, 2).unwrap_err();
     // Which document it is, the engine finds out: here it would be a place in the request, and mean nothing.
     let told = |error: &txray_plugin::Error| {
@@ -209,6 +210,8 @@ fn an_activation_that_is_not_finite_stops_with_its_site() {
     assert!(told(&error), "{error}");
     let error = encode(&model, &[vec![0, 1], vec![3]], &[(0, 1)], Some(&mut [0.0; 4]), 2).unwrap_err();
     assert!(told(&error), "{error}");
+    // A reading that stopped leaves nothing to the next.
+    assert_eq!([sound(None), sound(Some(&mut [0.0; 4]))], before);
 }
 
 #[test]
