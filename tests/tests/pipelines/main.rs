@@ -6,7 +6,6 @@ mod backend;
 mod bad_input;
 mod configs;
 mod durable;
-mod memory;
 mod outputs;
 mod plugin_command;
 mod plugin_new;
