@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+use txray_tables::columns::TABLES;
 use txray_tests::path;
 
 fn cargo(args: &[&str]) -> String {
@@ -161,5 +163,126 @@ fn libraries_print_nothing() {
             let printed = prints.iter().find(|print| line.contains(**print));
             assert!(printed.is_none(), "{name}:{number}: {line}");
         }
+    }
+}
+
+/// What the code of a file names of its own crate, as paths below `src/`: `crate::a::b`, `super::b`, `mod b` apart.
+fn named_files(name: &str, source: &str, files: &BTreeSet<String>) -> BTreeSet<String> {
+    let module: Vec<&str> =
+        name.trim_end_matches(".rs").split('/').filter(|part| !["mod", "lib"].contains(part)).collect();
+    let mut found = BTreeSet::new();
+    let mut add = |path: Vec<&str>| {
+        // The longest beginning of the path that is a file.
+        for length in (1..=path.len()).rev() {
+            let joined = path[..length].join("/");
+            for file in [format!("{joined}.rs"), format!("{joined}/mod.rs")] {
+                if files.contains(&file) {
+                    return drop(found.insert(file));
+                }
+            }
+        }
+    };
+    let lines = code(source).map(|(_, line)| line);
+    for line in lines {
+        let words = line.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'));
+        for word in words.filter(|word| word.contains("::")) {
+            let parts: Vec<&str> = word.split("::").filter(|part| !part.is_empty()).collect();
+            match parts.first() {
+                Some(&"crate") => add(parts[1..].to_vec()),
+                Some(&"super") => {
+                    let above = &module[..module.len().saturating_sub(1)];
+                    add(above.iter().copied().chain(parts[1..].iter().copied()).collect());
+                }
+                _ => {}
+            }
+        }
+    }
+    found.remove(name);
+    found
+}
+
+#[test]
+fn files_of_the_engine_do_not_go_round_in_circles() {
+    for folder in ["core/engine/src/", "core/method/src/", "core/text/src/", "core/config/src/", "core/tables/src/"] {
+        let is_test = |name: &str| name.contains("tests") || name == "testing.rs";
+        let files: Vec<(String, String)> = sources()
+            .into_iter()
+            .filter_map(|(name, source)| Some((name.strip_prefix(folder)?.to_owned(), source)))
+            .filter(|(name, _)| !is_test(name) && name != "lib.rs")
+            .collect();
+        assert!(files.len() > 3, "{folder}");
+        let names: BTreeSet<String> = files.iter().map(|(name, _)| name.clone()).collect();
+        let mut waiting: BTreeMap<&String, BTreeSet<String>> =
+            files.iter().map(|(name, source)| (name, named_files(name, source, &names))).collect();
+        // What needs nothing that waits goes, until nothing waits; what then still waits, waits for itself.
+        while let Some(&free) = waiting.iter().find(|(_, needs)| needs.is_empty()).map(|(name, _)| name) {
+            waiting.remove(free);
+            waiting.values_mut().for_each(|needs| drop(needs.remove(free)));
+        }
+        assert!(waiting.is_empty(), "{folder}: {waiting:#?}");
+    }
+}
+
+#[test]
+fn planning_running_and_the_store_name_no_kind_of_step() {
+    let kinds: Vec<&str> =
+        txray_engine::steps::catalogue().sections.iter().flat_map(|kind| [kind.table, kind.step]).collect();
+    assert!(kinds.contains(&"stage") && kinds.contains(&"text"));
+    let files = ["plan", "run", "store", "step", "out", "check", "component", "error", "pipeline"];
+    for (name, source) in sources() {
+        let Some(file) = name.strip_prefix("core/engine/src/").and_then(|file| file.strip_suffix(".rs")) else {
+            continue;
+        };
+        if !files.contains(&file) {
+            continue;
+        }
+        for (number, line) in code(&source) {
+            assert!(!line.contains("steps::"), "{name}:{number}: {line}");
+            // Of a step's own record, `seed` and `device` are the pipeline's.
+            let kind =
+                kinds.iter().find(|kind| line.contains(&format!("\"{kind}\"")) || line.contains(&format!("\"{kind}.")));
+            assert!(kind.is_none(), "{name}:{number} names the kind {kind:?}: {line}");
+        }
+    }
+}
+
+#[test]
+fn every_column_stands_once() {
+    let all = TABLES.iter().flat_map(|table| table.columns).map(|column| column.name);
+    // Other names are words of their own elsewhere.
+    let columns: Vec<&str> = all.filter(|name| name.contains('_')).collect();
+    assert!(columns.contains(&"union_length") && columns.contains(&"mass_hi"));
+    for (name, source) in sources() {
+        let is_reader = ["core/method/", "core/engine/", "core/conformance/src/", "cli/src/", "plugins/"].iter();
+        if !is_reader.clone().any(|folder| name.starts_with(folder)) || name.contains("/tests") {
+            continue;
+        }
+        for (number, line) in code(&source) {
+            let column = columns.iter().find(|column| line.contains(&format!("\"{column}\"")));
+            assert!(column.is_none(), "{name}:{number} has the column {column:?} of core/tables: {line}");
+        }
+    }
+}
+
+#[test]
+fn only_the_host_and_the_guard_know_the_tables_of_c() {
+    for (name, source) in sources() {
+        let is_theirs = ["core/abi/", "core/plugin/", "core/host/", "tests/"].iter().any(|own| name.starts_with(own));
+        for (number, line) in code(&source).filter(|_| !is_theirs) {
+            let tables = ["MetricTable", "PrunerTable", "SinkTable", "SourceTable", "ModelTable"];
+            assert!(!tables.iter().any(|table| line.contains(table)), "{name}:{number}: {line}");
+        }
+    }
+}
+
+#[test]
+fn the_front_page_of_each_crate_draws_what_flows_through_it() {
+    for (_, folder, _) in packages() {
+        if !folder.starts_with("core/") && !folder.starts_with("plugins/") {
+            continue;
+        }
+        let page = std::fs::read_to_string(path("..").join(&folder).join("src/lib.rs")).unwrap();
+        let front: String = page.lines().take_while(|line| line.starts_with("//!")).collect::<Vec<_>>().join("\n");
+        assert!(front.contains("```text\n") && front.contains("-->"), "{folder}/src/lib.rs draws nothing");
     }
 }

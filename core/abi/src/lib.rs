@@ -1,5 +1,13 @@
 //! The C boundary between `txray` and its plugins.
 //!
+//! ```text
+//! host: dlopen --> ENTRY() --> Plugin { magic, version, info (JSON), query }
+//!                                              |
+//!                query("txray.metric/1") --> MetricTable { create, ..., destroy }
+//!                                              |
+//!       options (JSON) --> create --> component --> calls, each with a Host to log to and to ask whether to stop
+//! ```
+//!
 //! A plugin is a dynamic library with one exported symbol, [`ENTRY`], a function that returns a [`Plugin`].
 //! `Plugin::query` gives, for the name of an interface ([`METRIC`], [`PRUNER`], ...), the table of functions
 //! behind it, or null. `txray.h` beside this crate is the same boundary for C.

@@ -1,5 +1,11 @@
 //! Property suites that any `txray` plugin can be held to, and the strategies they draw from.
 //!
+//! ```text
+//! strategies --drawn input--> a component, through the host's own handles --> what it gave
+//!                                                                                |
+//!     Finding { property, passed | skipped | failed with a counterexample } <--- held to its trait and its claims
+//! ```
+//!
 //! A suite calls a component through the same table that a run calls it through, with generated input, and asks
 //! whether it keeps what the trait of its interface promises and what it claims of itself. The author of a plugin in
 //! Rust writes one line into a test:

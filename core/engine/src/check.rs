@@ -29,7 +29,7 @@ pub trait Section: Any + Send + Sync + Sized {
     const ABOUT: &'static str;
     /// The kind of the steps that it comes to.
     const STEP: &'static str = Self::TABLE;
-    /// What is wrong with sections that need each other.
+    /// How an error begins that tells of sections of this kind which need each other.
     const CIRCLE: &'static str = "these need each other";
 
     /// Checks the table at `pointer`. Errors go to the check; `None` where there was one.
@@ -53,7 +53,6 @@ pub struct SectionKind {
     pub about: &'static str,
     /// The kind of its steps.
     pub step: &'static str,
-    circle: &'static str,
     check: fn(&mut Check<'_>, &Name, &str) -> Option<Checked>,
     /// Writes its part of the reference.
     pub describe: fn(&mut Page<'_>),
@@ -67,7 +66,6 @@ impl SectionKind {
             plural: S::PLURAL,
             about: S::ABOUT,
             step: S::STEP,
-            circle: S::CIRCLE,
             check: |check, name, pointer| S::check(check, name, pointer).map(Checked::of),
             describe: S::describe,
         }
@@ -112,6 +110,8 @@ enum State {
     Going,
     Good(Checked),
     Bad,
+    /// Its name is none.
+    Refused,
 }
 
 /// A check in progress.
@@ -183,7 +183,7 @@ impl<'a> Check<'a> {
             let good = names(self.document, &table, &mut self.diagnostics);
             let all = self.document.value().pointer(&table).and_then(Value::as_object);
             for name in all.into_iter().flat_map(|all| all.keys()) {
-                let state = if good.iter().any(|good| **good == **name) { State::Waiting } else { State::Bad };
+                let state = if good.iter().any(|good| **good == **name) { State::Waiting } else { State::Refused };
                 self.sections.insert((kind.table, name.clone()), state);
             }
         }
@@ -229,14 +229,11 @@ impl<'a> Check<'a> {
         match self.sections.get(&key) {
             Some(State::Good(checked)) => return checked.section(),
             Some(State::Going) => self.circle::<S>(&key),
-            Some(State::Bad | State::Waiting) => {}
+            Some(State::Bad | State::Refused | State::Waiting) => {}
             None => {
-                let known: Vec<String> = self
-                    .sections
-                    .keys()
-                    .filter(|(table, _)| *table == S::TABLE)
-                    .map(|(_, name)| name.clone())
-                    .collect();
+                let of_kind = self.sections.iter().filter(|((table, _), _)| *table == S::TABLE);
+                let known = of_kind.filter(|(_, state)| !matches!(state, State::Refused));
+                let known: Vec<String> = known.map(|((_, name), _)| name.clone()).collect();
                 self.unknown(pointer, S::TABLE, name, known.iter().map(String::as_str));
             }
         }
@@ -248,10 +245,8 @@ impl<'a> Check<'a> {
         let from = self.going.iter().position(|(going, _)| going == key).unwrap_or(0);
         let circle = self.going[from..].iter().map(|((_, name), _)| name.as_str()).chain([key.1.as_str()]);
         let names: Vec<String> = circle.map(|name| format!("`{name}`")).collect();
-        let kind = self.kinds.iter().find(|kind| kind.table == key.0);
-        let what = kind.map_or(S::CIRCLE, |kind| kind.circle);
         let pointer = self.going[from].1.clone();
-        self.error(&pointer, format!("{what}: {}", names.join(" -> ")));
+        self.error(&pointer, format!("{}: {}", S::CIRCLE, names.join(" -> ")));
     }
 
     /// Tells of something wrong with the value at `pointer`.

@@ -48,8 +48,6 @@ pub struct Pipeline {
     pub resolver: Resolver,
     /// The tables of the file, with every default in its place.
     pub settings: Value,
-    /// The kinds of steps, in the order of a run.
-    pub(crate) order: Vec<&'static str>,
     kinds: Vec<SectionKind>,
     sections: IndexMap<(&'static str, String), Checked>,
 }
@@ -120,7 +118,6 @@ impl Pipeline {
         check.begin(top.seed, &top.device);
         let sections = check.all();
         let Check { diagnostics, settings, .. } = check;
-        let kinds = catalogue.sections.clone();
         diagnostics.into_result(())?;
         Ok(Self {
             name: one_step(name).to_owned(),
@@ -128,8 +125,7 @@ impl Pipeline {
             device: top.device,
             resolver,
             settings,
-            order: kinds.iter().map(|kind| kind.step).collect(),
-            kinds,
+            kinds: catalogue.sections.clone(),
             sections,
         })
     }
@@ -144,6 +140,11 @@ impl Pipeline {
         let count = |table| self.sections.keys().filter(|(of, _)| *of == table).count();
         let all = self.kinds.iter().map(|kind| (count(kind.table), kind.plural));
         all.filter(|(count, _)| *count > 0).collect()
+    }
+
+    /// The kinds of steps, in the order of a run.
+    pub(crate) fn order(&self) -> Vec<&'static str> {
+        self.kinds.iter().map(|kind| kind.step).collect()
     }
 
     /// The steps that its sections ask for, in the order of kinds and of the file.

@@ -57,7 +57,7 @@ impl Plan {
         // What is built in may give other results after any change of the program.
         let program = std::env::current_exe().map_err(|error| Error::disk("find", "this program".as_ref(), error))?;
         let (_, program) = sha256(&program).map_err(|error| Error::disk("read", &program, error))?;
-        Self::of_steps(pipeline.steps(), &pipeline.order, registry, &program)
+        Self::of_steps(pipeline.steps(), &pipeline.order(), registry, &program)
     }
 
     /// Plans steps, and all that they need, in the order of these kinds.

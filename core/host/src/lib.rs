@@ -1,6 +1,13 @@
 //! The host's side of the plugin boundary: libraries are opened, their tables checked, and each component becomes a
 //! handle that implements the trait of its interface. Built-in plugins and loaded ones come in through the same table,
 //! and whoever uses this crate sees traits alone.
+//!
+//! ```text
+//! a library's path --Policy, sha256--> loader --+
+//!                                               +--> abi::Plugin --> Registry --find(interface, kind)--> Handle
+//! plugins linked in (Origin::BuiltIn) ----------+                                                          |
+//!                                                   Box<dyn PreferenceMetric | Pruner | ReportSink | ...> <+
+//! ```
 
 mod handle;
 mod loader;

@@ -1,5 +1,11 @@
 //! What the author of a `txray` plugin writes against.
 //!
+//! ```text
+//! the pipeline's options --> Component::create --> a PreferenceMetric, Pruner, ReportSink, ActivationSource or Model
+//!                                                     |  views of the caller's memory in, results out, panics caught
+//! host <--C tables of txray-abi-- guard <--plugin!--- +
+//! ```
+//!
 //! A plugin is a dynamic library (`crate-type = ["cdylib"]`) with one or more components: metrics, pruners, sinks,
 //! sources, models. A component is a type that implements [`Component`] (its name and options) and the trait of its
 //! interface; [`plugin!`] exports them. A whole metric:

@@ -2,6 +2,8 @@
 //! in and out; the manifest.
 //!
 //! ```text
+//! columns --> TableWriter --> Parquet in the run's directory --> read --> Batch, by column
+//!
 //! manifest.json                      Manifest: what the run was made of, and a StepRecord for each step
 //! stages/NAME/observations.parquet   columns::observations
 //! stages/NAME/preferences.parquet    columns::preferences

@@ -2,6 +2,12 @@
 //!
 //! They come in through the tables of the C boundary, as loaded libraries do: linking is only another origin. Each of them
 //! is a library, too, by a thin crate of its own (`plugins/cpu`).
+//!
+//! ```text
+//! txray-metrics --+
+//!                 +--> registry(policy) --> the program, the reference of the configuration, tests
+//! txray-lstm -----+
+//! ```
 
 use txray_host::{Origin, PluginError, Policy, Registry};
 

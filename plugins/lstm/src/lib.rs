@@ -1,5 +1,13 @@
 //! The LSTM encoder and language model of `txray`, on candle.
 //!
+//! ```text
+//! checkpoint / initialize --> weights --packed once--> panels, table
+//!                                |                        |
+//! text --> train (candle's graph, own operations)   text --> lanes: units of documents --> layer by layer, step by step
+//!              |                                              |
+//!          fit: weights, losses                   encode: the most active neurons; score: the likelihood
+//! ```
+//!
 //! - Reading ([`Model::encode`], [`Model::score`]) is in `lanes`: documents side by side in lanes of fixed units, one
 //!   thread a unit. `layer` is a step of one layer over the products of `panels`, `table` the input of the first layer
 //!   by token id. `encode` and `score` look on and keep what was asked for.

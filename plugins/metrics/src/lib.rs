@@ -1,4 +1,8 @@
 //! The distances built into `txray`.
+//!
+//! ```text
+//! MetricBatch { offsets, p, q, counts, masses, features } --> one distance a neuron, [neurons]
+//! ```
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

@@ -92,8 +92,8 @@ impl Corpus {
                     check.error_with_help(pointer, format!("the corpus `{name}` has no split `{split}`"), help);
                 }
                 None => {
-                    let all: Vec<String> = splits.iter().map(|split| format!("`{name}.{split}`")).collect();
-                    let help = format!("there are {}", all.join(", "));
+                    let all: Vec<String> = splits.iter().map(|split| format!("{name}.{split}")).collect();
+                    let help = suggestion("", all.iter().map(String::as_str));
                     check.error_with_help(pointer, "which split of the corpus?", help);
                 }
             }

@@ -217,7 +217,11 @@ impl Stage {
             // A word is about a token, and every document ends with one.
             expected: told.words + told.documents,
         })?;
-        let (read, times) = txray_method::read(&mut source, making.host, &making.folder())?;
+        let read = txray_method::read(&mut source, making.host, &making.folder());
+        if let Some(error) = source.failed.take() {
+            return Err(error);
+        }
+        let (read, times) = read?;
         if !source.has_known() {
             return Err(Error::UnknownText { text: text.name() });
         }

@@ -8,8 +8,9 @@ use txray_plugin::{
     ActivationBatch, ActivationSource, EncodeRequest, Error, Fault, Host, HostServices, LayerColumn, Level, Model,
     ModelDescription, Moments, NULL, Result, Site, SiteRequest, SourceDescription, State, StringTable, Text,
 };
-
 use txray_text::{Annotation, Document, Documents, Encoded, Tokenizer, join, words};
+
+use crate::error::Error as EngineError;
 
 /// Words that a batch holds before it is read: enough for the model to fill its lanes, and a bound on memory.
 const WINDOW: usize = 1 << 17;
@@ -42,6 +43,8 @@ pub struct ModelSource<'a> {
     known: u64,
     /// Time spent in the tokenizer and in the corpus.
     pub tokenize: Duration,
+    /// What the corpus or the tokenizer failed with: a source's own error is a message alone.
+    pub failed: Option<EngineError>,
 }
 
 impl<'a> ModelSource<'a> {
@@ -50,12 +53,20 @@ impl<'a> ModelSource<'a> {
         let description = reading.model.describe()?;
         let forms = Arc::new(reading.tokenizer.forms().iter().collect());
         let carried = vec![0.0; description.state_size];
-        Ok(Self { reading, description, forms, carried, done: 0, known: 0, tokenize: Duration::ZERO })
+        Ok(Self { reading, description, forms, carried, done: 0, known: 0, tokenize: Duration::ZERO, failed: None })
     }
 
     /// Whether any token so far was known to the model's vocabulary.
     pub fn has_known(&self) -> bool {
         self.known > 0
+    }
+
+    /// Keeps an error that is not the model's, and stops the reading.
+    fn stop(&mut self, error: impl Into<EngineError>) -> Error {
+        let error = error.into();
+        let stopped = Error::invalid(error.to_string());
+        self.failed = Some(error);
+        stopped
     }
 
     /// The next documents, as many as fill a window.
@@ -64,7 +75,7 @@ impl<'a> ModelSource<'a> {
         let mut size = 0;
         while size < WINDOW {
             let Some(document) = self.reading.documents.next() else { break };
-            let document = document.map_err(|error| Error::invalid(error.to_string()))?;
+            let document = document.map_err(|error| self.stop(error))?;
             size += document.text.split_whitespace().count() + 1;
             window.push(document);
         }
@@ -196,7 +207,7 @@ impl ActivationSource for ModelSource<'_> {
             return Ok(None);
         }
         let tokenizer = self.reading.tokenizer;
-        let encoded = tokenizer.encode(&documents).map_err(|error| Error::invalid(error.to_string()))?;
+        let encoded = tokenizer.encode(&documents).map_err(|error| self.stop(error))?;
         let layers = self.reading.layers.iter().map(|name| self.layer(name, &documents, &encoded)).collect();
         let tokens = encoded.ids.len();
         self.known += tokens as u64 - encoded.unknown - encoded.special;

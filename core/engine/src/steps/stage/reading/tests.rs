@@ -99,8 +99,8 @@ fn a_text_of_which_nothing_is_known_is_noticed() {
 fn an_error_of_the_user_names_its_document() {
     let parts = parts();
     let mut documents: Vec<_> = (0..50).map(|id| document(id, "a b")).collect();
-    documents[41] = document(41, "a x y");
+    documents[41] = document(41, "v w x y z");
     let mut source = source(&parts, documents, &["token"], State::Reset);
     let error = source.next(&Host::detached()).unwrap_err();
-    assert_eq!(error.message(), "in document 41, two unknown words in a row");
+    assert_eq!(error.message(), "in document 41, five unknown words");
 }
