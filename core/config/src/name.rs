@@ -98,28 +98,37 @@ impl fmt::Display for Name {
     }
 }
 
-/// The names of the tables of the table at `pointer`, in order. Those that are none, and those that differ from an earlier
-/// one in case alone (where case does not count, they would be the same file), are told at their keys and left out.
-pub fn names(document: &Document, pointer: &str, diagnostics: &mut Diagnostics) -> Vec<Name> {
-    let table = document.value().pointer(pointer).and_then(|value| value.as_object());
+/// The names of the tables that stand in `table`, such as those of `[stage.NAME]`, in order. Told at their keys and left out
+/// are those that are no names, those that repeat what they stand in (`[stage."stage.early"]`), and those that differ from an
+/// earlier one in case alone (where case does not count, they would be the same file).
+pub fn names(document: &Document, table: &str, diagnostics: &mut Diagnostics) -> Vec<Name> {
+    let pointer = child("", table);
+    let tables = document.value().pointer(&pointer).and_then(|value| value.as_object());
     let mut seen: HashMap<String, &str> = HashMap::new();
     let mut names = Vec::new();
-    for key in table.into_iter().flat_map(|table| table.keys()) {
-        let place = child(pointer, key);
-        let refuse = |message: String| document.error(&place, At::Key, message);
-        match Name::parse(key) {
+    for key in tables.into_iter().flat_map(|tables| tables.keys()) {
+        let place = child(&pointer, key);
+        let refuse = |message: String, help: &str| document.error(&place, At::Key, message).help(help);
+        let name = match Name::parse(key) {
+            Ok(name) => name,
             Err(error) => {
-                let error = refuse(format!("{} is not a name: {error}", quoted(key)));
-                diagnostics.push(error.help("choose another name: what is called so becomes a file or a folder"));
+                let help = "choose another name: what is called so becomes a file or a folder";
+                diagnostics.push(refuse(format!("{} is not a name: {error}", quoted(key)), help));
+                continue;
             }
-            Ok(name) => match seen.insert(key.to_lowercase(), key) {
-                Some(other) => {
-                    let error = refuse(format!("`{key}` and `{other}` differ in case alone"));
-                    let error = error.also(document.place(&child(pointer, other), At::Key), "the other one");
-                    diagnostics.push(error.help("choose another name: on some systems they are the same file"));
-                }
-                None => names.push(name),
-            },
+        };
+        if let Some(rest) = key.strip_prefix(table).and_then(|rest| rest.strip_prefix('.')) {
+            let help = format!("write [{table}.{rest}]");
+            diagnostics.push(refuse(format!("`{key}` repeats the table that it stands in"), &help));
+            continue;
+        }
+        match seen.insert(key.to_lowercase(), key) {
+            Some(other) => {
+                let error = format!("`{key}` and `{other}` differ in case alone");
+                let error = refuse(error, "choose another name: on some systems they are the same file");
+                diagnostics.push(error.also(document.place(&child(&pointer, other), At::Key), "the other one"));
+            }
+            None => names.push(name),
         }
     }
     names
@@ -183,10 +192,10 @@ mod tests {
 
     #[test]
     fn every_bad_name_is_told_at_its_key() {
-        let text = "[stage.early]\n[stage.\"../x\"]\n[stage.Early]\n[stage.late]\n";
+        let text = "[stage.early]\n[stage.\"../x\"]\n[stage.Early]\n[stage.late]\n[stage.\"stage.late\"]\n";
         let document = Document::parse("p.toml", text.to_owned()).unwrap();
         let mut diagnostics = Diagnostics::new();
-        let found = names(&document, "/stage", &mut diagnostics);
+        let found = names(&document, "stage", &mut diagnostics);
         assert_eq!(found.iter().map(Name::as_str).collect::<Vec<_>>(), ["early", "late"]);
         let told = format!("{diagnostics:#}");
         assert!(

@@ -180,7 +180,7 @@ impl<'a> Check<'a> {
     pub(crate) fn all(&mut self) -> IndexMap<Key, Checked> {
         for kind in self.kinds {
             let table = child("", kind.table);
-            let good = names(self.document, &table, &mut self.diagnostics);
+            let good = names(self.document, kind.table, &mut self.diagnostics);
             let all = self.document.value().pointer(&table).and_then(Value::as_object);
             for name in all.into_iter().flat_map(|all| all.keys()) {
                 let state = if good.iter().any(|good| **good == **name) { State::Waiting } else { State::Refused };

@@ -36,7 +36,9 @@ fn names_that_are_none_are_refused_at_their_keys_and_followed_no_further() {
     for name in ["", "stage.early@", "x y", ".x", "-x", "a/b"] {
         assert!(said("stage.late", &format!("stage.{name:?}"))[0].contains("is not a name"), "{name:?}");
     }
-    assert_eq!(said("stage.late", "stage.\"stage.early\""), [""; 0], "a dot is a letter like others");
+    assert_eq!(said("stage.late", "stage.\"a.b\""), [""; 0], "a dot is a letter like others");
+    let twice = said("stage.late", "stage.\"stage.early\"");
+    assert_eq!(twice, ["p:20:8: `stage.early` repeats the table that it stands in"]);
     let long = said("stage.late", &format!("stage.{}", "x".repeat(300)));
     assert!(long[0].contains("64 characters at most") && long[0].len() < 250, "{long:?}");
     let alike = said("stage.late", "stage.Early");
