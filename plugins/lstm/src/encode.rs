@@ -10,9 +10,9 @@ use crate::layer::LayerLanes;
 use crate::tracker::Tracker;
 use crate::weights::Sizes;
 
-/// Answers `request` on the current thread pool.
+/// Answers a request that [`check`] has passed, on the current thread pool.
 pub(crate) fn encode(network: Network<'_>, request: &mut EncodeRequest<'_>, tracker: &Tracker<'_>) -> Result<()> {
-    // The state of every layer is carried, whether the layer is asked for or not.
+    // The state of every layer is carried, even of those above the sites that are asked for.
     let layers = match request.carry {
         Some(_) => network.weights.sizes.layers,
         None => request.sites.iter().map(|s| s.site / network.sites + 1).max().unwrap_or(0),
@@ -28,7 +28,7 @@ pub(crate) fn encode(network: Network<'_>, request: &mut EncodeRequest<'_>, trac
     let mut outputs = split_outputs(&mut request.sites, &lengths);
     let mut record = |lanes: &[Vec<usize>]| {
         let outputs = lanes.iter().flatten().map(|&d| (d, std::mem::take(&mut outputs[d]))).collect();
-        Record { sites: &sites, outputs }
+        Record { sites: &sites, outputs, ranked: Vec::new() }
     };
     let units = match request.carry.as_deref_mut() {
         None => {
@@ -39,7 +39,7 @@ pub(crate) fn encode(network: Network<'_>, request: &mut EncodeRequest<'_>, trac
                     (lanes, record)
                 })
                 .collect();
-            // One at a time, or a thread that is done finds nothing left to take from the others.
+            // Taken one at a time: of larger shares, a thread that is done could take nothing over from the others.
             units
                 .into_par_iter()
                 .with_max_len(1)
@@ -62,16 +62,16 @@ pub(crate) fn encode(network: Network<'_>, request: &mut EncodeRequest<'_>, trac
     };
     for site in &mut request.sites {
         for unit in &units {
-            let totals = [&mut *site.sum, &mut *site.sum_abs, &mut *site.sum_sq];
-            for (total, moment) in totals.into_iter().zip(&unit[site.site / network.sites][site.site % network.sites]) {
-                total.iter_mut().zip(moment).for_each(|(total, part)| *total += part);
+            let moments = [&mut *site.sum, &mut *site.sum_abs, &mut *site.sum_sq];
+            for (total, part) in moments.into_iter().zip(&unit[site.site / network.sites][site.site % network.sites]) {
+                total.iter_mut().zip(part).for_each(|(total, part)| *total += part);
             }
         }
     }
     Ok(())
 }
 
-/// Where one document's observations go, for each requested site.
+/// `[sites]`: where one document's observations go, `[tokens, k]` each.
 type Output<'a> = Vec<(&'a mut [u32], &'a mut [f32])>;
 
 /// Cuts every site's outputs at the documents.
@@ -89,11 +89,14 @@ fn split_outputs<'a>(sites: &'a mut [SiteRequest<'_>], lengths: &[usize]) -> Vec
     outputs
 }
 
-/// Records the `k` most active neurons of each token.
+/// Keeps the `k` most active neurons of each token.
 struct Record<'a> {
     /// `((layer, site of the layer), k)`
     sites: &'a [((usize, usize), usize)],
+    /// By document.
     outputs: HashMap<usize, Output<'a>>,
+    /// Room for [`top_k`], kept from token to token.
+    ranked: Vec<(u32, f32)>,
 }
 
 impl Observer for Record<'_> {
@@ -109,7 +112,8 @@ impl Observer for Record<'_> {
                     neurons[at.start] = neuron.as_flattened()[lane];
                     activations[at.start] = activation.as_flattened()[lane];
                 } else if k > 1 {
-                    top_k(layer.column(site, lane), &mut neurons[at.clone()], &mut activations[at]);
+                    let (neurons, activations) = (&mut neurons[at.clone()], &mut activations[at]);
+                    top_k(layer.column(site, lane), &mut self.ranked, neurons, activations);
                 }
             }
         }
@@ -117,18 +121,26 @@ impl Observer for Record<'_> {
     }
 }
 
-/// The most active neurons in falling order, ties by the lower index: each is put in its place among those before it.
-fn top_k(hidden: impl Iterator<Item = f32>, neurons: &mut [u32], activations: &mut [f32]) {
-    let mut found = 0;
-    for (neuron, activation) in (0..).zip(hidden) {
-        // Every value is finite, and 0 and -0 are a tie.
-        let place = activations[..found].partition_point(|&earlier| earlier >= activation);
-        if place < neurons.len() {
-            found = (found + 1).min(neurons.len());
-            neurons.copy_within(place..found - 1, place + 1);
-            activations.copy_within(place..found - 1, place + 1);
-            (neurons[place], activations[place]) = (neuron, activation);
-        }
+/// Writes the most active neurons in falling order, ties by the lower index: `[k]` each, `k` no more than the width.
+///
+/// They are selected before they are sorted, so that the time is that of one pass over the width and a sort of `k`.
+fn top_k(
+    values: impl Iterator<Item = f32>,
+    ranked: &mut Vec<(u32, f32)>,
+    neurons: &mut [u32],
+    activations: &mut [f32],
+) {
+    // Adding 0 makes 0 of -0: the two are a tie.
+    let order = |a: &(u32, f32), b: &(u32, f32)| (b.1 + 0.0).total_cmp(&(a.1 + 0.0)).then(a.0.cmp(&b.0));
+    ranked.clear();
+    ranked.extend((0..).zip(values));
+    if neurons.len() < ranked.len() {
+        ranked.select_nth_unstable_by(neurons.len(), order);
+        ranked.truncate(neurons.len());
+    }
+    ranked.sort_unstable_by(order);
+    for ((neuron, activation), &best) in neurons.iter_mut().zip(activations).zip(&*ranked) {
+        (*neuron, *activation) = best;
     }
 }
 
@@ -171,5 +183,31 @@ pub(crate) fn check_text(text: Text<'_>, sizes: Sizes) -> Result<()> {
             sizes.vocabulary - 1
         ))),
         None => Err(Error::failed("the document offsets do not cut the tokens")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// For every `k` up to the width, against a stable sort of all. The values are few, so that many are ties.
+        #[test]
+        fn the_top_k_are_the_first_k_of_all_sorted(
+            values in prop::collection::vec(prop::sample::select(&[-1.5, -0.5, -0.0, 0.0, 0.25, 1.0, 2.0][..]), 1..130),
+        ) {
+            let mut all: Vec<(u32, f32)> = (0..).zip(values.iter().copied()).collect();
+            all.sort_by(|a, b| b.1.partial_cmp(&a.1).unwrap());
+            let mut ranked = Vec::new();
+            for k in 1..=values.len() {
+                let (mut neurons, mut activations) = (vec![u32::MAX; k], vec![f32::NAN; k]);
+                top_k(values.iter().copied(), &mut ranked, &mut neurons, &mut activations);
+                let bits = |(neuron, activation): (u32, f32)| (neuron, activation.to_bits());
+                let found = neurons.into_iter().zip(activations).map(bits);
+                prop_assert!(found.eq(all[..k].iter().copied().map(bits)), "k = {k}");
+            }
+        }
     }
 }
