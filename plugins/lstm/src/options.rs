@@ -16,7 +16,7 @@ pub struct LstmOptions {
     pub embedding: usize,
     /// Neurons in each layer.
     pub hidden: usize,
-    /// Layers, one above the other.
+    /// Depth of the network: recurrent layers, one above the other. (A stage's `layers` are kinds of features.)
     pub layers: usize,
     /// What a layer is made of: `lstm` or `gru`. It names the sites: `lstm.0.hidden`, `gru.0.hidden`.
     pub cell: Cell,
@@ -73,7 +73,7 @@ pub struct TrainOptions {
     pub decay: f64,
     /// Optimizer steps in which the step size rises from zero.
     pub warmup: u64,
-    /// Training ends after so many epochs in a row in which the validation loss did not improve.
+    /// Training ends after this many epochs in a row in which the validation loss did not improve.
     pub patience: Option<u64>,
     /// Decay of the means that `adam` and `adamw` take of the gradient and of its square.
     pub betas: [f64; 2],
@@ -146,15 +146,14 @@ impl Default for TrainOptions {
 }
 
 impl TrainOptions {
-    /// The step size to begin with.
     pub(crate) fn learning_rate(&self) -> f64 {
         self.learning_rate.unwrap_or(if self.optimizer == Optimizer::Sgd { 20.0 } else { 1e-3 })
     }
 
-    /// What the step size is multiplied by in a step, where an epoch has so many.
-    pub(crate) fn factor(&self, step: u64, of_an_epoch: u64) -> f64 {
+    /// What the schedule multiplies the step size by. `step` counts from the beginning of training, from 0.
+    pub(crate) fn factor(&self, step: u64, steps_of_an_epoch: u64) -> f64 {
         let warm = if step < self.warmup { (step + 1) as f64 / self.warmup as f64 } else { 1.0 };
-        let share = step as f64 / (self.epochs * of_an_epoch).max(1) as f64;
+        let share = step as f64 / (self.epochs * steps_of_an_epoch).max(1) as f64;
         warm * match self.schedule {
             Schedule::Plateau | Schedule::Constant => 1.0,
             Schedule::Linear => (1.0 - share).max(0.0),
@@ -164,7 +163,7 @@ impl TrainOptions {
 }
 
 impl LstmOptions {
-    /// Refuses values that mean nothing, naming the option.
+    /// Refuses values that no network or training can have, with a pointer to the option.
     pub(crate) fn validate(&self) -> Result<()> {
         size("/embedding", self.embedding, MAX_WIDTH)?;
         size("/hidden", self.hidden, MAX_WIDTH)?;

@@ -1,4 +1,4 @@
-//! Whole stages: documents with tokens, their features, and what a model did at them.
+//! Whole stages: documents with tokens, the features of the tokens, and the activations observed at them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,23 +12,22 @@ use super::{Preference, magnitude};
 /// What was read of a model over a corpus, under the record rule `max-1`: one observation a token and site.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stage {
-    /// The sites, and the layers `token` and `pos`.
+    /// One or two sites, and the layers `token` and `pos`.
     pub description: SourceDescription,
     /// The documents, in order, cut into batches anywhere.
     pub batches: Vec<ActivationBatch>,
 }
 
-/// A neuron: the index of its site, and its own.
+/// The index of a neuron's site, and its own.
 pub type Neuron = (u32, u32);
 
 /// What each neuron prefers in one layer, by the names of features.
 pub type PreferenceTable = BTreeMap<Neuron, BTreeMap<String, Preference>>;
 
-/// A token of a drawn document: its word, its part of speech, and at each site a neuron (of as many as the site has)
-/// and its activation.
+/// A token of a drawn document. At each site one neuron, an index into as many as the site has, and its activation.
 #[derive(Clone, Debug)]
 struct Token {
-    /// None: a special token, without a span.
+    /// `None`: a special token, without a span and features.
     word: Option<usize>,
     pos: usize,
     observed: Vec<(Index, f32)>,
@@ -58,9 +57,9 @@ pub fn stage() -> impl Strategy<Value = Stage> {
     })
 }
 
-/// Documents of (group, whether a batch begins there, tokens).
+/// Each document is (group, whether a batch begins with it, tokens).
 fn build(widths: &[usize], documents: &[(usize, bool, Vec<Token>)]) -> Stage {
-    let sites = widths.iter().enumerate().map(|(site, &width)| Site { name: format!("layer.{site}"), width });
+    let sites = widths.iter().enumerate().map(|(site, &width)| Site { name: format!("lstm.{site}.hidden"), width });
     let layers = ["token", "pos"];
     let description = SourceDescription { sites: sites.collect(), layers: layers.map(str::to_owned).into() };
     let names: [Arc<StringTable>; 2] = [Arc::new(WORDS.iter().collect()), Arc::new(POS.iter().collect())];
@@ -100,8 +99,8 @@ fn build(widths: &[usize], documents: &[(usize, bool, Vec<Token>)]) -> Stage {
 }
 
 impl Stage {
-    /// What its neurons prefer in a layer, counted one observation after the other. Activations that are not above 0
-    /// enter no preference.
+    /// What its neurons prefer in a layer, counted plainly, observation by observation, to hold faster code against.
+    /// Activations that are not above 0 enter no preference.
     pub fn preferences(&self, layer: &str) -> PreferenceTable {
         let mut table = PreferenceTable::new();
         for batch in &self.batches {
@@ -125,11 +124,11 @@ impl Stage {
 pub struct Planted {
     /// The stage that was drawn.
     pub from: Stage,
-    /// The same, but that the neurons of `changed` met other words.
+    /// The same stage, except that the neurons of `changed` met other words.
     pub to: Stage,
-    /// By neuron, of how many observations above 0 (at least one) how many (at least one) met a word in `to` that no
-    /// neuron met in `from`. In the layer `token` and weighted by count, the total variation between the two sides of the
-    /// neuron is the share of these; that of every other neuron is 0.
+    /// By neuron, two counts of at least 1: its observations above 0, and how many of these met a word in `to` that no
+    /// neuron met in `from`. In the layer `token`, weighted by count, the total variation between the neuron's two
+    /// sides is the second count over the first; that of every other neuron is 0.
     pub changed: BTreeMap<Neuron, (u64, u64)>,
 }
 
@@ -153,7 +152,7 @@ fn with_one_site(mut stage: Stage) -> Stage {
     stage
 }
 
-/// The bits of `which` choose neurons; at least one is chosen.
+/// The bits of `which` choose the neurons that change, at least the first; `share` says how many observations of each.
 fn plant(from: Stage, which: u64, share: u64) -> Planted {
     let mut changed = BTreeMap::new();
     for (number, (neuron, met)) in from.preferences("token").into_iter().enumerate() {
