@@ -100,7 +100,7 @@ typedef struct txray_host {
     void (*log)(void *context, uint32_t level, txray_str message);
     /* Reports progress of this call: `done` of `total` tokens (0: unknown), and a word on it (may be empty). */
     void (*progress)(void *context, uint64_t done, uint64_t total, txray_str message);
-    /* Not 0 once the call should stop and return TXRAY_CANCELLED. Ask now and then in long calls. */
+    /* Not 0 once the call should stop and return TXRAY_CANCELLED. Long calls ask now and then. */
     uint32_t (*cancelled)(void *context);
     /* Says why the call is about to return something else than TXRAY_OK; the last word counts. The message reads well
      * after "failed to ...: ". `pointer` is a JSON pointer to the option at fault, such as "/alpha": the user is shown
@@ -212,7 +212,7 @@ typedef struct txray_layer_column {
     uint64_t unjoined; /* tokens with a span that found no annotation to join */
 } txray_layer_column;
 
-/* Sums of one site over all tokens of a batch, recorded or not: [width] each. */
+/* The moments of one site: sums over all tokens of a batch, recorded or not, [width] each. */
 typedef struct txray_moments {
     txray_f64_slice sum;     /* of h */
     txray_f64_slice sum_abs; /* of |h| */
@@ -261,7 +261,8 @@ typedef struct txray_text {
     txray_u64_slice offsets; /* [documents + 1] into `ids`; empty for no documents */
 } txray_text;
 
-/* What to read at one site: of each token the k most active neurons, in falling order, ties by the lower index. */
+/* What to keep of one site: of each token the k most active neurons, in falling order, ties by the lower index, and
+ * over all tokens the moments. */
 typedef struct txray_site_request {
     uint32_t site;                   /* index into the model's sites */
     uint32_t k;                      /* neurons kept for each token, from 1 to the site's width */
@@ -314,7 +315,7 @@ typedef struct txray_model_table {
     /* Makes a model without weights. The options are the model's table in the pipeline, less the engine's own keys. */
     txray_create create;
     txray_destroy destroy;
-    /* Gives it new weights, drawn from the seed. */
+    /* Draws new weights from the seed; the same seed gives the same weights. */
     txray_status (*initialize)(void *model, const txray_host *host, uint64_t vocabulary, uint64_t seed);
     /* Reads its weights from a checkpoint directory (config.json, model.safetensors). */
     txray_status (*load)(void *model, const txray_host *host, txray_str directory);

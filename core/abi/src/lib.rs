@@ -64,7 +64,7 @@ pub type Entry = unsafe extern "C" fn() -> *const Plugin;
 pub struct Slice<T> {
     /// First value; any pointer when `len` is 0.
     pub ptr: *const T,
-    /// How many values.
+    /// Counts values, not bytes.
     pub len: usize,
 }
 
@@ -74,7 +74,7 @@ pub struct Slice<T> {
 pub struct SliceMut<T> {
     /// First value; any pointer when `len` is 0.
     pub ptr: *mut T,
-    /// How many values.
+    /// Counts values, not bytes.
     pub len: usize,
 }
 
@@ -89,12 +89,12 @@ impl<T> Clone for Slice<T> {
 }
 
 impl<T> Slice<T> {
-    /// Borrows `values`.
+    /// Points to `values`, which the caller keeps alive: a slice of the boundary has no lifetime.
     pub const fn new(values: &[T]) -> Self {
         Self { ptr: values.as_ptr(), len: values.len() }
     }
 
-    /// No values.
+    /// Length 0, at a null pointer.
     pub const EMPTY: Self = Self { ptr: core::ptr::null(), len: 0 };
 
     /// The values as a Rust slice.
@@ -111,12 +111,12 @@ impl<T> Slice<T> {
 }
 
 impl Str {
-    /// Borrows text.
+    /// Points to the bytes of `text`, as [`Slice::new`] does.
     pub const fn text(text: &str) -> Self {
         Self::new(text.as_bytes())
     }
 
-    /// The text, or `None` where it is not UTF-8.
+    /// `None` where it is not UTF-8.
     ///
     /// # Safety
     /// As for [`Slice::get`].
@@ -127,7 +127,7 @@ impl Str {
 }
 
 impl<T> SliceMut<T> {
-    /// Borrows `values` for writing.
+    /// Points to `values`, which the caller keeps alive and leaves alone.
     pub const fn new(values: &mut [T]) -> Self {
         Self { ptr: values.as_mut_ptr(), len: values.len() }
     }
@@ -218,9 +218,10 @@ unsafe impl Sync for Plugin {}
 // SAFETY: as above.
 unsafe impl Send for Plugin {}
 
-/// Makes a component of the kind named, from options (a JSON object). Cheap: it checks the options.
+/// Makes a component of the kind named, from options (a JSON object), and writes it to `out`. Cheap, because it is also
+/// how options are checked.
 pub type Create = unsafe extern "C" fn(host: *const Host, kind: Str, options: Str, out: *mut *mut c_void) -> Status;
-/// Ends a component made by [`Create`].
+/// Ends a component made by [`Create`], once.
 pub type Destroy = unsafe extern "C" fn(component: *mut c_void);
 
 /// `txray.metric/1`.
@@ -229,9 +230,9 @@ pub type Destroy = unsafe extern "C" fn(component: *mut c_void);
 pub struct MetricTable {
     /// `sizeof(MetricTable)` of the plugin.
     pub size: usize,
-    /// Makes a metric.
+    /// See [`Create`].
     pub create: Create,
-    /// Ends it.
+    /// See [`Destroy`].
     pub destroy: Destroy,
     /// Writes one distance a row to `out` (`[rows]`); NaN where it is undefined.
     pub distances: unsafe extern "C" fn(
@@ -250,7 +251,7 @@ pub struct MetricTable {
 pub struct MetricBatch {
     /// `sizeof(MetricBatch)` of the host.
     pub size: usize,
-    /// `[rows + 1]`.
+    /// `[rows + 1]` offsets into the columns below.
     pub offsets: Slice<u64>,
     /// `[entries]` feature ids, indices into `names`.
     pub features: Slice<u32>,
@@ -266,7 +267,7 @@ pub struct MetricBatch {
     pub mass_p: Slice<f64>,
     /// `[entries]` the same, second side.
     pub mass_q: Slice<f64>,
-    /// Names of the features by id.
+    /// `[features]` names, by feature id.
     pub names: Strings,
 }
 
@@ -276,9 +277,9 @@ pub struct MetricBatch {
 pub struct PrunerTable {
     /// `sizeof(PrunerTable)` of the plugin.
     pub size: usize,
-    /// Makes a pruner.
+    /// See [`Create`].
     pub create: Create,
-    /// Ends it.
+    /// See [`Destroy`].
     pub destroy: Destroy,
     /// Writes one score a neuron to `out` (`[rows]`); the highest are pruned first, NaN never.
     pub scores: unsafe extern "C" fn(
@@ -297,7 +298,7 @@ pub struct Columns {
     pub size: usize,
     /// Length of every column.
     pub rows: u64,
-    /// `[columns]` names.
+    /// `[columns]` names, by which a pruner finds what it needs.
     pub names: Strings,
     /// `[columns, rows]` values, column after column.
     pub values: Slice<f64>,
@@ -309,9 +310,9 @@ pub struct Columns {
 pub struct SinkTable {
     /// `sizeof(SinkTable)` of the plugin.
     pub size: usize,
-    /// Makes a sink.
+    /// See [`Create`].
     pub create: Create,
-    /// Ends it.
+    /// See [`Destroy`].
     pub destroy: Destroy,
     /// Reads the finished run in `directory` (its tables are Parquet), described by `manifest` (JSON), and writes
     /// its report into the same directory.
@@ -324,9 +325,9 @@ pub struct SinkTable {
 pub struct SourceTable {
     /// `sizeof(SourceTable)` of the plugin.
     pub size: usize,
-    /// Makes a source.
+    /// See [`Create`].
     pub create: Create,
-    /// Ends it.
+    /// See [`Destroy`].
     pub destroy: Destroy,
     /// Says in JSON what the source reads: `{"sites": [{"name", "width"}], "layers": ["token", ...]}`, through `emit`.
     pub describe: unsafe extern "C" fn(
@@ -373,7 +374,7 @@ pub struct ActivationBatch {
     pub neuron: Slice<u32>,
     /// `[observations]` its activation.
     pub activation: Slice<f32>,
-    /// `[sites]` sums over all tokens; empty where the source does not know them.
+    /// `[sites]` moments; empty where the source does not know them.
     pub moments: Slice<Moments>,
 }
 
@@ -391,7 +392,7 @@ pub struct LayerColumn {
     pub unjoined: u64,
 }
 
-/// Sums of one site over all tokens of a batch, recorded or not: `[width]` each.
+/// The moments of one site: the sums of h, |h| and h² over all tokens of a batch, recorded or not, `[width]` each.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Moments {
@@ -412,9 +413,9 @@ pub struct ModelTable {
     /// Makes a model without weights. Options are the model's table in the pipeline, less the engine's
     /// own keys.
     pub create: Create,
-    /// Ends it.
+    /// See [`Destroy`].
     pub destroy: Destroy,
-    /// Gives it new weights, drawn from the seed.
+    /// Draws new weights from the seed; the same seed gives the same weights.
     pub initialize: unsafe extern "C" fn(model: *mut c_void, host: *const Host, vocabulary: u64, seed: u64) -> Status,
     /// Reads its weights from a checkpoint directory.
     pub load: unsafe extern "C" fn(model: *mut c_void, host: *const Host, directory: Str) -> Status,
@@ -430,7 +431,7 @@ pub struct ModelTable {
     ) -> Status,
     /// Reads documents and reduces their activations.
     pub encode: unsafe extern "C" fn(model: *const c_void, host: *const Host, request: *const EncodeRequest) -> Status,
-    /// Negative log-likelihood of documents.
+    /// Negative log-likelihood of documents. `carry` as in [`EncodeRequest`].
     pub score: unsafe extern "C" fn(
         model: *const c_void,
         host: *const Host,
@@ -461,13 +462,13 @@ pub struct Text {
     pub offsets: Slice<u64>,
 }
 
-/// What to read.
+/// Which documents to read, and what to keep of each site.
 #[repr(C)]
 #[derive(Debug)]
 pub struct EncodeRequest {
     /// `sizeof(EncodeRequest)` of the host.
     pub size: usize,
-    /// The documents.
+    /// Token ids below the model's vocabulary.
     pub text: Text,
     /// Not 0: the documents are one stream and `state` is carried in and out; 0: the state is cleared at every
     /// document's start.
@@ -480,7 +481,8 @@ pub struct EncodeRequest {
     pub sites: Slice<SiteRequest>,
 }
 
-/// What to read at one site: of each token the `k` most active neurons, in falling order, ties by the lower index.
+/// What to keep of one site: of each token the `k` most active neurons, in falling order, ties by the lower index, and
+/// over all tokens the moments.
 #[repr(C)]
 #[derive(Debug)]
 pub struct SiteRequest {
@@ -488,9 +490,9 @@ pub struct SiteRequest {
     pub site: u32,
     /// Neurons kept for each token.
     pub k: u32,
-    /// `[tokens, k]`.
+    /// `[tokens, k]` indices.
     pub neurons: SliceMut<u32>,
-    /// `[tokens, k]`.
+    /// `[tokens, k]` values of h.
     pub activations: SliceMut<f32>,
     /// `[width]`: the sum of h over all tokens is added to it.
     pub sum: SliceMut<f64>,
@@ -518,7 +520,7 @@ pub struct FitRequest {
     pub size: usize,
     /// Text to train on.
     pub train: Text,
-    /// Text to validate on; may be empty.
+    /// Scored at the end of each epoch; may be empty.
     pub valid: Text,
     /// Seed of everything random.
     pub seed: u64,

@@ -14,7 +14,7 @@ use txray_abi as abi;
 const RUST: &str = include_str!("../src/lib.rs");
 const HEADER: &str = include_str!("../txray.h");
 
-/// The layout of a struct as rustc has it.
+/// The layout that rustc gives a struct: size and offsets in bytes.
 struct Layout {
     name: &'static str,
     size: usize,
@@ -76,7 +76,7 @@ fn rust_source() -> String {
     lines.collect::<Vec<_>>().join(" ").replace("->", "=>")
 }
 
-/// Splits at commas that stand in no bracket.
+/// Splits at commas outside brackets.
 fn split(list: &str) -> Vec<&str> {
     let (mut depth, mut from, mut parts) = (0_i32, 0, Vec::new());
     let mut previous = ' ';
@@ -290,7 +290,7 @@ fn the_c_header_is_this_crate() {
 fn the_c_header_is_also_cpp() {
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("header.cpp");
     std::fs::write(&file, "#include \"txray.h\"\ntxray_str text = TXRAY_TEXT(\"text\");\n").unwrap();
-    // A C++ compiler is not among what building txray needs, so its absence is no failure.
+    // Building txray needs no C++ compiler, so its absence is no failure.
     if let Some(Err(complaint)) = compile("CXX", "c++", &["-std=c++11"], &file) {
         panic!("txray.h is not C++11:\n{complaint}");
     }

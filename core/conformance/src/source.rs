@@ -8,11 +8,11 @@ use txray_plugin::{ActivationBatch, ActivationSource, Host, NULL, SourceDescript
 use crate::bench::{Bench, Failure, Maker};
 use crate::{lifecycle, options};
 
-/// What is read of a source at most: it may be long.
+/// A source may be long: it is read up to this many batches or tokens.
 const MOST_BATCHES: usize = 256;
 const MOST_TOKENS: usize = 1 << 20;
 
-/// Holds a source to its suite. What it reads, its options say: where they name files, give the schema an example.
+/// A source reads what its options say: where they name files, their schema needs an example.
 pub(crate) fn hold(bench: &mut Bench<'_>) {
     let Some(maker) = bench.maker(Registry::source) else { return };
     let mut description = None;
@@ -27,7 +27,7 @@ pub(crate) fn hold(bench: &mut Bench<'_>) {
     }
     options::hold(bench, &maker);
     lifecycle::hold(bench, &maker, &|source| {
-        // What a failing call does to its caller is told elsewhere.
+        // A call that fails is reported by the properties above.
         let _ = source.next(&Host::new(&Threads(1)));
     });
 }
@@ -80,7 +80,7 @@ fn reading(bench: &mut Bench<'_>, maker: &Maker<'_, dyn ActivationSource>, descr
     });
 }
 
-/// Reads a source, and says whether that was to the end.
+/// The batches of a source, and whether they are all.
 fn read(source: &mut dyn ActivationSource) -> Result<(Vec<ActivationBatch>, bool), String> {
     let (mut batches, mut tokens) = (Vec::new(), 0);
     while batches.len() < MOST_BATCHES && tokens < MOST_TOKENS {
@@ -93,7 +93,7 @@ fn read(source: &mut dyn ActivationSource) -> Result<(Vec<ActivationBatch>, bool
     Ok((batches, false))
 }
 
-/// Equal bit by bit: what `Debug` shows of numbers tells all of them apart.
+/// Equal bit by bit: `Debug` shows different numbers differently, and every NaN alike.
 fn same(a: Option<&ActivationBatch>, b: Option<&ActivationBatch>) -> bool {
     a == b || format!("{a:?}") == format!("{b:?}")
 }
@@ -117,7 +117,7 @@ fn described(description: &SourceDescription) -> Result<(), String> {
     }
 }
 
-/// Whether a batch keeps the rules of [`ActivationBatch`], for a source that described itself so.
+/// An error where a batch breaks a rule of [`ActivationBatch`], or does not fit the description of its source.
 pub(crate) fn fits(batch: &ActivationBatch, description: &SourceDescription) -> Result<(), String> {
     let ActivationBatch { documents, groups, offsets, starts, ends, unknown, layers, .. } = batch;
     let tokens = starts.len();
@@ -193,16 +193,16 @@ fn moments(batch: &ActivationBatch, description: &SourceDescription) -> Result<(
         return Err(format!("there are moments of {} of {} sites", batch.moments.len(), description.sites.len()));
     }
     for (moments, site) in batch.moments.iter().zip(&description.sites) {
-        for (what, sums) in [("h", &moments.sum), ("|h|", &moments.sum_abs), ("h²", &moments.sum_sq)] {
-            if sums.len() != site.width {
+        for (what, moment) in [("h", &moments.sum), ("|h|", &moments.sum_abs), ("h²", &moments.sum_sq)] {
+            if moment.len() != site.width {
                 return Err(format!(
                     "at site `{}` there are {} sums of {what} for {} neurons",
                     site.name,
-                    sums.len(),
+                    moment.len(),
                     site.width
                 ));
             }
-            if let Some(sum) = sums.iter().find(|sum| !sum.is_finite() || what != "h" && **sum < 0.0) {
+            if let Some(sum) = moment.iter().find(|sum| !sum.is_finite() || what != "h" && **sum < 0.0) {
                 return Err(format!("at site `{}` a sum of {what} is {sum}", site.name));
             }
         }

@@ -40,7 +40,7 @@ pub struct NeuronTotals {
     /// Observations whose activation was not > 0; they enter no preference.
     pub not_positive: u64,
     /// Sums of h, |h| and h² over all tokens, recorded or not.
-    pub sums: [f64; 3],
+    pub moments: [f64; 3],
 }
 
 /// The features of one layer, numbered in the order they came, and who prefers them.
@@ -71,7 +71,7 @@ pub struct Preferences {
     pub documents: u64,
     /// Tokens that the model's vocabulary did not know.
     pub unknown: u64,
-    /// Whether `sums` of the totals were known for every token.
+    /// Whether the `moments` of the totals were known for every token.
     pub has_moments: bool,
 }
 
@@ -153,7 +153,7 @@ impl Preferences {
             mine.count += theirs.count;
             mine.mass += theirs.mass;
             mine.not_positive += theirs.not_positive;
-            for (sum, more) in mine.sums.iter_mut().zip(theirs.sums) {
+            for (sum, more) in mine.moments.iter_mut().zip(theirs.moments) {
                 *sum += more;
             }
         }

@@ -114,7 +114,7 @@ fn gather(batch: &ActivationBatch, preferences: &mut Preferences) -> MethodResul
     for (totals, moments) in preferences.totals.iter_mut().zip(&batch.moments) {
         for (neuron, totals) in totals.iter_mut().enumerate() {
             let more = [moments.sum[neuron], moments.sum_abs[neuron], moments.sum_sq[neuron]];
-            for (sum, more) in totals.sums.iter_mut().zip(more) {
+            for (sum, more) in totals.moments.iter_mut().zip(more) {
                 *sum += more;
             }
         }

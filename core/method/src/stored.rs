@@ -74,8 +74,8 @@ fn write_neurons(read: &Preferences, folder: &Folder<'_>) -> MethodResult<()> {
     let tokens = read.tokens as f64;
     let known = read.has_moments && read.tokens > 0;
     for (index, (site, totals)) in read.sites.iter().zip(&read.totals).enumerate() {
-        let moment = |of: fn([f64; 3], f64) -> f64| -> ArrayRef {
-            Arc::new(totals.iter().map(|t| known.then(|| of(t.sums, tokens))).collect::<Float64Array>())
+        let from_moments = |of: fn([f64; 3], f64) -> f64| -> ArrayRef {
+            Arc::new(totals.iter().map(|t| known.then(|| of(t.moments, tokens))).collect::<Float64Array>())
         };
         let mut columns: Vec<ArrayRef> = vec![
             Arc::new(StringArray::from_iter_values(totals.iter().map(|_| &site.name))),
@@ -83,9 +83,9 @@ fn write_neurons(read: &Preferences, folder: &Folder<'_>) -> MethodResult<()> {
             Arc::new(totals.iter().map(|t| Some(t.count > 0)).collect::<BooleanArray>()),
             Arc::new(UInt64Array::from_iter_values(totals.iter().map(|t| t.count))),
             Arc::new(Float64Array::from_iter_values(totals.iter().map(|t| t.mass.to_f64()))),
-            moment(|[sum, _, _], n| sum / n),
-            moment(|[_, sum_abs, _], n| sum_abs / n),
-            moment(|[sum, _, sum_sq], n| (sum_sq / n - (sum / n).powi(2)).max(0.0).sqrt()),
+            from_moments(|[sum, _, _], n| sum / n),
+            from_moments(|[_, sum_abs, _], n| sum_abs / n),
+            from_moments(|[sum, _, sum_sq], n| (sum_sq / n - (sum / n).powi(2)).max(0.0).sqrt()),
         ];
         for layer in &read.layers {
             columns.push(Arc::new(UInt64Array::from(layer.lengths(index, site.width))));
@@ -109,8 +109,8 @@ fn coverage(read: &Preferences) -> Coverage {
     }
 }
 
-/// Reads a stage's preferences back, in the bits they were written with. The sums behind a neuron's mean are not among
-/// them.
+/// Reads a stage's preferences back, in the bits they were written with. The moments are not among them: the
+/// tables keep only what was made of them.
 pub fn load(folder: &Folder<'_>) -> MethodResult<Preferences> {
     let mut sites: Vec<Site> = Vec::new();
     let mut totals = Vec::new();

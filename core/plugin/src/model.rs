@@ -17,7 +17,7 @@ pub trait Model: Send + Sync {
     fn load(&mut self, host: &Host<'_>, directory: &Path) -> Result<()>;
     /// Writes a checkpoint into a directory that exists. The bytes depend on the weights alone.
     fn save(&self, host: &Host<'_>, directory: &Path) -> Result<()>;
-    /// What it is.
+    /// Before the model has weights, this may fail.
     fn describe(&self) -> Result<ModelDescription>;
     /// Reads documents and reduces their activations. A document's observations must not depend, bit for bit, on
     /// the documents beside it or on the number of threads. An activation that is not finite is an error of the user's
@@ -37,8 +37,8 @@ pub trait Model: Send + Sync {
     /// The inverse of `save_training`, for a model that was created with the same options and has no weights yet. `fit`
     /// with the same request then goes on. Options that change the training are refused here, another request by `fit`.
     ///
-    /// A finished training may be loaded into a model whose options say more epochs: then `fit` goes on to what so many
-    /// epochs from the beginning would have given, or, where that cannot be, it is refused here.
+    /// A finished training may be loaded into a model whose options say more epochs: then `fit` goes on, and
+    /// ends with what that many epochs from the beginning would have given; where that cannot be, it is refused here.
     fn load_training(&mut self, host: &Host<'_>, directory: &Path) -> Result<()>;
 }
 
@@ -53,23 +53,23 @@ pub enum State {
     Carry,
 }
 
-/// What a model is.
+/// What is known of a model once it has weights.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelDescription {
     /// Where it can be read, in the order of the indices in [`SiteRequest`].
     pub sites: Vec<Site>,
     /// Token ids are below this.
     pub vocabulary: usize,
-    /// How many parameters it has.
+    /// Values that training changes.
     pub parameters: u64,
-    /// How many values of state `carry` keeps between calls.
+    /// Length of [`EncodeRequest::carry`]; 0 without a recurrent state.
     pub state_size: usize,
     /// What happened to its state at document starts in training, where that is known.
     #[serde(default)]
     pub trained_state: Option<State>,
 }
 
-/// Ragged documents.
+/// Ragged documents: one list of tokens, and where it is cut.
 #[derive(Clone, Copy, Debug)]
 pub struct Text<'a> {
     /// `[tokens]` token ids.
@@ -84,12 +84,12 @@ impl<'a> Text<'a> {
         self.offsets.len().saturating_sub(1)
     }
 
-    /// Whether there is none.
+    /// Whether there is no document. (There may be documents, and no token.)
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Document `d`'s token ids.
+    /// `[tokens of document d]` ids.
     pub fn document(&self, d: usize) -> &'a [u32] {
         &self.ids[self.offsets[d] as usize..self.offsets[d + 1] as usize]
     }
@@ -104,10 +104,10 @@ impl<'a> Text<'a> {
     }
 }
 
-/// What to read.
+/// Which documents to read, and what to keep of each site.
 #[derive(Debug)]
 pub struct EncodeRequest<'a> {
-    /// The documents.
+    /// Ids are below [`ModelDescription::vocabulary`].
     pub text: Text<'a>,
     /// `None`: the state is cleared where a document begins. `Some([state_size])`: the documents are one stream, and
     /// the state is carried in and out.
@@ -116,17 +116,17 @@ pub struct EncodeRequest<'a> {
     pub sites: Vec<SiteRequest<'a>>,
 }
 
-/// What to read at one site: of each token the `k` most active neurons (max-1: `k` = 1), in falling order, ties by
-/// the lower index.
+/// What to keep of one site: of each token the `k` most active neurons (max-1: `k` = 1), in falling order, ties by the
+/// lower index, and over all tokens the [`Moments`](crate::Moments).
 #[derive(Debug)]
 pub struct SiteRequest<'a> {
     /// Index into [`ModelDescription::sites`].
     pub site: usize,
     /// Neurons kept for each token.
     pub k: usize,
-    /// `[tokens, k]`.
+    /// `[tokens, k]` indices.
     pub neurons: &'a mut [u32],
-    /// `[tokens, k]`.
+    /// `[tokens, k]` values of h.
     pub activations: &'a mut [f32],
     /// `[width]`: the sum of h over all tokens is added to it.
     pub sum: &'a mut [f64],
@@ -146,7 +146,7 @@ pub struct Score {
 }
 
 impl Score {
-    /// `exp(nll / tokens)`.
+    /// `exp(nll / tokens)`; NaN where no token was predicted.
     pub fn perplexity(&self) -> f64 {
         (self.nll / self.tokens as f64).exp()
     }
@@ -161,8 +161,8 @@ pub struct FitRequest<'a> {
     pub valid: Option<Text<'a>>,
     /// Seed of everything random.
     pub seed: u64,
-    /// Pause after about so many seconds, in the middle of an epoch: after the optimizer step, of which a call makes at
-    /// least one, in which they are over. `None`: train to the end of the epoch.
+    /// Seconds after which training pauses, in the middle of an epoch: at the end of the optimizer step in which they
+    /// are over, so a call makes at least one step. `None`: train to the end of the epoch.
     pub pause: Option<f64>,
 }
 

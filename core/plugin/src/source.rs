@@ -9,25 +9,25 @@ use crate::{Host, Result, StringTable};
 /// A named place in a model where neurons are read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Site {
-    /// Its name, such as `lstm.0.hidden`.
+    /// Such as `lstm.0.hidden`; no two sites of a model or source share one.
     pub name: String,
-    /// How many neurons it has.
+    /// How many neurons it has, at least 1.
     pub width: usize,
 }
 
-/// What a source reads.
+/// What every batch of a source has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceDescription {
     /// The sites, in the order of the indices in observations.
     pub sites: Vec<Site>,
-    /// The layers of features that every batch has.
+    /// The layers of features (`token`, `pos`), in the order of [`ActivationBatch::layers`].
     pub layers: Vec<String>,
 }
 
 /// A stream of documents with their activations. The engine's own is a model over a corpus; a plugin may replay
 /// recorded ones.
 pub trait ActivationSource: Send {
-    /// What it reads.
+    /// The same before, while and after it is read.
     fn describe(&self) -> Result<SourceDescription>;
     /// The next documents, in order; `None` at the end. A batch is bounded: memory must not grow with the corpus.
     fn next(&mut self, host: &Host<'_>) -> Result<Option<ActivationBatch>>;
@@ -48,7 +48,7 @@ pub struct ActivationBatch {
     pub ends: Vec<u32>,
     /// How many tokens the model's vocabulary did not know.
     pub unknown: u64,
-    /// One column of features a layer.
+    /// One column of features a layer, in the order of [`SourceDescription::layers`].
     pub layers: Vec<LayerColumn>,
     /// `[observations]` index of the token in this batch, never falling.
     pub token: Vec<u32>,
@@ -58,24 +58,24 @@ pub struct ActivationBatch {
     pub neuron: Vec<u32>,
     /// `[observations]` its activation.
     pub activation: Vec<f32>,
-    /// `[sites]` sums over all tokens; empty where the source does not know them.
+    /// `[sites]` moments; empty where the source does not know them.
     pub moments: Vec<Moments>,
 }
 
-/// The features of one layer.
+/// The features of one layer, such as `pos`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LayerColumn {
-    /// The layer.
+    /// One of [`SourceDescription::layers`].
     pub name: String,
     /// `[tokens]` indices into `names`; [`NULL`](crate::NULL) where a token has no feature.
     pub features: Vec<u32>,
-    /// Names of the features.
+    /// `[features]` names.
     pub names: Arc<StringTable>,
     /// Tokens with a span that found no annotation to join.
     pub unjoined: u64,
 }
 
-/// Sums of one site over all tokens, recorded or not; each `[width]`.
+/// The moments of one site: the sums of h, |h| and h² over all tokens of a batch, recorded or not, each `[width]`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Moments {
     /// Sum of h.

@@ -2,11 +2,12 @@
 //!
 //! A *unit* is [`STRIPS`] * 16 lanes. Each lane reads document after document, its state cleared in between, so nothing
 //! is padded but the end, where strips of lanes that are all done are left out. One thread owns a unit through all its
-//! steps, in a [`Workspace`] that the units after it use again. States and sums lie `[strip][neuron, lane]`: gates, cell, output, the most active neuron and the sums over time
-//! are then passes over vectors of lanes, and the recurrent weights are streamed from memory once a step for all strips.
+//! steps, in a [`Workspace`] that later units use again. States and gate sums lie `[strip][neuron, lane]`: gates, cell,
+//! output, the most active neuron and the moments are then passes over vectors of lanes, and the recurrent weights are
+//! streamed from memory once a step for all strips.
 //!
-//! A document's activations do not depend on the documents beside it, because no lane does on another (see `panels`);
-//! units do not depend on the number of threads.
+//! A document's activations do not depend on the documents beside it, because no lane depends on another (see
+//! `panels`), and units do not depend on the number of threads.
 
 use std::array::from_fn;
 use std::cmp::Reverse;
@@ -25,15 +26,16 @@ use crate::weights::Slices;
 
 /// Strips of 16 lanes in a unit: together three registers of AVX-512, one after the other two of AVX2.
 pub(crate) const STRIPS: usize = 3;
-/// The most steps that a unit is planned to take. Fewer spread better over threads, more waste less at the end.
+/// The most steps that a unit is planned to take. Shorter units spread better over threads, longer ones leave fewer
+/// lanes idle at the end.
 const STEPS: usize = 128;
-/// Units come in multiples of so many, to share well among 2, 4, 8 threads.
+/// Units come in multiples of this, to share well among 2, 4, 8 threads.
 const SHARES: usize = 8;
-/// Steps between additions of the single precision sums to the double precision ones.
+/// Steps after which moments in single precision are added to those in double precision.
 const FLUSH: usize = 64;
 
-/// Shares documents of these lengths out to units of `width` lanes: longest first, each to the emptiest lane, lanes of
-/// like load in one unit. Gives `[unit][lane][document]`.
+/// Shares documents of these lengths out to units of `width` lanes: the longest first, each to the lane with the fewest
+/// tokens; lanes with about as many tokens are in one unit. Gives `[unit][lane][document]`.
 pub(crate) fn plan(lengths: &[usize], width: usize) -> Vec<Vec<Vec<usize>>> {
     let mut order: Vec<usize> = (0..lengths.len()).filter(|&d| lengths[d] > 0).collect();
     order.sort_by_key(|&d| (Reverse(lengths[d]), d));
@@ -53,9 +55,10 @@ pub(crate) fn plan(lengths: &[usize], width: usize) -> Vec<Vec<Vec<usize>>> {
     lanes.chunks(width).map(<[_]>::to_vec).collect()
 }
 
-/// What reads along: called after each step of a unit.
+/// Takes what it wants of each step of a unit.
 pub(crate) trait Observer {
-    /// `cursors[lane]` is the document and position just read; `layers` hold what came of it.
+    /// `cursors[lane]` is the document and the position of the token just read, `None` for an idle lane; `layers` hold
+    /// the activations there.
     fn observe<const P: usize>(&mut self, cursors: &[Option<(usize, usize)>], layers: &[LayerLanes<P>]) -> Result<()>;
 }
 
@@ -74,7 +77,7 @@ impl<const P: usize> Default for Workspace<P> {
 }
 
 impl<const P: usize> Workspace<P> {
-    /// Makes it what `network` needs, as if nothing had been read with it.
+    /// Fits it to `network`, as if nothing had been read in it before.
     fn clear(&mut self, network: &Network<'_>) {
         let sizes = network.weights.sizes;
         self.layers.iter_mut().for_each(LayerLanes::clear);
@@ -84,20 +87,20 @@ impl<const P: usize> Workspace<P> {
         }
     }
 
-    /// The sums over time of each layer's sites.
+    /// `[layer][site][3][hidden]`: the sums of h, |h| and h² over all tokens of the unit.
     pub fn moments(&self) -> Vec<Vec<[Vec<f64>; 3]>> {
         let sites = |layer: &LayerLanes<P>| layer.sites.iter().map(|site| site.moments.clone()).collect();
         self.layers.iter().map(sites).collect()
     }
 }
 
-/// The workspaces of a network that nobody reads with: as many as threads ever read at once. A text comes in many calls, and
-/// what one has used the next can.
+/// Workspaces of a network that no thread is using. A text comes in many calls, and these keep each call from
+/// allocating anew: there are never more of them than threads that read at once.
 #[derive(Debug, Default)]
 pub(crate) struct Spare<const P: usize>(Mutex<Vec<Workspace<P>>>);
 
 impl<const P: usize> Spare<P> {
-    /// Runs `f` with a workspace that is nobody else's meanwhile.
+    /// Runs `f` with a workspace of its own, a new one where all others are in use.
     pub fn lend<R>(&self, f: impl FnOnce(&mut Workspace<P>) -> R) -> R {
         let spare = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut workspace = spare().pop().unwrap_or_default();
@@ -112,23 +115,23 @@ impl<const P: usize> Spare<P> {
 pub(crate) struct Network<'a> {
     pub weights: &'a Slices<'a>,
     pub prepared: &'a Prepared,
-    /// The first layer's input by token id; without it, it is made at each step.
+    /// The first layer's input by token id; `None`: that input is made at each step.
     pub table: Option<Rows<'a>>,
-    /// Layers to run; those above are not needed.
+    /// How many layers to run, from the lowest; those above are not needed.
     pub layers: usize,
-    /// Sites of a layer: its outputs, and its cell if that is asked for.
+    /// How many sites a layer has: its outputs, and its cell if that is asked for.
     pub sites: usize,
     pub arch: pulp::Arch,
 }
 
 impl Network<'_> {
-    /// The name of a layer's site.
     pub fn site(&self, layer: usize, site: usize) -> String {
         site_name(self.weights.sizes.cell, layer, site)
     }
 
-    /// Reads `lanes[lane][document]` of `documents` to the end, and leaves `workspace` as it then is. With `state`
-    /// (`[layers, h (and c), hidden]`), lane 0 begins with it, is not cleared between documents, and leaves its last.
+    /// Reads `lanes[lane][document]` of `documents` to the end; the moments are then in `workspace`. With a `state`
+    /// (`[layers, h (and c), hidden]`), lane 0 begins with it, is not cleared between documents, and writes its last
+    /// state there.
     pub fn read<const P: usize>(
         &self,
         workspace: &mut Workspace<P>,
@@ -148,7 +151,7 @@ impl Network<'_> {
         queues.as_flattened_mut().iter_mut().zip(lanes).for_each(|(queue, lane)| *queue = lane.iter());
         let mut cursors: Lanes<Option<(usize, usize)>, P> = [[None; 16]; P];
         let cursors = &mut cursors.as_flattened_mut()[..lanes.len()];
-        // A lane without a document reads some token of the text, which counts for nothing.
+        // An idle lane reads some token of the text, which counts for nothing.
         let idle = lanes.iter().flatten().find_map(|&d| documents[d].first()).copied().unwrap_or(0);
         let (mut active, mut tokens) = ([[0.0_f32; 16]; P], [[idle; 16]; P]);
         let mut step = 0_usize;
@@ -166,7 +169,7 @@ impl Network<'_> {
                 tokens.as_flattened_mut()[lane] = cursor.map_or(idle, |(d, position)| documents[d][position]);
                 active.as_flattened_mut()[lane] = f32::from(cursor.is_some());
                 if cursor.is_some() {
-                    // The lanes of a unit stand by load: the last strips are done first.
+                    // The lanes of a unit are sorted, most tokens first: the last strips are done first.
                     (running, live) = (running + 1, lane / 16 + 1);
                 }
             }
@@ -188,7 +191,7 @@ impl Network<'_> {
         Ok(())
     }
 
-    /// One step of the first `live` strips through all layers.
+    /// One token of the first `live` strips, through all layers.
     fn step<const P: usize>(
         &self,
         live: usize,
@@ -202,8 +205,8 @@ impl Network<'_> {
             let (layer, packed) = (&mut above[0], &self.prepared.layers[k]);
             let input = match (below.last(), self.table) {
                 (None, Some(table)) => {
-                    for (tokens, sums) in tokens[..live].iter().zip(&mut layer.sums) {
-                        table.gather(self.arch, tokens, sums);
+                    for (tokens, gate_sums) in tokens[..live].iter().zip(&mut layer.gate_sums) {
+                        table.gather(self.arch, tokens, gate_sums);
                     }
                     None
                 }
@@ -216,7 +219,7 @@ impl Network<'_> {
                 (Some(below), _) => Some((&packed.input, &below.hidden)),
             };
             if input.is_some() {
-                layer.sums[..live].iter_mut().for_each(|sums| packed.begin(sums));
+                layer.gate_sums[..live].iter_mut().for_each(|gate_sums| packed.begin(gate_sums));
             }
             layer.step(self.arch, live, input, &packed.recurrent, active);
         }
@@ -324,7 +327,7 @@ mod tests {
     }
 
     fn agree<const P: usize>(sizes: Sizes, documents: &[Vec<u32>], with_table: bool, seed: u64) {
-        // Large enough for the nonlinearities to show, too small for the recurrence to multiply roundings.
+        // Large enough for the nonlinearities to show, small enough that the recurrence does not blow up rounding.
         let bound = 2.0 / (sizes.hidden.max(sizes.embedding) as f32).sqrt();
         let mut stream = Stream::new(seed, "values", 0);
         let values = |_: &str, shape: &[usize]| {
@@ -341,7 +344,7 @@ mod tests {
             let prepared = Prepared::new(weights, if with_table { usize::MAX } else { 0 });
             prepared.with_table(weights, &documents.concat(), &tracker, |table| {
                 assert_eq!(table.is_some(), with_table || documents.concat().is_empty());
-                // One for all, so that each begins with what another left.
+                // One workspace for all, so that each reading begins with what another left.
                 let mut workspace = Workspace::default();
                 for (name, arch) in instructions() {
                     let layers = weights.sizes.layers;

@@ -1,26 +1,24 @@
 //! Products of a layer's weights with lanes, `[gate, input] x [input, lane]`, and the vectors they are made of.
 //!
 //! The weights are packed once: a neuron's gates stand side by side, in blocks of inputs. Lanes lie in strips of 16. A
-//! tile is the gates of one neuron by a strip, its sums in registers: the strip's values for a block stay in the
+//! tile is the gates of one neuron by a strip, its gate sums in registers: the strip's values for a block stay in the
 //! innermost cache from one neuron to the next, and the weights of some neurons in the next cache from one strip to the
-//! next. An element is one chain of fused multiply-adds in the order of the inputs, so its bits depend on nothing but its
-//! own row and column: not on the lanes beside it, nor on where it stands.
+//! next. An element is one chain of fused multiply-adds in the order of the inputs, so its bits depend on nothing but
+//! its own row and column: not on the lanes beside it, nor on where it stands.
 
 use std::ops::{Deref, DerefMut, Range};
 
 use pulp::Simd;
 
-/// Sums that a neuron has: the gates of an LSTM, or those of a GRU, whose candidate needs the part of the input and the
-/// part of the state apart.
-pub(crate) const SUMS: usize = 4;
+use crate::weights::GATE_SUMS;
+
 /// The most inputs in a block: 8 KiB of a strip.
 const BLOCK: usize = 128;
-/// Neurons whose weights, 32 KiB at most, meet all strips before those of the next.
+/// Neurons whose weights, 32 KiB at most, meet all strips before the weights of the next neurons do.
 pub(crate) const NEURONS: usize = 16;
-/// Inputs a turn of the innermost loop.
+/// Inputs in one turn of the innermost loop, which the compiler unrolls.
 const TURN: usize = 4;
-/// Bytes of a cache line.
-const LINE: usize = 64;
+const LINE_BYTES: usize = 64;
 
 /// Zeros that begin on a cache line, so that no vector of them lies across two.
 #[derive(Debug, Default)]
@@ -32,9 +30,9 @@ pub(crate) struct Aligned {
 
 impl Aligned {
     pub fn zeros(len: usize) -> Self {
-        let values = vec![0.0; len + LINE / size_of::<f32>()];
+        let values = vec![0.0; len + LINE_BYTES / size_of::<f32>()];
         // It may answer that it cannot say; then the values are only slower.
-        let start = values.as_ptr().align_offset(LINE).min(LINE / size_of::<f32>());
+        let start = values.as_ptr().align_offset(LINE_BYTES).min(LINE_BYTES / size_of::<f32>());
         Self { values, start, len }
     }
 }
@@ -68,17 +66,17 @@ pub(crate) struct Panels {
     values: Aligned,
     neurons: usize,
     inputs: usize,
-    /// Which of a neuron's sums each gate belongs to.
-    sums: Vec<usize>,
+    /// To which of a neuron's [`GATE_SUMS`] the product of each gate is added.
+    targets: Vec<usize>,
 }
 
 impl Panels {
-    /// Packs `weights` for gates that belong to these sums.
-    pub fn new(weights: &[f32], sums: &[usize], neurons: usize) -> Self {
-        let gates = sums.len();
+    /// Packs `weights`; `targets` has one entry a gate.
+    pub fn new(weights: &[f32], targets: &[usize], neurons: usize) -> Self {
+        let gates = targets.len();
         let inputs = weights.len() / (gates * neurons);
         let mut values = Aligned::zeros(weights.len());
-        let panels = Self { values: Aligned::default(), neurons, inputs, sums: sums.to_vec() };
+        let panels = Self { values: Aligned::default(), neurons, inputs, targets: targets.to_vec() };
         for block in panels.blocks() {
             let width = block.len() * gates;
             let packed = &mut values[block.start * gates * neurons..][..width * neurons];
@@ -100,55 +98,56 @@ impl Panels {
         (0..inputs).step_by(size).map(move |start| start..(start + size).min(inputs))
     }
 
-    /// `sums[neuron] += weights[neuron] x` for one neuron, one block of inputs and some strips. `sums` is
-    /// `[strip][neuron, SUMS, lane]`, `x` `[strip][input, lane]`.
+    /// `gate_sums[neuron] += weights[neuron] x` for one neuron, one block of inputs and some strips. `gate_sums` is
+    /// `[strip][neuron, GATE_SUMS, lane]`, `x` `[strip][input, lane]`.
     #[inline(always)]
     pub fn accumulate<S: Simd, const Q: usize>(
         &self,
         simd: S,
-        sums: &mut Strips<Q>,
+        gate_sums: &mut Strips<Q>,
         neuron: usize,
         block: &Range<usize>,
         x: &Strips<Q>,
     ) {
-        let gates = self.sums.len();
+        let gates = self.targets.len();
         let width = block.len() * gates;
         let at = block.start * gates * self.neurons + neuron * width;
         let weights = &self.values[at..at + width];
-        match *self.sums.as_slice() {
-            [a, b, c, d] => tiles::<S, Q, 4>(simd, sums, neuron, [a, b, c, d], weights, block, x),
-            [a, b, c] => tiles::<S, Q, 3>(simd, sums, neuron, [a, b, c], weights, block, x),
+        match *self.targets.as_slice() {
+            [a, b, c, d] => tiles::<S, Q, 4>(simd, gate_sums, neuron, [a, b, c, d], weights, block, x),
+            [a, b, c] => tiles::<S, Q, 3>(simd, gate_sums, neuron, [a, b, c], weights, block, x),
             _ => unreachable!("a neuron has three or four gates"),
         }
     }
 }
 
-/// [`tile`]s of as many vectors of a strip as the registers hold with room to spare: without it, the compiler moves sums
-/// about.
+/// [`tile`]s of as many vectors of a strip as the registers hold with room to spare: without room, the compiler moves
+/// gate sums about.
 #[inline(always)]
 fn tiles<S: Simd, const Q: usize, const G: usize>(
     simd: S,
-    sums: &mut Strips<Q>,
+    gate_sums: &mut Strips<Q>,
     neuron: usize,
-    rows: [usize; G],
+    targets: [usize; G],
     weights: &[f32],
     block: &Range<usize>,
     x: &Strips<Q>,
 ) {
     match (16 / S::F32_LANES, S::REGISTER_COUNT) {
-        (1, _) => tile::<S, Q, 1, G>(simd, sums, neuron, rows, weights, block, x),
-        (4, 32..) => tile::<S, Q, 4, G>(simd, sums, neuron, rows, weights, block, x),
-        _ => tile::<S, Q, 2, G>(simd, sums, neuron, rows, weights, block, x),
+        (1, _) => tile::<S, Q, 1, G>(simd, gate_sums, neuron, targets, weights, block, x),
+        (4, 32..) => tile::<S, Q, 4, G>(simd, gate_sums, neuron, targets, weights, block, x),
+        _ => tile::<S, Q, 2, G>(simd, gate_sums, neuron, targets, weights, block, x),
     }
 }
 
-/// `sums[neuron, rows[g], lane] += sum_k weights[k, g] x[block.start + k, lane]`, `V` vectors of a strip at a time.
+/// `gate_sums[neuron, targets[g], lane] += sum_k weights[k, g] x[block.start + k, lane]`, `V` vectors of a strip at a
+/// time.
 #[inline(always)]
 fn tile<S: Simd, const Q: usize, const V: usize, const G: usize>(
     simd: S,
-    sums: &mut Strips<Q>,
+    gate_sums: &mut Strips<Q>,
     neuron: usize,
-    rows: [usize; G],
+    targets: [usize; G],
     weights: &[f32],
     block: &Range<usize>,
     x: &Strips<Q>,
@@ -164,10 +163,11 @@ fn tile<S: Simd, const Q: usize, const V: usize, const G: usize>(
     for first in (0..row).step_by(V) {
         let mut tile = [[[simd.splat_f32s(0.0); V]; Q]; G];
         for q in 0..Q {
-            let sums = S::as_mut_simd_f32s(&mut sums[q][neuron * SUMS * 16..(neuron + 1) * SUMS * 16]).0;
+            let gate_sums =
+                S::as_mut_simd_f32s(&mut gate_sums[q][neuron * GATE_SUMS * 16..(neuron + 1) * GATE_SUMS * 16]).0;
             for g in 0..G {
                 for v in 0..V {
-                    tile[g][q][v] = sums[rows[g] * row + first + v];
+                    tile[g][q][v] = gate_sums[targets[g] * row + first + v];
                 }
             }
         }
@@ -201,10 +201,11 @@ fn tile<S: Simd, const Q: usize, const V: usize, const G: usize>(
             at += row;
         }
         for q in 0..Q {
-            let sums = S::as_mut_simd_f32s(&mut sums[q][neuron * SUMS * 16..(neuron + 1) * SUMS * 16]).0;
+            let gate_sums =
+                S::as_mut_simd_f32s(&mut gate_sums[q][neuron * GATE_SUMS * 16..(neuron + 1) * GATE_SUMS * 16]).0;
             for g in 0..G {
                 for v in 0..V {
-                    sums[rows[g] * row + first + v] = tile[g][q][v];
+                    gate_sums[targets[g] * row + first + v] = tile[g][q][v];
                 }
             }
         }
@@ -233,22 +234,23 @@ mod tests {
             strips.iter_mut().for_each(|strip| strip.copy_from_slice(&draw(len * 16)));
             strips
         };
-        let (x, before) = (draw_strips(inputs), draw_strips(neurons * SUMS));
-        let rows = if gates == 4 { vec![0, 1, 2, 3] } else { vec![0, 1, 3] };
-        let panels = Panels::new(&weights, &rows, neurons);
+        let (x, before) = (draw_strips(inputs), draw_strips(neurons * GATE_SUMS));
+        let targets = if gates == 4 { vec![0, 1, 2, 3] } else { vec![0, 1, 3] };
+        let panels = Panels::new(&weights, &targets, neurons);
         for (name, arch) in instructions() {
-            let mut sums = strips::<P>(neurons * SUMS);
-            sums.iter_mut().zip(&before).for_each(|(sums, before)| sums.copy_from_slice(before));
-            add_product(arch, &mut sums, P, (&panels, &x));
+            let mut gate_sums = strips::<P>(neurons * GATE_SUMS);
+            gate_sums.iter_mut().zip(&before).for_each(|(gate_sums, before)| gate_sums.copy_from_slice(before));
+            add_product(arch, &mut gate_sums, P, (&panels, &x));
             for (strip, lane) in (0..P).flat_map(|strip| (0..16).map(move |lane| (strip, lane))) {
                 for neuron in 0..neurons {
-                    for sum in 0..SUMS {
-                        let at = (neuron * SUMS + sum) * 16 + lane;
-                        let products = rows.iter().position(|&r| r == sum).map_or(0.0, |gate| {
+                    for target in 0..GATE_SUMS {
+                        let at = (neuron * GATE_SUMS + target) * 16 + lane;
+                        let products = targets.iter().position(|&t| t == target).map_or(0.0, |gate| {
                             let weight = |k: usize| f64::from(weights[(gate * neurons + neuron) * inputs + k]);
                             (0..inputs).map(|k| weight(k) * f64::from(x[strip][k * 16 + lane])).sum()
                         });
-                        let (found, expected) = (f64::from(sums[strip][at]), f64::from(before[strip][at]) + products);
+                        let (found, expected) =
+                            (f64::from(gate_sums[strip][at]), f64::from(before[strip][at]) + products);
                         let scale = 1.0 + inputs as f64;
                         assert!((found - expected).abs() <= 1e-6 * scale, "{name}: {found}, not {expected}");
                     }

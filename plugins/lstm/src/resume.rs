@@ -1,5 +1,5 @@
 //! A training that stopped and goes on: one file, `training.safetensors`, with the weights, the recurrent state of the
-//! streams, and in its metadata everything else. One, so that no part of it can be of another moment.
+//! streams, and in its metadata everything else. One file, so that a kill cannot leave parts of two steps side by side.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use txray_plugin::{Error, Result, State};
 
 use crate::options::{LstmOptions, Optimizer};
 use crate::tensors::{self, TensorFile, invalid};
-use crate::train::{LayerState, Moments, Progress};
+use crate::train::{LayerState, Means, Progress};
 use crate::weights::{Sizes, Weights, failed};
 
 const FILE: &str = "training.safetensors";
@@ -19,30 +19,29 @@ const RECORD: &str = "training";
 /// Grows when the record or the meaning of anything in it changes.
 const FORMAT: u32 = 3;
 
-/// What is no tensor, as JSON.
+/// Everything that is not a tensor, as JSON in the file's metadata.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Record<P> {
     format: u32,
-    /// The model's; options may say others where it began with the weights of a checkpoint.
+    /// Those of the model: the options have others where it began with the weights of a checkpoint.
     sizes: Sizes,
     /// [`lasting`]
     options: Value,
-    /// How many it was to have, which is not lasting.
+    /// How many epochs it was begun with. Kept beside `options`, because it may change from call to call.
     epochs: u64,
     trained_state: Option<State>,
     progress: P,
 }
 
-/// A training as it was saved.
 pub(crate) struct Training {
     pub weights: Weights,
     pub trained_state: Option<State>,
     pub progress: Progress,
 }
 
-/// Options as JSON, less what may change from call to call: how the model is read, and when training stops. With more or
-/// fewer epochs it stops elsewhere, but until then it is the same, unless the schedule runs over all of them.
+/// Options as JSON, less what may change from call to call: how the model is read, and when training stops. A training
+/// of more or fewer epochs stops elsewhere, but is the same until then, unless its schedule runs over all epochs.
 fn lasting(options: &LstmOptions) -> Result<Value> {
     let mut json = serde_json::to_value(options).map_err(|e| Error::failed(e.to_string()))?;
     if let Some(json) = json.as_object_mut() {
@@ -76,8 +75,8 @@ pub(crate) fn save(
             tensors.push((name, Tensor::from_slice(values, shape, &Device::Cpu).map_err(failed)?));
         }
     }
-    for ((name, shape), moments) in weights.sizes.tensors().into_iter().zip(&progress.moments) {
-        for (part, values) in MOMENTS.into_iter().zip([&moments.first, &moments.second]) {
+    for ((name, shape), means) in weights.sizes.tensors().into_iter().zip(&progress.means) {
+        for (part, values) in MEANS.into_iter().zip([&means.first, &means.second]) {
             let tensor = Tensor::from_slice(values, shape.as_slice(), &Device::Cpu).map_err(failed)?;
             tensors.push((format!("{part}.{name}"), tensor));
         }
@@ -85,10 +84,10 @@ pub(crate) fn save(
     tensors::write(&directory.join(FILE), tensors, (RECORD, record))
 }
 
-/// What the names of Adam's moments begin with.
-const MOMENTS: [&str; 2] = ["adam.first", "adam.second"];
+/// What the names of the tensors of [`Means`] begin with.
+const MEANS: [&str; 2] = ["adam.first", "adam.second"];
 
-/// The tensors of layer `k`'s state, h and c, `[batch, hidden]` each.
+/// The names of the tensors of layer `k`'s state, h and c, `[batch, hidden]` each.
 fn state_names(k: usize) -> [String; 2] {
     ["hidden", "cell"].map(|part| format!("state.{k}.{part}"))
 }
@@ -96,8 +95,8 @@ fn state_names(k: usize) -> [String; 2] {
 /// Reads what [`save`] wrote, for a model with these options.
 ///
 /// # Errors
-/// Where the file is missing, malformed, or not finite, the training was begun with other options, or it ended where one
-/// of more epochs would have ended, too.
+/// Where the file is missing, malformed, or not finite, the training was begun with other options, or its validation
+/// loss had stopped improving, so that more epochs change nothing.
 pub(crate) fn load(options: &LstmOptions, directory: &Path) -> Result<Training> {
     let path = directory.join(FILE);
     let bytes = tensors::read(&path)?;
@@ -106,7 +105,7 @@ pub(crate) fn load(options: &LstmOptions, directory: &Path) -> Result<Training> 
         return Err(invalid(&path, format_args!("it holds no training")));
     };
     let malformed = |e: &dyn std::fmt::Display| invalid(&path, format_args!("its record does not read: {e}"));
-    // The version first: what another one means is not known.
+    // The format first: the rest of another format may mean anything.
     let record: Value = serde_json::from_str(&record).map_err(|e| malformed(&e))?;
     if record["format"] != FORMAT {
         let found = &record["format"];
@@ -121,7 +120,7 @@ pub(crate) fn load(options: &LstmOptions, directory: &Path) -> Result<Training> 
             format!("is {now}, but the training in {} was begun with {begun}; only that can go on", path.display()),
         ));
     }
-    // Of more epochs in one go, the one after would not have been.
+    // Begun with more epochs, it would have stopped here as well.
     if progress.epoch >= epochs && options.train.epochs > epochs && progress.is_stale(&options.train) {
         return Err(Error::at(
             "/train/patience",
@@ -131,10 +130,10 @@ pub(crate) fn load(options: &LstmOptions, directory: &Path) -> Result<Training> 
 
     let layers = if progress.cursor.windows == 0 { 0 } else { sizes.layers };
     let mut names: Vec<String> = sizes.tensors().into_iter().map(|(name, _)| name).collect();
-    // Adam has moments once a step was made.
-    let has_moments = options.train.optimizer != Optimizer::Sgd && progress.tokens > 0;
-    if has_moments {
-        names.extend(sizes.tensors().iter().flat_map(|(name, _)| MOMENTS.map(|part| format!("{part}.{name}"))));
+    // Adam has no means before its first step.
+    let has_means = options.train.optimizer != Optimizer::Sgd && progress.tokens > 0;
+    if has_means {
+        names.extend(sizes.tensors().iter().flat_map(|(name, _)| MEANS.map(|part| format!("{part}.{name}"))));
     }
     names.extend((0..layers).flat_map(state_names));
     file.only(&names)?;
@@ -144,10 +143,10 @@ pub(crate) fn load(options: &LstmOptions, directory: &Path) -> Result<Training> 
         let (hidden, cell) = (file.values(&hidden, &shape)?, file.values(&cell, &shape)?);
         progress.cursor.states.push(LayerState { hidden, cell });
     }
-    if has_moments {
+    if has_means {
         for (name, shape) in sizes.tensors() {
-            let [first, second] = MOMENTS.map(|part| file.values(&format!("{part}.{name}"), &shape));
-            progress.moments.push(Moments { first: first?, second: second? });
+            let [first, second] = MEANS.map(|part| file.values(&format!("{part}.{name}"), &shape));
+            progress.means.push(Means { first: first?, second: second? });
         }
     }
     Ok(Training { weights, trained_state, progress })

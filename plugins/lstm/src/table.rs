@@ -1,4 +1,4 @@
-//! What reading makes of the weights once: packed weights, and the input of the first layer by token id.
+//! What reading prepares from the weights: packed weights, and the input of the first layer by token id.
 
 use std::sync::{PoisonError, RwLock};
 
@@ -8,19 +8,18 @@ use txray_plugin::Result;
 use crate::kernel::gather;
 use crate::lanes::{self, Spare};
 use crate::layer::add_product;
-use crate::panels::{Panels, SUMS, strips};
+use crate::panels::{Panels, strips};
 use crate::tracker::Tracker;
-use crate::weights::{Cell, Slices};
+use crate::weights::{Cell, GATE_SUMS, Slices};
 
 /// Strips of tokens whose rows of the table are made at once.
 const STRIPS: usize = 3;
 
-/// A layer's weights, packed.
 #[derive(Debug)]
 pub(crate) struct PackedLayer {
     pub input: Panels,
     pub recurrent: Panels,
-    /// `[neuron, SUMS]`: what the sums begin with.
+    /// `[neuron, GATE_SUMS]`: what the gate sums begin with.
     bias: Vec<f32>,
 }
 
@@ -32,10 +31,10 @@ impl PackedLayer {
             Cell::Lstm => (&[0, 1, 2, 3], &[0, 1, 2, 3]),
             Cell::Gru => (&[0, 1, 2], &[0, 1, 3]),
         };
-        let mut bias = vec![0.0; hidden * SUMS];
-        for (sums, biases) in [(input, layer.b_ih), (recurrent, layer.b_hh)] {
-            for (sum, biases) in sums.iter().zip(biases.chunks_exact(hidden)) {
-                bias.iter_mut().skip(*sum).step_by(SUMS).zip(biases).for_each(|(sum, bias)| *sum += bias);
+        let mut bias = vec![0.0; hidden * GATE_SUMS];
+        for (targets, biases) in [(input, layer.b_ih), (recurrent, layer.b_hh)] {
+            for (target, biases) in targets.iter().zip(biases.chunks_exact(hidden)) {
+                bias.iter_mut().skip(*target).step_by(GATE_SUMS).zip(biases).for_each(|(sum, bias)| *sum += bias);
             }
         }
         Self {
@@ -45,9 +44,9 @@ impl PackedLayer {
         }
     }
 
-    /// Sets a strip of sums `[neuron, SUMS, lane]` to the bias.
-    pub fn begin(&self, sums: &mut [f32]) {
-        sums.chunks_exact_mut(16).zip(&self.bias).for_each(|(sums, &bias)| sums.fill(bias));
+    /// Sets a strip of gate sums `[neuron, GATE_SUMS, lane]` to the bias.
+    pub fn begin(&self, gate_sums: &mut [f32]) {
+        gate_sums.chunks_exact_mut(16).zip(&self.bias).for_each(|(gate_sums, &bias)| gate_sums.fill(bias));
     }
 }
 
@@ -58,28 +57,28 @@ impl PackedLayer {
 struct Table {
     /// Row of each token id, or [`NONE`].
     rows: Vec<u32>,
-    /// How many rows are made.
+    /// Rows that are made; those after them are room.
     made: usize,
-    /// `[row, neuron, SUMS]`
+    /// `[row, neuron, GATE_SUMS]`
     values: Vec<f32>,
 }
 
 const NONE: u32 = u32::MAX;
 
-/// All that reading makes of the weights, and what it reads them in.
+/// What reading prepares from the weights, with the workspaces it reads in.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub layers: Vec<PackedLayer>,
     pub spare: Spare<{ lanes::STRIPS }>,
-    /// For a text that is one lane.
+    /// For a text in a single lane.
     pub spare_narrow: Spare<1>,
     table: RwLock<Table>,
-    /// Values that the table may hold.
+    /// The most values that the table may hold.
     limit: usize,
 }
 
 impl Prepared {
-    /// Packs the weights. The table will hold no more than `limit` values.
+    /// Packs the weights; the table is filled as texts need it.
     pub fn new(weights: &Slices<'_>, limit: usize) -> Self {
         let layers = (0..weights.sizes.layers).into_par_iter().map(|k| PackedLayer::new(weights, k)).collect();
         let (spare, spare_narrow) = (Spare::default(), Spare::default());
@@ -94,7 +93,7 @@ impl Prepared {
         tracker: &Tracker<'_>,
         f: impl FnOnce(Option<Rows<'_>>) -> Result<R>,
     ) -> Result<R> {
-        let width = SUMS * weights.sizes.hidden;
+        let width = GATE_SUMS * weights.sizes.hidden;
         // A token may be missing again by the time that the lock is taken for reading: another call cleared the table.
         loop {
             let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
@@ -113,7 +112,8 @@ impl Prepared {
 }
 
 impl Table {
-    /// Makes the rows that `ids` lack; false where they do not fit.
+    /// Makes the rows that `ids` lack, forgetting all others where there is no room left; false where `ids` alone are
+    /// too many.
     fn add(
         &mut self,
         prepared: &Prepared,
@@ -124,7 +124,7 @@ impl Table {
     ) -> Result<bool> {
         let sizes = weights.sizes;
         if self.rows.is_empty() {
-            // The system gives memory for what is written: rows that are not made take none.
+            // The system gives memory only for what is written: rows that are never made take none.
             let room = (prepared.limit / width).min(sizes.vocabulary);
             *self = Self { rows: vec![NONE; sizes.vocabulary], made: 0, values: vec![0.0; room * width] };
         }
@@ -142,21 +142,24 @@ impl Table {
         let out = &mut self.values[first * width..][..missing.len() * width];
         let chunks = out.par_chunks_mut(STRIPS * 16 * width).zip(missing.par_chunks(STRIPS * 16));
         let scratch = || (strips::<STRIPS>(sizes.embedding), strips::<STRIPS>(width));
-        chunks.try_for_each_init(scratch, |(x, sums), (out, ids)| {
+        chunks.try_for_each_init(scratch, |(x, gate_sums), (out, ids)| {
             tracker.advance(0)?;
             let arch = pulp::Arch::new();
-            for ((ids, x), sums) in ids.chunks(16).zip(&mut *x).zip(&mut *sums) {
+            for ((ids, x), gate_sums) in ids.chunks(16).zip(&mut *x).zip(&mut *gate_sums) {
                 let mut tokens = [0; 16];
                 tokens[..ids.len()].copy_from_slice(ids);
                 gather(arch, weights.encoder, sizes.embedding, &tokens, x);
-                layer.begin(sums);
+                layer.begin(gate_sums);
             }
-            add_product(arch, sums, ids.len().div_ceil(16), (&layer.input, x));
-            for (out, sums) in out.chunks_mut(16 * width).zip(sums) {
-                // Some sums at a time, which stay in the innermost cache for all rows.
-                for (start, sums) in (0..).step_by(16).zip(sums.chunks(16 * 16)) {
+            add_product(arch, gate_sums, ids.len().div_ceil(16), (&layer.input, x));
+            for (out, gate_sums) in out.chunks_mut(16 * width).zip(gate_sums) {
+                // A few gate sums at a time, which stay in the innermost cache for all rows.
+                for (start, gate_sums) in (0..).step_by(16).zip(gate_sums.chunks(16 * 16)) {
                     for (lane, row) in out.chunks_exact_mut(width).enumerate() {
-                        row[start..].iter_mut().zip(sums.chunks_exact(16)).for_each(|(out, sums)| *out = sums[lane]);
+                        row[start..]
+                            .iter_mut()
+                            .zip(gate_sums.chunks_exact(16))
+                            .for_each(|(out, gate_sums)| *out = gate_sums[lane]);
                     }
                 }
             }
@@ -177,7 +180,7 @@ impl Table {
     }
 }
 
-/// The rows of a table that are there.
+/// A table that has a row for every token to be read.
 #[derive(Clone, Copy)]
 pub(crate) struct Rows<'a> {
     rows: &'a [u32],
@@ -186,8 +189,8 @@ pub(crate) struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    /// Copies the rows of a strip's tokens into the columns of `sums`.
-    pub fn gather(&self, arch: pulp::Arch, tokens: &[u32; 16], sums: &mut [f32]) {
-        gather(arch, self.values, self.width, &tokens.map(|token| self.rows[token as usize]), sums);
+    /// Copies the rows of a strip's tokens into the lanes of `gate_sums` `[neuron, GATE_SUMS, lane]`.
+    pub fn gather(&self, arch: pulp::Arch, tokens: &[u32; 16], gate_sums: &mut [f32]) {
+        gather(arch, self.values, self.width, &tokens.map(|token| self.rows[token as usize]), gate_sums);
     }
 }

@@ -8,12 +8,14 @@ use txray_plugin::{Error, Result};
 
 /// The widest embedding or layer.
 pub(crate) const MAX_WIDTH: usize = 1 << 16;
-/// The name of the decoder's weights, which a tied model shares with its embeddings.
+/// A tied model's file may have it too, with the values of `encoder.weight`.
 pub(crate) const DECODER: &str = "decoder.weight";
-/// The most layers.
 pub(crate) const MAX_LAYERS: usize = 64;
+/// Gate sums of a neuron: what is added up before the nonlinearities. An LSTM has one a gate: i, f, g, o. A GRU has r,
+/// z, and two for its candidate, whose part of the state is scaled by r before it joins the part of the input.
+pub(crate) const GATE_SUMS: usize = 4;
 
-/// The cell of a layer.
+/// What a recurrent layer is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cell {
@@ -25,7 +27,7 @@ pub enum Cell {
 }
 
 impl Cell {
-    /// The name of sites and tensors.
+    /// What the names of its sites and tensors begin with.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Lstm => "lstm",
@@ -41,7 +43,7 @@ impl Cell {
         }
     }
 
-    /// How many values a neuron keeps from step to step: h, and an LSTM's c.
+    /// Values that a neuron keeps from step to step: h, and an LSTM's c.
     pub(crate) fn state(self) -> usize {
         match self {
             Self::Lstm => 2,
@@ -64,7 +66,7 @@ pub(crate) struct Sizes {
 }
 
 impl Sizes {
-    /// Refuses sizes of no or no addressable model. `name` is what the user calls a size.
+    /// Refuses sizes that no model has: 0, too large, or tied embeddings of another width than the layers.
     pub fn validate(&self) -> Result<()> {
         for (name, value, most) in [
             ("vocabulary", self.vocabulary, u32::MAX as usize),
@@ -85,12 +87,12 @@ impl Sizes {
         Ok(())
     }
 
-    /// Values of state of all layers.
+    /// Values of recurrent state over all layers.
     pub fn state(&self) -> usize {
         self.cell.state() * self.layers * self.hidden
     }
 
-    /// Values of input that layer `layer` sees.
+    /// The width of the input of layer `layer`.
     pub fn input(&self, layer: usize) -> usize {
         if layer == 0 { self.embedding } else { self.hidden }
     }
@@ -113,7 +115,7 @@ impl Sizes {
         all
     }
 
-    /// How many parameters there are.
+    /// Those of a tied decoder are the encoder's, and counted once.
     pub fn parameters(&self) -> u64 {
         self.tensors().iter().map(|(_, shape)| shape.iter().map(|&n| n as u64).product::<u64>()).sum()
     }
@@ -132,14 +134,14 @@ pub(crate) struct Layer<T> {
     pub b_hh: T,
 }
 
-/// All parameters: of a [`Var`] each in [`Weights`], of a slice each in [`Slices`].
+/// All parameters, each a [`Var`] in [`Weights`] and a slice in [`Slices`].
 #[derive(Debug)]
 pub(crate) struct Parameters<T> {
     pub sizes: Sizes,
     /// `[vocabulary, embedding]`
     pub encoder: T,
     pub layers: Vec<Layer<T>>,
-    /// `[vocabulary, hidden]`; none where it is tied to the encoder.
+    /// `[vocabulary, hidden]`; `None` where it is tied to the encoder.
     own_decoder: Option<T>,
     /// `[vocabulary]`
     pub bias: T,
@@ -149,7 +151,7 @@ pub(crate) type Weights = Parameters<Var>;
 pub(crate) type Slices<'a> = Parameters<&'a [f32]>;
 
 impl<T> Parameters<T> {
-    /// From the tensors in the order of [`Sizes::tensors`].
+    /// Takes the tensors in the order of [`Sizes::tensors`].
     fn collect(sizes: Sizes, tensors: impl IntoIterator<Item = Result<T>>) -> Result<Self> {
         let mut tensors = tensors.into_iter();
         let mut next = || tensors.next().unwrap_or_else(|| Err(Error::failed("a tensor is missing")));
@@ -164,14 +166,14 @@ impl<T> Parameters<T> {
         })
     }
 
-    /// `[vocabulary, hidden]`: the decoder's weights, or those that it is tied to.
+    /// `[vocabulary, hidden]`: the encoder where they are tied.
     pub fn decoder(&self) -> &T {
         self.own_decoder.as_ref().unwrap_or(&self.encoder)
     }
 }
 
 impl Weights {
-    /// Makes every tensor from the values that `values(name, shape)` gives.
+    /// Asks `values(name, shape)` for every tensor.
     pub fn build(sizes: Sizes, mut values: impl FnMut(&str, &[usize]) -> Result<Vec<f32>>) -> Result<Self> {
         let tensors = sizes.tensors();
         Self::collect(
@@ -206,13 +208,13 @@ impl Weights {
         std::iter::once(&self.encoder).chain(layers).chain(&self.own_decoder).chain([&self.bias]).collect()
     }
 
-    /// Every variable's tensor by name, which shares its values, in the order of [`Sizes::tensors`].
+    /// The tensors by name, in the order of [`Sizes::tensors`]. They share the variables' values.
     pub fn named(&self) -> Vec<(String, Tensor)> {
         let names = self.sizes.tensors().into_iter().map(|(name, _)| name);
         names.zip(self.variables()).map(|(name, variable)| (name, variable.as_tensor().clone())).collect()
     }
 
-    /// Lends every tensor's values.
+    /// Lends every tensor's values without a copy.
     pub fn read<R>(&self, f: impl FnOnce(&Slices<'_>) -> Result<R>) -> Result<R> {
         let guards: Vec<_> = self.variables().into_iter().map(|v| v.storage_and_layout().0).collect();
         let slices = guards.iter().map(|storage| match &**storage {
@@ -228,7 +230,7 @@ pub(crate) fn to_vec(tensor: &Tensor) -> Result<Vec<f32>> {
     tensor.flatten_all().and_then(|t| t.to_vec1()).map_err(failed)
 }
 
-/// candle failed: nothing that a user can mend.
+/// An error of candle's is nothing that a user can mend.
 pub(crate) fn failed(error: candle_core::Error) -> Error {
     Error::failed(format!("a tensor operation failed: {error}"))
 }

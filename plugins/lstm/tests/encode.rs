@@ -25,7 +25,7 @@ fn many_words(count: impl Into<proptest::collection::SizeRange>) -> impl Strateg
     proptest::collection::vec(proptest::collection::vec(0..250_u32, 1..40), count)
 }
 
-/// A model of 250 words with so much room for the table of inputs, in MiB. One has room for 109 of them.
+/// A model of 250 words, with `input_table` MiB for the table of inputs: 1 MiB has room for 109 words.
 fn model_with(input_table: usize) -> Lstm {
     random(LstmOptions { embedding: 7, hidden: 600, input_table, ..LstmOptions::default() }, 250, 3)
 }
@@ -70,7 +70,7 @@ proptest! {
         }
     }
 
-    /// Every number of the answer is the same on any number of threads, sums included.
+    /// Every number of the answer is the same on any number of threads, moments included.
     #[test]
     fn threads_change_nothing(batch in documents(300..500)) {
         let model = model(1);
@@ -80,7 +80,7 @@ proptest! {
         }
     }
 
-    /// `k` of them are the first `k` of all, sorted by activation, then by index; and the sums are those of all.
+    /// `k` of them are the first `k` of all, sorted by activation, then by index; and the moments are those of all.
     #[test]
     fn top_k_is_the_head_of_all(batch in documents(1..60), k in 0..=HIDDEN) {
         let model = model(2);
@@ -98,9 +98,10 @@ proptest! {
         prop_assert_eq!(&all.moments, &some.moments);
         for n in 0..HIDDEN {
             let values = || hidden.iter().map(|h| f64::from(h[n]));
-            let sums = [values().sum::<f64>(), values().map(f64::abs).sum(), values().map(|v| v * v).sum()];
-            for (moment, sum) in all.moments.iter().zip(sums) {
-                prop_assert!((moment[n] - sum).abs() <= 1e-5 * (1.0 + sum.abs()), "{} is not {sum}", moment[n]);
+            let expected = [values().sum::<f64>(), values().map(f64::abs).sum(), values().map(|v| v * v).sum()];
+            for (moment, expected) in all.moments.iter().zip(expected) {
+                let found = moment[n];
+                prop_assert!((found - expected).abs() <= 1e-5 * (1.0 + expected.abs()), "{found} is not {expected}");
             }
         }
     }
@@ -228,8 +229,8 @@ fn requests_that_do_not_fit_are_refused() {
 #[test]
 fn a_host_that_stops_is_obeyed() {
     let (mut neurons, mut activations) = ([0; 2], [0.0; 2]);
-    let mut sums = [[0.0; HIDDEN]; 3];
-    let [sum, sum_abs, sum_sq] = &mut sums;
+    let mut moments = [[0.0; HIDDEN]; 3];
+    let [sum, sum_abs, sum_sq] = &mut moments;
     let site =
         SiteRequest { site: 0, k: 1, neurons: &mut neurons, activations: &mut activations, sum, sum_abs, sum_sq };
     let text = Text { ids: &[1, 2], offsets: &[0, 2] };

@@ -7,10 +7,11 @@ use super::{CASES, Documents, ModelMaker, SEED, VOCABULARY, initialized};
 use crate::bench::{Bench, Failure};
 use crate::guarded::Guarded;
 
-/// What sums in single precision may be off from sums of what was read, relative to the sum of what is summed.
-const SUMS: f64 = 1e-4;
+/// How far moments may be off, relative to the sum of the sizes of what is added up: a model may add in single
+/// precision.
+const MOMENTS_TOLERANCE: f64 = 1e-4;
 
-/// What was in the sums before: a call adds to them.
+/// What the moments are set to before a call, which adds to them.
 const BEFORE: f64 = 0.5;
 
 /// 1 to 5 documents of up to 11 tokens; some have none.
@@ -18,18 +19,18 @@ fn documents() -> impl Strategy<Value = Vec<Vec<u32>>> {
     prop::collection::vec(prop::collection::vec(0..VOCABULARY as u32, 0..12), 1..6)
 }
 
-/// Documents that every model is read over where one text is enough.
+/// Four documents, for properties that are tried on one text.
 fn some_documents() -> Vec<Vec<u32>> {
     (0..4_u32).map(|d| (0..5 * d).map(|i| (i * i + d) % VOCABULARY as u32).collect()).collect()
 }
 
-/// What was read at one site, and the sums over all tokens.
+/// What was read at one site: `[tokens, k]` observations, and `[3][width]` moments.
 #[derive(Clone, Debug)]
 struct Reading {
     k: usize,
     neurons: Vec<u32>,
     activations: Vec<f32>,
-    sums: [Vec<f64>; 3],
+    moments: [Vec<f64>; 3],
 }
 
 impl Reading {
@@ -41,7 +42,6 @@ impl Reading {
     }
 }
 
-/// Holds a model to what is read from it.
 pub(super) fn hold(bench: &mut Bench<'_>, maker: &ModelMaker<'_>) {
     let mut model = None;
     let reads = bench.property("answers what it is asked", |_| {
@@ -54,12 +54,12 @@ pub(super) fn hold(bench: &mut Bench<'_>, maker: &ModelMaker<'_>) {
     });
     let Some((model, description)) = model.filter(|_| reads) else { return };
     observations(bench, &*model, &description);
-    sums(bench, &*model, &description);
+    moments(bench, &*model, &description);
     state(bench, &*model, &description);
     scores(bench, &*model);
 }
 
-/// On what observations do and do not depend.
+/// What observations depend on, and what they do not.
 fn observations(bench: &mut Bench<'_>, model: &dyn Model, description: &ModelDescription) {
     bench.property("takes text without tokens", |_| {
         for empty in [vec![], vec![vec![]], vec![vec![]; 3]] {
@@ -142,8 +142,8 @@ fn observations(bench: &mut Bench<'_>, model: &dyn Model, description: &ModelDes
     });
 }
 
-/// What the sums over all tokens are.
-fn sums(bench: &mut Bench<'_>, model: &dyn Model, description: &ModelDescription) {
+/// The moments are those of the observations.
+fn moments(bench: &mut Bench<'_>, model: &dyn Model, description: &ModelDescription) {
     bench.property("adds up what it reads", |settings| {
         settings.at_most(CASES).for_all(documents(), |documents| {
             for (site, reading) in all(model, description, documents, 1)?.iter().enumerate() {
@@ -156,12 +156,12 @@ fn sums(bench: &mut Bench<'_>, model: &dyn Model, description: &ModelDescription
                     }
                     size[n] += h.abs().max(h * h);
                 }
-                for (what, (sums, expected)) in ["h", "|h|", "h²"].iter().zip(reading.sums.iter().zip(&expected)) {
+                for (what, (sum, expected)) in ["h", "|h|", "h²"].iter().zip(reading.moments.iter().zip(&expected)) {
                     for n in 0..reading.k {
-                        if (sums[n] - BEFORE - expected[n]).abs() > SUMS * size[n] + 1e-9 {
+                        if (sum[n] - BEFORE - expected[n]).abs() > MOMENTS_TOLERANCE * size[n] + 1e-9 {
                             return Err(format!(
                                 "at site {site} the sum of {what} of neuron {n} rose by {}, not {}",
-                                sums[n] - BEFORE,
+                                sum[n] - BEFORE,
                                 expected[n]
                             ));
                         }
@@ -173,7 +173,7 @@ fn sums(bench: &mut Bench<'_>, model: &dyn Model, description: &ModelDescription
     });
 }
 
-/// What is carried from call to call.
+/// The state that is carried from call to call.
 fn state(bench: &mut Bench<'_>, model: &dyn Model, description: &ModelDescription) {
     bench.property("carries its state from call to call", |settings| {
         if description.state_size == 0 {
@@ -204,7 +204,7 @@ fn state(bench: &mut Bench<'_>, model: &dyn Model, description: &ModelDescriptio
     });
 }
 
-/// What a score counts.
+/// Which tokens a score counts.
 fn scores(bench: &mut Bench<'_>, model: &dyn Model) {
     bench.property("scores every token that follows another", |settings| {
         settings.at_most(CASES).for_all(documents(), |documents| {
@@ -225,7 +225,7 @@ fn scores(bench: &mut Bench<'_>, model: &dyn Model) {
     });
 }
 
-/// Whether two models read and score some text the same, bit by bit.
+/// An error where two models read or score some text differently, bit by bit.
 pub(super) fn same_readings(a: &dyn Model, b: &dyn Model) -> Result<(), String> {
     let (a_is, b_is) = (described(a)?, described(b)?);
     if a_is != b_is {
@@ -246,7 +246,7 @@ fn described(model: &dyn Model) -> Result<ModelDescription, String> {
     model.describe().map_err(|error| format!("it did not describe itself: {error}"))
 }
 
-/// Every neuron of every site.
+/// `[sites]`: reads every neuron of every site.
 fn all(
     model: &dyn Model,
     description: &ModelDescription,
@@ -268,7 +268,7 @@ fn encode(
 ) -> Result<Vec<Reading>, String> {
     let documents = Documents::new(documents);
     let tokens = documents.ids.len();
-    // Outputs hold what no model gives, so that what was not written is seen.
+    // Outputs are filled with what no model gives, so that what a model does not write is seen.
     let mut outputs: Vec<_> = sites
         .iter()
         .map(|&(site, k)| {
@@ -290,16 +290,16 @@ fn encode(
     let answer = model.encode(&Host::new(&Threads(threads)), &mut request);
     answer.map_err(|error| format!("it did not read: {error}"))?;
 
-    let readings = outputs.into_iter().zip(sites).map(|((neurons, activations, sums), &(site, k))| {
-        let breached = neurons.breach().or(activations.breach()).or(sums.iter().find_map(Guarded::breach));
+    let readings = outputs.into_iter().zip(sites).map(|((neurons, activations, moments), &(site, k))| {
+        let breached = neurons.breach().or(activations.breach()).or(moments.iter().find_map(Guarded::breach));
         if let Some(at) = breached {
             return Err(format!("at site {site} it wrote beside its outputs, at {at}"));
         }
         if let Some(at) = activations.values().iter().position(|activation| !activation.is_finite()) {
             return Err(format!("at site {site} it gave observation {at} no activation that is a number"));
         }
-        let sums = sums.map(|sums| sums.values().to_vec());
-        Ok(Reading { k, neurons: neurons.values().to_vec(), activations: activations.values().to_vec(), sums })
+        let moments = moments.map(|moment| moment.values().to_vec());
+        Ok(Reading { k, neurons: neurons.values().to_vec(), activations: activations.values().to_vec(), moments })
     });
     readings.collect()
 }

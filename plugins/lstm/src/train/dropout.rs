@@ -7,12 +7,12 @@ use txray_plugin::random::Stream;
 
 use super::contiguous;
 
-/// Sets a share of the values to zero and scales the others up. (A product with a mask would be two products more in
-/// candle's backward pass, one of them for the gradient of the mask.)
+/// Sets a share of the values to zero and scales the others up. (With candle's own product by a mask, the backward pass
+/// would make two more products, one of them for a gradient of the mask that nobody needs.)
 pub(super) struct Dropout {
     probability: f32,
     stream: Stream,
-    /// What each value was multiplied by.
+    /// What each value was multiplied by in the forward pass, for the backward pass.
     mask: Mutex<Vec<f32>>,
 }
 

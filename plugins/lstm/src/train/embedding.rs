@@ -9,7 +9,7 @@ use super::contiguous;
 /// The gradient of the rows that were looked up; all others are zero.
 #[derive(Debug, Default)]
 pub(super) struct RowGradient {
-    /// `[rows]`, rising.
+    /// `[rows]`: token ids, rising.
     pub rows: Vec<u32>,
     /// `[rows, embedding]`
     pub values: Vec<f32>,

@@ -2,8 +2,8 @@
 
 use crate::kernel::{Pass, sigmoid, tanh};
 
-/// One lane's step: `gates` `[4 hidden]` hold the sums r, z, the candidate's part of the input and its part of the state.
-/// They become r, z, n, and keep the part of the state.
+/// One lane's step. `gates` `[4 hidden]` hold the gate sums: r, z, the candidate's part of the input and its part of
+/// the state. The first three become r, z, n; the last stays.
 pub(super) struct Forward<'a> {
     pub gates: &'a mut [f32],
     pub hidden_before: &'a [f32],
@@ -29,8 +29,8 @@ impl Pass for Forward<'_> {
     }
 }
 
-/// One lane's step back: `gates` become the gradients of the four sums, `d_hidden` that of the state before, as far as it
-/// does not come through the gates.
+/// One lane's step back: `gates` become the gradients of the gate sums, and `d_hidden` the part of the gradient of the
+/// state before that does not come through the gate sums.
 pub(super) struct Backward<'a> {
     pub gates: &'a mut [f32],
     pub hidden_before: &'a [f32],

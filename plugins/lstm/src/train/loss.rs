@@ -10,8 +10,8 @@ use crate::decoder::{Cut, Decoder, NO_TARGET, Part, normalizers};
 use crate::kernel::{Matrix, MatrixMut, Pass, Write, product, vectorized};
 use crate::tracker::Stop;
 
-/// The most scores held at once, in values (64 MiB); rows are taken in tiles of so many. The fewer tiles, the fewer times
-/// the decoder's weights and gradients pass through memory.
+/// The most scores held at once, counted in values: 64 MiB. Rows are taken in tiles of that many scores; the fewer
+/// tiles, the fewer times the decoder's weights and gradients pass through memory.
 const TILE: usize = 1 << 24;
 
 /// Gradients of the decoder, kept apart from candle's.
@@ -24,9 +24,9 @@ pub(super) struct DecoderGradient {
     pub weight: Vec<f32>,
     /// `[vocabulary]`
     pub bias: Vec<f32>,
-    /// What both are to be multiplied by: the gradient of the loss. 0 until a backward pass has been.
+    /// The gradient of the loss, by which both are still to be multiplied; 0 before the backward pass.
     pub scale: f32,
-    /// `[vocabulary, rows of a tile]` scores, kept to be used again.
+    /// `[vocabulary, rows of a tile]`, kept so that it is allocated once.
     scores: Vec<f32>,
 }
 
@@ -48,7 +48,7 @@ impl LinearCrossEntropy {
         Self { targets, gradient, hidden_gradient: Mutex::default(), stop }
     }
 
-    /// The mean loss, with its gradients.
+    /// The mean loss, and its gradient for `hidden`.
     fn run(
         &self,
         hidden: &[f32],
@@ -74,7 +74,8 @@ impl LinearCrossEntropy {
         Ok((loss / counted as f64, hidden_gradient))
     }
 
-    /// One tile of rows: its summed loss, and the gradients of that times `share`.
+    /// The summed loss of one tile of rows, and its gradients times `share`. `write` says whether the decoder's are
+    /// added to those of the tiles before.
     fn tile(
         &self,
         decoder: Decoder<'_>,
@@ -143,7 +144,7 @@ impl LinearCrossEntropy {
     }
 }
 
-/// Rows of a window.
+/// Some rows of a window.
 struct Tile<'a> {
     /// `[rows, hidden]`
     hidden: &'a [f32],
@@ -153,7 +154,8 @@ struct Tile<'a> {
     hidden_gradient: &'a mut [f32],
 }
 
-/// Multiplies each word's scores `[words, rows]` by the row's factor, and takes or adds to the word's sum.
+/// Multiplies the scores `[words, rows]` by each row's factor, and sums them over the rows: into `sums` `[words]`,
+/// which `write` replaces or adds to.
 struct ScaleAndSum<'a> {
     scores: &'a mut [f32],
     factors: &'a [f32],

@@ -1,7 +1,7 @@
 //! Training: truncated backpropagation through time over candle's graph.
 //!
-//! A step's graph is `lookup -> dropout -> (recurrence -> dropout)* -> linear-cross-entropy`. The operations of our own
-//! exist for speed; the graph, the variables and the chain rule are candle's.
+//! A step's graph is `lookup -> dropout -> (recurrence -> dropout)* -> linear-cross-entropy`. These operations are our
+//! own, for speed; the graph, the variables and the chain rule are candle's.
 
 mod dropout;
 mod embedding;
@@ -23,7 +23,7 @@ use txray_plugin::{Error, Result, State, Text};
 use self::dropout::Dropout;
 use self::embedding::{Lookup, RowGradient};
 use self::loss::{DecoderGradient, LinearCrossEntropy};
-pub(crate) use self::optimizer::Moments;
+pub(crate) use self::optimizer::Means;
 use self::optimizer::Update;
 pub(crate) use self::progress::Progress;
 pub(crate) use self::recurrence::LayerState;
@@ -37,9 +37,9 @@ use crate::weights::{Cell, Layer, Sizes, Weights, failed};
 pub(crate) struct Streams {
     batch: usize,
     bptt: usize,
-    /// `[length, batch]` token ids.
+    /// `[length, batch]`
     ids: Vec<u32>,
-    /// `[length, batch]` whether the token begins a document and the state is cleared there.
+    /// `[length, batch]`: whether the token begins a document and the state is cleared before it.
     clear: Vec<bool>,
 }
 
@@ -76,7 +76,7 @@ impl Streams {
         self.ids.len() / self.batch
     }
 
-    /// Tokens that an epoch reads: each stream's last is only predicted.
+    /// Tokens that an epoch reads: all but each stream's last, which is only predicted.
     pub fn tokens(&self) -> usize {
         (self.length() - 1) * self.batch
     }
@@ -93,7 +93,7 @@ impl Streams {
 
     fn window(&self, index: usize) -> Window {
         let rows = self.tokens_before(index)..self.tokens_before(index + 1);
-        // Under `reset` nothing before a document's first token is known of it, so it is not predicted.
+        // Under `reset` the state knows nothing from before a document, so its first token is not predicted.
         let target = |row: usize| if self.clear[row] { NO_TARGET } else { self.ids[row] };
         Window {
             ids: self.ids[rows.clone()].to_vec(),
@@ -103,7 +103,7 @@ impl Streams {
     }
 }
 
-/// What an optimizer step reads, `[steps * batch]` each, time-major.
+/// What one optimizer step reads: `bptt` steps of every stream, `[steps * batch]` each, time-major.
 struct Window {
     ids: Vec<u32>,
     clear: Vec<bool>,
@@ -126,8 +126,8 @@ impl<'a> Trainer<'a> {
         Self { weights, options, streams, seed, stop, encoder: Arc::default(), decoder: Arc::default() }
     }
 
-    /// Makes the steps that the epoch still has, or until time is `over` after one of them. Gives the seconds they took,
-    /// and whether it was. The weights and `progress` change together, at the end of a step.
+    /// Makes the steps that are left of the epoch, or stops after a step when time is `over`. Gives the seconds that
+    /// the steps took, and whether time was over. The weights and `progress` change together, at the end of a step.
     pub fn run(&self, progress: &mut Progress, over: impl Fn() -> bool, tracker: &Tracker<'_>) -> Result<(f64, bool)> {
         let mut seconds = 0.0;
         while progress.cursor.windows < self.streams.windows() {
@@ -145,7 +145,8 @@ impl<'a> Trainer<'a> {
         Ok((seconds, false))
     }
 
-    /// One window: forward, backward, update. Gives how many tokens it read. Where it fails, nothing has changed.
+    /// Forward, backward and update on one window. Gives the number of tokens read. Where it fails, nothing has
+    /// changed.
     fn step(&self, progress: &mut Progress) -> Result<u64> {
         let index = progress.cursor.windows;
         let window = self.streams.window(index);
@@ -177,7 +178,7 @@ impl<'a> Trainer<'a> {
             &gradients,
             &self.encoder.lock().unwrap_or_else(PoisonError::into_inner),
             &mut self.decoder.lock().unwrap_or_else(PoisonError::into_inner),
-            &mut progress.moments,
+            &mut progress.means,
         )?;
         if !norm.is_finite() {
             return Err(diverged("the gradient's norm", norm));
@@ -192,7 +193,8 @@ impl<'a> Trainer<'a> {
         Ok(tokens)
     }
 
-    /// The state of each layer for a window to begin with and to replace; zeros without one.
+    /// `[layers]`: the states that a window begins with, zeros where there are none before it. The window leaves its
+    /// last states in their place.
     fn states(&self, before: &[LayerState]) -> Vec<Arc<Mutex<LayerState>>> {
         let sizes = self.weights.sizes;
         let zeros = || LayerState::zeros(self.streams.batch, sizes.hidden);
@@ -200,7 +202,7 @@ impl<'a> Trainer<'a> {
         states.map(|state| Arc::new(Mutex::new(state))).collect()
     }
 
-    /// The graph of the mean loss in step `number`.
+    /// The mean loss of a window as a graph. `number` counts steps from the beginning of training, for dropout.
     fn loss(&self, window: Window, states: &[Arc<Mutex<LayerState>>], number: u64) -> candle_core::Result<Tensor> {
         let Weights { encoder, layers, bias, .. } = self.weights;
         let clear = Arc::new(window.clear);
@@ -230,13 +232,13 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// What candle says where an operation of ours stopped is not worth telling.
+    /// An operation of ours that was told to stop ends in an error of candle's, which the user need not see.
     fn failed(&self, error: candle_core::Error) -> Error {
         if self.stop.is_wanted() { Error::cancelled() } else { failed(error) }
     }
 }
 
-/// What a neuron's four sums begin with, `[4 hidden]`: both biases, but for a GRU's candidate, where they are apart.
+/// `[4 hidden]`, what the gate sums begin with: both biases added, but for a GRU's candidate, where they stay apart.
 fn beginning(sizes: Sizes, layer: &Layer<Var>) -> candle_core::Result<Tensor> {
     let both = (layer.b_ih.as_tensor() + layer.b_hh.as_tensor())?;
     match sizes.cell {
@@ -249,7 +251,7 @@ fn beginning(sizes: Sizes, layer: &Layer<Var>) -> candle_core::Result<Tensor> {
     }
 }
 
-/// The values of a contiguous tensor.
+/// The values of a tensor, an error where they do not lie side by side.
 fn contiguous<'a>(storage: &'a CpuStorage, layout: &Layout) -> candle_core::Result<&'a [f32]> {
     match layout.contiguous_offsets() {
         Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),

@@ -16,39 +16,39 @@ use crate::weights::{Weights, failed, to_vec};
 /// Values that are summed or updated at once. Fixed, so that the sums do not depend on the number of threads.
 const BLOCK: usize = 1 << 14;
 
-/// Adam's running means of a tensor's gradient and of its square.
+/// Adam's running means of a tensor's gradient and of its square, in the tensor's shape. (The paper calls them moments,
+/// a word that `txray` has for the sums of h, |h| and h².)
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Moments {
+pub(crate) struct Means {
     pub first: Vec<f32>,
     pub second: Vec<f32>,
 }
 
-/// A tensor's gradient.
 enum Gradient<'a> {
     Dense(&'a [f32]),
-    /// Of some rows; all others are zero.
+    /// Of some rows of a matrix; the gradient of all others is zero.
     Rows(&'a RowGradient),
 }
 
-/// One step of an optimizer.
 pub(super) struct Update<'a> {
     pub options: &'a TrainOptions,
-    /// The step size now.
+    /// The step size of this step, its schedule applied.
     pub learning_rate: f64,
-    /// Steps made before.
+    /// Steps made before this one.
     pub steps: u64,
 }
 
 impl Update<'_> {
-    /// Updates every weight, all gradients scaled down to the norm `clip` together. Gives the norm before that; where it
-    /// is not finite, nothing is updated. `moments` has one entry a variable, or none before Adam's first step.
+    /// Updates every weight. The gradients together are first scaled down to the norm `clip`; the result is their norm
+    /// before that, and where it is not finite, nothing is updated. `means` has one entry a variable, or none before
+    /// Adam's first step.
     pub fn run(
         &self,
         weights: &Weights,
         gradients: &GradStore,
         encoder: &RowGradient,
         decoder: &mut DecoderGradient,
-        moments: &mut Vec<Moments>,
+        means: &mut Vec<Means>,
     ) -> Result<f64> {
         let variables = weights.variables();
         let mut layers = Vec::new();
@@ -82,9 +82,9 @@ impl Update<'_> {
         if !tied {
             all.push((0, Gradient::Rows(encoder), clip));
         }
-        if self.options.optimizer != Optimizer::Sgd && moments.is_empty() {
-            let zeros = |n| Moments { first: vec![0.0; n], second: vec![0.0; n] };
-            moments.extend(variables.iter().map(|variable| zeros(variable.elem_count())));
+        if self.options.optimizer != Optimizer::Sgd && means.is_empty() {
+            let zeros = |n| Means { first: vec![0.0; n], second: vec![0.0; n] };
+            means.extend(variables.iter().map(|variable| zeros(variable.elem_count())));
         }
         for (index, gradient, factor) in all {
             let variable = variables[index];
@@ -95,8 +95,8 @@ impl Update<'_> {
                 }
                 Optimizer::Adam | Optimizer::Adamw => {
                     let adam = self.adam(factor);
-                    let moments = Mutex::new(&mut moments[index]);
-                    variable.inplace_op1(&AdamOp { gradient, adam, moments }).map_err(failed)?;
+                    let means = Mutex::new(&mut means[index]);
+                    variable.inplace_op1(&AdamOp { gradient, adam, means }).map_err(failed)?;
                 }
             }
         }
@@ -105,7 +105,7 @@ impl Update<'_> {
 
     fn adam(&self, factor: f64) -> Adam {
         let TrainOptions { betas: [first, second], epsilon, weight_decay, .. } = *self.options;
-        // Beyond so many steps the powers are zero.
+        // With that many steps the powers below are zero, as they are with more.
         let steps = i32::try_from(self.steps + 1).unwrap_or(i32::MAX);
         let decay = if self.options.optimizer == Optimizer::Adamw { self.learning_rate * weight_decay } else { 0.0 };
         Adam {
@@ -190,27 +190,28 @@ impl Pass for AddScaled<'_> {
     }
 }
 
-/// The numbers of a step of Adam.
+/// The constants of one step of Adam.
 #[derive(Clone, Copy)]
 struct Adam {
-    /// What gradients are multiplied by first.
+    /// What gradients are multiplied by before all else.
     factor: f32,
     first: f32,
     second: f32,
-    /// The step size, corrected for the first moment's beginning at zero.
+    /// The step size, corrected for a first mean that began at zero.
     rate: f32,
-    /// What the root of the second moment is multiplied by for its beginning at zero.
+    /// What the root of the second mean is multiplied by, because that mean began at zero.
     correction: f32,
     epsilon: f32,
-    /// What weights are multiplied by before the step.
+    /// What weights are multiplied by before the step: 1 less the decay.
     keep: f32,
 }
 
-/// Adam as PyTorch has it, in place. A row without a gradient has one of zero: its moments fall, and it moves on.
+/// Adam as PyTorch has it, in place. A row that was not looked up has a gradient of zero: its means decay, and they
+/// still move it.
 struct AdamOp<'a> {
     gradient: Gradient<'a>,
     adam: Adam,
-    moments: Mutex<&'a mut Moments>,
+    means: Mutex<&'a mut Means>,
 }
 
 impl InplaceOp1 for AdamOp<'_> {
@@ -220,11 +221,11 @@ impl InplaceOp1 for AdamOp<'_> {
 
     fn cpu_fwd(&self, weights: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
         let weights = whole(weights, layout)?;
-        let mut moments = self.moments.lock().unwrap_or_else(PoisonError::into_inner);
-        let Moments { first, second } = &mut **moments;
+        let mut means = self.means.lock().unwrap_or_else(PoisonError::into_inner);
+        let Means { first, second } = &mut **means;
         let adam = self.adam;
         let width = if let Gradient::Rows(_) = self.gradient { width(layout) } else { BLOCK };
-        // Whole rows at a time, about a block of them.
+        // Whole rows, together about as long as a block.
         let size = width * (BLOCK / width).max(1);
         let chunks = weights.par_chunks_mut(size).zip(first.par_chunks_mut(size)).zip(second.par_chunks_mut(size));
         chunks.enumerate().for_each(|(chunk, ((weights, first), second))| match self.gradient {
@@ -262,8 +263,8 @@ impl Pass for AdamPass<'_> {
     #[inline(always)]
     fn run(self) {
         let Adam { factor, first: b1, second: b2, rate, correction, epsilon, keep } = self.adam;
-        let moments = self.first.iter_mut().zip(self.second);
-        for ((weight, (first, second)), value) in self.weights.iter_mut().zip(moments).zip(self.values) {
+        let means = self.first.iter_mut().zip(self.second);
+        for ((weight, (first, second)), value) in self.weights.iter_mut().zip(means).zip(self.values) {
             let gradient = factor * value;
             *first = b1 * *first + (1.0 - b1) * gradient;
             *second = b2 * *second + (1.0 - b2) * gradient * gradient;
@@ -272,12 +273,12 @@ impl Pass for AdamPass<'_> {
     }
 }
 
-/// Values in a row of a matrix.
+/// The length of a row of a matrix.
 fn width(layout: &Layout) -> usize {
     layout.dims().last().copied().unwrap_or(1)
 }
 
-/// The storage of a variable, which is the whole of it.
+/// The values of a variable. A view of a part of some storage is an error.
 fn whole<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> candle_core::Result<&'a mut [f32]> {
     let len = layout.shape().elem_count();
     match storage {

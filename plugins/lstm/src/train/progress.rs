@@ -1,18 +1,18 @@
-//! Where training stands, and what it was begun with.
+//! How far a training has come, and what it was begun with, so that it can be saved and go on.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use txray_plugin::{Error, FitRequest, Result, Text};
 
-use super::optimizer::Moments;
+use super::optimizer::Means;
 use super::recurrence::LayerState;
 use crate::options::{Schedule, TrainOptions};
 
-/// Where training stands, which is between two optimizer steps at all times.
+/// How far a training has come. It always stands between two optimizer steps.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Progress {
-    /// What it trains on, once it has begun.
+    /// `None` until it begins.
     pub begun: Option<Begun>,
     /// Epochs completed.
     pub epoch: u64,
@@ -23,22 +23,22 @@ pub(crate) struct Progress {
     /// Epochs in a row in which the validation loss did not improve.
     pub stale: u64,
     pub cursor: Cursor,
-    /// Adam's, one a variable; none before its first step. Saved as tensors.
+    /// One a variable; none before Adam's first step. Saved as tensors.
     #[serde(skip)]
-    pub moments: Vec<Moments>,
+    pub means: Vec<Means>,
 }
 
-/// Where training stands in an epoch.
+/// How far a training has come in its epoch.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Cursor {
-    /// Windows trained on.
+    /// Optimizer steps made: each reads a window.
     pub windows: usize,
-    /// Training loss over the predicted tokens, nats, summed.
+    /// Training loss, summed over the predicted tokens, nats.
     pub loss: f64,
-    /// Predicted tokens.
+    /// Tokens predicted so far.
     pub predicted: u64,
-    /// Each layer's state; none before the first window. Saved as tensors.
+    /// `[layers]`; none before the first window. Saved as tensors.
     #[serde(skip)]
     pub states: Vec<LayerState>,
 }
@@ -60,11 +60,12 @@ impl Progress {
             best_valid: None,
             stale: 0,
             cursor: Cursor::default(),
-            moments: Vec::new(),
+            means: Vec::new(),
         }
     }
 
-    /// Begins with a request, or makes sure that it is the one that was begun with. An epoch has so many windows.
+    /// Begins with a request, or refuses one that differs from the request it was begun with. `windows` is the number
+    /// of windows in an epoch.
     pub fn begin(&mut self, request: &FitRequest<'_>, windows: usize) -> Result<()> {
         let now =
             Begun { seed: request.seed, train: Identity::of(request.train), valid: request.valid.map(Identity::of) };
@@ -108,7 +109,7 @@ impl Progress {
         options.patience.is_some_and(|patience| self.stale >= patience)
     }
 
-    /// Refuses numbers that no training comes to, and that could not be counted on from.
+    /// Refuses numbers that no training reaches, and that could overflow if it went on from them.
     pub fn validate(&self) -> Result<()> {
         let counts = [self.epoch, self.stale, self.tokens, self.cursor.predicted, self.cursor.windows as u64];
         if counts.iter().any(|&count| count > 1 << 53) || self.epoch > u64::from(u32::MAX) {
@@ -121,7 +122,7 @@ impl Progress {
     }
 }
 
-/// What a training was begun with, to tell whether it goes on with the same.
+/// What a training was begun with. It can only go on with the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Begun {
@@ -150,7 +151,7 @@ impl Begun {
     }
 }
 
-/// Which text it is.
+/// Tells one text from another without keeping it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Identity {

@@ -8,14 +8,10 @@ use rayon::prelude::*;
 use super::{contiguous, gru};
 use crate::kernel::{Matrix, MatrixMut, Pass, Write, product, sigmoid, tanh, vectorized};
 use crate::tracker::Stop;
-use crate::weights::Cell;
+use crate::weights::{Cell, GATE_SUMS};
 
-/// Rows of a time-batched product that one thread makes.
+/// Rows, of all steps together, that one thread multiplies at a time.
 const ROWS: usize = 64;
-
-/// Sums that a neuron has: an LSTM's gates; a GRU's r and z, and of its candidate the part of the input and that of the
-/// state.
-const SUMS: usize = 4;
 
 /// The state of one layer between windows: h and c, `[batch, hidden]` each; a GRU's c stays zero.
 #[derive(Clone, Debug)]
@@ -30,8 +26,8 @@ impl LayerState {
     }
 }
 
-/// `(x [steps * batch, input], W [gates hidden, input + hidden], b [4 hidden]) -> h [steps * batch, hidden]`, time-major.
-/// `W` is `W_ih` and `W_hh` side by side, `b` what a neuron's sums begin with.
+/// `(x [steps * batch, input], W [gates hidden, input + hidden], b [4 hidden]) -> h [steps * batch, hidden]`,
+/// time-major. `W` is `W_ih` and `W_hh` side by side, `b` what the gate sums begin with.
 ///
 /// The state before the window comes from `state`, and the one after it is left there; no gradient goes through it.
 pub(super) struct Recurrence {
@@ -47,54 +43,58 @@ pub(super) struct Recurrence {
 /// What the forward pass leaves for the backward one.
 #[derive(Debug, Default)]
 pub(super) struct Trace {
-    /// `[rows, 4 hidden]`: i, f, g, o after their nonlinearities; of a GRU r, z, n, and the candidate's part of the state.
+    /// `[rows, 4 hidden]`: an LSTM's i, f, g, o after their nonlinearities; a GRU's r, z, n, and the candidate's part
+    /// of the state before it is scaled by r.
     gates: Vec<f32>,
-    /// `[rows, hidden]` the state before each step, after clearing.
+    /// `[rows, hidden]`: the state before each step, after clearing.
     hidden_before: Vec<f32>,
     cell_before: Vec<f32>,
-    /// `[rows, hidden]` tanh of the cell after each step.
+    /// `[rows, hidden]`: tanh of the cell after each step; empty for a GRU.
     cell_tanh: Vec<f32>,
 }
 
-/// Rows of `W_hh`, and the sums that they are added to.
+/// `count` rows of `W_hh` from `row` on, whose products are added to the gate sums from `target` on.
 struct Segment {
     row: usize,
-    sum: usize,
+    target: usize,
     count: usize,
 }
 
-/// Which sums the recurrent product goes to.
+/// To which gate sums the recurrent product is added.
 fn segments(cell: Cell, width: usize) -> Vec<Segment> {
     match cell {
-        Cell::Lstm => vec![Segment { row: 0, sum: 0, count: 4 * width }],
+        Cell::Lstm => vec![Segment { row: 0, target: 0, count: 4 * width }],
         Cell::Gru => {
-            vec![Segment { row: 0, sum: 0, count: 2 * width }, Segment { row: 2 * width, sum: 3 * width, count: width }]
+            vec![
+                Segment { row: 0, target: 0, count: 2 * width },
+                Segment { row: 2 * width, target: 3 * width, count: width },
+            ]
         }
     }
 }
 
-/// What the gradients of a layer are: of x, W and b.
+/// Of x, W and b, in their shapes.
 type Gradients = (Vec<f32>, Vec<f32>, Vec<f32>);
 
 impl Recurrence {
     fn forward(&self, x: &[f32], w: &[f32], b: &[f32]) -> candle_core::Result<(Vec<f32>, Trace)> {
-        let width = b.len() / SUMS;
+        let width = b.len() / GATE_SUMS;
         let rows = self.clear.len();
-        let (batch, sums, gate) = (self.batch, SUMS * width, self.cell.gates() * width);
+        let (batch, gate_sums, gate) = (self.batch, GATE_SUMS * width, self.cell.gates() * width);
         let (input, columns) = (w.len() / gate - width, w.len() / gate);
         let lstm = self.cell == Cell::Lstm;
         let mut trace = Trace {
-            gates: vec![0.0; rows * sums],
+            gates: vec![0.0; rows * gate_sums],
             hidden_before: vec![0.0; rows * width],
             cell_before: vec![0.0; if lstm { rows * width } else { 0 }],
             cell_tanh: vec![0.0; if lstm { rows * width } else { 0 }],
         };
         let mut out = vec![0.0; rows * width];
         let w_ih = Matrix::strided(w, gate, input, columns);
-        trace.gates.par_chunks_mut(ROWS * sums).zip(x.par_chunks(ROWS * input)).for_each(|(gates, x)| {
+        trace.gates.par_chunks_mut(ROWS * gate_sums).zip(x.par_chunks(ROWS * input)).for_each(|(gates, x)| {
             let rows = x.len() / input;
-            gates.chunks_exact_mut(sums).for_each(|row| row.copy_from_slice(b));
-            let out = MatrixMut::strided(gates, rows, gate, sums);
+            gates.chunks_exact_mut(gate_sums).for_each(|row| row.copy_from_slice(b));
+            let out = MatrixMut::strided(gates, rows, gate, gate_sums);
             product(out, Write::Add, Matrix::new(x, rows, input), w_ih.t());
         });
         // Transposed once for the window, so that `gemm` need not do it at each step.
@@ -114,10 +114,10 @@ impl Recurrence {
                 cell_before.copy_from_slice(&state.cell);
                 cleared().for_each(|(lane, _)| cell_before[lane * width..(lane + 1) * width].fill(0.0));
             }
-            let gates = &mut trace.gates[now.start * sums..now.end * sums];
+            let gates = &mut trace.gates[now.start * gate_sums..now.end * gate_sums];
             for (segment, w_hh) in segments.iter().zip(&transposed) {
                 product(
-                    MatrixMut::strided(&mut gates[segment.sum..], batch, segment.count, sums),
+                    MatrixMut::strided(&mut gates[segment.target..], batch, segment.count, gate_sums),
                     Write::Add,
                     Matrix::new(hidden_before, batch, width),
                     Matrix::new(w_hh, width, segment.count),
@@ -125,7 +125,7 @@ impl Recurrence {
             }
             for lane in 0..batch {
                 let row = (now.start + lane) * width..(now.start + lane + 1) * width;
-                let gates = &mut gates[lane * sums..(lane + 1) * sums];
+                let gates = &mut gates[lane * gate_sums..(lane + 1) * gate_sums];
                 if lstm {
                     vectorized(Forward {
                         gates,
@@ -144,11 +144,11 @@ impl Recurrence {
         Ok((out, trace))
     }
 
-    /// The gradients of x, W and b.
+    /// `trace` is used up: its gates become their gradients.
     fn backward(&self, x: &[f32], w: &[f32], trace: &mut Trace, d_out: &[f32]) -> candle_core::Result<Gradients> {
         let rows = self.clear.len();
         let (width, input) = (d_out.len() / rows, x.len() / rows);
-        let (batch, sums, columns) = (self.batch, SUMS * width, input + width);
+        let (batch, gate_sums, columns) = (self.batch, GATE_SUMS * width, input + width);
         let gate = self.cell.gates() * width;
         let segments = segments(self.cell, width);
         let (mut d_hidden, mut d_cell) = (vec![0.0; batch * width], vec![0.0; batch * width]);
@@ -157,7 +157,7 @@ impl Recurrence {
             let first = step * batch;
             for lane in 0..batch {
                 let row = (first + lane) * width..(first + lane + 1) * width;
-                let gates = &mut trace.gates[(first + lane) * sums..(first + lane + 1) * sums];
+                let gates = &mut trace.gates[(first + lane) * gate_sums..(first + lane + 1) * gate_sums];
                 let (d_hidden, d_out) = (&mut d_hidden[lane * width..(lane + 1) * width], &d_out[row.clone()]);
                 if self.cell == Cell::Lstm {
                     vectorized(Backward {
@@ -172,12 +172,12 @@ impl Recurrence {
                     vectorized(gru::Backward { gates, hidden_before: &trace.hidden_before[row], d_out, d_hidden });
                 }
             }
-            let d_gates = &trace.gates[first * sums..(first + batch) * sums];
+            let d_gates = &trace.gates[first * gate_sums..(first + batch) * gate_sums];
             for segment in &segments {
                 product(
                     MatrixMut::new(&mut d_hidden, batch, width),
                     Write::Add,
-                    Matrix::strided(&d_gates[segment.sum..], batch, segment.count, sums),
+                    Matrix::strided(&d_gates[segment.target..], batch, segment.count, gate_sums),
                     Matrix::strided(&w[segment.row * columns + input..], segment.count, width, columns),
                 );
             }
@@ -189,15 +189,15 @@ impl Recurrence {
         let d_gates = &trace.gates;
         let mut d_x = vec![0.0; rows * input];
         let w_ih = Matrix::strided(w, gate, input, columns);
-        d_x.par_chunks_mut(ROWS * input).zip(d_gates.par_chunks(ROWS * sums)).for_each(|(d_x, d_gates)| {
-            let rows = d_gates.len() / sums;
-            let d_gates = Matrix::strided(d_gates, rows, gate, sums);
+        d_x.par_chunks_mut(ROWS * input).zip(d_gates.par_chunks(ROWS * gate_sums)).for_each(|(d_x, d_gates)| {
+            let rows = d_gates.len() / gate_sums;
+            let d_gates = Matrix::strided(d_gates, rows, gate, gate_sums);
             product(MatrixMut::new(d_x, rows, input), Write::Replace, d_gates, w_ih);
         });
         let mut d_w = vec![0.0; gate * columns];
         d_w.par_chunks_mut(ROWS * columns).enumerate().for_each(|(chunk, d_w)| {
             let (start, end) = (chunk * ROWS, chunk * ROWS + d_w.len() / columns);
-            let of = |sum: usize, count: usize| Matrix::strided(&d_gates[sum..], rows, count, sums).t();
+            let of = |target: usize, count: usize| Matrix::strided(&d_gates[target..], rows, count, gate_sums).t();
             let x = Matrix::new(x, rows, input);
             let count = end - start;
             product(MatrixMut::strided(d_w, count, input, columns), Write::Replace, of(start, count), x);
@@ -206,13 +206,13 @@ impl Recurrence {
                 let (from, to) = (start.max(segment.row), end.min(segment.row + segment.count));
                 if from < to {
                     let out = &mut d_w[(from - start) * columns + input..];
-                    let d_gates = of(from - segment.row + segment.sum, to - from);
+                    let d_gates = of(from - segment.row + segment.target, to - from);
                     product(MatrixMut::strided(out, to - from, width, columns), Write::Replace, d_gates, hidden);
                 }
             }
         });
-        let mut d_b = vec![0.0; sums];
-        for row in d_gates.chunks_exact(sums) {
+        let mut d_b = vec![0.0; gate_sums];
+        for row in d_gates.chunks_exact(gate_sums) {
             d_b.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
         }
         Ok((d_x, d_w, d_b))
@@ -245,7 +245,7 @@ impl Pass for Forward<'_> {
     #[inline(always)]
     fn run(self) {
         let width = self.hidden.len();
-        // A loop for each, so that the compiler sees few slices at a time.
+        // One loop a gate, so that the compiler sees few slices at a time.
         let (input_forget, rest) = self.gates.split_at_mut(2 * width);
         input_forget.iter_mut().for_each(|x| *x = sigmoid(*x));
         let (i, f) = input_forget.split_at(width);
@@ -262,8 +262,9 @@ impl Pass for Forward<'_> {
     }
 }
 
-/// One lane's step back: gates become the gradients before their nonlinearities, `d_cell` that of the cell before, and
-/// `d_hidden` what of that of the state before is not a product with the gates': nothing.
+/// One lane's step back: `gates` become the gradients of the gate sums, and `d_cell` that of the cell before.
+/// `d_hidden` becomes zero: an LSTM's state before acts through the gate sums alone, whose product with `W_hh` is added
+/// later.
 struct Backward<'a> {
     gates: &'a mut [f32],
     cell_before: &'a [f32],
@@ -318,7 +319,7 @@ impl CustomOp3 for Recurrence {
         let (gate, columns) = w_layout.shape().dims2()?;
         let width = gate / self.cell.gates();
         let fits = gate == self.cell.gates() * width && columns == input + width;
-        let fits = fits && b_layout.shape().dims1()? == SUMS * width;
+        let fits = fits && b_layout.shape().dims1()? == GATE_SUMS * width;
         if !fits || rows != self.clear.len() || rows % self.batch != 0 {
             candle_core::bail!("recurrence: {x_layout:?}, {w_layout:?} and {b_layout:?}");
         }

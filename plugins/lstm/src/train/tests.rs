@@ -50,7 +50,8 @@ fn composed_step(x: &Tensor, h: &Tensor, c: &Tensor, w: &Tensor, b: &Tensor) -> 
     ((o * c.tanh().unwrap()).unwrap(), c)
 }
 
-/// One step of a GRU from candle's own operations. `b` is r, z, the candidate's bias of the input, and that of the state.
+/// One step of a GRU from candle's own operations. `b` holds the biases of r, z, and of the candidate's two parts: that
+/// of the input, then that of the state.
 fn composed_gru(x: &Tensor, h: &Tensor, w: &Tensor, b: &Tensor) -> Tensor {
     let sigmoid = |t: &Tensor| ((t.neg().unwrap().exp().unwrap() + 1.0).unwrap()).recip().unwrap();
     let (input, width) = (x.dim(1).unwrap(), h.dim(1).unwrap());
@@ -245,7 +246,7 @@ fn slopes_agree(sizes: Sizes) {
 }
 
 fn toy_text() -> (Vec<u32>, Vec<u64>) {
-    // Documents that count up from anywhere: the next word follows from the last.
+    // Documents that count up from anywhere: each word but the first follows from the one before.
     let mut stream = Stream::new(4, "toy", 0);
     let documents: Vec<Vec<u32>> = (0..200).map(|_| (stream.below(30)..).take(12).map(|w| w % 30).collect()).collect();
     let offsets = (0..=200).map(|d| d * 12).collect();
@@ -337,7 +338,7 @@ fn the_family_learns_alike_on_any_number_of_threads() {
     }
 }
 
-/// The first steps on one weight, whose gradient is known: the moments by hand, from the paper's formulas.
+/// A few steps with known gradients, against the paper's formulas worked out in double precision.
 #[test]
 fn adam_is_that_of_the_paper() {
     for (optimizer, decay) in [(Optimizer::Adam, 0.0), (Optimizer::Adamw, 0.1)] {
@@ -345,7 +346,7 @@ fn adam_is_that_of_the_paper() {
         let sizes = Sizes { vocabulary: 3, embedding: 2, hidden: 2, layers: 1, ..SIZES };
         let weights = Weights::initialize(sizes, 3).unwrap();
         let before = to_vec(weights.decoder()).unwrap();
-        let mut moments = Vec::new();
+        let mut means = Vec::new();
         let gradients = weights.bias.sum_all().unwrap().backward().unwrap();
         let (mut first, mut second) = (vec![0.0_f64; 6], vec![0.0_f64; 6]);
         let mut expected: Vec<f64> = before.iter().map(|&w| f64::from(w)).collect();
@@ -354,7 +355,7 @@ fn adam_is_that_of_the_paper() {
             let mut decoder = DecoderGradient::default();
             (decoder.weight, decoder.bias, decoder.scale) = (values.clone(), vec![0.0; 3], 1.0);
             let update = optimizer::Update { options: &options, learning_rate: 0.01, steps };
-            update.run(&weights, &gradients, &RowGradient::default(), &mut decoder, &mut moments).unwrap();
+            update.run(&weights, &gradients, &RowGradient::default(), &mut decoder, &mut means).unwrap();
             for (i, &g) in values.iter().enumerate() {
                 let g = f64::from(g);
                 first[i] = 0.9 * first[i] + 0.1 * g;
