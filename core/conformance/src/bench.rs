@@ -1,4 +1,4 @@
-//! What runs the suites: properties one after the other, and what was found.
+//! Runs the suites, property after property, and gathers what is found.
 
 use std::cell::Cell;
 use std::fmt::Write;
@@ -28,16 +28,16 @@ impl Default for Settings {
     }
 }
 
-/// What came of one property of one component.
+/// The verdict on one property of one component.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
-    /// The interface, such as `txray.metric/1`.
+    /// Such as `txray.metric/1`.
     pub interface: String,
-    /// The component's name.
+    /// The name by which pipelines call the component.
     pub kind: String,
     /// The property, a sentence about the component.
     pub property: String,
-    /// What came of it.
+    /// Whether it holds.
     pub verdict: Verdict,
 }
 
@@ -45,28 +45,28 @@ pub struct Finding {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// No case was found where it does not.
+    /// No case was found where it does not hold.
     Passed,
-    /// It does not.
+    /// A case was found where it does not hold.
     Failed {
-        /// How it was broken.
+        /// How it was broken, in words for the plugin's author.
         message: String,
-        /// The smallest input that was found to break it, where it is input that does.
+        /// The smallest input found that breaks it; `None` for properties without drawn input.
         counterexample: Option<String>,
     },
     /// It could not be tried.
     Skipped {
-        /// Why not.
+        /// The reason, in words for the plugin's author.
         why: String,
     },
 }
 
-/// Looks on while a plugin is checked. A plugin may end the process: whoever watches from outside knows by the last
-/// `begin` where that was.
+/// Is told of every property while a plugin is checked. A plugin may end the process: the last `begin` then tells at
+/// which property that was.
 pub trait Observer {
     /// A property is about to be tried.
     fn begin(&mut self, interface: &str, kind: &str, property: &str);
-    /// It was tried.
+    /// The property of the last `begin` was tried.
     fn end(&mut self, finding: &Finding);
 }
 
@@ -111,7 +111,7 @@ pub fn assert_conforms(plugin: fn() -> &'static abi::Plugin, interface: &str) {
     assert!(report.is_empty(), "{report}");
 }
 
-/// The failures, in words; empty where there is none.
+/// The failures as text; empty where there are none.
 fn report(findings: &[Finding]) -> String {
     let mut report = String::new();
     for Finding { interface, kind, property, verdict } in findings {
@@ -124,10 +124,9 @@ fn report(findings: &[Finding]) -> String {
     report
 }
 
-/// What came of trying a property.
 pub(crate) type Outcome = Result<(), Failure>;
 
-/// Why a property does not pass.
+/// Why a property did not pass.
 #[derive(Debug)]
 pub(crate) enum Failure {
     Broken { message: String, counterexample: Option<String> },
@@ -154,7 +153,7 @@ impl Settings {
         let config = Config {
             cases: self.cases,
             failure_persistence: None,
-            // proptest prints where it stops shrinking by its own limits, so that is done below.
+            // proptest prints a message where it stops shrinking by its own limit, so the limits are kept below.
             max_shrink_iters: u32::MAX - 1,
             ..Config::default()
         };
@@ -166,7 +165,7 @@ impl Settings {
         let case = |value| {
             let begun: Option<Instant> = failed.get();
             tried.set(tried.get() + u32::from(begun.is_some()));
-            // What passes is not made smaller.
+            // What seems to pass is not made smaller: this ends the shrinking.
             if tried.get() > SHRINKS || begun.is_some_and(|begun| begun.elapsed() > SHRINKING) {
                 return Ok(());
             }
@@ -189,7 +188,7 @@ impl Settings {
     }
 }
 
-/// One component, on trial.
+/// One component on trial, and what was found of it.
 pub(crate) struct Bench<'a> {
     registry: &'a Registry,
     component: &'a ComponentInfo,
@@ -222,7 +221,7 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// Tries one property; says whether it was not broken.
+    /// Tries one property; false where it was broken.
     pub(crate) fn property(&mut self, name: &'static str, property: impl FnOnce(Settings) -> Outcome) -> bool {
         let ComponentInfo { interface, kind, .. } = self.component;
         self.observer.begin(interface, kind, name);
@@ -238,18 +237,18 @@ impl<'a> Bench<'a> {
         holds
     }
 
-    /// What it claims of itself.
+    /// The names of what a metric claims.
     pub(crate) fn claims(&self) -> &'a [String] {
         &self.component.claims
     }
 
-    /// Property: it can be made. Gives how, if so.
+    /// Tries the property that the component can be made, and gives its maker if so.
     pub(crate) fn maker<T: ?Sized>(&mut self, make: Make<T>) -> Option<Maker<'a, T>> {
         let schema = &self.component.options;
         let mut maker =
             Maker { registry: self.registry, kind: &self.component.kind, schema, make, options: Value::Null };
         let mut made = None;
-        // Made within the property: where making it takes the process down, whoever watches knows at what.
+        // Made within the property, so that the observer knows where it was if making it ends the process.
         self.property("can be made", |_| {
             let mut refused = String::new();
             made = options::candidates(schema).into_iter().find(|options| match maker.with(options) {
@@ -275,14 +274,14 @@ impl<'a> Bench<'a> {
 /// How the registry makes a component of some interface.
 pub(crate) type Make<T> = fn(&Registry, &str, &Value, &Host<'_>) -> Result<Box<T>, FindError>;
 
-/// Makes the component on trial.
+/// Makes the component on trial, as often as properties need a fresh one.
 pub(crate) struct Maker<'a, T: ?Sized> {
     registry: &'a Registry,
     kind: &'a str,
     make: Make<T>,
-    /// The schema of its options.
+    /// JSON Schema of its options.
     pub(crate) schema: &'a Value,
-    /// Options that it takes.
+    /// Options that it has taken once.
     pub(crate) options: Value,
 }
 
@@ -301,7 +300,7 @@ impl<T: ?Sized> Maker<'_, T> {
         })
     }
 
-    /// Makes it with options that it took before.
+    /// Makes it with [`Maker::options`].
     pub(crate) fn fresh(&self) -> Result<Box<T>, String> {
         self.with(&self.options).map_err(|error| format!("it was made before, but now: {error}"))
     }

@@ -1,14 +1,14 @@
-//! Results held against each other, row by row.
+//! Comparing results row by row.
 
-/// What rounding may make of a sum, relative above 1.
+/// How far rounding may carry a sum: absolute up to 1, relative above.
 pub(crate) const TOLERANCE: f64 = 1e-9;
 
-/// Equal bit by bit; any NaN is one. `when` says of `found` how it came about.
+/// An error where two results are not equal bit by bit; all NaNs are equal. `when` says how `found` came about.
 pub(crate) fn same(expected: &[f64], found: &[f64], when: &str) -> Result<(), String> {
     differ(expected, found, |a, b| a.to_bits() == b.to_bits(), when)
 }
 
-/// Equal within [`TOLERANCE`].
+/// As [`same`], but within [`TOLERANCE`].
 pub(crate) fn near(expected: &[f64], found: &[f64], when: &str) -> Result<(), String> {
     differ(expected, found, |a, b| a == b || (a - b).abs() <= TOLERANCE * a.abs().max(b.abs()).max(1.0), when)
 }

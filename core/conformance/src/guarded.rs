@@ -1,6 +1,6 @@
 //! Outputs with values around them that nobody may write.
 
-/// How many values stand on guard at each side: an overrun of as many is seen, and harms nothing.
+/// How many guards there are on each side. A write beside the output within these is seen, and harms nothing.
 const GUARDS: usize = 64;
 
 /// An output cut out of a larger piece of memory.
@@ -17,18 +17,18 @@ impl<T: Copy + PartialEq> Guarded<T> {
         Self { memory, guard }
     }
 
-    /// The output.
+    /// `[len]`: the output without its guards.
     pub(crate) fn values(&self) -> &[T] {
         &self.memory[GUARDS..self.memory.len() - GUARDS]
     }
 
-    /// The output, to be written.
+    /// As [`Guarded::values`], for a call to write.
     pub(crate) fn values_mut(&mut self) -> &mut [T] {
         let end = self.memory.len() - GUARDS;
         &mut self.memory[GUARDS..end]
     }
 
-    /// Where a guard was written, from the output's start: below 0 or at its length and beyond.
+    /// The index of a guard that was overwritten, counted from the output's start: below 0, or its length and above.
     pub(crate) fn breach(&self) -> Option<isize> {
         let outside = |at: &usize| !(GUARDS..self.memory.len() - GUARDS).contains(at);
         let at = (0..self.memory.len()).filter(outside).find(|&at| self.memory[at] != self.guard)?;

@@ -4,20 +4,19 @@ use std::time::{Duration, Instant};
 
 use crate::bench::{Bench, Failure, Maker};
 
-/// Making and ending may take this long, in the best of [`TRIES`].
+/// How long making and ending may take, in the quickest of [`TRIES`].
 const QUICK: Duration = Duration::from_millis(50);
 const TRIES: usize = 8;
 
-/// A round of making and ending that is followed by so much more resident memory is one that keeps something ...
+/// Growth of resident memory in bytes, over one round of making and ending, that counts as a leak if it is seen in
+/// [`ROUNDS`] rounds in a row: nothing else in the process grows as steadily.
 const KEPT: u64 = 64 << 10;
-/// ... if it holds for so many rounds in a row. What else goes on in the process does not grow as steadily.
 const ROUNDS: usize = 6;
-/// How often a round makes and ends the component, if time permits.
+/// How often a round makes and ends the component, if [`ROUND`] is long enough.
 const LOOPS: usize = 1000;
-/// Time for a round.
 const ROUND: Duration = Duration::from_millis(300);
 
-/// Holds a component to being made and ended quickly, and leaving nothing behind. `call` makes it do something.
+/// A component must be made and ended quickly, and leave nothing behind. `call` makes it do something in between.
 pub(crate) fn hold<T: ?Sized>(bench: &mut Bench<'_>, maker: &Maker<'_, T>, call: &dyn Fn(&mut T)) {
     // Options are checked by making a component, so a slow one makes every pipeline that names it slow to check.
     bench.property("is made and ended quickly", |_| {
@@ -33,7 +32,7 @@ pub(crate) fn hold<T: ?Sized>(bench: &mut Bench<'_>, maker: &Maker<'_, T>, call:
         }
     });
 
-    // Seen where each making and ending keeps about 100 bytes, with 1000 of them in a round.
+    // Sees leaks from about 100 bytes each time, at 1000 times a round.
     bench.property("keeps nothing once it is ended", |_| {
         let Some(mut before) = resident() else {
             return Err(Failure::Skipped("resident memory is read on Linux alone".to_owned()));
@@ -56,7 +55,7 @@ pub(crate) fn hold<T: ?Sized>(bench: &mut Bench<'_>, maker: &Maker<'_, T>, call:
     });
 }
 
-/// Makes and ends a component for a round, with a call now and then; gives how often.
+/// One round, with a call every tenth time. Gives how often the component was made.
 fn make_and_end<T: ?Sized>(maker: &Maker<'_, T>, call: &dyn Fn(&mut T)) -> Result<usize, String> {
     let start = Instant::now();
     let mut made = 0;
@@ -70,10 +69,10 @@ fn make_and_end<T: ?Sized>(maker: &Maker<'_, T>, call: &dyn Fn(&mut T)) -> Resul
     Ok(made)
 }
 
-/// Bytes of this process that are in memory.
+/// Resident memory of this process in bytes; `None` where it cannot be read.
 fn resident() -> Option<u64> {
     let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
-    // Pages may be larger, and then so is what is seen as growth: never smaller.
+    // Where pages are larger than this, growth is understated.
     Some(pages * 4096)
 }

@@ -6,7 +6,7 @@ use txray_plugin::Fault;
 
 use crate::bench::{Bench, Failure, Maker};
 
-/// Options to try, the likeliest first: the schema's own examples, what its parts say, and none.
+/// Options to try, the likeliest first: the schema's own examples, then the least that it allows, then none.
 pub(crate) fn candidates(schema: &Value) -> Vec<Value> {
     let mut candidates: Vec<Value> = schema["examples"].as_array().into_iter().flatten().cloned().collect();
     candidates.extend(value(schema, schema).filter(Value::is_object));
@@ -81,13 +81,14 @@ fn type_of(schema: &Value) -> Option<&str> {
 struct Wrong {
     options: Value,
     pointer: String,
-    /// Whether it is wrong because nobody knows it.
+    /// Whether it is wrong because there is no such option.
     unknown: bool,
 }
 
 const UNKNOWN: &str = "no-such-option";
 
-/// Takes right options, and makes one wrong in every way the schema tells.
+/// Right options, each time with one of them wrong: one unknown, and each of a simple type with a value of another
+/// type.
 fn wrong(schema: &Value, right: &Value) -> Vec<Wrong> {
     let mut all = vec![Wrong { options: right.clone(), pointer: format!("/{UNKNOWN}"), unknown: true }];
     all[0].options[UNKNOWN] = 1.into();
@@ -108,7 +109,7 @@ fn wrong(schema: &Value, right: &Value) -> Vec<Wrong> {
     all
 }
 
-/// Pointers to the options of a simple type, with a value of another type.
+/// Finds the options of a simple type: pointers to them, each with a value of another type.
 fn scalars(root: &Value, schema: &Value, at: &str, found: &mut Vec<(String, Value)>) {
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
         let pointer = format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"));
@@ -123,7 +124,7 @@ fn scalars(root: &Value, schema: &Value, at: &str, found: &mut Vec<(String, Valu
     }
 }
 
-/// Holds a component to refusing wrong options as its user needs it: as their fault, at the right place, in words.
+/// Wrong options must be refused as the user's fault, at the right place, with a reason.
 pub(crate) fn hold<T: ?Sized>(bench: &mut Bench<'_>, maker: &Maker<'_, T>) {
     let wrong = wrong(maker.schema, &maker.options);
     // A misspelt option that is ignored gives results that the user did not ask for.

@@ -11,10 +11,9 @@ use crate::guarded::Guarded;
 use crate::strategies::{NamedColumns, column_names, columns};
 use crate::{lifecycle, options};
 
-/// What the guards around an output hold: no pruner gives just this.
+/// The value of the guards around an output: no pruner gives just this.
 const GUARD: f64 = -12_345.678_901;
 
-/// Holds a pruner to its suite.
 pub(crate) fn hold(bench: &mut Bench<'_>) {
     let Some(maker) = bench.maker(Registry::pruner) else { return };
     let answers = bench.property("answers what it is asked", |settings| {
@@ -34,7 +33,7 @@ pub(crate) fn hold(bench: &mut Bench<'_>) {
     }
     options::hold(bench, &maker);
     lifecycle::hold(bench, &maker, &|pruner| {
-        // What a failing call does to its caller is told elsewhere.
+        // A call that fails is reported by the properties above.
         let _ = scores(pruner, &NamedColumns::without_rows(&column_names()));
     });
 }
@@ -45,7 +44,7 @@ fn outputs(bench: &mut Bench<'_>, maker: &Maker<'_, dyn Pruner>) {
         scores(&*maker.fresh()?, &NamedColumns::without_rows(&column_names())).map(drop).map_err(Failure::from)
     });
 
-    // It may need a column, and say so: that is for the user to mend, and no fault of the pruner.
+    // A pruner may need a column, and say so: that is the user's to mend, and no fault of the pruner.
     bench.property("takes neurons without columns, or says what it needs", |_| {
         let pruner = maker.fresh()?;
         let columns = NamedColumns::without_columns(3);
@@ -90,7 +89,7 @@ fn outputs(bench: &mut Bench<'_>, maker: &Maker<'_, dyn Pruner>) {
     });
 }
 
-/// On what a score does not depend.
+/// What a score must not depend on.
 fn independence(bench: &mut Bench<'_>, maker: &Maker<'_, dyn Pruner>) {
     bench.property("does not depend on the order of the neurons", |settings| {
         let pruner = maker.fresh()?;
@@ -109,7 +108,7 @@ fn independence(bench: &mut Bench<'_>, maker: &Maker<'_, dyn Pruner>) {
         })
     });
 
-    // What earlier calls were given is written over, still allocated: a pointer that was kept reads other values.
+    // The input of earlier calls is overwritten but not freed: a pruner that kept a pointer to it reads other values.
     bench.property("gives the same whatever it was asked before", |settings| {
         settings.at_most(16).for_all((columns(), columns()), |(asked, before)| {
             let mut first = asked.clone();
@@ -147,12 +146,12 @@ fn independence(bench: &mut Bench<'_>, maker: &Maker<'_, dyn Pruner>) {
     });
 }
 
-/// The scores of all neurons.
+/// `[rows]`
 fn scores(pruner: &dyn Pruner, columns: &NamedColumns) -> Result<Vec<f64>, String> {
     Ok(call(1, pruner, columns, 0.0)?.values().to_vec())
 }
 
-/// A call, with the output it wrote to, in guarded memory.
+/// The output after a call, in guarded memory.
 fn call(threads: usize, pruner: &dyn Pruner, columns: &NamedColumns, fill: f64) -> Result<Guarded<f64>, String> {
     let mut output = Guarded::new(columns.rows(), fill, GUARD);
     let answer = pruner.scores(&Host::new(&Threads(threads)), &columns.view(), output.values_mut());

@@ -35,10 +35,10 @@ fn manifest() -> String {
     manifest.to_json()
 }
 
-/// The files of a folder, by their path in it.
+/// Files by their path within a folder, with their bytes.
 pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 
-/// Holds a sink to its suite. It reports a run that has a manifest and no step: an empty report is one too.
+/// The sink reports a run that has a manifest and no steps: it must write a report all the same.
 pub(crate) fn hold(bench: &mut Bench<'_>) {
     let Some(maker) = bench.maker(Registry::sink) else { return };
     let mut written = None;
@@ -84,7 +84,7 @@ pub(crate) fn hold(bench: &mut Bench<'_>) {
     }
 
     options::hold(bench, &maker);
-    // To be made and ended is enough: what it does in between, it does to disks.
+    // It is not called in between: it would write to the disk hundreds of times.
     lifecycle::hold(bench, &maker, &|_| ());
 }
 
@@ -92,7 +92,7 @@ fn write(sink: &mut dyn ReportSink, directory: &Path) -> Result<(), String> {
     sink.write(&Host::new(&Threads(1)), directory, &manifest()).map_err(|error| format!("it failed: {error}"))
 }
 
-/// A directory with the run.
+/// A new directory with the run that sinks are given.
 fn run() -> Result<TempDir, String> {
     let made = TempDir::new().and_then(|run| {
         fs::write(run.path().join("manifest.json"), manifest())?;
@@ -104,7 +104,6 @@ fn run() -> Result<TempDir, String> {
     made.map_err(|error| format!("the suite could not make a directory for a run: {error}"))
 }
 
-/// All files below a folder.
 pub(crate) fn files(folder: &Path) -> Result<Files, String> {
     fn visit(root: &Path, folder: &Path, files: &mut Files) -> std::io::Result<()> {
         for entry in fs::read_dir(folder)? {

@@ -17,7 +17,7 @@ use txray_plugin::{
 
 use crate::{Registered, SILENT};
 
-/// A table of the boundary. The tables begin alike: size, create, destroy.
+/// The table of an interface. All tables begin alike: size, create, destroy.
 ///
 /// # Safety
 /// An implementor must be a `repr(C)` struct of one `usize`, its size, and function pointers alone.
@@ -48,7 +48,7 @@ tables! { MetricTable: METRIC, PrunerTable: PRUNER, SinkTable: SINK, SourceTable
 pub(crate) struct Handle<T: Table> {
     table: &'static T,
     component: *mut c_void,
-    /// For messages: a fault of a plugin names it.
+    /// For messages about faults of the plugin.
     name: String,
 }
 
@@ -59,7 +59,7 @@ unsafe impl<T: Table> Send for Handle<T> {}
 unsafe impl<T: Table> Sync for Handle<T> {}
 
 impl<T: Table> Handle<T> {
-    /// Makes a component.
+    /// Calls the table's `create`.
     pub(crate) fn create(plugin: &Registered, kind: &str, options: &Value, host: &Host<'_>) -> Result<Self> {
         let name = format!("`{kind}` of {} ({})", plugin.info.name, plugin.origin);
         let table = table::<T>(plugin.table).map_err(|what| Error::failed(format!("{name}: {what}")))?;
@@ -70,7 +70,7 @@ impl<T: Table> Handle<T> {
         let place = &raw mut component;
         // SAFETY: host, texts and the place for the result live for the call.
         handle.call(host, |host| unsafe { (table.create())(host, kind, options, place) })?;
-        // Only now: a component that was not made must not be ended, whatever was written to its place.
+        // Set only now: a component that was not made must not be ended, whatever `create` has written to its place.
         handle.component = component;
         if handle.component.is_null() {
             return Err(Error::failed(format!("{}: it was made, but is null", handle.name)));
@@ -78,7 +78,7 @@ impl<T: Table> Handle<T> {
         Ok(handle)
     }
 
-    /// Makes a call: gives it a host, and turns a bad status into the error that the plugin told that host.
+    /// Gives a call its host, and turns a status other than OK into the error that the plugin told that host.
     fn call(&self, host: &Host<'_>, body: impl FnOnce(*const abi::Host) -> Status) -> Result<()> {
         let context = CallContext { host, failure: Mutex::new(None) };
         let raw = abi::Host {
@@ -105,7 +105,7 @@ impl<T: Table> Handle<T> {
         })
     }
 
-    /// A description in JSON that the plugin hands to a callback.
+    /// Reads the JSON that the plugin's `describe` hands to a callback.
     fn describe<D: DeserializeOwned>(
         &self,
         describe: unsafe extern "C" fn(
@@ -138,7 +138,7 @@ impl<T: Table> Drop for Handle<T> {
     }
 }
 
-/// The table of an interface, once its size and functions are there.
+/// The table of an interface, checked: it is large enough, and none of its functions is null.
 fn table<T: Table>(plugin: &'static abi::Plugin) -> Result<&'static T, String> {
     // SAFETY: the plugin was inspected when it was taken in; the name lives for the call.
     let table = unsafe { (plugin.query)(Str::text(T::INTERFACE)) }.cast::<usize>();
@@ -160,7 +160,7 @@ fn table<T: Table>(plugin: &'static abi::Plugin) -> Result<&'static T, String> {
     Ok(unsafe { &*table.cast::<T>() })
 }
 
-/// What stands behind the host that a call is given.
+/// What the host functions of a call work on.
 struct CallContext<'a> {
     host: &'a Host<'a>,
     failure: Mutex<Option<(String, String)>>,
@@ -175,7 +175,7 @@ unsafe fn context<'a>(context: *mut c_void) -> &'a CallContext<'a> {
     unsafe { &*context.cast::<CallContext<'a>>() }
 }
 
-/// Values from a plugin; `None` where it says that there are some, but its pointer cannot hold any.
+/// Values from a plugin; `None` where its pointer is null or misaligned although there are some.
 ///
 /// # Safety
 /// As for [`Slice::get`], less what is checked here.
@@ -184,7 +184,7 @@ unsafe fn values<'a, T>(slice: Slice<T>) -> Option<&'a [T]> {
     (slice.len == 0 || !slice.ptr.is_null() && slice.ptr.is_aligned()).then(|| unsafe { slice.get() })
 }
 
-/// Text from a plugin. What is not UTF-8 is shown as well as it can be.
+/// Text from a plugin, for messages: what is not UTF-8 is replaced.
 ///
 /// # Safety
 /// As for [`values`].

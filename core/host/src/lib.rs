@@ -33,9 +33,9 @@ pub enum Origin {
     BuiltIn,
     /// Loaded from a dynamic library.
     Library {
-        /// Its file.
+        /// As it was named: links are not followed here.
         path: PathBuf,
-        /// Hash of the file's bytes, in hexadecimal.
+        /// Hash of the file's bytes, in lower-case hexadecimal.
         sha256: String,
     },
 }
@@ -62,17 +62,17 @@ impl fmt::Display for Origin {
 /// Which libraries may be loaded, and where they are looked for by name.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// Whether any may be loaded at all.
+    /// Whether any library may be loaded at all.
     pub load: bool,
-    /// Whether one may be loaded that anybody could have written, or put into its place.
+    /// Whether a library may be loaded that any user of the machine could write or replace.
     pub world_writable: bool,
-    /// Where a library is looked for that is named without a path, in this order. Never the working directory, unless
-    /// it is named here.
+    /// Where a library that is named without a path is looked for, in this order. The working directory is not among
+    /// them unless it is named here.
     pub directories: Vec<PathBuf>,
 }
 
 impl Default for Policy {
-    /// Loads what is named by its path, and is not world-writable.
+    /// Loads what is named by its path and is not world-writable, and finds nothing by name.
     fn default() -> Self {
         Self { load: true, world_writable: false, directories: Vec::new() }
     }
@@ -83,7 +83,7 @@ impl Policy {
     /// `_` for `-`, and both are found.
     ///
     /// # Errors
-    /// [`PluginError::NotFound`] tells where it was looked for.
+    /// [`PluginError::NotFound`] where no directory has one.
     pub fn find(&self, name: &str) -> Result<PathBuf, PluginError> {
         let [prefix, suffix] = [std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX];
         let files = [name.to_owned(), name.replace('-', "_")].map(|name| format!("{prefix}{name}{suffix}"));
@@ -92,7 +92,7 @@ impl Policy {
         found.ok_or_else(|| PluginError::NotFound { file: files[0].clone(), directories: self.directories.clone() })
     }
 
-    /// Every library in the directories, each name once: the one that [`Policy::find`] would give.
+    /// Every library in the directories. Of several with one name, only the one that [`Policy::find`] would give.
     pub fn libraries(&self) -> Vec<PathBuf> {
         let mut found: Vec<PathBuf> = Vec::new();
         for directory in &self.directories {
@@ -115,31 +115,31 @@ fn is_library(path: &Path) -> bool {
 /// What a plugin says of itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PluginInfo {
-    /// Its name.
+    /// For messages; of plugins in Rust, the crate's name.
     pub name: String,
-    /// Its version.
+    /// For messages and the manifest; never compared.
     pub version: String,
-    /// What it supplies.
+    /// In the order in which the plugin names them.
     pub components: Vec<ComponentInfo>,
 }
 
 /// What a plugin says of a component.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ComponentInfo {
-    /// The interface, such as `txray.metric/1`.
+    /// Such as `txray.metric/1`.
     pub interface: String,
-    /// The name that pipelines use.
+    /// The name by which pipelines call it.
     pub kind: String,
-    /// What it is, in one line.
+    /// One line for lists of components.
     #[serde(default)]
     pub about: String,
     /// JSON Schema of its options.
     #[serde(default)]
     pub options: Value,
-    /// What a metric claims.
+    /// Of a metric: the names of [`txray_plugin::Claim`]s.
     #[serde(default)]
     pub claims: Vec<String>,
-    /// The devices a model runs on.
+    /// Of a model: the devices that this build runs on.
     #[serde(default)]
     pub devices: Vec<String>,
 }
@@ -150,7 +150,7 @@ pub enum PluginError {
     /// The file could not be read.
     #[error("cannot read {}: {error}", path.display())]
     Unreadable {
-        /// The library.
+        /// The library that was named.
         path: PathBuf,
         /// What the system said.
         error: std::io::Error,
@@ -158,10 +158,10 @@ pub enum PluginError {
     /// Loading is turned off.
     #[error("{} is not loaded: plugins are turned off by --no-plugins", path.display())]
     Forbidden {
-        /// The library.
+        /// The library that was named.
         path: PathBuf,
     },
-    /// It was looked for by name.
+    /// No library of that name was found.
     #[error("there is no {file} in {}", places(directories))]
     NotFound {
         /// The library's file name.
@@ -169,7 +169,7 @@ pub enum PluginError {
         /// Where it was looked for.
         directories: Vec<PathBuf>,
     },
-    /// Anybody could have written it.
+    /// Any user of the machine could have written or replaced it.
     #[error(
         "{} is not loaded: every user of this machine can write to {}; take that right away (chmod o-w), or allow it \
          with --allow-world-writable",
@@ -177,48 +177,48 @@ pub enum PluginError {
         writable.display()
     )]
     WorldWritable {
-        /// The library.
+        /// The library that was named.
         path: PathBuf,
-        /// It, or its directory.
+        /// The library itself or its directory, whichever is world-writable.
         writable: PathBuf,
     },
-    /// The file is not the one that was asked for.
+    /// The file's hash is not the one that was asked for.
     #[error(
         "{} has sha256 {found}, but {expected} was asked for: change the `sha256` in the pipeline if you trust the file",
         path.display()
     )]
     Hash {
-        /// The library.
+        /// The library that was named.
         path: PathBuf,
-        /// What was asked for.
+        /// The hash that was asked for, as it was written.
         expected: String,
-        /// What the file has.
+        /// The file's, in lower-case hexadecimal.
         found: String,
     },
     /// The system's loader refused it.
     #[error("cannot load {} as a dynamic library: {reason}", path.display())]
     NotALibrary {
-        /// The library.
+        /// The library that was named.
         path: PathBuf,
-        /// What the loader said.
+        /// The loader's own words.
         reason: String,
     },
-    /// It has no entry.
+    /// It does not export [`abi::ENTRY`].
     #[error(
         "{} is no txray plugin: it has no symbol `{}`, which `txray_plugin::plugin!` exports (in C, see txray.h)",
         path.display(),
         abi::ENTRY
     )]
     NoEntry {
-        /// The library.
+        /// The library that was named.
         path: PathBuf,
     },
     /// It breaks a rule of the boundary.
     #[error("{origin} is no txray plugin: {what}")]
     Malformed {
-        /// Where it came from.
+        /// The plugin's.
         origin: Origin,
-        /// Which rule.
+        /// Which rule, and how it is broken.
         what: String,
     },
     /// It was built for another version of the boundary.
@@ -228,9 +228,9 @@ pub enum PluginError {
         abi::ABI_MAJOR
     )]
     Version {
-        /// Where it came from.
+        /// The plugin's.
         origin: Origin,
-        /// Its major.
+        /// The plugin's [`abi::ABI_MAJOR`].
         found: u32,
     },
 }
@@ -240,24 +240,24 @@ fn places(directories: &[PathBuf]) -> String {
     if names.is_empty() { "any plugin directory: none is set (see --plugin-dir)".to_owned() } else { names.join(", ") }
 }
 
-/// A plugin that was taken in.
+/// A plugin of a [`Registry`].
 #[derive(Debug)]
 pub struct Registered {
     table: &'static abi::Plugin,
-    /// What it says of itself.
+    /// Checked when it was taken in.
     pub info: PluginInfo,
-    /// Where it came from.
+    /// Built in, or the library that it was loaded from.
     pub origin: Origin,
 }
 
 /// Why a component was not made.
 #[derive(Debug)]
 pub enum FindError {
-    /// Nobody supplies it; these are supplied.
+    /// Nobody supplies it; these kinds of the interface are supplied.
     Unknown(Vec<String>),
     /// More than one loaded library supplies it.
     Ambiguous(Vec<Origin>),
-    /// It is supplied, but not for the device; only for these.
+    /// It is supplied, but not for the chosen device, only for these.
     Device(Vec<String>),
     /// It refused its options.
     Refused(txray_plugin::Error),
@@ -272,37 +272,38 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// No plugins, and the default policy.
+    /// Without plugins, under the default policy.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// No plugins, and this policy on those that are loaded.
+    /// Without plugins; `policy` rules which are loaded.
     pub fn with_policy(policy: Policy) -> Self {
         Self { policy, ..Self::default() }
     }
 
-    /// What may be loaded, and where it is looked for.
+    /// The policy that [`Registry::load`] keeps to.
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    /// Takes in a plugin that is linked into this program, or was loaded: linking is only another origin.
+    /// Takes in the table of a plugin, and checks it. A plugin that is linked into this program differs from a loaded
+    /// one in its origin alone.
     pub fn add(&mut self, table: &'static abi::Plugin, origin: Origin) -> Result<&Registered, PluginError> {
         let info = loader::inspect(table, &origin)?;
         self.plugins.push(Registered { table, info, origin });
         Ok(&self.plugins[self.plugins.len() - 1])
     }
 
-    /// Loads a dynamic library, as far as the policy allows and after checking its hash where one is given. It is never
+    /// Loads a dynamic library if the policy allows it, and its SHA-256 is `sha256` where one is given. It is never
     /// unloaded.
     pub fn load(&mut self, path: &Path, sha256: Option<&str>) -> Result<&Registered, PluginError> {
         let (table, origin) = loader::open(path, sha256, &self.policy)?;
         self.add(table, origin)
     }
 
-    /// Chooses the device that models run on, such as `cpu` or `cuda:0`: a backend is a build of a model for a device.
-    /// Before that, models of any device are found.
+    /// Chooses the device that models run on, such as `cpu` or `cuda:0`: from then on only models built for it are
+    /// found. Before that, models of any device are.
     pub fn set_device(&mut self, device: &str) {
         self.device = Some(device.to_owned());
     }
@@ -310,7 +311,7 @@ impl Registry {
     /// Whether a model says that it runs on the chosen device, whichever of its kind that is.
     fn runs(&self, component: &ComponentInfo) -> bool {
         let family = self.device.as_deref().map(|device| device.split(':').next().unwrap_or(device));
-        // Who names no device has a model in plain code.
+        // A model that names no device is plain code.
         let runs_on = |family| match &component.devices[..] {
             [] => family == "cpu",
             devices => devices.iter().any(|device| device == family),
@@ -323,8 +324,8 @@ impl Registry {
         &self.plugins
     }
 
-    /// The component of that interface and kind, of a model the one for the chosen device. A loaded library goes before a
-    /// built-in, so that it can stand in for it; two loaded ones of one name are an error.
+    /// The component of that interface and kind; of models, the one for the chosen device. A loaded library goes before
+    /// a built-in plugin, so that it can stand in for it; two loaded ones with the same kind are an error.
     pub fn find(&self, interface: &str, kind: &str) -> Result<(&Registered, &ComponentInfo), FindError> {
         let supplied = || {
             self.plugins
@@ -349,27 +350,27 @@ impl Registry {
         }
     }
 
-    /// Makes a metric.
+    /// Makes the metric that [`Registry::find`] finds. `options` are a JSON object, and checked by making it.
     pub fn metric(&self, kind: &str, options: &Value, host: &Host<'_>) -> Result<Box<dyn PreferenceMetric>, FindError> {
         Ok(Box::new(self.handle::<abi::MetricTable>(kind, options, host)?))
     }
 
-    /// Makes a pruner.
+    /// As [`Registry::metric`], a pruner.
     pub fn pruner(&self, kind: &str, options: &Value, host: &Host<'_>) -> Result<Box<dyn Pruner>, FindError> {
         Ok(Box::new(self.handle::<abi::PrunerTable>(kind, options, host)?))
     }
 
-    /// Makes a sink.
+    /// As [`Registry::metric`], a sink.
     pub fn sink(&self, kind: &str, options: &Value, host: &Host<'_>) -> Result<Box<dyn ReportSink>, FindError> {
         Ok(Box::new(self.handle::<abi::SinkTable>(kind, options, host)?))
     }
 
-    /// Makes a source.
+    /// As [`Registry::metric`], a source.
     pub fn source(&self, kind: &str, options: &Value, host: &Host<'_>) -> Result<Box<dyn ActivationSource>, FindError> {
         Ok(Box::new(self.handle::<abi::SourceTable>(kind, options, host)?))
     }
 
-    /// Makes a model without weights.
+    /// As [`Registry::metric`], a model without weights.
     pub fn model(&self, kind: &str, options: &Value, host: &Host<'_>) -> Result<Box<dyn Model>, FindError> {
         Ok(Box::new(self.handle::<abi::ModelTable>(kind, options, host)?))
     }

@@ -11,8 +11,8 @@ use txray_plugin::abi;
 
 use crate::{Origin, PluginError, PluginInfo, Policy};
 
-/// Opens a library and calls its entry. The library stays loaded for good: components, threads and panic hooks of a
-/// plugin may outlive any handle, so unloading is never safe.
+/// Opens a library and calls its entry. The library stays loaded: components, threads and panic hooks of a plugin may
+/// outlive any handle, so unloading is never safe.
 pub(crate) fn open(
     path: &Path,
     expected: Option<&str>,
@@ -57,8 +57,8 @@ pub(crate) fn open(
     Ok((unsafe { &*table }, origin))
 }
 
-/// The library, or the directory it is in, where anybody at all could put other code into its place. Links are followed:
-/// what counts is the file that is loaded.
+/// The library or its directory, whichever any user of the machine could write to, and so put other code in its place.
+/// Links are followed: what counts is the file that is loaded.
 #[cfg(unix)]
 fn world_writable(path: &Path) -> std::io::Result<Option<PathBuf>> {
     use std::os::unix::fs::MetadataExt;
@@ -71,13 +71,13 @@ fn world_writable(path: &Path) -> std::io::Result<Option<PathBuf>> {
     Ok(None)
 }
 
-/// Other systems have no such permission bit.
+/// Systems other than Unix have no such permission bit.
 #[cfg(not(unix))]
 fn world_writable(_: &Path) -> std::io::Result<Option<PathBuf>> {
     Ok(None)
 }
 
-/// Checks a plugin's table and reads its description.
+/// Checks a plugin's table field by field, each before it is believed, and reads its description.
 pub(crate) fn inspect(table: &'static abi::Plugin, origin: &Origin) -> Result<PluginInfo, PluginError> {
     let malformed = |what: String| PluginError::Malformed { origin: origin.clone(), what };
     if table.magic != abi::MAGIC {
@@ -110,7 +110,7 @@ pub(crate) fn inspect(table: &'static abi::Plugin, origin: &Origin) -> Result<Pl
     Ok(info)
 }
 
-/// Size and SHA-256, in hexadecimal, of a file's bytes.
+/// A file's size in bytes, and its SHA-256 in lower-case hexadecimal. The file is not held in memory.
 pub fn sha256(path: &Path) -> std::io::Result<(u64, String)> {
     let mut file = File::open(path)?;
     let mut hasher = Sha256::new();

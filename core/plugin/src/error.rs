@@ -50,7 +50,7 @@ impl Error {
         Self::new(Fault::Cancelled, "", "cancelled")
     }
 
-    /// Whose fault it is.
+    /// Crosses the boundary as the status of the call.
     pub fn fault(&self) -> Fault {
         self.fault
     }
@@ -60,7 +60,7 @@ impl Error {
         &self.pointer
     }
 
-    /// What happened.
+    /// Without the option's name, which [`Error::pointer`] tells.
     pub fn message(&self) -> &str {
         &self.message
     }

@@ -1,5 +1,5 @@
 //! The one guard between C calls and safe Rust: it checks what comes in, catches panics, and turns errors into
-//! statuses. Used by the macros alone.
+//! statuses. Public for the macros alone.
 
 #![allow(unsafe_code, reason = "this module is the plugin's side of the C boundary")]
 
@@ -22,23 +22,18 @@ use crate::{
 
 /// The components of one plugin, by interface.
 pub trait PluginSet: 'static {
-    /// The plugin's name.
+    /// `CARGO_PKG_NAME` of the plugin's crate.
     const NAME: &'static str;
-    /// Its version.
+    /// `CARGO_PKG_VERSION` of the plugin's crate.
     const VERSION: &'static str;
-    /// Its metrics.
     const METRICS: &'static [Maker<dyn PreferenceMetric>];
-    /// Its pruners.
     const PRUNERS: &'static [Maker<dyn Pruner>];
-    /// Its sinks.
     const SINKS: &'static [Maker<dyn ReportSink>];
-    /// Its sources.
     const SOURCES: &'static [Maker<dyn ActivationSource>];
-    /// Its models.
     const MODELS: &'static [Maker<dyn Model>];
 }
 
-/// How a component is described and made.
+/// How a component of an interface is described and made, without its type.
 pub struct Maker<T: ?Sized> {
     kind: &'static str,
     create: fn(&str, &Host<'_>) -> Result<Box<T>>,
@@ -46,8 +41,7 @@ pub struct Maker<T: ?Sized> {
 }
 
 macro_rules! makers {
-    ($($(#[$doc:meta])* $name:ident: $interface:ident,)*) => {$(
-        $(#[$doc])*
+    ($($name:ident: $interface:ident,)*) => {$(
         pub const fn $name<C: Component + $interface + 'static>() -> Maker<dyn $interface> {
             Maker {
                 kind: C::KIND,
@@ -58,18 +52,7 @@ macro_rules! makers {
     )*};
 }
 
-makers! {
-    /// The maker of a metric.
-    metric: PreferenceMetric,
-    /// The maker of a pruner.
-    pruner: Pruner,
-    /// The maker of a sink.
-    sink: ReportSink,
-    /// The maker of a source.
-    source: ActivationSource,
-    /// The maker of a model.
-    model: Model,
-}
+makers! { metric: PreferenceMetric, pruner: Pruner, sink: ReportSink, source: ActivationSource, model: Model, }
 
 fn describe<C: Component>(interface: &'static str) -> Value {
     let mut value = json!({
@@ -133,7 +116,7 @@ pub fn plugin<S: PluginSet>() -> abi::Plugin {
 }
 
 unsafe extern "C" fn query<S: PluginSet>(interface: Str) -> *const c_void {
-    /// Tables of one plugin as constants, so that references to them are `'static`.
+    /// The tables as constants, so that references to them are `'static`.
     struct Tables<S>(S);
     impl<S: PluginSet> Tables<S> {
         const METRIC: abi::MetricTable = abi::MetricTable {
@@ -190,7 +173,7 @@ unsafe extern "C" fn query<S: PluginSet>(interface: Str) -> *const c_void {
     }
 }
 
-/// Which of a plugin's lists holds the components of a trait.
+/// Finds the list of a plugin's components by their trait.
 trait Interface {
     fn makers<S: PluginSet>() -> &'static [Maker<Self>];
 }
@@ -207,7 +190,7 @@ macro_rules! interfaces {
 
 interfaces! { PreferenceMetric: METRICS, Pruner: PRUNERS, ReportSink: SINKS, ActivationSource: SOURCES, Model: MODELS, }
 
-/// The services of the host behind the C functions it gave to a call.
+/// The host's services, behind the C functions that it gave to a call.
 struct Foreign<'a>(&'a abi::Host);
 
 // SAFETY: the boundary promises that the host's functions may be called from any thread.
@@ -242,8 +225,9 @@ thread_local! {
     static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Keeps the message and place of a panic that would otherwise be printed: libraries print nothing. What is linked into
-/// the host shares its hook, so there only panics inside guarded calls are kept, and others go where they went before.
+/// Keeps the message and place of a panic that would otherwise be printed: libraries print nothing. A plugin that is
+/// linked into the host shares the host's panic hook; there only panics inside guarded calls are kept, and all others
+/// go to the hook that was there before.
 fn keep_panics() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -269,7 +253,8 @@ fn panic_text(payload: &(dyn Any + Send)) -> &str {
     text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }
 
-/// Why a guarded call panicked. It may only have passed on the panic of a thread that it started: that one is named too.
+/// Why a guarded call panicked. It may only have passed on the panic of a thread that it started: that panic is named
+/// as well.
 fn panic_reason(payload: &(dyn Any + Send)) -> String {
     let elsewhere = PANIC_ELSEWHERE.lock().unwrap_or_else(PoisonError::into_inner).take();
     match (PANIC.take(), elsewhere) {
@@ -296,7 +281,7 @@ unsafe fn call(host: *const abi::Host, body: impl FnOnce(&Host<'_>) -> Result<()
     // SAFETY: the caller's promise.
     let raw = unsafe { &*host };
     let foreign = Foreign(raw);
-    // A component may itself call through the boundary; what was guarded stays so when the inner call returns.
+    // A component may itself call through the boundary: when that inner call returns, the outer one is still guarded.
     let outer = GUARDED.replace(true);
     let result = catch_unwind(AssertUnwindSafe(|| body(&Host::new(&foreign)))).unwrap_or_else(|payload| {
         let text = panic_reason(&*payload);
@@ -315,7 +300,7 @@ unsafe fn call(host: *const abi::Host, body: impl FnOnce(&Host<'_>) -> Result<()
     }
 }
 
-/// A table of strings from the host.
+/// A table of strings from the host, an error where its offsets do not cut its text.
 ///
 /// # Safety
 /// Its slices must be valid for `'a`.
@@ -326,7 +311,7 @@ unsafe fn strings<'a>(strings: abi::Strings) -> Result<Strings<'a>> {
         .ok_or_else(|| Error::failed("the host gave a malformed string table"))
 }
 
-/// Text from the host.
+/// Text from the host, an error where it is not UTF-8.
 ///
 /// # Safety
 /// It must be valid for `'a`.

@@ -20,7 +20,7 @@ pub enum Level {
 pub trait HostServices: Sync {
     /// How many threads a call may use, at least 1.
     fn threads(&self) -> usize;
-    /// Takes a log line.
+    /// Takes one line of text for the log.
     fn log(&self, level: Level, message: &str);
     /// Takes progress: `done` of `total` tokens (0: unknown), and a word on it (may be empty).
     fn progress(&self, done: u64, total: u64, message: &str);
@@ -33,7 +33,7 @@ pub trait HostServices: Sync {
 pub struct Host<'a>(&'a dyn HostServices);
 
 impl<'a> Host<'a> {
-    /// A host over these services.
+    /// Offers these services for as long as they are borrowed.
     pub fn new(services: &'a dyn HostServices) -> Self {
         Self(services)
     }
@@ -48,7 +48,7 @@ impl<'a> Host<'a> {
         self.0.threads().max(1)
     }
 
-    /// Logs a line.
+    /// Logs one line of text.
     pub fn log(&self, level: Level, message: &str) {
         self.0.log(level, message);
     }
@@ -70,7 +70,7 @@ impl fmt::Debug for Host<'_> {
     }
 }
 
-/// A host that lends so many threads, logs nothing and never cancels: for tests and benchmarks.
+/// A host that lends this many threads, logs nothing and never cancels: for tests and benchmarks.
 #[derive(Clone, Copy, Debug)]
 pub struct Threads(pub usize);
 

@@ -88,10 +88,10 @@ pub trait Component: Sized {
     const CLAIMS: &'static [Claim] = &[];
     /// The devices that this build of a model runs on.
     const DEVICES: &'static [&'static str] = &["cpu"];
-    /// Its options. Doc comments on the fields are what the user reads; unknown keys should be denied.
+    /// Doc comments on the fields are what the user reads; unknown keys should be denied.
     type Options: serde::de::DeserializeOwned + schemars::JsonSchema;
 
-    /// Makes it. Cheap: it is also how a pipeline's options are checked before anything runs.
+    /// Cheap: it is also how a pipeline's options are checked before anything runs.
     fn create(options: Self::Options, host: &Host<'_>) -> Result<Self>;
 }
 

@@ -19,7 +19,7 @@ pub enum Claim {
     Symmetric,
     /// `d(p, p) = 0`.
     Identity,
-    /// In [0, 1].
+    /// `0 <= d(p, q) <= 1`.
     Bounded,
     /// `d(p, r) <= d(p, q) + d(q, r)`.
     Triangle,
@@ -57,7 +57,7 @@ pub struct MetricBatch<'a> {
     pub mass_p: &'a [f64],
     /// `[entries]` likewise, second side.
     pub mass_q: &'a [f64],
-    /// Names of the features.
+    /// `[features]` names, by feature id.
     pub names: Strings<'a>,
 }
 
@@ -90,12 +90,12 @@ impl<'a> MetricBatch<'a> {
         self.offsets.len().saturating_sub(1)
     }
 
-    /// Whether there is none.
+    /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The rows, in order.
+    /// In the order of the outputs.
     pub fn rows(&self) -> impl Iterator<Item = Pair<'a>> + use<'a> {
         let batch = *self;
         self.offsets.windows(2).map(move |w| {

@@ -4,7 +4,7 @@
 //! [`Stream`] is named by (seed, name, index), for instance (the run's seed, `"dropout"`, the step), so the same
 //! numbers come whatever was drawn before, by whom, and on how many threads.
 
-/// The numbers of one (seed, name, index).
+/// The random numbers of one (seed, name, index), in a row.
 #[derive(Clone, Debug)]
 pub struct Stream {
     key: [u32; 2],
@@ -15,7 +15,7 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// The stream named by its parts.
+    /// Begins at the first number, always the same for the same three.
     pub fn new(seed: u64, name: &str, index: u64) -> Self {
         // FNV-1a keeps names apart; the multiplication spreads neighbouring seeds over the whole key.
         let hash =
@@ -24,7 +24,7 @@ impl Stream {
         Self { key: [key as u32, (key >> 32) as u32], index, block: 0, buffer: [0; 4], used: 4 }
     }
 
-    /// 32 random bits.
+    /// The next 32 bits.
     pub fn next_u32(&mut self) -> u32 {
         if self.used == 4 {
             let counter = [self.block as u32, (self.block >> 32) as u32, self.index as u32, (self.index >> 32) as u32];
@@ -36,7 +36,7 @@ impl Stream {
         self.buffer[self.used - 1]
     }
 
-    /// 64 random bits.
+    /// The next 64 bits: two draws of 32, the first one high.
     pub fn next_u64(&mut self) -> u64 {
         u64::from(self.next_u32()) << 32 | u64::from(self.next_u32())
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A borrowed table of strings.
+/// A borrowed table of strings, whose offsets are known to cut the text.
 #[derive(Clone, Copy)]
 pub struct Strings<'a> {
     text: &'a str,
@@ -27,24 +27,24 @@ impl<'a> Strings<'a> {
         self.offsets.len().saturating_sub(1)
     }
 
-    /// Whether there is none.
+    /// Whether there is no string.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// String `i`.
+    /// `None` beyond the last string.
     pub fn get(&self, i: usize) -> Option<&'a str> {
         let (from, to) = (*self.offsets.get(i)?, *self.offsets.get(i + 1)?);
         self.text.get(from as usize..to as usize)
     }
 
-    /// All of them, in order.
+    /// In the order of their indices.
     pub fn iter(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         let text = self.text;
         self.offsets.windows(2).map(move |w| &text[w[0] as usize..w[1] as usize])
     }
 
-    /// The text and the offsets.
+    /// As they cross the boundary: all strings one after the other, and `[strings + 1]` offsets (or none).
     pub fn parts(&self) -> (&'a str, &'a [u64]) {
         (self.text, self.offsets)
     }
@@ -64,7 +64,7 @@ pub struct StringTable {
 }
 
 impl StringTable {
-    /// A table without strings.
+    /// Without strings.
     pub fn new() -> Self {
         Self { text: String::new(), offsets: vec![0] }
     }
@@ -81,17 +81,17 @@ impl StringTable {
         self.offsets.len() - 1
     }
 
-    /// Whether there is none.
+    /// Whether there is no string.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// String `i`.
+    /// `None` beyond the last string.
     pub fn get(&self, i: usize) -> Option<&str> {
         self.as_strings().get(i)
     }
 
-    /// The table, borrowed.
+    /// As it crosses the boundary, without a copy.
     pub fn as_strings(&self) -> Strings<'_> {
         Strings { text: &self.text, offsets: &self.offsets }
     }

@@ -3,7 +3,7 @@
 //! ```text
 //! speed encode MODEL_DIRECTORY TEXT [THREADS]            a checkpoint; prints what the peer script prints, too
 //! speed random HIDDEN VOCABULARY TEXT [LAYERS]           random weights
-//! speed fit HIDDEN MIN_COUNT TEXT TOKENS [THREADS]       trains on so many tokens
+//! speed fit HIDDEN MIN_COUNT TEXT TOKENS [THREADS]       trains on TOKENS tokens
 //! ```
 //!
 //! The text is split at white space, a line is a document, and each ends in `<eos>`.

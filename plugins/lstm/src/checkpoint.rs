@@ -13,7 +13,7 @@ const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
 const MODEL_TYPE: &str = "txray-lstm";
 
-/// `config.json`. Keys that are not ours are left to whoever wrote them.
+/// `config.json`. Other programs may add keys of their own, which are ignored.
 #[derive(Serialize, Deserialize)]
 struct Config {
     model_type: String,
@@ -33,7 +33,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// Reads a checkpoint: the weights, and what happened to the state at document starts in training if that is known.
+/// The weights, and what happened to the state at document starts in training, where the file says so.
 ///
 /// # Errors
 /// Where a file is missing or malformed, or a tensor is missing, unknown, of another shape or type, or not finite. The
@@ -60,7 +60,7 @@ pub(crate) fn load(directory: &Path) -> Result<(Weights, Option<State>)> {
     let bytes = tensors::read(&path)?;
     let file = TensorFile::parse(&path, &bytes, CONFIG)?;
     let mut names: Vec<String> = sizes.tensors().into_iter().map(|(name, _)| name).collect();
-    // PyTorch writes the decoder of a tied model, too.
+    // PyTorch writes the decoder of a tied model as well.
     let written = sizes.tied && file.has(DECODER);
     names.extend(written.then(|| DECODER.to_owned()));
     file.only(&names)?;

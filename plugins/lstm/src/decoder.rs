@@ -7,11 +7,11 @@ use txray_plugin::Result;
 use crate::kernel::{Matrix, MatrixMut, Pass, Write, exp, product, vectorized};
 use crate::tracker::Tracker;
 
-/// A row without a target: it counts for nothing.
+/// The target of a row without one: the row counts for nothing.
 pub(crate) const NO_TARGET: u32 = u32::MAX;
-/// Groups of blocks, each with a thread of its own at a time. Even, to share well among 2, 4, 8 threads.
+/// Groups of blocks; one thread takes a group at a time. A power of two, to share well among 2, 4, 8 threads.
 const GROUPS: usize = 32;
-/// The most words in a block: its weights and scores stay in the second cache.
+/// The most words in a block, so that its weights and scores stay in the second-level cache.
 const BLOCK: usize = 512;
 
 /// `W h + b` over the vocabulary.
@@ -24,12 +24,12 @@ pub(crate) struct Decoder<'a> {
     pub hidden: usize,
 }
 
-/// How the vocabulary is cut, by its size alone, so that no result depends on the number of threads.
+/// How the vocabulary is cut. It depends on the vocabulary's size alone, so that no result depends on threads.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cut {
-    /// Words in a group.
+    /// Words in a group; the last group may have fewer.
     pub group: usize,
-    /// Words in a block of a group.
+    /// Words in a block; the last of a group may have fewer.
     pub block: usize,
 }
 
@@ -44,16 +44,17 @@ impl Cut {
 /// A block's part in the softmax of each row.
 #[derive(Clone, Debug)]
 pub(crate) struct Part {
-    /// `[rows]` the greatest score.
+    /// `[rows]`: the greatest score.
     pub max: Vec<f32>,
-    /// `[rows]` the sum of `exp(score - max)`.
+    /// `[rows]`: the sum of `exp(score - max)`.
     pub sum: Vec<f32>,
-    /// `[rows]` the target's score, 0 where the target is in another block.
+    /// `[rows]`: the target's score, 0 where the target is in another block.
     pub target: Vec<f32>,
 }
 
 impl Decoder<'_> {
-    /// The scores of words `first..` for rows of `hidden`, as `exp(score - max)` in `out` `[words, rows]`.
+    /// Scores the words from `first` on for `hidden` `[rows, hidden]`, and leaves `exp(score - max)` in `out`
+    /// `[words, rows]`.
     pub fn block(&self, hidden: &[f32], targets: &[u32], first: usize, out: &mut [f32]) -> Part {
         let rows = targets.len();
         let words = out.len() / rows;
@@ -76,7 +77,7 @@ impl Decoder<'_> {
         part
     }
 
-    /// Negative log-likelihood of each row's target, 0 for [`NO_TARGET`], summed.
+    /// The negative log-likelihood of the targets, nats, summed over rows; [`NO_TARGET`] adds 0.
     pub fn nll(&self, hidden: &[f32], targets: &[u32], tracker: &Tracker<'_>) -> Result<f64> {
         let (vocabulary, rows) = (self.bias.len(), targets.len());
         let cut = Cut::new(vocabulary);
@@ -99,7 +100,8 @@ impl Decoder<'_> {
     }
 }
 
-/// The log of each row's softmax denominator, and its loss (0 for [`NO_TARGET`]), from the parts of all blocks.
+/// From the parts of all blocks: `[rows]` the log of the softmax's denominator, and `[rows]` the loss, 0 for
+/// [`NO_TARGET`].
 pub(crate) fn normalizers(parts: &[Part], targets: &[u32]) -> (Vec<f64>, Vec<f64>) {
     targets
         .iter()
@@ -114,7 +116,7 @@ pub(crate) fn normalizers(parts: &[Part], targets: &[u32]) -> (Vec<f64>, Vec<f64
         .unzip()
 }
 
-/// Adds a word's bias to its scores `[words, rows]`, and takes each row's greatest.
+/// Adds each word's bias to its scores `[words, rows]`, and raises `max` `[rows]` to the greatest of each row.
 struct AddBias<'a> {
     scores: &'a mut [f32],
     bias: &'a [f32],
@@ -135,7 +137,7 @@ impl Pass for AddBias<'_> {
     }
 }
 
-/// `exp(score - max)` in place, and each row's sum.
+/// Makes `exp(score - max)` of scores `[words, rows]`, and adds it to `sum` `[rows]`.
 struct Exponentiate<'a> {
     scores: &'a mut [f32],
     max: &'a [f32],

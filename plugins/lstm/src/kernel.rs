@@ -8,10 +8,10 @@
 
 /// An element-wise pass over slices.
 pub trait Pass {
-    /// What it gives.
+    /// What the pass comes to; `()` where it only writes.
     type Output;
-    /// Runs it. Must be `#[inline(always)]`, and so must what it calls: only what is inlined into the caller is compiled
-    /// for the caller's instructions. (A closure or a function pointer would not be.)
+    /// Must be `#[inline(always)]`, and so must all that it calls: only what is inlined into the caller is compiled for
+    /// the caller's instructions. (A closure or a function pointer is not.)
     fn run(self) -> Self::Output;
 }
 
@@ -49,7 +49,7 @@ pub struct Matrix<'a> {
     shape: View,
 }
 
-/// [`Matrix`], to be written.
+/// As [`Matrix`], to be written.
 #[derive(Debug)]
 pub struct MatrixMut<'a> {
     data: &'a mut [f32],
@@ -65,13 +65,13 @@ struct View {
 }
 
 impl View {
-    /// Row-major with a row stride of `stride`.
+    /// In row-major order, rows `stride` apart.
     fn row_major(rows: usize, columns: usize, stride: usize) -> Self {
         assert!(columns <= stride, "rows of {columns} columns overlap at a stride of {stride}");
         Self { rows, columns, row_stride: stride, column_stride: 1 }
     }
 
-    /// How long a slice must be for every element to lie in it.
+    /// The shortest slice that holds every element.
     fn extent(&self) -> usize {
         match self.rows.min(self.columns) {
             0 => 0,
@@ -93,7 +93,7 @@ impl<'a> Matrix<'a> {
         Self { data, shape }
     }
 
-    /// The transposed view.
+    /// `[columns, rows]`: the same values, transposed without a copy.
     pub fn t(self) -> Self {
         let View { rows, columns, row_stride, column_stride } = self.shape;
         let shape = View { rows: columns, columns: rows, row_stride: column_stride, column_stride: row_stride };
@@ -124,7 +124,7 @@ pub enum Write {
     Add,
 }
 
-/// `out (+)= a b` on the calling thread.
+/// `out = a b` or `out += a b`, on the calling thread alone.
 ///
 /// An element's bits depend on its row of `a`, its column of `b` and the shapes, not on the other rows and columns;
 /// a single row or column takes another path in `gemm`, so callers that promise equal bits keep to a fixed shape.
@@ -181,14 +181,14 @@ pub fn gather(arch: pulp::Arch, table: &[f32], width: usize, rows: &[u32; 16], o
     }
 }
 
-/// Turning rows into columns with the shuffles of x86, which the compiler does not find: four times as fast.
+/// Rows into columns with the shuffles of x86, which the compiler does not find by itself: four times as fast.
 #[cfg(target_arch = "x86_64")]
 mod turn {
     use std::arch::x86_64::__m256;
 
     use pulp::x86::V3;
 
-    /// Gives how many values of each row are done: a multiple of 8.
+    /// The instructions, the rows and the output. Gives how many values of each row are done, a multiple of 8.
     pub struct Rows<'a>(pub V3, pub &'a [&'a [f32]; 16], pub &'a mut [f32]);
 
     impl pulp::NullaryFnOnce for Rows<'_> {
@@ -242,7 +242,7 @@ mod turn {
     }
 }
 
-/// 1.5 * 2^23: adding it rounds a float to an integer, which then stands in the low bits.
+/// 1.5 * 2^23: adding it rounds a float to an integer, which then is its low bits.
 const ROUND: f32 = 12_582_912.0;
 
 /// `(2^n, e^r - 1)` where `x = n ln 2 + r`, |r| <= ln 2 / 2. `x` must be within ±87. NaN gives NaN in the second.
@@ -283,14 +283,14 @@ pub fn tanh(x: f32) -> f32 {
     e / (e + 2.0)
 }
 
-/// `e^(2x) - 1`, saturated where `tanh` is ±1 in f32; accurate near 0, where `exp(2x) - 1` would cancel.
+/// `e^(2x) - 1`, clamped to where `tanh` is ±1 in f32; accurate near 0, where `exp(2x) - 1` would cancel.
 #[inline(always)]
 fn exp_m1_twice(x: f32) -> f32 {
     let (power, fraction) = split_exp(2.0 * x.clamp(-9.1, 9.1));
     fraction.mul_add(power, power - 1.0)
 }
 
-/// The next cell state and output of an LSTM in 16 lanes, from its gates before their nonlinearities.
+/// The next c and h of an LSTM's neuron in 16 lanes, from its gate sums.
 #[inline(always)]
 pub fn next_lstm(
     input: [f32; 16],
@@ -307,8 +307,8 @@ pub fn next_lstm(
     (cell, hidden)
 }
 
-/// The next output of a GRU in 16 lanes: from its gates before their nonlinearities, the candidate's part of the input
-/// and its part of the state, and the output before.
+/// The next h of a GRU's neuron in 16 lanes, from its gate sums (the last two are the candidate's part of the input and
+/// its part of the state) and the h before.
 #[inline(always)]
 pub fn next_gru(
     reset: [f32; 16],
@@ -338,7 +338,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The greatest distance from `exact`, in units in the last place of it, over `[-range, range]`.
+    /// The greatest error over `[-range, range]`, in units in the last place of `exact`.
     fn worst(range: f64, ours: impl Fn(f32) -> f32, exact: impl Fn(f64) -> f64) -> f64 {
         let steps = 1 << 20;
         (-steps..=steps)

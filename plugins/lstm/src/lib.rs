@@ -10,7 +10,7 @@
 //!
 //! - Reading ([`Model::encode`], [`Model::score`]) is in `lanes`: documents side by side in lanes of fixed units, one
 //!   thread a unit. `layer` is a step of one layer over the products of `panels`, `table` the input of the first layer
-//!   by token id. `encode` and `score` look on and keep what was asked for.
+//!   by token id. `encode` and `score` keep what was asked for of each step.
 //! - Training ([`Model::fit`]) is in `train`: candle's graph, with operations of our own where the time goes.
 //! - `kernel` holds the products and the vectorised functions, and the crate's only `unsafe`; `decoder` the softmax over
 //!   the vocabulary, shared by scoring and training.
@@ -58,13 +58,13 @@ pub use weights::Cell;
 
 txray_plugin::components!(models = [Lstm]);
 
-/// An LSTM with an embedding below it and a softmax over the vocabulary above it.
+/// Recurrent layers, LSTM or GRU, with an embedding below them and a softmax over the vocabulary above.
 #[derive(Debug)]
 pub struct Lstm {
     options: LstmOptions,
     weights: Option<Weights>,
     trained_state: Option<State>,
-    /// Made when first needed, gone when the weights change.
+    /// Made when first needed, dropped when the weights change.
     prepared: Mutex<Option<Arc<Prepared>>>,
     progress: Progress,
 }
@@ -91,7 +91,8 @@ impl Lstm {
         self.weights.as_ref().ok_or_else(no_weights)
     }
 
-    /// Runs `f` over the network on as many threads as the host lends. `ids` are the tokens that it will read.
+    /// Runs `f` on as many threads as the host lends. `ids` are all tokens that it will read: the table needs their
+    /// rows.
     fn read<R: Send>(
         &self,
         host: &Host<'_>,
@@ -117,7 +118,7 @@ impl Lstm {
         prepared.get_or_insert_with(|| Arc::new(Prepared::new(weights, limit))).clone()
     }
 
-    /// The outputs, and of an LSTM the cell where that is asked for.
+    /// 1, the outputs; 2 for an LSTM whose cells are asked for.
     fn sites_of_a_layer(&self) -> usize {
         let cell = self.weights.as_ref().map_or(self.options.cell, |weights| weights.sizes.cell);
         if self.options.cell_sites && cell == Cell::Lstm { 2 } else { 1 }
@@ -175,7 +176,7 @@ impl Model for Lstm {
     }
 
     /// The state is cleared where an epoch begins. Validation belongs to the epoch: where time is over after the last
-    /// step, it is left to the next call.
+    /// step, validation is left to the next call.
     fn fit(&mut self, host: &Host<'_>, request: &FitRequest<'_>) -> Result<FitReport> {
         let start = Instant::now();
         let over = || request.pause.is_some_and(|seconds| start.elapsed().as_secs_f64() >= seconds);
@@ -204,7 +205,7 @@ impl Model for Lstm {
             if let Some(text) = request.valid {
                 let score = self.score(host, text, options.state)?;
                 valid_loss = Some(score.nll / score.tokens as f64);
-                // What was made from the weights for scoring goes before they change again, or the model is saved.
+                // What scoring has prepared from the weights is stale once they change again.
                 self.prepared = Mutex::default();
             }
             self.progress.end_epoch(valid_loss, &options);

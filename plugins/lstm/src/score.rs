@@ -8,10 +8,10 @@ use crate::lanes::{Network, Observer, STRIPS, plan};
 use crate::layer::LayerLanes;
 use crate::tracker::Tracker;
 
-/// Rows that go through the decoder at once.
+/// Tokens that are gathered for one product with the decoder.
 const ROWS: usize = 256;
 
-/// Whether a token of the text follows another, and so can be predicted.
+/// Whether any token of the text can be predicted, because it follows another.
 pub(crate) fn is_predictable(text: Text<'_>, state: State) -> bool {
     match state {
         State::Reset => (0..text.len()).any(|d| text.document(d).len() > 1),
@@ -19,7 +19,7 @@ pub(crate) fn is_predictable(text: Text<'_>, state: State) -> bool {
     }
 }
 
-/// Scores `text` on the current thread pool.
+/// The negative log-likelihood of `text`, on the current thread pool.
 pub(crate) fn score(network: Network<'_>, text: Text<'_>, state: State, tracker: &Tracker<'_>) -> Result<Score> {
     let weights = network.weights;
     let decoder = Decoder { weight: weights.decoder(), bias: weights.bias, hidden: weights.sizes.hidden };
@@ -62,7 +62,7 @@ pub(crate) fn score(network: Network<'_>, text: Text<'_>, state: State, tracker:
         .fold(Score { nll: 0.0, tokens: 0 }, |a, b| Score { nll: a.nll + b.nll, tokens: a.tokens + b.tokens }))
 }
 
-/// Gathers outputs with the tokens that follow them, and sums what the decoder makes of them.
+/// Gathers the outputs of the last layer with the tokens that follow them, and adds up their likelihoods.
 struct Likelihood<'a> {
     decoder: Decoder<'a>,
     documents: &'a [&'a [u32]],

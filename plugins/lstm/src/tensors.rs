@@ -1,4 +1,4 @@
-//! Files of tensors: reading them with every doubt named, writing them.
+//! Files of tensors. Whatever is wrong with one that is read is named in the error, with the file and the tensor.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -8,35 +8,33 @@ use candle_core::Tensor;
 use safetensors::{Dtype, SafeTensors};
 use txray_plugin::{Error, Result};
 
-/// A safetensors file that was read.
+/// A safetensors file whose header has been read.
 pub(crate) struct TensorFile<'a> {
     path: &'a Path,
-    /// What fixes the shapes, for messages.
+    /// Which file or record fixes the shapes, for messages.
     says: &'a str,
     bytes: &'a [u8],
     tensors: SafeTensors<'a>,
 }
 
 impl<'a> TensorFile<'a> {
-    /// Parses what `path` holds. `says` is what fixes the shapes of its tensors.
+    /// Parses `bytes`, the content of the file at `path`. `says` names what fixes the shapes of its tensors.
     pub fn parse(path: &'a Path, bytes: &'a [u8], says: &'a str) -> Result<Self> {
         let tensors = SafeTensors::deserialize(bytes)
             .map_err(|e| invalid(path, format_args!("not a whole safetensors file ({e})")))?;
         Ok(Self { path, says, bytes, tensors })
     }
 
-    /// An entry of the file's metadata.
     pub fn metadata(&self, key: &str) -> Option<String> {
         let (_, header) = SafeTensors::read_metadata(self.bytes).ok()?;
         header.metadata().as_ref()?.get(key).cloned()
     }
 
-    /// Whether there is a tensor of this name.
     pub fn has(&self, name: &str) -> bool {
         self.tensors.tensor(name).is_ok()
     }
 
-    /// Refuses tensors of other names than these.
+    /// Refuses a file with tensors of other names than these.
     pub fn only(&self, names: &[String]) -> Result<()> {
         let mut unknown: Vec<&str> =
             self.tensors.names().into_iter().filter(|name| !names.iter().any(|n| n == name)).collect();
@@ -50,7 +48,7 @@ impl<'a> TensorFile<'a> {
         Err(invalid(self.path, format_args!("unexpected tensors for what {} says: {unknown}{more}", self.says)))
     }
 
-    /// The values of a tensor of this shape, every one finite.
+    /// The values of a tensor; an error where it is missing, of another type or shape, or not finite.
     pub fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let invalid = |what: String| Err(invalid(self.path, format_args!("{what}")));
         let Ok(tensor) = self.tensors.tensor(name) else {
@@ -71,16 +69,17 @@ impl<'a> TensorFile<'a> {
     }
 }
 
-/// Writes tensors, with one entry of metadata: of more, the order and so the bytes would not be fixed.
+/// Writes tensors, with one entry of metadata: the order of several, and with it the file's bytes, would not be fixed.
 pub(crate) fn write(path: &Path, tensors: Vec<(String, Tensor)>, (key, value): (&str, String)) -> Result<()> {
     let failed = |e: &dyn std::fmt::Display| Error::invalid(format!("cannot write {}: {e}", path.display()));
-    // `safetensors` puts a temporary file in its place, which nobody else may read: it gets what a new file has here.
+    // `safetensors` puts a temporary file at `path`, which only its owner can read: it is given the permissions that a
+    // new file has here.
     let permissions = File::create(path).and_then(|file| file.metadata()).map_err(|e| failed(&e))?.permissions();
     safetensors::serialize_to_file(tensors, Some([(key.to_owned(), value)].into()), path).map_err(|e| failed(&e))?;
     fs::set_permissions(path, permissions).map_err(|e| failed(&e))
 }
 
-/// The bytes of a file that the user named.
+/// Reads a file that the user named, so that failing is the user's to mend.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).map_err(|e| match e.kind() {
         ErrorKind::NotFound => invalid(path, format_args!("there is no such file")),
@@ -88,7 +87,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     })
 }
 
-/// A file that is not what it should be.
+/// An error about a file, its path first.
 pub(crate) fn invalid(path: &Path, what: std::fmt::Arguments<'_>) -> Error {
     Error::invalid(format!("{}: {what}", path.display()))
 }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use rayon::ThreadPool;
 use txray_plugin::{Error, Host, Result};
 
-/// How often a host is told of progress at most, and asked whether to stop while it waits, in milliseconds.
-const EVERY: u64 = 50;
+/// How often a host is told of progress at most, and how often it is asked whether to stop while a call waits.
+const EVERY_MS: u64 = 50;
 
 /// Counts tokens towards a total on behalf of a host, for the threads of a call.
 pub(crate) struct Tracker<'a> {
@@ -18,7 +18,7 @@ pub(crate) struct Tracker<'a> {
     done: AtomicU64,
     total: u64,
     start: Instant,
-    /// When the host was last told, in milliseconds from the start.
+    /// When the host was last told, milliseconds after `start`.
     told: AtomicU64,
 }
 
@@ -28,7 +28,7 @@ impl<'a> Tracker<'a> {
         Self { host, message, done, total: total as u64, start: Instant::now(), told }
     }
 
-    /// The same, some of the tokens done already.
+    /// Counts on from `done` tokens, which an earlier call has done.
     pub fn counting_from(self, done: usize) -> Self {
         Self { done: AtomicU64::new(done as u64), ..self }
     }
@@ -38,14 +38,14 @@ impl<'a> Tracker<'a> {
         self.advance_saying(tokens, || self.message.to_owned())
     }
 
-    /// [`Tracker::advance`] with a message of its own.
+    /// As [`Tracker::advance`], with a message that is made only where the host is told.
     pub fn advance_saying(&self, tokens: u64, message: impl FnOnce() -> String) -> Result<()> {
         if self.host.cancelled() {
             return Err(Error::cancelled());
         }
         let done = self.done.fetch_add(tokens, Ordering::Relaxed) + tokens;
         let now = self.start.elapsed().as_millis() as u64;
-        if tokens > 0 && (done == self.total || now >= self.told.load(Ordering::Relaxed) + EVERY) {
+        if tokens > 0 && (done == self.total || now >= self.told.load(Ordering::Relaxed) + EVERY_MS) {
             self.told.store(now, Ordering::Relaxed);
             self.host.progress(done, self.total, &message());
         }
@@ -61,28 +61,27 @@ pub(crate) fn pool(host: &Host<'_>) -> Result<ThreadPool> {
         .map_err(|e| Error::failed(format!("could not start {} threads: {e}", host.threads())))
 }
 
-/// A wish to stop, for operations that candle keeps and that cannot borrow a host.
+/// A request to stop, for operations that candle's graph owns, so that they cannot borrow a host.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    /// Wants to stop, for good.
+    /// Asks for it; this is never taken back.
     pub fn want(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether to stop.
     pub fn is_wanted(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// An error where stopping is wanted.
+    /// An error once stopping is wanted, to be passed on with `?` by candle's operations.
     pub fn check(&self) -> candle_core::Result<()> {
         if self.is_wanted() { candle_core::bail!("stopped") } else { Ok(()) }
     }
 }
 
-/// Runs `work` on the pool. The calling thread meanwhile passes on to `stop` what the host wants.
+/// Runs `work` on the pool. Meanwhile the calling thread asks the host whether to stop, and tells `stop`.
 pub(crate) fn watched<R: Send>(
     host: &Host<'_>,
     pool: &ThreadPool,
@@ -94,7 +93,7 @@ pub(crate) fn watched<R: Send>(
     pool.in_place_scope(|scope| {
         scope.spawn(move |_| drop(sender.send(work())));
         loop {
-            match receiver.recv_timeout(Duration::from_millis(EVERY)) {
+            match receiver.recv_timeout(Duration::from_millis(EVERY_MS)) {
                 Ok(result) => return result,
                 Err(RecvTimeoutError::Timeout) if host.cancelled() => stop.want(),
                 Err(RecvTimeoutError::Timeout) => {}

@@ -168,7 +168,7 @@ fn saving_and_loading_keep_every_bit() {
     }
 }
 
-/// Weights are as readable as the file beside them.
+/// The weights have the permissions of the file beside them, those of any new file.
 #[cfg(unix)]
 #[test]
 fn files_are_for_everybody() {

@@ -17,7 +17,7 @@ use txray_plugin::{Component, Error, Fault, FitReport, FitRequest, Host, HostSer
 
 const VOCABULARY: u32 = 17;
 
-/// The same training, elsewhere.
+/// Another model with the training of this one, saved and loaded.
 fn moved(model: &Lstm, options: &LstmOptions) -> Lstm {
     let directory = tempfile::tempdir().unwrap();
     model.save_training(&Host::detached(), directory.path()).unwrap();
@@ -30,7 +30,7 @@ fn loaded(options: &LstmOptions, directory: &Path) -> Result<Lstm, Error> {
     Ok(model)
 }
 
-/// What of a report does not depend on the clock.
+/// The parts of a report that do not depend on the clock.
 type Outcome = (u64, u64, f64, Option<f64>, bool);
 
 fn outcome(report: &FitReport) -> Outcome {
@@ -51,9 +51,9 @@ fn undisturbed(model: &mut Lstm, request: &FitRequest<'_>) -> Vec<Outcome> {
 /// How a call is cut short, and whether training then goes on elsewhere.
 #[derive(Clone, Debug)]
 struct Cut {
-    /// Pause after a step.
+    /// Pause after one step.
     pause: bool,
-    /// Cancel when asked for the so manyeth time: after a step, or while validating.
+    /// How often the host may be asked before it cancels: it is asked after a step, and while validating.
     cancel: Option<usize>,
     threads: usize,
     moves: bool,
@@ -112,7 +112,7 @@ proptest! {
     ) {
         let learning_rate = Some(if optimizer == Optimizer::Sgd { 8.0 } else { 0.05 });
         let train_options = TrainOptions {
-            // A rate that makes validation worse now and then, so that it falls.
+            // The rate is so high that the validation loss rises now and then, so that the schedule lowers the rate.
             epochs: 3, batch: 3, bptt, learning_rate, optimizer, schedule, patience, dropout, max_tokens, state,
             ..TrainOptions::default()
         };
@@ -129,7 +129,7 @@ proptest! {
 
         let mut model = random(options.clone(), VOCABULARY as usize, seed);
         let mut outcomes: Vec<Outcome> = Vec::new();
-        // In the end it is left alone: an epoch that is always cancelled while it is validated never ends.
+        // After the cuts, calls run to their end: an epoch that is always cancelled in its validation never ends.
         let mut cuts = cuts.into_iter();
         let calm = Cut { pause: false, cancel: None, threads: 2, moves: false };
         while outcomes.last().is_none_or(|&(.., done)| !done) {
@@ -352,7 +352,7 @@ fn other_epochs_are_not_another_training() {
     assert!(bytes(&there) == bytes(&whole));
 }
 
-/// In one go, a training of more epochs would have ended there.
+/// Begun with more epochs, it would have ended at the same epoch.
 #[test]
 fn a_training_whose_patience_ran_out_is_not_made_longer() {
     let request = FitRequest { pause: None, ..REQUEST };
@@ -446,7 +446,7 @@ fn broken_records_are_refused() {
     }
     // A cursor at the epoch's beginning has no states.
     refused(edited(|r| r["progress"]["cursor"]["windows"] = json!(0)).path(), &["unexpected", "state.0"]);
-    // One beyond its end is found when it is clear how long an epoch is.
+    // A cursor beyond the epoch's end is found by `fit`, which knows the text and so how long an epoch is.
     let mut model = loaded(&options(), edited(|r| r["progress"]["cursor"]["windows"] = json!(9)).path()).unwrap();
     let error = model.fit(&Host::detached(), &REQUEST).unwrap_err();
     assert!(error.message().contains("step 9 of an epoch of 4"), "{error}");
@@ -459,7 +459,7 @@ proptest! {
         let directory = saved();
         let path = directory.path().join("training.safetensors");
         let mut bytes = fs::read(&path).unwrap();
-        // Mostly in the header: a changed weight is only another weight.
+        // In the header alone: a changed weight is only another weight.
         let header = 8 + u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
         for (at, byte) in changes {
             bytes[at.index(header)] = byte;

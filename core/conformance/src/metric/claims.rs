@@ -7,10 +7,11 @@ use crate::bench::{Bench, Maker};
 use crate::compare::{TOLERANCE, near};
 use crate::strategies::{pairs, triples};
 
-/// What rounding may make of a root: that of the last bit of a sum of values up to 1 is above 1e-8.
+/// Tolerance for distances that are a root: an error in the last bit of a sum up to 1 becomes more than 1e-8 under the
+/// root.
 const ROOT_TOLERANCE: f64 = 1e-7;
 
-/// Holds a metric to its claims, and to claiming what is known.
+/// Claims that nobody knows are refused, since nothing holds the metric to them.
 pub(crate) fn hold(bench: &mut Bench<'_>, maker: &Maker<'_, dyn PreferenceMetric>) {
     let claims = bench.claims();
     let claimed = |claim: Claim| claims.iter().any(|name| name == claim.name());

@@ -1,4 +1,4 @@
-//! The suite of metrics: what every metric promises. What one may claim besides is in `claims`.
+//! The suite of metrics: what every metric promises. What a metric may claim besides is in `claims`.
 
 mod claims;
 
@@ -13,12 +13,11 @@ use crate::guarded::Guarded;
 use crate::strategies::{Pairs, pairs, shared_pairs};
 use crate::{lifecycle, options};
 
-/// What the guards around an output hold: no metric gives just this.
+/// The value of the guards around an output: no metric gives just this.
 const GUARD: f64 = -12_345.678_901;
 
 type Metric = Box<dyn PreferenceMetric>;
 
-/// Holds a metric to its suite.
 pub(crate) fn hold(bench: &mut Bench<'_>) {
     let Some(maker) = bench.maker(txray_host::Registry::metric) else { return };
     let answers = bench.property("answers what it is asked", |settings| {
@@ -26,7 +25,7 @@ pub(crate) fn hold(bench: &mut Bench<'_>) {
         let many = pairs().prop_filter("one row is tried apart", |pairs| pairs.len() > 1);
         settings.for_all(many, |pairs| distances(&metric, pairs).map(drop))
     });
-    // What does not answer would fail everything that asks.
+    // A metric that does not answer would fail every property that follows.
     let answers = answers
         && bench.property("takes a batch of one row", |settings| {
             let metric = maker.fresh()?;
@@ -39,7 +38,7 @@ pub(crate) fn hold(bench: &mut Bench<'_>) {
     }
     options::hold(bench, &maker);
     lifecycle::hold(bench, &maker, &|metric| {
-        // What a failing call does to its caller is told elsewhere.
+        // A call that fails is reported by the properties above.
         let _ = distances_on(1, metric, Pairs::example().batch());
     });
 }
@@ -53,7 +52,7 @@ fn outputs(bench: &mut Bench<'_>, maker: &Maker<'_, dyn PreferenceMetric>) {
         Ok(())
     });
 
-    // What was in the output before must not shine through: two calls find it filled with different values.
+    // The output is filled with two values in turn: a row that keeps both was not written.
     bench.property("writes every output", |settings| {
         let metric = maker.fresh()?;
         settings.for_all(pairs(), |pairs| {
@@ -103,7 +102,7 @@ fn outputs(bench: &mut Bench<'_>, maker: &Maker<'_, dyn PreferenceMetric>) {
     });
 }
 
-/// On what a distance does not depend.
+/// What a distance must not depend on.
 fn independence(bench: &mut Bench<'_>, maker: &Maker<'_, dyn PreferenceMetric>) {
     bench.property("gives a row the same whatever rows are beside it", |settings| {
         let metric = maker.fresh()?;
@@ -120,7 +119,7 @@ fn independence(bench: &mut Bench<'_>, maker: &Maker<'_, dyn PreferenceMetric>) 
         })
     });
 
-    // What earlier calls were given is written over, still allocated: a pointer that was kept reads other values.
+    // The input of earlier calls is overwritten but not freed: a metric that kept a pointer to it reads other values.
     bench.property("gives the same whatever it was asked before", |settings| {
         settings.at_most(16).for_all((pairs(), pairs()), |(asked, before)| {
             let mut first = asked.clone();
@@ -174,7 +173,7 @@ fn independence(bench: &mut Bench<'_>, maker: &Maker<'_, dyn PreferenceMetric>) 
     });
 }
 
-/// The distances of all rows.
+/// `[rows]`
 fn distances(metric: &Metric, pairs: &Pairs) -> Result<Vec<f64>, String> {
     distances_on(1, &**metric, pairs.batch())
 }
@@ -183,7 +182,7 @@ fn distances_on(threads: usize, metric: &dyn PreferenceMetric, batch: MetricBatc
     Ok(call(threads, metric, batch, 0.0)?.values().to_vec())
 }
 
-/// A call, with the output it wrote to. It goes to guarded memory always: whatever a metric overruns, the suite goes on.
+/// The output after a call. It is guarded memory: if a metric writes beside its output, the suite still goes on.
 fn call(
     threads: usize,
     metric: &dyn PreferenceMetric,

@@ -1,5 +1,5 @@
-//! The suite of models, as far as `txray.model/0` stands: weights and checkpoints here, what is read from a model in
-//! `reading`, training in `training`.
+//! The suite of models, for what `txray.model/0` is so far: weights and checkpoints here, reading in `reading`,
+//! training in `training`.
 
 mod reading;
 mod training;
@@ -15,22 +15,18 @@ use crate::bench::{Bench, Failure, Maker};
 use crate::sink::{Files, files};
 use crate::{lifecycle, options};
 
-/// Tokens of the models on trial.
 const VOCABULARY: usize = 24;
-/// Seed of their weights.
 const SEED: u64 = 1111;
-/// Cases a property is tried on: a model is no formula.
+/// The most cases that a property is tried on: calling a model takes longer than calling a metric.
 const CASES: u32 = 8;
 
 type ModelMaker<'a> = Maker<'a, dyn Model>;
 
-/// Holds a model to its suite.
-///
-/// Its options should make a small one: an `examples` on their schema may say which. It trains on 2000 tokens.
+/// The model's options should make a small one: an `examples` on their schema can say which. It trains on 2000 tokens.
 pub(crate) fn hold(bench: &mut Bench<'_>) {
     let Some(maker) = bench.maker(Registry::model) else { return };
     let initialized = bench.property("describes itself once it has weights", |_| {
-        // It may know nothing of itself yet, and say so.
+        // Without weights it may fail, but with an error.
         if let Err(error) = maker.fresh()?.describe() {
             orderly(&error)?;
         }
@@ -52,7 +48,7 @@ pub(crate) fn hold(bench: &mut Bench<'_>) {
     lifecycle::hold(bench, &maker, &|_| ());
 }
 
-/// What its weights are, and how they are kept.
+/// How weights are drawn, saved and loaded.
 fn weights(bench: &mut Bench<'_>, maker: &ModelMaker<'_>) {
     bench.property("draws its weights from the seed", |_| {
         let [first, again, other] = [SEED, SEED, SEED + 1].map(|seed| saved(&*initialized(maker, seed)?));
@@ -99,7 +95,7 @@ fn weights(bench: &mut Bench<'_>, maker: &ModelMaker<'_>) {
     });
 }
 
-/// Spoils a file.
+/// Spoils a file in one of three ways.
 fn damaged(path: &Path, damage: &str) -> Result<(), String> {
     let spoilt = match damage {
         "missing" => fs::remove_file(path),
@@ -109,7 +105,7 @@ fn damaged(path: &Path, damage: &str) -> Result<(), String> {
     spoilt.map_err(|error| format!("the suite could not spoil {}: {error}", path.display()))
 }
 
-/// A model that has drawn its weights.
+/// A new model with weights drawn from the seed.
 fn initialized(maker: &ModelMaker<'_>, seed: u64) -> Result<Box<dyn Model>, String> {
     let mut model = maker.fresh()?;
     let drawn = model.initialize(&Host::new(&Threads(1)), VOCABULARY, seed);
@@ -117,14 +113,14 @@ fn initialized(maker: &ModelMaker<'_>, seed: u64) -> Result<Box<dyn Model>, Stri
     Ok(model)
 }
 
-/// A model that was loaded.
+/// A new model with the weights of a checkpoint.
 fn load(maker: &ModelMaker<'_>, directory: &Path) -> Result<Box<dyn Model>, txray_plugin::Error> {
     let mut model = maker.fresh().map_err(txray_plugin::Error::failed)?;
     model.load(&Host::new(&Threads(1)), directory)?;
     Ok(model)
 }
 
-/// The files of a checkpoint, and where they are.
+/// The files of a model's checkpoint, and the directory that they are in.
 fn saved(model: &dyn Model) -> Result<(Files, TempDir), String> {
     let directory = directory()?;
     let saved = model.save(&Host::new(&Threads(1)), directory.path());
@@ -136,7 +132,7 @@ fn directory() -> Result<TempDir, String> {
     TempDir::new().map_err(|error| format!("the suite could not make a directory: {error}"))
 }
 
-/// An error is fine, a panic is none.
+/// Refusing with an error is fine, but not by a panic.
 fn orderly(error: &txray_plugin::Error) -> Result<(), String> {
     match error.message().contains("panicked") {
         true => Err(format!("it fell: {error}")),

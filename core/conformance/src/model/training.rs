@@ -1,4 +1,4 @@
-//! How a model trains.
+//! The part of the suite of models that is about training.
 
 use txray_plugin::{Fault, FitReport, FitRequest, Host, HostServices, Level, Model, Threads};
 
@@ -6,19 +6,18 @@ use super::{Documents, ModelMaker, SEED, directory, initialized, orderly, saved}
 use crate::bench::{Bench, Failure};
 use crate::sink::Files;
 
-/// Epochs after which trainings are held against each other.
+/// Epochs after which trainings are compared.
 const EPOCHS: u64 = 2;
-/// Epochs in which a model learns a cycle of tokens, or at least begins to.
+/// Epochs in which a model should begin to learn a cycle of tokens.
 const LESSONS: u64 = 10;
-/// Calls that an epoch may take, paused after every step.
+/// The most calls that a training may take, interrupted after every step.
 const CALLS: usize = 10_000;
 
-/// 40 documents of 50 tokens, each token followed by the same one always.
+/// 40 documents of 50 tokens; each token is always followed by the same one.
 fn cycle() -> Documents {
     Documents::new(&(0..40).map(|d| (0..50).map(|i| (d + i) % 7).collect()).collect::<Vec<_>>())
 }
 
-/// Holds a model to how it trains.
 pub(super) fn hold(bench: &mut Bench<'_>, maker: &ModelMaker<'_>) {
     bench.property("learns what follows what", |_| {
         let mut model = initialized(maker, SEED)?;
@@ -57,7 +56,7 @@ pub(super) fn hold(bench: &mut Bench<'_>, maker: &ModelMaker<'_>) {
         let documents = cycle();
         let mut model = initialized(maker, SEED)?;
         for interrupted in 0..CALLS {
-            // Now it is told to stop, now to pause; then it goes on elsewhere.
+            // Some calls are cancelled, others paused; another model then goes on from what was saved.
             let (host, pause) =
                 if interrupted % 3 == 2 { (Host::new(&Impatient), None) } else { (Host::new(&Threads(1)), Some(0.0)) };
             let request = FitRequest { train: documents.text(), valid: None, seed: SEED, pause };
@@ -93,7 +92,7 @@ pub(super) fn hold(bench: &mut Bench<'_>, maker: &ModelMaker<'_>) {
     });
 }
 
-/// What a training of [`EPOCHS`] ends with.
+/// The checkpoint after [`EPOCHS`].
 fn trained(maker: &ModelMaker<'_>, threads: usize) -> Result<Files, String> {
     let mut model = initialized(maker, SEED)?;
     loop {
@@ -116,7 +115,7 @@ fn epoch(model: &mut dyn Model, threads: usize) -> Result<FitReport, String> {
     Ok(report)
 }
 
-/// The same training, saved and loaded into another model.
+/// Another model, with the training of this one.
 fn elsewhere(maker: &ModelMaker<'_>, model: &dyn Model) -> Result<Box<dyn Model>, String> {
     let (directory, host) = (directory()?, Host::new(&Threads(1)));
     let saved = model.save_training(&host, directory.path());

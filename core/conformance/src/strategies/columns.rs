@@ -1,4 +1,4 @@
-//! What is known of neurons, as a pruner is given it.
+//! Named columns of neurons, as a pruner is given them.
 
 use std::fmt;
 
@@ -52,12 +52,12 @@ impl NamedColumns {
         Columns { names: self.names.as_strings(), values: &self.values, rows: self.rows }
     }
 
-    /// How many neurons.
+    /// How many neurons there are.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// The same neurons, the last first.
+    /// The same neurons in the opposite order.
     #[must_use]
     pub fn turned(&self) -> Self {
         let columns = self.values.chunks(self.rows.max(1));
@@ -78,7 +78,7 @@ impl NamedColumns {
         Self { names, values: columns.into_iter().flat_map(|(_, values)| values).collect(), rows: self.rows }
     }
 
-    /// Writes over all values where they are: whoever kept a pointer to them reads nonsense from now on.
+    /// Overwrites all values in place: a plugin that kept a pointer to them reads nonsense from now on.
     pub fn overwrite(&mut self) {
         self.values.fill(-7_777.0);
     }

@@ -1,8 +1,8 @@
 //! What properties draw from: preferences, pairs of distributions, columns of neurons, and whole stages with changes
 //! that are known.
 //!
-//! They need nothing of the engine, so a property of the method itself can be written against them before there is
-//! code for it: a weighting, a correction, a distance. `docs/research-extensions.md` works one out.
+//! They need nothing of the engine, so a property of a new weighting, correction or distance can be written before
+//! there is code for it. `docs/research-extensions.md` works through one.
 
 mod columns;
 mod pairs;
@@ -14,7 +14,7 @@ pub use stage::{Neuron, Planted, PreferenceTable, Stage, activation, planted, st
 
 use proptest::prelude::*;
 
-/// A distribution of `1..=most` values: each at least 0, one above 0, and their sum 1 within rounding.
+/// A distribution over `1..=most` things: values of at least 0, one of them above 0, which sum to 1 within rounding.
 pub fn distribution(most: usize) -> impl Strategy<Value = Vec<f64>> {
     let share = prop_oneof![1 => Just(0.0), 4 => magnitude()];
     (prop::collection::vec(share, 0..most), magnitude(), any::<prop::sample::Index>()).prop_map(
@@ -27,7 +27,7 @@ pub fn distribution(most: usize) -> impl Strategy<Value = Vec<f64>> {
     )
 }
 
-/// A number above 0 of any size that activations have, from 0.001 to 1000, small and large alike often.
+/// A number above 0 of any size that activations have: log-uniform from 0.001 to 1000.
 pub fn magnitude() -> impl Strategy<Value = f64> {
     (-3.0..3.0).prop_map(|exponent| 10_f64.powf(exponent))
 }

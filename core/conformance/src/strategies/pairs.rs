@@ -149,7 +149,7 @@ impl Pairs {
         self.offsets.push(self.features.len() as u64);
     }
 
-    /// Two rows of three features, without much meaning.
+    /// Two rows of three features, for where any input will do.
     pub fn example() -> Self {
         let row = |q| vec![[(1, 1.0), (2, 0.5)], [(0, 0.0), (1, q)], [(3, 3.0), (0, 0.0)]];
         Self::new(&["the", "Straße", "😀"], &[row(0.5), row(1.5)])
@@ -167,7 +167,7 @@ impl Pairs {
         self.offsets.len() - 1
     }
 
-    /// Whether there is none.
+    /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -238,7 +238,7 @@ impl Pairs {
         turned
     }
 
-    /// Writes over all values where they are: whoever kept a pointer to them reads nonsense from now on.
+    /// Overwrites all values in place: a plugin that kept a pointer to them reads nonsense from now on.
     pub fn overwrite(&mut self) {
         self.offsets.fill(0);
         self.features.fill(0);

@@ -11,7 +11,7 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use txray_lstm::{Lstm, LstmOptions};
 use txray_plugin::{Component, EncodeRequest, Host, HostServices, Level, Model, Result, SiteRequest, Text, Threads};
 
-/// A host that lends so many threads, and wants to stop once it has been asked so often.
+/// A host that wants to stop once it has been asked `left` times whether it does.
 pub struct Patience {
     threads: usize,
     left: AtomicUsize,
@@ -71,14 +71,14 @@ pub fn edit(path: &Path, edit: impl FnOnce(&mut Tensors, &mut HashMap<String, St
     fs::write(path, safetensors::serialize(views, Some(metadata)).unwrap()).unwrap();
 }
 
-/// The weights, as they are saved.
+/// The file of the weights as `save` writes it.
 pub fn bytes(model: &Lstm) -> Vec<u8> {
     let directory = tempfile::tempdir().unwrap();
     model.save(&Host::detached(), directory.path()).unwrap();
     fs::read(directory.path().join("model.safetensors")).unwrap()
 }
 
-/// Documents as the boundary wants them: ids and offsets.
+/// Documents as the boundary takes them: ids `[tokens]` and offsets `[documents + 1]`.
 pub fn ragged(documents: &[Vec<u32>]) -> (Vec<u32>, Vec<u64>) {
     let mut offsets = vec![0];
     offsets.extend(documents.iter().scan(0, |end, d| {
@@ -88,7 +88,7 @@ pub fn ragged(documents: &[Vec<u32>]) -> (Vec<u32>, Vec<u64>) {
     (documents.concat(), offsets)
 }
 
-/// One site's answer.
+/// What was read at one site: `[tokens, k]` observations, and the moments `[3][width]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
     pub neurons: Vec<u32>,
@@ -129,7 +129,7 @@ pub fn encode(
     Ok(readings)
 }
 
-/// Every activation `[tokens][width]` of a reading of all neurons.
+/// The activations `[tokens][width]` of a reading of all neurons, by neuron.
 pub fn unsorted(reading: &Reading, width: usize) -> Vec<Vec<f32>> {
     let tokens = reading.neurons.chunks(width).zip(reading.activations.chunks(width));
     tokens
