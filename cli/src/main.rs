@@ -78,7 +78,7 @@ fn run_again(args: &RunArgs, verbosity: Verbosity) -> Result<(), Error> {
     // A store of its own: steps of the run that is repeated must not be there already.
     let own = out.join(".store");
     let outcome = execute(&pipeline, &registry, &Store::open(&own)?, &out, &terminal)?;
-    // Before the store goes in which what it tells of lies.
+    // The summary reads the steps in that store, which is removed next.
     let told = summary::of(&pipeline, &outcome, &out)?;
     std::fs::remove_dir_all(&own).map_err(|error| Error::disk("remove", &own, error))?;
     print!("{told}");
@@ -119,7 +119,8 @@ fn execute(
 fn check(args: &PipelineArgs, verbosity: Verbosity) -> Result<(), Error> {
     let (pipeline, _) = read(args, &terminal(args, verbosity)?)?;
     let counts: Vec<String> = pipeline.counts().iter().map(|(count, what)| format!("{count} {what}")).collect();
-    println!("{} is sound: {}", args.config.display(), counts.join(", "));
+    let counts = if counts.is_empty() { "it has no tables".to_owned() } else { counts.join(", ") };
+    println!("{} is sound: {counts}", args.config.display());
     Ok(())
 }
 

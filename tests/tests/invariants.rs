@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+use txray_host::Policy;
 use txray_tables::columns::TABLES;
 use txray_tests::path;
 
@@ -126,7 +127,7 @@ fn unsafe_code_stands_in_few_files() {
     let allowed = [
         "core/abi/",
         "core/plugin/src/guard.rs",
-        "core/host/src/handle.rs",
+        "core/host/src/handle/",
         "core/host/src/loader.rs",
         "plugins/lstm/src/kernel.rs",
     ];
@@ -166,39 +167,113 @@ fn libraries_print_nothing() {
     }
 }
 
-/// What the code of a file names of its own crate, as paths below `src/`: `crate::a::b`, `super::b`, `mod b` apart.
-fn named_files(name: &str, source: &str, files: &BTreeSet<String>) -> BTreeSet<String> {
-    let module: Vec<&str> =
-        name.trim_end_matches(".rs").split('/').filter(|part| !["mod", "lib"].contains(part)).collect();
-    let mut found = BTreeSet::new();
-    let mut add = |path: Vec<&str>| {
-        // The longest beginning of the path that is a file.
-        for length in (1..=path.len()).rev() {
-            let joined = path[..length].join("/");
-            for file in [format!("{joined}.rs"), format!("{joined}/mod.rs")] {
-                if files.contains(&file) {
-                    return drop(found.insert(file));
-                }
+/// The paths that a file's code names from `crate::`, `super::` or a module of its own on, `use` groups written out.
+fn named_paths(source: &str) -> Vec<Vec<String>> {
+    let code: String = code(source).map(|(_, line)| line.to_owned() + "\n").collect();
+    let modules: Vec<&str> = code
+        .lines()
+        .filter_map(|line| line.trim().trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'))
+        .collect();
+    let tokens: Vec<String> = {
+        let mut tokens = Vec::new();
+        let mut word = String::new();
+        for c in code.chars() {
+            if c.is_alphanumeric() || c == '_' {
+                word.push(c);
+                continue;
+            }
+            if !word.is_empty() {
+                tokens.push(std::mem::take(&mut word));
+            }
+            if "{},:".contains(c) {
+                tokens.push(c.to_string());
             }
         }
+        tokens
     };
-    let lines = code(source).map(|(_, line)| line);
-    for line in lines {
-        let words = line.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'));
-        for word in words.filter(|word| word.contains("::")) {
-            let parts: Vec<&str> = word.split("::").filter(|part| !part.is_empty()).collect();
-            match parts.first() {
-                Some(&"crate") => add(parts[1..].to_vec()),
-                Some(&"super") => {
-                    let above = &module[..module.len().saturating_sub(1)];
-                    add(above.iter().copied().chain(parts[1..].iter().copied()).collect());
+    // A path is words with `::` between them; a group repeats the path before it.
+    fn read(tokens: &[String], at: &mut usize, before: &[String], found: &mut Vec<Vec<String>>) {
+        let mut path = before.to_vec();
+        loop {
+            match tokens.get(*at).map(String::as_str) {
+                Some("{") if path.len() > before.len() || !before.is_empty() => {
+                    *at += 1;
+                    while tokens.get(*at).is_some_and(|token| token != "}") {
+                        match tokens[*at].as_str() {
+                            "," => *at += 1,
+                            _ => read(tokens, at, &path, found),
+                        }
+                    }
+                    *at += 1;
+                    return;
                 }
-                _ => {}
+                Some(word) if !["{", "}", ",", ":"].contains(&word) => {
+                    path.push(word.to_owned());
+                    *at += 1;
+                    let goes_on = tokens[*at..].starts_with(&[":".to_owned(), ":".to_owned()]);
+                    if !goes_on {
+                        found.push(path);
+                        return;
+                    }
+                    *at += 2;
+                }
+                _ => {
+                    *at += 1;
+                    found.push(path);
+                    return;
+                }
             }
         }
     }
+    let (mut at, mut found) = (0, Vec::new());
+    while at < tokens.len() {
+        let begins = tokens[at] == "crate" || tokens[at] == "super" || modules.contains(&tokens[at].as_str());
+        let is_path = tokens[at + 1..].starts_with(&[":".to_owned(), ":".to_owned()]);
+        let inside = at >= 2 && tokens[at - 1] == ":" && tokens[at - 2] == ":";
+        if begins && is_path && !inside {
+            read(&tokens, &mut at, &[], &mut found);
+        } else {
+            at += 1;
+        }
+    }
+    found
+}
+
+/// The files of its own crate that a file names.
+fn named_files(name: &str, source: &str, files: &BTreeSet<String>) -> BTreeSet<String> {
+    let parts = name.trim_end_matches(".rs").split('/');
+    let module: Vec<&str> = parts.filter(|part| !["mod", "lib"].contains(part)).collect();
+    let mut found = BTreeSet::new();
+    for path in named_paths(source) {
+        let mut at = module.clone();
+        let mut rest = path.iter().map(String::as_str).peekable();
+        if rest.peek() == Some(&"crate") {
+            rest.next();
+            at.clear();
+        }
+        while rest.next_if(|part| *part == "super").is_some() {
+            at.pop();
+        }
+        at.extend(rest);
+        // The longest beginning of the path that is a file.
+        let named = (1..=at.len()).rev().find_map(|length| {
+            let joined = at[..length].join("/");
+            [format!("{joined}.rs"), format!("{joined}/mod.rs")].into_iter().find(|file| files.contains(file))
+        });
+        found.extend(named);
+    }
     found.remove(name);
     found
+}
+
+#[test]
+fn a_planted_circle_is_seen() {
+    let files: BTreeSet<String> = ["a.rs", "b.rs", "b/c.rs", "d/mod.rs", "d/e.rs"].map(str::to_owned).into();
+    let named = |name: &str, source: &str| named_files(name, source, &files).into_iter().collect::<Vec<_>>().join(" ");
+    assert_eq!(named("a.rs", "use crate::{b::{c::X, Y}, d};\nuse std::b::Z;"), "b.rs b/c.rs d/mod.rs");
+    assert_eq!(named("b.rs", "mod c;\nfn f() { c::g() }"), "b/c.rs");
+    assert_eq!(named("b/c.rs", "fn g() -> super::Y { super::super::a::h() }"), "a.rs b.rs");
+    assert_eq!(named("d/e.rs", "// crate::a::X\nlet x: crate::d::Z = 1;"), "d/mod.rs");
 }
 
 #[test]
@@ -217,7 +292,9 @@ fn files_of_the_engine_do_not_go_round_in_circles() {
         // What needs nothing that waits goes, until nothing waits; what then still waits, waits for itself.
         while let Some(&free) = waiting.iter().find(|(_, needs)| needs.is_empty()).map(|(name, _)| name) {
             waiting.remove(free);
-            waiting.values_mut().for_each(|needs| drop(needs.remove(free)));
+            for needs in waiting.values_mut() {
+                needs.remove(free);
+            }
         }
         assert!(waiting.is_empty(), "{folder}: {waiting:#?}");
     }
@@ -238,11 +315,61 @@ fn planning_running_and_the_store_name_no_kind_of_step() {
         }
         for (number, line) in code(&source) {
             assert!(!line.contains("steps::"), "{name}:{number}: {line}");
-            // Of a step's own record, `seed` and `device` are the pipeline's.
             let kind =
                 kinds.iter().find(|kind| line.contains(&format!("\"{kind}\"")) || line.contains(&format!("\"{kind}.")));
             assert!(kind.is_none(), "{name}:{number} names the kind {kind:?}: {line}");
         }
+    }
+}
+
+/// The keys of the tables of a schema.
+fn keys_of(schema: &Value, keys: &mut BTreeSet<String>) {
+    match schema {
+        Value::Object(table) => {
+            if let Some(Value::Object(properties)) = table.get("properties") {
+                keys.extend(properties.keys().cloned());
+            }
+            table.values().for_each(|inner| keys_of(inner, keys));
+        }
+        Value::Array(items) => items.iter().for_each(|inner| keys_of(inner, keys)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_engine_knows_no_option_of_a_plugin_and_runs_know_no_figure() {
+    let registry = txray_built_in::registry(Policy::default()).unwrap();
+    let mut options = BTreeSet::new();
+    for component in registry.plugins().iter().flat_map(|plugin| &plugin.info.components) {
+        keys_of(&component.options, &mut options);
+    }
+    // Where checkpoints are asked for, which are the engine's affair.
+    assert!(options.remove("train") && options.contains("epochs"));
+    let figures = ["words", "documents", "unknown", "alive", "mass", "vocabulary", "train_loss", "valid_perplexity"];
+    for (name, source) in sources() {
+        let Some(file) = name.strip_prefix("core/engine/src/").filter(|file| !file.contains("test")) else { continue };
+        let runs = ["plan.rs", "run.rs", "store.rs", "step.rs", "out.rs"].contains(&file);
+        for (number, line) in code(&source) {
+            // The format that marks an option, and not its name.
+            if line.contains("const EPOCHS") {
+                continue;
+            }
+            let named = |word: &str| line.contains(&format!("\"{word}\"")) || line.contains(&format!("/{word}\""));
+            // A few options are called as keys of the engine are.
+            let is_own = |word: &str| ["layers", "state", "seed"].contains(&word);
+            let option = options.iter().find(|option| named(option) && !is_own(option));
+            assert!(option.is_none(), "{name}:{number} knows the option {option:?}: {line}");
+            let figure = figures.iter().find(|figure| runs && named(figure));
+            assert!(figure.is_none(), "{name}:{number} knows the figure {figure:?}: {line}");
+        }
+    }
+}
+
+#[test]
+fn candle_is_named_by_models_alone() {
+    for (name, folder, needed) in packages() {
+        let candle = needed.iter().find(|name| name.starts_with("candle") || name.starts_with("gemm"));
+        assert!(candle.is_none() || folder == "plugins/lstm", "{name} needs {candle:?}");
     }
 }
 

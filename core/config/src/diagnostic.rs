@@ -97,10 +97,19 @@ pub struct Diagnostic {
     help: Option<String>,
 }
 
+/// A text for a terminal: what could move its cursor or colour it is written out. Line breaks are its own.
+fn shown(text: String) -> String {
+    if !text.contains(|c: char| c.is_control() && c != '\n') {
+        return text;
+    }
+    let escape = |c: char| if c.is_control() && c != '\n' { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(escape).collect()
+}
+
 impl Diagnostic {
     /// An error without a place in any text.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), labels: Vec::new(), help: None }
+        Self { message: shown(message.into()), labels: Vec::new(), help: None }
     }
 
     /// An error at `place`.
@@ -111,20 +120,20 @@ impl Diagnostic {
     /// With words beside the caret of the place.
     pub fn label(mut self, text: impl Into<String>) -> Self {
         if let Some((_, label)) = self.labels.first_mut() {
-            *label = Some(text.into());
+            *label = Some(shown(text.into()));
         }
         self
     }
 
     /// With one more place that explains the error.
     pub fn also(mut self, place: Place, text: impl Into<String>) -> Self {
-        self.labels.push((place, Some(text.into())));
+        self.labels.push((place, Some(shown(text.into()))));
         self
     }
 
     /// With advice.
     pub fn help(mut self, text: impl Into<String>) -> Self {
-        self.help = Some(text.into());
+        self.help = Some(shown(text.into()));
         self
     }
 

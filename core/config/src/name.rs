@@ -14,7 +14,7 @@ use crate::pointer::child;
 /// The name of a table: 1 to 64 ASCII letters, digits, `.`, `_` and `-`, of which `.` and `-` do not come first.
 ///
 /// Names become files and folders, and parts of other names. So there is no way to have one but to parse it, and it has
-/// nothing in it that a file system, a shell or a terminal gives a meaning to.
+/// no character in it that a file system, a shell or a terminal gives a meaning to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct Name(String);
@@ -112,13 +112,15 @@ pub fn names(document: &Document, table: &str, diagnostics: &mut Diagnostics) ->
         let name = match Name::parse(key) {
             Ok(name) => name,
             Err(error) => {
-                let help = "choose another name: what is called so becomes a file or a folder";
+                let help = "choose another name: names become files and folders";
                 diagnostics.push(refuse(format!("{} is not a name: {error}", quoted(key)), help));
                 continue;
             }
         };
-        if let Some(rest) = key.strip_prefix(table).and_then(|rest| rest.strip_prefix('.')) {
-            let help = format!("write [{table}.{rest}]");
+        let repeats = key.split_once('.').filter(|(first, _)| first.eq_ignore_ascii_case(table));
+        if let Some((_, rest)) = repeats {
+            let help = Name::parse(rest).map(|rest| format!("write [{table}.{rest}]"));
+            let help = help.unwrap_or_else(|_| "choose another name".to_owned());
             diagnostics.push(refuse(format!("`{key}` repeats the table that it stands in"), &help));
             continue;
         }

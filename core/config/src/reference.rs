@@ -32,12 +32,23 @@ pub fn describe(page: &mut String, title: &str, schema: &Value) {
 /// Markdown.
 pub fn option_rows(schema: &Value) -> Vec<[String; 4]> {
     let mut rows = Vec::new();
-    keys(schema, schema, "", &mut rows);
+    keys(schema, schema, "", &mut Vec::new(), &mut rows);
     rows
 }
 
-fn keys(root: &Value, schema: &Value, prefix: &str, rows: &mut Vec<[String; 4]>) {
+fn keys<'s>(
+    root: &'s Value,
+    schema: &'s Value,
+    prefix: &str,
+    around: &mut Vec<&'s Value>,
+    rows: &mut Vec<[String; 4]>,
+) {
+    // A table that has one of its own kind in it is told of once.
+    if around.iter().any(|outer| std::ptr::eq(*outer, schema)) {
+        return;
+    }
     let Some(properties) = schema["properties"].as_object() else { return };
+    around.push(schema);
     let required: Vec<&str> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     for (key, property) in properties {
         let meaning = property["description"].as_str();
@@ -57,23 +68,37 @@ fn keys(root: &Value, schema: &Value, prefix: &str, rows: &mut Vec<[String; 4]>)
             Some(value) => format!("`{value}`"),
         };
         rows.push([format!("`{prefix}{key}`"), kind(root, inner), default, meaning.replace('|', "\\|")]);
-        keys(root, inner, &format!("{prefix}{key}."), rows);
+        keys(root, inner, &format!("{prefix}{key}."), around, rows);
     }
+    around.pop();
 }
 
 /// The schema behind references and behind "or nothing".
 fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
+    resolve_within(root, schema, 16)
+}
+
+/// In so many steps: a reference may lead back to itself.
+fn resolve_within<'a>(root: &'a Value, schema: &'a Value, steps: u32) -> &'a Value {
     let alternatives = schema["anyOf"].as_array().or_else(|| schema["allOf"].as_array());
     let inner = match (schema["$ref"].as_str(), alternatives) {
         (Some(reference), _) => reference.strip_prefix('#').and_then(|pointer| root.pointer(pointer)),
         (None, Some(alternatives)) => alternatives.iter().find(|one| one["type"] != "null"),
         (None, None) => return schema,
     };
-    inner.map_or(schema, |inner| resolve(root, inner))
+    match inner {
+        Some(inner) if steps > 0 => resolve_within(root, inner, steps - 1),
+        _ => schema,
+    }
 }
 
 /// What a value is, in words.
 fn kind(root: &Value, schema: &Value) -> String {
+    kind_within(root, schema, 4)
+}
+
+/// In lists of so many levels: a list may be one of its own kind.
+fn kind_within(root: &Value, schema: &Value, levels: u32) -> String {
     let variants = schema["oneOf"].as_array().or_else(|| schema["enum"].as_array());
     if let Some(variants) = variants {
         let names = variants.iter().map(|v| v.get("const").unwrap_or(v));
@@ -85,7 +110,8 @@ fn kind(root: &Value, schema: &Value) -> String {
     };
     match name {
         "object" => "table".to_owned(),
-        "array" => match kind(root, resolve(root, &schema["items"])).as_str() {
+        "array" if levels == 0 => "list".to_owned(),
+        "array" => match kind_within(root, resolve(root, &schema["items"]), levels - 1).as_str() {
             "" => "list".to_owned(),
             of => format!("list of {of}"),
         },
@@ -99,4 +125,20 @@ fn kind(root: &Value, schema: &Value) -> String {
 /// A doc comment without its line breaks.
 pub fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_schema_that_leads_back_to_itself_comes_to_an_end() {
+        let schema = json!({
+            "properties": { "a": { "type": "integer" }, "inner": { "$ref": "#" }, "loop": { "$ref": "#/properties/loop" } },
+        });
+        let rows = option_rows(&schema);
+        assert_eq!(rows.iter().map(|row| row[0].as_str()).collect::<Vec<_>>(), ["`a`", "`inner`", "`loop`"]);
+    }
 }

@@ -74,7 +74,9 @@ fn seek<'s>(
         around.push(leaf);
         for (key, inner) in properties(leaf).into_iter().flatten() {
             let pointer = format!("{pointer}{}", segment(key));
-            if inner.get("format").is_some_and(|told| told == format) {
+            let mut told = Vec::new();
+            walk.leaves(inner, &mut told, &mut Vec::new());
+            if told.iter().chain([&inner]).any(|schema| schema.get("format").is_some_and(|told| told == format)) {
                 found.push(pointer);
             } else {
                 seek(walk, inner, &pointer, format, around, found);

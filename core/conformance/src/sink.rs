@@ -15,7 +15,7 @@ use crate::bench::{Bench, Failure};
 use crate::{lifecycle, options};
 
 /// The manifest of the run that sinks are given: one without steps, so without tables.
-fn manifest() -> String {
+fn manifest() -> Result<String, String> {
     let manifest = Manifest {
         format: FORMAT,
         version: "0.0.0".to_owned(),
@@ -32,7 +32,7 @@ fn manifest() -> String {
         steps: Vec::new(),
         outputs: Vec::new(),
     };
-    manifest.to_json()
+    manifest.to_json().map_err(|error| format!("the suite could not write a manifest: {error}"))
 }
 
 /// Files by their path within a folder, with their bytes.
@@ -75,7 +75,7 @@ pub(crate) fn hold(bench: &mut Bench<'_>) {
         bench.property("fails with a reason where it cannot write", |_| {
             let run = run()?;
             let nowhere = run.path().join("nowhere");
-            match maker.fresh()?.write(&Host::new(&Threads(1)), &nowhere, &manifest()) {
+            match maker.fresh()?.write(&Host::new(&Threads(1)), &nowhere, &manifest()?) {
                 Ok(()) => Err(Failure::from("it reported success for a directory that is not there".to_owned())),
                 Err(error) if error.message().contains("panicked") => Err(Failure::from(format!("it failed: {error}"))),
                 Err(_) => Ok(()),
@@ -89,13 +89,14 @@ pub(crate) fn hold(bench: &mut Bench<'_>) {
 }
 
 fn write(sink: &mut dyn ReportSink, directory: &Path) -> Result<(), String> {
-    sink.write(&Host::new(&Threads(1)), directory, &manifest()).map_err(|error| format!("it failed: {error}"))
+    sink.write(&Host::new(&Threads(1)), directory, &manifest()?).map_err(|error| format!("it failed: {error}"))
 }
 
 /// A new directory with the run that sinks are given.
 fn run() -> Result<TempDir, String> {
+    let manifest = manifest()?;
     let made = TempDir::new().and_then(|run| {
-        fs::write(run.path().join("manifest.json"), manifest())?;
+        fs::write(run.path().join("manifest.json"), &manifest)?;
         for folder in TABLES.iter().map(|table| table.folder()).chain(["models"]) {
             fs::create_dir_all(run.path().join(folder))?;
         }

@@ -101,7 +101,7 @@ pub struct Catalogue {
 }
 
 /// A table and a name in it.
-type Key = (&'static str, String);
+type SectionId = (&'static str, String);
 
 /// How far a section is.
 enum State {
@@ -116,11 +116,11 @@ enum State {
 
 /// A check in progress.
 pub struct Check<'a> {
-    /// The pipeline.
+    /// The pipeline as it was read.
     pub document: &'a Document,
-    /// The plugins.
+    /// Where components are found, and libraries come in.
     pub registry: &'a mut Registry,
-    /// The host.
+    /// What components are made with.
     pub host: &'a Host<'a>,
     /// Where relative paths are looked for.
     pub resolver: &'a Resolver,
@@ -135,9 +135,9 @@ pub struct Check<'a> {
     /// The tables as they were read, into which defaults are put.
     pub(crate) settings: Value,
     kinds: &'a [SectionKind],
-    sections: IndexMap<Key, State>,
+    sections: IndexMap<SectionId, State>,
     /// The sections that are being checked, each with the place at which it named the next.
-    going: Vec<(Key, String)>,
+    going: Vec<(SectionId, String)>,
 }
 
 /// Puts what is not there yet of `from` into a value, table by table.
@@ -177,7 +177,7 @@ impl<'a> Check<'a> {
     }
 
     /// Checks every section; gives the good ones, in the order of their kinds and of the file.
-    pub(crate) fn all(&mut self) -> IndexMap<Key, Checked> {
+    pub(crate) fn all(&mut self) -> IndexMap<SectionId, Checked> {
         for kind in self.kinds {
             let table = child("", kind.table);
             let good = names(self.document, kind.table, &mut self.diagnostics);
@@ -187,30 +187,30 @@ impl<'a> Check<'a> {
                 self.sections.insert((kind.table, name.clone()), state);
             }
         }
-        let keys: Vec<Key> = self.sections.keys().cloned().collect();
-        for key in keys {
-            self.settle_section(&key);
+        let ids: Vec<SectionId> = self.sections.keys().cloned().collect();
+        for id in ids {
+            self.settle_section(&id);
         }
         let sections = std::mem::take(&mut self.sections).into_iter();
-        let good = sections.filter_map(|(key, state)| match state {
-            State::Good(checked) => Some((key, checked)),
+        let good = sections.filter_map(|(id, state)| match state {
+            State::Good(checked) => Some((id, checked)),
             _ => None,
         });
         good.collect()
     }
 
     /// Checks a section that nobody asked for yet.
-    fn settle_section(&mut self, key: &Key) {
-        let Some(state @ State::Waiting) = self.sections.get_mut(key) else { return };
-        let Some(kind) = self.kinds.iter().find(|kind| kind.table == key.0) else { return };
+    fn settle_section(&mut self, id: &SectionId) {
+        let Some(state @ State::Waiting) = self.sections.get_mut(id) else { return };
+        let Some(kind) = self.kinds.iter().find(|kind| kind.table == id.0) else { return };
         // It is waiting, so its name was found to be one.
-        let Ok(name) = Name::parse(&key.1) else { return };
+        let Ok(name) = Name::parse(&id.1) else { return };
         *state = State::Going;
-        self.going.push((key.clone(), String::new()));
+        self.going.push((id.clone(), String::new()));
         let pointer = child(&child("", kind.table), &name);
         let checked = (kind.check)(self, &name, &pointer);
         self.going.pop();
-        self.sections.insert(key.clone(), checked.map_or(State::Bad, State::Good));
+        self.sections.insert(id.clone(), checked.map_or(State::Bad, State::Good));
     }
 
     /// Whether there is a section of that name, good or bad.
@@ -221,14 +221,14 @@ impl<'a> Check<'a> {
     /// The section that the value at `pointer` names. It is checked now, if it was not yet. `None` where there is none
     /// (which is told, with what was meant), or where it has errors of its own.
     pub fn find<S: Section>(&mut self, pointer: &str, name: &str) -> Option<Arc<S>> {
-        let key = (S::TABLE, name.to_owned());
+        let id = (S::TABLE, name.to_owned());
         if let Some((_, at)) = self.going.last_mut() {
             pointer.clone_into(at);
         }
-        self.settle_section(&key);
-        match self.sections.get(&key) {
+        self.settle_section(&id);
+        match self.sections.get(&id) {
             Some(State::Good(checked)) => return checked.section(),
-            Some(State::Going) => self.circle::<S>(&key),
+            Some(State::Going) => self.circle::<S>(&id),
             Some(State::Bad | State::Refused | State::Waiting) => {}
             None => {
                 let of_kind = self.sections.iter().filter(|((table, _), _)| *table == S::TABLE);
@@ -241,9 +241,9 @@ impl<'a> Check<'a> {
     }
 
     /// Tells of sections that lead to each other, at the place where the first of them names the next.
-    fn circle<S: Section>(&mut self, key: &Key) {
-        let from = self.going.iter().position(|(going, _)| going == key).unwrap_or(0);
-        let circle = self.going[from..].iter().map(|((_, name), _)| name.as_str()).chain([key.1.as_str()]);
+    fn circle<S: Section>(&mut self, id: &SectionId) {
+        let from = self.going.iter().position(|(going, _)| going == id).unwrap_or(0);
+        let circle = self.going[from..].iter().map(|((_, name), _)| name.as_str()).chain([id.1.as_str()]);
         let names: Vec<String> = circle.map(|name| format!("`{name}`")).collect();
         let pointer = self.going[from].1.clone();
         self.error(&pointer, format!("{}: {}", S::CIRCLE, names.join(" -> ")));

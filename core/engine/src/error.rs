@@ -211,8 +211,8 @@ mod tests {
         let full = || io::Error::from(io::ErrorKind::StorageFull);
         assert_eq!(Error::disk("write", Path::new("a"), full()).exit_code(), 2);
         assert_eq!(Error::from(TableError::io("write", Path::new("a"), full())).exit_code(), 2);
-        let shape = TableError::Shape { path: "a".into(), what: "why".to_owned() };
-        assert_eq!(Error::Method(shape.into()).exit_code(), 1);
+        let unwritten = TableError::unwritten(Path::new("a"), "why");
+        assert_eq!(Error::Method(unwritten.into()).exit_code(), 1);
         assert_eq!(Error::Order { step: "model.lm".to_owned() }.exit_code(), 1);
     }
 

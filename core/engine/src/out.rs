@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use txray_config::Name;
-use txray_tables::{Manifest, Output};
+use txray_tables::{Manifest, Output, TableError};
 
 use crate::store::{Entry, Key, Store, copy_all};
 
@@ -22,6 +22,9 @@ pub enum OutError {
         /// The system's reason.
         source: io::Error,
     },
+    /// The manifest cannot be written as JSON.
+    #[error(transparent)]
+    Manifest(#[from] TableError),
     /// The disk refused to write one of its files.
     #[error("cannot write {}: {source}", path.display())]
     Disk {
@@ -136,7 +139,7 @@ impl OutDirectory {
 
     /// Writes the manifest, whole or not at all. Gives its text.
     pub fn write_manifest(&self, manifest: &Manifest) -> Result<String, OutError> {
-        let json = manifest.to_json();
+        let json = manifest.to_json()?;
         let (path, partial) = (self.path.join("manifest.json"), self.path.join(".manifest.json.partial"));
         fs::write(&partial, &json)
             .and_then(|()| fs::rename(&partial, &path))

@@ -204,7 +204,7 @@ pub fn reference(catalogue: &Catalogue, registry: &Registry) -> String {
          command line: `--set model.lm.train.epochs=2`.\n\n\
          Tables are called by names of at most 64 letters (a to z), digits, `.`, `_` and `-`, which do not begin with `.` or \
          `-`; names of one kind do not differ in case alone, and none \
-         begins with its kind and a dot (`[stage.\"stage.early\"]`).\n\n\
+         begins with its own kind and a dot.\n\n\
          This page is generated from the types that read the file; do not edit it.\n";
     let mut page = Page::new(beginning, registry, &catalogue.formats);
     page.describe("Top level", &schema(catalogue));

@@ -9,7 +9,7 @@ use txray_tables::{FORMAT, Input};
 
 use crate::error::{Error, Result};
 use crate::pipeline::Pipeline;
-use crate::step::{Hashes, Step};
+use crate::step::{Hashes, OWN, Step};
 use crate::store::Key;
 
 /// A step of a plan.
@@ -35,7 +35,7 @@ pub struct Plan {
     /// Those that are kept in the store.
     pub steps: Vec<Planned>,
     /// Those that are made over the out directory, at the end of every run.
-    pub reports: Vec<Planned>,
+    pub afterwards: Vec<Planned>,
     /// The files that are read.
     pub inputs: Vec<Input>,
 }
@@ -73,24 +73,21 @@ impl Plan {
             gather(step, &mut seen, &mut steps);
         }
         // Stable, so that steps of one kind stay behind those they need.
-        steps.sort_by_key(|step| order.iter().position(|kind| *kind == step.kind()));
+        steps.sort_by_key(|step| order.iter().position(|kind| *kind == step.kind()).unwrap_or(order.len()));
         let mut hashes = Hashes::new(registry);
         let mut keys: BTreeMap<String, Key> = BTreeMap::new();
-        let mut plan = Self { steps: Vec::new(), reports: Vec::new(), inputs: Vec::new() };
+        let mut plan = Self { steps: Vec::new(), afterwards: Vec::new(), inputs: Vec::new() };
         for step in steps {
-            let mut inputs = Map::new();
+            let mut inputs = Vec::new();
             for (part, input) in step.inputs() {
                 let key = keys.get(&input.id()).ok_or_else(|| Error::Order { step: input.id() })?;
-                inputs.insert(part.to_owned(), key.as_str().into());
+                inputs.push(json!([part, key.as_str()]));
             }
-            let mut recipe = step.recipe(&mut hashes)?;
-            if let Value::Object(recipe) = &mut recipe {
-                let frame = json!({ "format": FORMAT, "step": step.kind(), "txray": program, "inputs": inputs });
-                recipe.extend(frame.as_object().cloned().unwrap_or_default());
-            }
+            let own = step.recipe(&mut hashes)?;
+            let recipe = json!({ "format": FORMAT, "step": step.kind(), "txray": program, "inputs": inputs, OWN: own });
             let key = Key::of(&recipe);
             keys.insert(step.id(), key.clone());
-            let planned = if step.is_report() { &mut plan.reports } else { &mut plan.steps };
+            let planned = if step.reads_the_run() { &mut plan.afterwards } else { &mut plan.steps };
             planned.push(Planned { step, recipe, key });
         }
         plan.inputs = hashes.into_inputs();
@@ -112,7 +109,11 @@ impl Plan {
             (Value::Object(before), Value::Object(now)) => {
                 let keys: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
                 for key in keys {
-                    let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                    let path = match path {
+                        "" if key == OWN => String::new(),
+                        "" => key.clone(),
+                        _ => format!("{path}.{key}"),
+                    };
                     let part = |table: &Map<String, Value>| table.get(key).cloned().unwrap_or_default();
                     self.differences(&part(before), &part(now), &path, changed);
                 }

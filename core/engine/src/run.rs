@@ -64,7 +64,7 @@ pub fn run(
     store.remember(&pipeline.name, plan.steps.iter().map(|step| (step.id(), &step.recipe)));
     let mut manifest = manifest(pipeline, registry, plan, host.threads(), steps, outputs);
     let mut json = out.write_manifest(&manifest)?;
-    for planned in &plan.reports {
+    for planned in &plan.afterwards {
         let record = run.make(planned, out.path(), &json)?;
         observer.end(&record, planned.step.level());
         manifest.steps.push(record);

@@ -16,6 +16,9 @@ use crate::error::{Error, Result};
 use crate::out::Publication;
 use crate::store::{Entry, Record, Store};
 
+/// Where in a whole recipe that of the step itself stands, beside its inputs and what every step depends on.
+pub(crate) const OWN: &str = "of";
+
 /// A step of a pipeline. Plans, runs and the store know steps by this alone.
 pub trait Step: Send + Sync {
     /// Its kind in names and manifests: `stage`.
@@ -56,7 +59,7 @@ pub trait Step: Send + Sync {
     }
 
     /// Whether it is made over the finished out directory, in every run, instead of being kept in the store.
-    fn is_report(&self) -> bool {
+    fn reads_the_run(&self) -> bool {
         false
     }
 }
@@ -71,7 +74,7 @@ pub struct Made {
 
 impl Made {
     /// With these figures, a struct of which each kind of step has its own. The step took as long as making it did, unless
-    /// [`Made::took`] says otherwise.
+    /// [`Made::seconds`] says otherwise.
     pub fn with(step: &dyn Step, figures: &impl Serialize) -> Result<Self> {
         let not_written = |source| Error::Figures { step: step.id(), source };
         match serde_json::to_value(figures).map_err(not_written)? {
@@ -82,13 +85,13 @@ impl Made {
 
     /// The work itself took so many seconds; loading and writing are apart.
     #[must_use]
-    pub fn took(self, seconds: f64) -> Self {
+    pub fn seconds(self, seconds: f64) -> Self {
         Self { seconds: Some(seconds), ..self }
     }
 
     /// So many tokens went through.
     #[must_use]
-    pub fn read(self, tokens: u64) -> Self {
+    pub fn tokens(self, tokens: u64) -> Self {
         Self { tokens: Some(tokens), ..self }
     }
 }
@@ -117,17 +120,17 @@ impl Finished {
 
 /// What a step is made with.
 pub struct Making<'a> {
-    /// The host.
+    /// To log to, to report progress to, and to ask whether to stop.
     pub host: &'a Host<'a>,
-    /// The plugins.
+    /// What makes components.
     pub registry: &'a Registry,
-    /// Where its files go; of a report, the out directory.
+    /// Where its files go; of a step that reads the run, the out directory.
     pub directory: &'a Path,
     /// Where it may keep what it goes on from when it is stopped. Removed once it is finished.
     pub unfinished: PathBuf,
-    /// What it is made of.
+    /// Its recipe, that of all it depends on included.
     pub recipe: &'a Value,
-    /// The text of the run's manifest; empty until there is one, which reports have.
+    /// The text of the run's manifest; empty for a step that is made before there is one.
     pub manifest: &'a str,
     pub(crate) store: &'a Store,
     pub(crate) finished: &'a Finished,

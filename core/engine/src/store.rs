@@ -89,7 +89,7 @@ impl StoreError {
 pub const FORMAT: u32 = 1;
 
 /// The fingerprint of a step: SHA-256, in hexadecimal, of its recipe.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(String);
 
 impl Key {
@@ -345,8 +345,12 @@ impl Store {
                     .map_err(|error| StoreError::disk("remove", &entry.directory, error))?;
             }
         }
-        for (part, is_kept) in [("partial", false), ("unfinished", true)] {
+        // `training` is where earlier versions kept what is unfinished.
+        for (part, is_kept) in [("partial", false), ("unfinished", true), ("training", false)] {
             let part = self.root.join(part);
+            if !part.exists() {
+                continue;
+            }
             let failed = |error: io::Error| StoreError::disk("clear", &part, error);
             for entry in fs::read_dir(&part).map_err(failed)? {
                 let entry = entry.map_err(failed)?;

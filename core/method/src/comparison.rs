@@ -61,9 +61,9 @@ pub struct Comparison {
 /// What a comparison comes to: `comparisons/<name>.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Summary {
-    /// The stages.
+    /// The earlier stage.
     pub from: String,
-    /// The stages.
+    /// The later stage.
     pub to: String,
     /// What preferences were weighted by.
     pub weighting: Weighting,

@@ -70,6 +70,14 @@ pub enum MethodError {
         /// Those of the others.
         expected: usize,
     },
+    /// What a pruner is to be given is not what it is told it is.
+    #[error("{found} columns for a pruner, of {expected}")]
+    Columns {
+        /// How many were gathered.
+        found: usize,
+        /// How many there are names for.
+        expected: usize,
+    },
     /// A table cannot be read or written.
     #[error(transparent)]
     Table(#[from] TableError),
@@ -80,7 +88,7 @@ impl MethodError {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Source(error) | Self::Pruner(error) | Self::Metric { source: error, .. } => error.fault(),
-            Self::Batch { .. } | Self::Score { .. } | Self::Rows { .. } => Fault::Failed,
+            Self::Batch { .. } | Self::Score { .. } | Self::Rows { .. } | Self::Columns { .. } => Fault::Failed,
             Self::NotFinite { .. } | Self::TooLarge | Self::Sites | Self::NoLayer { .. } => Fault::Invalid,
             Self::Table(error) if error.is_ours() => Fault::Failed,
             Self::Table(_) => Fault::Invalid,

@@ -44,6 +44,9 @@ impl NeuronColumns {
             }
         }
         let names = pruner_columns(&comparison.layers, &comparison.metrics);
+        if names.len() != columns.len() {
+            return Err(MethodError::Columns { found: columns.len(), expected: names.len() });
+        }
         if let Some((column, values)) = names.iter().zip(&columns).find(|(_, values)| values.len() != rows) {
             return Err(MethodError::Rows { column: column.clone(), found: values.len(), expected: rows });
         }

@@ -13,7 +13,7 @@ pub enum TableError {
     /// The disk refused.
     #[error("cannot {doing} {}: {source}", path.display())]
     Io {
-        /// `read` or `write`.
+        /// What was to be done with it.
         doing: &'static str,
         /// The file.
         path: PathBuf,
@@ -38,12 +38,12 @@ pub enum TableError {
         /// Ours.
         known: u32,
     },
-    /// What was to be written makes no table: a fault of ours.
-    #[error("the columns of {} do not fit together: {what}", path.display())]
-    Shape {
+    /// What was to be written cannot be: columns that do not fit together, a path that is no text.
+    #[error("cannot make {}: {what}", path.display())]
+    Unwritten {
         /// The file.
         path: PathBuf,
-        /// How.
+        /// Why.
         what: String,
     },
 }
@@ -56,7 +56,12 @@ impl TableError {
 
     /// Whether it is a fault of this program, and not of a disk or a file.
     pub fn is_ours(&self) -> bool {
-        matches!(self, Self::Shape { .. })
+        matches!(self, Self::Unwritten { .. })
+    }
+
+    /// What cannot be written.
+    pub fn unwritten(path: &Path, what: impl std::fmt::Display) -> Self {
+        Self::Unwritten { path: path.to_owned(), what: what.to_string() }
     }
 
     /// A file that is not what txray writes.

@@ -31,8 +31,7 @@ impl Folder<'_> {
     /// Writes a value as JSON for people.
     pub fn write_json(&self, file: &str, value: &impl Serialize) -> TableResult<()> {
         let path = self.0.join(file);
-        let json = serde_json::to_vec_pretty(value)
-            .map_err(|error| TableError::Shape { path: path.clone(), what: error.to_string() })?;
+        let json = serde_json::to_vec_pretty(value).map_err(|error| TableError::unwritten(&path, error))?;
         std::fs::write(&path, json).map_err(|error| TableError::io("write", &path, error))
     }
 

@@ -80,7 +80,7 @@ pub struct PluginRecord {
 pub struct StepRecord {
     /// Its name, such as `stage.early`.
     pub name: String,
-    /// What it was: `text`, `model`, `stage`, `comparison`, `report`.
+    /// Its kind, which its name begins with.
     pub kind: String,
     /// Whether it was there already; the figures are then those of when it was made.
     #[serde(default)]
@@ -107,7 +107,7 @@ impl Manifest {
     pub fn read(path: &Path) -> TableResult<Self> {
         let json = std::fs::read(path).map_err(|error| TableError::io("read the manifest", path, error))?;
         let manifest: Self = serde_json::from_slice(&json)
-            .map_err(|error| TableError::malformed(path, format!("as a manifest, {error}")))?;
+            .map_err(|error| TableError::malformed(path, format!("it is no manifest of a run: {error}")))?;
         if manifest.format != FORMAT {
             return Err(TableError::Format { path: path.to_owned(), found: manifest.format, known: FORMAT });
         }
@@ -128,9 +128,11 @@ impl Manifest {
     }
 
     /// As the text of `manifest.json`.
-    pub fn to_json(&self) -> String {
-        // Strings, numbers and tables of them under keys of text: serde_json writes all of that.
-        serde_json::to_string_pretty(self).unwrap_or_default()
+    ///
+    /// # Errors
+    /// [`TableError::Unwritten`] for a path that is no text: JSON has no other.
+    pub fn to_json(&self) -> TableResult<String> {
+        serde_json::to_string_pretty(self).map_err(|error| TableError::unwritten("manifest.json".as_ref(), error))
     }
 }
 

@@ -87,7 +87,7 @@ impl TableWriter {
     /// Adds rows: one array a column, in the order of the columns.
     pub fn write(&mut self, columns: Vec<ArrayRef>) -> TableResult<()> {
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)
-            .map_err(|error| TableError::Shape { path: self.path.clone(), what: error.to_string() })?;
+            .map_err(|error| TableError::unwritten(&self.path, error))?;
         self.writer.write(&batch).map_err(|error| broken("write", &self.path, error))
     }
 
@@ -157,7 +157,10 @@ fn broken(doing: &'static str, path: &Path, error: impl std::error::Error + 'sta
         }
         inner = error.source();
     }
-    TableError::malformed(path, error)
+    match doing {
+        "write" => TableError::unwritten(path, error),
+        _ => TableError::malformed(path, error),
+    }
 }
 
 #[cfg(test)]
@@ -219,6 +222,6 @@ mod tests {
     fn columns_that_do_not_fit_are_a_fault_of_ours() {
         let folder = tempfile::tempdir().unwrap();
         let mut table = TableWriter::create(&folder.path().join("a"), &pruning::TABLE, &[""; 0]).unwrap();
-        assert!(matches!(table.write(Vec::new()), Err(TableError::Shape { .. })));
+        assert!(matches!(table.write(Vec::new()), Err(TableError::Unwritten { .. })));
     }
 }

@@ -38,8 +38,11 @@ pub struct Format {
     /// JSON Schema of its options.
     pub schema: fn() -> Value,
     /// Opens a corpus of it.
-    pub open: fn(&Value, &Context<'_>) -> Result<Box<dyn Corpus>, OpenError>,
+    pub open: Open,
 }
+
+/// How a corpus of a format is opened, from its table.
+pub type Open = fn(&Value, &Context<'_>) -> Result<Box<dyn Corpus>, OpenError>;
 
 /// Why a corpus was not opened.
 #[derive(Debug)]

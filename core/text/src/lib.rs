@@ -30,7 +30,7 @@ mod tokens;
 
 pub use corpus::{Annotation, Corpus, Document, Documents, Span, stream};
 pub use error::{CorpusError, OptionError};
-pub use format::{Context, Format, FormatOptions, OpenError};
+pub use format::{Context, Format, FormatOptions, Open, OpenError};
 pub use formats::FORMATS;
 pub use join::{Joined, join, words};
 pub use resolve::Resolver;

@@ -438,3 +438,12 @@ fn a_place_in_another_text_is_written_out() {
     assert!(report.contains("help: break it"), "{report}");
     assert!(report.contains("--set:1:14: comes back here"), "{report}");
 }
+
+#[test]
+fn nothing_of_a_file_reaches_the_terminal_as_what_it_is_not() {
+    let document = document("\"\\u001b[31mred\\u0007\" = 1\n");
+    let mut diagnostics = Diagnostics::new();
+    assert_eq!(document.read::<Model>("", &mut diagnostics), None);
+    let told = format!("{diagnostics:#}");
+    assert!(told.contains(r"unknown key `\u{1b}[31mred\u{7}`") && !told.contains('\u{1b}'), "{told:?}");
+}

@@ -72,10 +72,11 @@ fn options_of_a_format_are_found_wherever_they_are() {
             "file": { "type": "string", "format": "path" },
             "train": { "anyOf": [{ "$ref": "#/$defs/Train" }, { "type": "null" }] },
             "inner": { "$ref": "#/$defs/Options" },
-        } }, "Train": { "properties": { "epochs": { "type": "integer", "format": "epochs" } } } },
+            "other": { "anyOf": [{ "$ref": "#/$defs/File" }, { "type": "null" }] },
+        } }, "File": { "type": "string", "format": "path" }, "Train": { "properties": { "epochs": { "type": "integer", "format": "epochs" } } } },
     });
     assert_eq!(of_format(&schema, "epochs"), ["/train/epochs"]);
     // A table inside a table of its own kind is not looked into for ever.
-    assert_eq!(of_format(&schema, "path"), ["/file"]);
+    assert_eq!(of_format(&schema, "path"), ["/file", "/other"]);
     assert_eq!(of_format(&json!({}), "path"), [""; 0]);
 }

@@ -25,7 +25,7 @@ impl Step for Toy {
     fn make(&self, _: &Making<'_>) -> Result<Made> {
         Ok(Made::default())
     }
-    fn is_report(&self) -> bool {
+    fn reads_the_run(&self) -> bool {
         self.kind == "report"
     }
 }
@@ -60,7 +60,7 @@ fn steps_stand_by_kind_behind_what_they_need_and_once() {
     let plan = plan(&[&report, &late, &early, &second]);
     // Asked for backwards, and the model `second` twice.
     assert_eq!(ids(&plan), ["text.train", "text.valid", "model.first", "model.second", "stage.late", "stage.early"]);
-    assert_eq!(plan.reports.len(), 1);
+    assert_eq!(plan.afterwards.len(), 1);
 }
 
 #[test]
@@ -79,6 +79,44 @@ fn a_key_depends_on_the_recipe_and_on_those_of_inputs_and_not_on_names() {
     assert_ne!(plan(&[&other]).steps[0].key, named.steps[0].key, "another kind of step is another step");
     let other_program = Plan::of_steps([&a].into_iter(), &[], &Registry::new(), "another").unwrap();
     assert_ne!(other_program.steps[0].key, named.steps[0].key);
+}
+
+#[test]
+fn no_input_is_lost_from_a_recipe_whatever_part_it_plays() {
+    /// Inputs that all play one part, and a recipe that says what the frame says, or is no table.
+    struct Odd(Vec<Arc<dyn Step>>, Value);
+    impl Step for Odd {
+        fn kind(&self) -> &'static str {
+            "stage"
+        }
+        fn name(&self) -> String {
+            "odd".to_owned()
+        }
+        fn inputs(&self) -> Vec<(&'static str, Arc<dyn Step>)> {
+            self.0.iter().map(|input| ("each", Arc::clone(input))).collect()
+        }
+        fn recipe(&self, _: &mut Hashes<'_>) -> Result<Value> {
+            Ok(self.1.clone())
+        }
+        fn make(&self, _: &Making<'_>) -> Result<Made> {
+            Ok(Made::default())
+        }
+    }
+    let key = |settings: [u64; 2], recipe: Value| {
+        let inputs = settings.map(|setting| step("text", ["a", "b"][setting as usize % 2], setting, &[]));
+        let odd: Arc<dyn Step> = Arc::new(Odd(inputs.to_vec(), recipe));
+        plan(&[&odd]).steps.pop().unwrap().key
+    };
+    let all = [
+        key([0, 1], Value::Null),
+        key([2, 1], Value::Null),
+        key([0, 3], Value::Null),
+        key([0, 1], json!("x")),
+        key([0, 1], json!({ "inputs": 1 })),
+        key([0, 3], json!({ "inputs": 1 })),
+    ];
+    let distinct: BTreeSet<&Key> = all.iter().collect();
+    assert_eq!(distinct.len(), all.len());
 }
 
 #[test]

@@ -175,7 +175,7 @@ impl Step for Comparison {
         let Settings { weighting, min_count, .. } = self.settings;
         let summary = comparison.summary(&self.from.name, &self.to.name, weighting, min_count);
         making.folder().write_json(SUMMARY, &summary)?;
-        Ok(Made::default().took(seconds))
+        Ok(Made::default().seconds(seconds))
     }
 
     fn publish(&self) -> Vec<Publication> {

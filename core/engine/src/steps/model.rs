@@ -19,7 +19,7 @@ use crate::component::made;
 use crate::error::Result;
 use crate::out::{OutPath, Publication};
 use crate::page::Page;
-use crate::step::{Hashes, Made, Making, Step};
+use crate::step::{Hashes, Made, Making, OWN, Step};
 use crate::store::{Entry, Record};
 use training::{Begin, END, LAST, Training, checkpoint, load};
 
@@ -328,7 +328,7 @@ impl Model {
 
     /// The epochs that a recipe of this kind of model asks for.
     fn epochs_of(&self, recipe: &Value) -> Option<u64> {
-        recipe.pointer(&format!("/options{}", self.epochs.as_ref()?)).and_then(Value::as_u64)
+        recipe[OWN].pointer(&format!("/options{}", self.epochs.as_ref()?)).and_then(Value::as_u64)
     }
 
     /// The longest finished training that this one can begin with: it differs in having fewer epochs, ran them all, and
@@ -338,7 +338,7 @@ impl Model {
         let rest = |recipe: &Value| {
             let mut rest = recipe.clone();
             for pointer in [&format!("/options{epochs}"), "/checkpoints"] {
-                if let Some(value) = rest.pointer_mut(pointer) {
+                if let Some(value) = rest[OWN].pointer_mut(pointer) {
                     value.take();
                 }
             }

@@ -104,7 +104,7 @@ impl Step for Pruning {
         let seconds = start.elapsed().as_secs_f64();
         write_ranks(&making.folder(), &comparison, &scored)?;
         let figures = PruningFigures { scored: scored.iter().filter(|neuron| neuron.rank.is_some()).count() };
-        Ok(Made::with(self, &figures)?.took(seconds))
+        Ok(Made::with(self, &figures)?.seconds(seconds))
     }
 
     fn publish(&self) -> Vec<Publication> {

@@ -58,7 +58,7 @@ impl Step for Report {
         Ok(Made::default())
     }
 
-    fn is_report(&self) -> bool {
+    fn reads_the_run(&self) -> bool {
         true
     }
 }

@@ -3,7 +3,6 @@
 mod reading;
 
 use std::cell::OnceCell;
-use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -144,24 +143,30 @@ fn model_of(check: &mut Check<'_>, pointer: &str, keys: Keys) -> Option<(StageOf
     let mut known = vec!["token".to_owned(), "word".to_owned()];
     known.extend(text.corpus.layers());
     let before = check.diagnostics.len();
-    let mut seen = HashSet::new();
-    for (index, layer) in layers.iter().enumerate() {
-        let at = format!("{pointer}/layers/{index}");
-        if !known.contains(layer) {
-            let help = suggestion(layer, known.iter().map(String::as_str));
-            check.error_with_help(&at, format!("the corpus `{}` has no layer `{layer}`", text.corpus.name), help);
-        } else if !seen.insert(layer) {
-            check.error(&at, format!("the layer `{layer}` is named twice"));
-        } else if observations::TABLE.columns.iter().any(|column| column.name == *layer) {
-            check.error(&at, format!("the table of observations has a column `{layer}` already"));
-        }
+    for (index, layer) in layers.iter().enumerate().filter(|(_, layer)| !known.contains(layer)) {
+        let help = suggestion(layer, known.iter().map(String::as_str));
+        let message = format!("the corpus `{}` has no layer `{layer}`", text.corpus.name);
+        check.error_with_help(&format!("{pointer}/layers/{index}"), message, help);
     }
+    check_columns(check, &layers, |index| format!("{pointer}/layers/{index}"));
     if layers.is_empty() {
         check.error(&child(pointer, "layers"), "a stage needs at least one layer");
     }
     let is_good = check.diagnostics.len() == before;
     let of = StageOf::Model { model: model?, text, record, state: keys.state };
     is_good.then_some((of, layers))
+}
+
+/// A layer has a column of its name in the table of observations, which nothing else may have.
+fn check_columns(check: &mut Check<'_>, layers: &[String], place: impl Fn(usize) -> String) {
+    for (index, layer) in layers.iter().enumerate() {
+        if layers[..index].contains(layer) {
+            check.error(&place(index), format!("the layer `{layer}` is named twice"));
+        } else if observations::TABLE.columns.iter().any(|column| column.name == *layer) {
+            let message = format!("no layer can be called `{layer}`: the table of observations has such a column");
+            check.error(&place(index), message);
+        }
+    }
 }
 
 /// Activations that a plugin has. It is made once here, to tell which layers it brings.
@@ -186,6 +191,7 @@ fn source_of(check: &mut Check<'_>, pointer: &str, value: &Value, keys: &Keys) -
         Ok(())
     })?;
     let layers = described.into_inner()?.layers;
+    check_columns(check, &layers, |_| child(pointer, "source"));
     (check.diagnostics.len() == before).then_some((StageOf::Source(source), layers))
 }
 
@@ -231,7 +237,7 @@ impl Stage {
             tokenize_seconds: Some(source.tokenize.as_secs_f64()),
             ..figures(&read, times)
         };
-        Ok(Made::with(self, &figures)?.took(seconds).read(read.tokens))
+        Ok(Made::with(self, &figures)?.seconds(seconds).tokens(read.tokens))
     }
 
     /// How the state is handled at document starts. Warns where the model was trained otherwise.
@@ -298,7 +304,7 @@ impl Step for Stage {
                 let mut source = source.source(making.registry, making.host)?;
                 let (read, times) = txray_method::read(&mut *source, making.host, &making.folder())?;
                 let seconds = (times.source + times.aggregate).as_secs_f64();
-                Ok(Made::with(self, &figures(&read, times))?.took(seconds).read(read.tokens))
+                Ok(Made::with(self, &figures(&read, times))?.seconds(seconds).tokens(read.tokens))
             }
         }
     }

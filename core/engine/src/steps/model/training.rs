@@ -70,9 +70,10 @@ pub struct ModelFigures {
     pub vocabulary: usize,
     /// Epochs that were run.
     pub epochs: u64,
-    /// Mean loss of the last, nats a token.
-    pub train_loss: f64,
-    /// Perplexity on the validation text, where there is one.
+    /// Mean loss of the last, nats a token; none where it was no number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train_loss: Option<f64>,
+    /// Perplexity on the validation text, where there is one and it is a number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub valid_perplexity: Option<f64>,
 }
@@ -161,10 +162,10 @@ impl Training<'_> {
             tokenize_seconds,
             vocabulary: tokenizer.size(),
             epochs: report.epoch,
-            train_loss: report.loss,
-            valid_perplexity: report.valid_loss.map(f64::exp),
+            train_loss: Some(report.loss).filter(|loss| loss.is_finite()),
+            valid_perplexity: report.valid_loss.map(f64::exp).filter(|perplexity| perplexity.is_finite()),
         };
-        Ok(Made::with(step, &figures)?.took(kept.seconds).read(report.tokens))
+        Ok(Made::with(step, &figures)?.seconds(kept.seconds).tokens(report.tokens))
     }
 
     fn tell(&self, report: &FitReport) {

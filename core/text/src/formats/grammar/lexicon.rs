@@ -2,8 +2,30 @@
 
 use std::sync::LazyLock;
 
-use super::Domain;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
 use super::words::{self, Common, Praise, RawTopic};
+
+/// What generated documents are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Domain {
+    /// Baking, soups, vegetables and dining.
+    Kitchen,
+    /// Fishing, cargo, repairs and voyages.
+    Harbour,
+}
+
+impl Domain {
+    /// As pipelines write it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Kitchen => "kitchen",
+            Self::Harbour => "harbour",
+        }
+    }
+}
 
 /// What a pronoun says of the noun that it stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

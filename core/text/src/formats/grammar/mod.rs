@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use txray_plugin::random::Stream;
 
+use self::lexicon::Domain;
 use self::phrase::{Polarity, Writer};
 use crate::corpus::{Annotation, Corpus, Document, Documents, Span};
 use crate::error::{CorpusError, OptionError};
@@ -41,25 +42,6 @@ pub struct GrammarOptions {
     pub test: Option<NonZeroU64>,
     /// Another seed gives other documents; the run's seed when not given.
     pub seed: Option<u64>,
-}
-
-/// What generated documents are about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Domain {
-    /// Baking, soups, vegetables and dining.
-    Kitchen,
-    /// Fishing, cargo, repairs and voyages.
-    Harbour,
-}
-
-impl Domain {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Kitchen => "kitchen",
-            Self::Harbour => "harbour",
-        }
-    }
 }
 
 impl FormatOptions for GrammarOptions {

@@ -1,0 +1,235 @@
+//! The host's side of the boundary: a component behind a C table, as the Rust trait of its interface. One file an interface;
+//! here is what they share: making and ending a component, the host of a call, and what becomes of its status.
+//!
+//! In every call the component is the table's own, and every argument lives for the call.
+
+#![allow(unsafe_code, reason = "this module calls through the C tables of plugins")]
+
+mod metric;
+mod model;
+mod pruner;
+mod sink;
+mod source;
+
+use std::ffi::c_void;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use txray_plugin::abi::{self, Slice, Status, Str};
+use txray_plugin::{Error, Fault, Host, Level, Result, Strings};
+
+use crate::{Registered, SILENT};
+
+/// The table of an interface. All tables begin alike: size, create, destroy.
+///
+/// # Safety
+/// An implementor must be a `repr(C)` struct of one `usize`, its size, and function pointers alone.
+pub(crate) unsafe trait Table: 'static {
+    const INTERFACE: &'static str;
+    fn create(&self) -> abi::Create;
+    fn destroy(&self) -> abi::Destroy;
+}
+
+macro_rules! tables {
+    ($($table:ident: $interface:ident,)*) => {$(
+        // SAFETY: by its definition in `txray-abi`.
+        unsafe impl Table for abi::$table {
+            const INTERFACE: &'static str = abi::$interface;
+            fn create(&self) -> abi::Create {
+                self.create
+            }
+            fn destroy(&self) -> abi::Destroy {
+                self.destroy
+            }
+        }
+    )*};
+}
+
+tables! { MetricTable: METRIC, PrunerTable: PRUNER, SinkTable: SINK, SourceTable: SOURCE, ModelTable: MODEL, }
+
+/// A component of a plugin.
+pub(crate) struct Handle<T: Table> {
+    table: &'static T,
+    component: *mut c_void,
+    /// For messages about faults of the plugin.
+    name: String,
+}
+
+// SAFETY: the boundary promises that `const` calls may come from many threads at once, and Rust's `&mut` keeps `mut`
+// calls alone.
+unsafe impl<T: Table> Send for Handle<T> {}
+// SAFETY: as above.
+unsafe impl<T: Table> Sync for Handle<T> {}
+
+impl<T: Table> Handle<T> {
+    /// Calls the table's `create`.
+    pub(crate) fn create(plugin: &Registered, kind: &str, options: &Value, host: &Host<'_>) -> Result<Self> {
+        let name = format!("`{kind}` of {} ({})", plugin.info.name, plugin.origin);
+        let table = table::<T>(plugin.table).map_err(|what| Error::failed(format!("{name}: {what}")))?;
+        let options = options.to_string();
+        let mut handle = Self { table, component: std::ptr::null_mut(), name };
+        let (kind, options) = (Str::text(kind), Str::text(&options));
+        let mut component = std::ptr::null_mut();
+        let place = &raw mut component;
+        // SAFETY: host, texts and the place for the result live for the call.
+        handle.call(host, |host| unsafe { (table.create())(host, kind, options, place) })?;
+        // Set only now: a component that was not made must not be ended, whatever `create` has written to its place.
+        handle.component = component;
+        if handle.component.is_null() {
+            return Err(Error::failed(format!("{}: it was made, but is null", handle.name)));
+        }
+        Ok(handle)
+    }
+
+    /// Gives a call its host, and turns a status other than OK into the error that the plugin told that host.
+    fn call(&self, host: &Host<'_>, body: impl FnOnce(*const abi::Host) -> Status) -> Result<()> {
+        let context = CallContext { host, failure: Mutex::new(None) };
+        let raw = abi::Host {
+            size: size_of::<abi::Host>(),
+            context: std::ptr::from_ref(&context).cast_mut().cast(),
+            threads: u32::try_from(host.threads()).unwrap_or(u32::MAX),
+            reserved: 0,
+            log: host_log,
+            progress: host_progress,
+            cancelled: host_cancelled,
+            fail: host_fail,
+        };
+        let status = body(&raw const raw);
+        if status == Status::OK {
+            return Ok(());
+        }
+        let failure = context.failure.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let (pointer, message) =
+            failure.unwrap_or_else(|| (String::new(), format!("it failed with status {} and {SILENT}", status.0)));
+        Err(match status {
+            Status::INVALID => Error::new(Fault::Invalid, pointer, message),
+            Status::CANCELLED => Error::cancelled(),
+            _ => Error::new(Fault::Failed, pointer, format!("{}: {message}", self.name)),
+        })
+    }
+
+    /// Reads the JSON that the plugin's `describe` hands to a callback.
+    fn describe<D: DeserializeOwned>(
+        &self,
+        describe: unsafe extern "C" fn(
+            *const c_void,
+            *const abi::Host,
+            unsafe extern "C" fn(*mut c_void, Str),
+            *mut c_void,
+        ) -> Status,
+    ) -> Result<D> {
+        unsafe extern "C" fn keep(context: *mut c_void, json: Str) {
+            // SAFETY: `context` is the place below; the text lives for the call.
+            unsafe { *context.cast::<Option<String>>() = Some(lossy(json)) }
+        }
+        let mut json: Option<String> = None;
+        let context = (&raw mut json).cast();
+        // SAFETY: the component is this table's, and the callback and its context live for the call.
+        self.call(&Host::detached(), |host| unsafe { describe(self.component, host, keep, context) })?;
+        let json = json.ok_or_else(|| Error::failed(format!("{}: it gave no description", self.name)))?;
+        serde_json::from_str(&json)
+            .map_err(|e| Error::failed(format!("{}: its description does not read: {e}", self.name)))
+    }
+}
+
+impl<T: Table> Drop for Handle<T> {
+    fn drop(&mut self) {
+        if !self.component.is_null() {
+            // SAFETY: made by this table's `create`, and ended once.
+            unsafe { (self.table.destroy())(self.component) }
+        }
+    }
+}
+
+/// The table of an interface, checked: it is large enough, and none of its functions is null.
+fn table<T: Table>(plugin: &'static abi::Plugin) -> Result<&'static T, String> {
+    // SAFETY: the plugin was inspected when it was taken in; the name lives for the call.
+    let table = unsafe { (plugin.query)(Str::text(T::INTERFACE)) }.cast::<usize>();
+    if table.is_null() || !table.is_aligned() {
+        return Err(format!("it does not supply {}", T::INTERFACE));
+    }
+    // SAFETY: every table begins with its size.
+    let size = unsafe { *table };
+    if size < size_of::<T>() {
+        return Err(format!("its table of {} has {size} bytes of {}", T::INTERFACE, size_of::<T>()));
+    }
+    let words = size_of::<T>() / size_of::<usize>();
+    // SAFETY: the table says it has that many bytes; a `Table` is words alone, and each function must be there before
+    // it can be believed to be one.
+    if (1..words).any(|i| unsafe { *table.add(i) } == 0) {
+        return Err(format!("its table of {} lacks a function", T::INTERFACE));
+    }
+    // SAFETY: long enough, no function is null, and it lives as long as the process.
+    Ok(unsafe { &*table.cast::<T>() })
+}
+
+/// What the host functions of a call work on.
+struct CallContext<'a> {
+    host: &'a Host<'a>,
+    failure: Mutex<Option<(String, String)>>,
+}
+
+/// The context of a host function.
+///
+/// # Safety
+/// `context` must be that of a call that has not ended.
+unsafe fn context<'a>(context: *mut c_void) -> &'a CallContext<'a> {
+    // SAFETY: the caller's promise.
+    unsafe { &*context.cast::<CallContext<'a>>() }
+}
+
+/// Values from a plugin; `None` where its pointer is null or misaligned although there are some.
+///
+/// # Safety
+/// As for [`Slice::get`], less what is checked here.
+unsafe fn values<'a, T>(slice: Slice<T>) -> Option<&'a [T]> {
+    // SAFETY: the caller's promise.
+    (slice.len == 0 || !slice.ptr.is_null() && slice.ptr.is_aligned()).then(|| unsafe { slice.get() })
+}
+
+/// Text from a plugin, for messages: what is not UTF-8 is replaced.
+///
+/// # Safety
+/// As for [`values`].
+unsafe fn lossy(text: Str) -> String {
+    // SAFETY: the caller's promise.
+    String::from_utf8_lossy(unsafe { values(text) }.unwrap_or_default()).into_owned()
+}
+
+unsafe extern "C" fn host_log(raw: *mut c_void, level: u32, message: Str) {
+    let level = match level {
+        1 => Level::Error,
+        2 => Level::Warning,
+        3 => Level::Information,
+        _ => Level::Debug,
+    };
+    // SAFETY: plugins pass the context of the running call, and text that lives for it.
+    unsafe { context(raw).host.log(level, &lossy(message)) }
+}
+
+unsafe extern "C" fn host_progress(raw: *mut c_void, done: u64, total: u64, message: Str) {
+    // SAFETY: as above.
+    unsafe { context(raw).host.progress(done, total, &lossy(message)) }
+}
+
+unsafe extern "C" fn host_cancelled(raw: *mut c_void) -> u32 {
+    // SAFETY: as above.
+    unsafe { context(raw).host.cancelled().into() }
+}
+
+unsafe extern "C" fn host_fail(raw: *mut c_void, pointer: Str, message: Str) {
+    // SAFETY: as above.
+    let (context, failure) = unsafe { (context(raw), (lossy(pointer), lossy(message))) };
+    *context.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+}
+
+fn strings(strings: Strings<'_>) -> abi::Strings {
+    let (text, offsets) = strings.parts();
+    abi::Strings { bytes: Str::text(text), offsets: Slice::new(offsets) }
+}
+
+fn utf8(path: &Path) -> Result<&str> {
+    path.to_str().ok_or_else(|| Error::invalid(format!("the path {} is not UTF-8", path.display())))
+}
