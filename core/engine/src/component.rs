@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 use txray_host::{FindError, Registry};
-use txray_plugin::{ActivationSource, Host, PreferenceMetric, Pruner, ReportSink};
+use txray_plugin::{ActivationSource, Host, Model, PreferenceMetric, Pruner, ReportSink};
 
 use crate::error::{Error, Result};
 
@@ -22,6 +22,11 @@ pub struct Component {
 }
 
 impl Component {
+    /// Makes the model that it is, without weights.
+    pub fn model(&self, registry: &Registry, host: &Host<'_>) -> Result<Box<dyn Model>> {
+        made(&self.kind, registry.model(&self.kind, &self.options, host))
+    }
+
     /// Makes the metric that it is.
     pub fn metric(&self, registry: &Registry, host: &Host<'_>) -> Result<Box<dyn PreferenceMetric>> {
         made(&self.kind, registry.metric(&self.kind, &self.options, host))
@@ -44,7 +49,7 @@ impl Component {
 }
 
 /// A component that the check made once already.
-pub(crate) fn made<T>(kind: &str, component: std::result::Result<T, FindError>) -> Result<T> {
+fn made<T>(kind: &str, component: std::result::Result<T, FindError>) -> Result<T> {
     component.map_err(|error| match error {
         FindError::Refused(error) => error.into(),
         _ => Error::Gone { kind: kind.to_owned() },

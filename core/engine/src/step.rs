@@ -179,12 +179,6 @@ impl<'a> Hashes<'a> {
         Ok(sha256.into())
     }
 
-    /// The hash of the library that a component comes from; null for what is built in.
-    pub fn library(&self, interface: &str, kind: &str) -> Value {
-        let found = self.registry.find(interface, kind).ok();
-        found.and_then(|(plugin, _)| plugin.origin.sha256()).map_or(Value::Null, Value::from)
-    }
-
     /// What a component gives depends on: its options and its library, and the bytes of the files that its options name,
     /// whatever their names.
     pub fn component(&mut self, component: &Component) -> Result<Value> {
@@ -195,7 +189,9 @@ impl<'a> Hashes<'a> {
                 *option = hash;
             }
         }
-        let library = self.library(component.interface, &component.kind);
+        // What is built in is hashed with the program.
+        let found = self.registry.find(component.interface, &component.kind).ok();
+        let library = found.and_then(|(plugin, _)| plugin.origin.sha256());
         Ok(json!({ "kind": component.kind, "options": options, "library": library }))
     }
 

@@ -28,12 +28,15 @@ pub const WIDTH: usize = 4;
 pub struct FakeOptions {
     /// What is added to every activation.
     bias: f32,
+    /// A file that changes nothing.
+    #[schemars(extend("format" = "path"))]
+    notes: Option<String>,
     train: FakeTrain,
 }
 
 impl Default for FakeOptions {
     fn default() -> Self {
-        Self { bias: 0.5, train: FakeTrain::default() }
+        Self { bias: 0.5, notes: None, train: FakeTrain::default() }
     }
 }
 

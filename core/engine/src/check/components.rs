@@ -143,7 +143,7 @@ impl Check<'_> {
     }
 
     /// Resolves the options that are paths (`"format": "path"` in their schema) as those of corpora are.
-    fn paths(
+    pub fn paths(
         &mut self,
         interface: &str,
         pointer: &str,

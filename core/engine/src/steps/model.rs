@@ -15,7 +15,7 @@ use txray_text::{Tokenizer, Vocabulary};
 
 use super::corpus::{Corpus, Text};
 use crate::check::{Check, Section};
-use crate::component::made;
+use crate::component::Component;
 use crate::error::Result;
 use crate::out::{OutPath, Publication};
 use crate::page::Page;
@@ -77,11 +77,9 @@ pub enum TaskKind {
 pub struct Model {
     /// Its name.
     pub name: Name,
-    /// The plugin component.
-    pub kind: String,
-    /// Its options.
-    options: Value,
-    /// Where among them the number of epochs is, as a JSON pointer, if the plugin's schema says so.
+    /// What it is, and its options.
+    plugin: Component,
+    /// Where among the options the number of epochs is, as a JSON pointer, if the plugin's schema says so.
     epochs: Option<String>,
     /// Where its weights come from.
     origin: Origin,
@@ -191,7 +189,7 @@ impl Section for Model {
         let checkpoints = train.and_then(|train| train.shift_remove("checkpoints"));
         let keys: Keys = check.read_value(pointer, Value::Object(own))?;
         let checkpoints = read_checkpoints(check, pointer, checkpoints);
-        let options = Value::Object(table);
+        let mut options = Value::Object(table);
 
         let origin = match (&keys.path, &keys.init) {
             (Some(_), Some(_)) => {
@@ -220,6 +218,7 @@ impl Section for Model {
             Some(Task { kind: task.kind, train: corpus.text("train")?, valid: corpus.text("valid") })
         });
         let (kind, place) = kind_of(check, pointer, &keys, origin.as_ref())?;
+        let files = check.paths(abi::MODEL, pointer, &kind, &mut options)?;
         let taken = check.component(abi::MODEL, pointer, Some(&place), &kind, &options, |registry, options, host| {
             registry.model(&kind, options, host).map(drop)
         });
@@ -237,7 +236,8 @@ impl Section for Model {
         }
         let (seed, device) = (check.seed, check.device.clone());
         let name = name.clone();
-        let model = Self { name, kind, options, epochs, origin: origin?, task, checkpoints, seed, device };
+        let plugin = Component { interface: abi::MODEL, kind, options, files };
+        let model = Self { name, plugin, epochs, origin: origin?, task, checkpoints, seed, device };
         (taken && check.diagnostics.len() == before && model.task.is_some() == keys.task.is_some()).then_some(model)
     }
 
@@ -293,7 +293,7 @@ fn kind_of(check: &mut Check<'_>, pointer: &str, keys: &Keys, origin: Option<&Or
             }
             Some((kind, place))
         }
-        (None, Some(Origin::Init(to))) => Some((to.model.kind.clone(), child(pointer, "init"))),
+        (None, Some(Origin::Init(to))) => Some((to.model.plugin.kind.clone(), child(pointer, "init"))),
         (None, Some(_)) => {
             check.error_with_help(pointer, "missing key `kind`", "for instance `kind = \"lstm\"`");
             None
@@ -323,7 +323,7 @@ impl Model {
     }
 
     fn create(&self, making: &Making<'_>) -> Result<Box<dyn PluginModel>> {
-        made(&self.kind, making.registry.model(&self.kind, &self.options, making.host))
+        self.plugin.model(making.registry, making.host)
     }
 
     /// The epochs that a recipe of this kind of model asks for.
@@ -401,16 +401,13 @@ impl Step for Model {
             }
             Origin::Init(to) => json!({ "epoch": to.epoch }),
         };
-        Ok(json!({
-            "kind": self.kind,
-            "library": hashes.library(abi::MODEL, &self.kind),
-            "device": self.device,
-            "options": self.options,
-            "from": from,
-            "task": self.task.as_ref().map(|task| task.kind),
-            "seed": self.task.as_ref().map(|_| self.seed),
-            "checkpoints": self.checkpoints,
-        }))
+        let mut recipe = hashes.component(&self.plugin)?;
+        recipe["device"] = self.device.clone().into();
+        recipe["from"] = from;
+        recipe["task"] = json!(self.task.as_ref().map(|task| task.kind));
+        recipe["seed"] = json!(self.task.as_ref().map(|_| self.seed));
+        recipe["checkpoints"] = json!(self.checkpoints);
+        Ok(recipe)
     }
 
     fn make(&self, making: &Making<'_>) -> Result<Made> {

@@ -122,6 +122,23 @@ fn stages_and_models_tell_their_figures_and_go_on_from_fewer_epochs() {
 }
 
 #[test]
+fn a_file_that_an_option_names_is_found_and_counts_by_its_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let with_notes = PIPELINE.replace("kind = \"fake\"", "kind = \"fake\"\nnotes = \"notes.txt\"");
+    assert!(errors(&with_notes)[0].starts_with("p:10:9: no such file: looked for"));
+    let made = |contents: &str| {
+        fs::write(folder.path().join("notes.txt"), contents).unwrap();
+        let (outcome, told) = run_in(folder.path(), &with_notes);
+        outcome.unwrap();
+        let steps = told.steps.into_inner().unwrap();
+        steps.into_iter().filter(|(_, cached)| !cached).map(|(name, _)| name).collect::<Vec<_>>()
+    };
+    assert_eq!(made("one").len(), 6);
+    assert_eq!(made("one"), [""; 0]);
+    assert_eq!(made("two"), ["model.lm", "model.next", "stage.early", "stage.late"]);
+}
+
+#[test]
 fn a_run_that_fails_leaves_the_out_directory_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
     run_in(folder.path(), PIPELINE).0.unwrap();
