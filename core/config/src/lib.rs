@@ -13,7 +13,7 @@
 //! TOML by one mechanism: [`Document::error`].
 //!
 //! Every error is gathered in [`Diagnostics`]; none stops the search for the rest. [`Name`] is what tables may be called,
-//! and [`reference`] writes the documentation of a schema.
+//! and [`mod@reference`] writes the documentation of a schema.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

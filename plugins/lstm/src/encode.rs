@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use rayon::prelude::*;
 use txray_plugin::{EncodeRequest, Error, Result, SiteRequest, Text};
 
-use crate::lanes::{Network, Observer, STRIPS, plan};
+use crate::lanes::{Network, Observer, plan};
 use crate::layer::LayerLanes;
 use crate::tracker::Tracker;
 use crate::weights::Sizes;
+use crate::workspace::STRIPS;
 
 /// Answers a request that [`check`] has passed, on the current thread pool.
 pub(crate) fn encode(network: Network<'_>, request: &mut EncodeRequest<'_>, tracker: &Tracker<'_>) -> Result<()> {

@@ -1,6 +1,6 @@
 //! Reading without gradients: many documents side by side, each in a lane of its own.
 //!
-//! A *unit* is [`STRIPS`] * 16 lanes. Each lane reads document after document, its state cleared in between, so nothing
+//! A *unit* is `workspace::STRIPS` * 16 lanes. Each lane reads document after document, its state cleared in between, so nothing
 //! is padded but the end, where strips of lanes that are all done are left out. One thread owns a unit through all its
 //! steps, in a [`Workspace`] that later units use again. States and gate sums lie `[strip][neuron, lane]`: gates, cell,
 //! output, the most active neuron and the moments are then passes over vectors of lanes, and the recurrent weights are
@@ -13,19 +13,17 @@ use std::array::from_fn;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::slice::Iter;
-use std::sync::{Mutex, PoisonError};
 
 use txray_plugin::{Error, Result};
 
 use crate::kernel::gather;
 use crate::layer::{Lanes, LayerLanes};
-use crate::panels::{Aligned, Strips, strips};
+use crate::panels::Strips;
 use crate::table::{Prepared, Rows};
 use crate::tracker::Tracker;
 use crate::weights::Slices;
+use crate::workspace::Workspace;
 
-/// Strips of 16 lanes in a unit: together three registers of AVX-512, one after the other two of AVX2.
-pub(crate) const STRIPS: usize = 3;
 /// The most steps that a unit is planned to take. Shorter units spread better over threads, longer ones leave fewer
 /// lanes idle at the end.
 const STEPS: usize = 128;
@@ -62,54 +60,6 @@ pub(crate) trait Observer {
     fn observe<const P: usize>(&mut self, cursors: &[Option<(usize, usize)>], layers: &[LayerLanes<P>]) -> Result<()>;
 }
 
-/// What a thread holds while it reads a unit of `P * 16` lanes.
-#[derive(Debug)]
-pub(crate) struct Workspace<const P: usize> {
-    layers: Vec<LayerLanes<P>>,
-    /// The first layer's input, where there is no table of it.
-    embedded: Strips<P>,
-}
-
-impl<const P: usize> Default for Workspace<P> {
-    fn default() -> Self {
-        Self { layers: Vec::new(), embedded: from_fn(|_| Aligned::default()) }
-    }
-}
-
-impl<const P: usize> Workspace<P> {
-    /// Fits it to `network`, as if nothing had been read in it before.
-    fn clear(&mut self, network: &Network<'_>) {
-        let sizes = network.weights.sizes;
-        self.layers.iter_mut().for_each(LayerLanes::clear);
-        self.layers.resize_with(network.layers, || LayerLanes::new(sizes.cell, sizes.hidden, network.sites));
-        if network.table.is_none() && self.embedded[0].is_empty() {
-            self.embedded = strips(sizes.embedding);
-        }
-    }
-
-    /// `[layer][site][3][hidden]`: the sums of h, |h| and h² over all tokens of the unit.
-    pub fn moments(&self) -> Vec<Vec<[Vec<f64>; 3]>> {
-        let sites = |layer: &LayerLanes<P>| layer.sites.iter().map(|site| site.moments.clone()).collect();
-        self.layers.iter().map(sites).collect()
-    }
-}
-
-/// Workspaces of a network that no thread is using. A text comes in many calls, and these keep each call from
-/// allocating anew: there are never more of them than threads that read at once.
-#[derive(Debug, Default)]
-pub(crate) struct Spare<const P: usize>(Mutex<Vec<Workspace<P>>>);
-
-impl<const P: usize> Spare<P> {
-    /// Runs `f` with a workspace of its own, a new one where all others are in use.
-    pub fn lend<R>(&self, f: impl FnOnce(&mut Workspace<P>) -> R) -> R {
-        let spare = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut workspace = spare().pop().unwrap_or_default();
-        let result = f(&mut workspace);
-        spare().push(workspace);
-        result
-    }
-}
-
 /// The network as a unit reads it.
 #[derive(Clone, Copy)]
 pub(crate) struct Network<'a> {
@@ -141,7 +91,7 @@ impl Network<'_> {
         observer: &mut impl Observer,
         tracker: &Tracker<'_>,
     ) -> Result<()> {
-        workspace.clear(self);
+        workspace.clear(self.weights.sizes, self.layers, self.sites, self.table.is_none());
         let Workspace { layers, embedded } = workspace;
         let size = self.weights.sizes.cell.state() * self.weights.sizes.hidden;
         if let Some(state) = state.as_deref() {
@@ -401,7 +351,7 @@ mod tests {
             let sizes = Sizes { vocabulary: 17, embedding, hidden, layers, cell, tied: false };
             match one_vector {
                 true => agree::<1>(sizes, &documents, with_table, seed),
-                false => agree::<STRIPS>(sizes, &documents, with_table, seed),
+                false => agree::<{ crate::workspace::STRIPS }>(sizes, &documents, with_table, seed),
             }
         }
     }

@@ -36,6 +36,7 @@ mod tensors;
 mod tracker;
 mod train;
 mod weights;
+mod workspace;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -4,9 +4,10 @@ use rayon::prelude::*;
 use txray_plugin::{Result, Score, State, Text};
 
 use crate::decoder::Decoder;
-use crate::lanes::{Network, Observer, STRIPS, plan};
+use crate::lanes::{Network, Observer, plan};
 use crate::layer::LayerLanes;
 use crate::tracker::Tracker;
+use crate::workspace::STRIPS;
 
 /// Tokens that are gathered for one product with the decoder.
 const ROWS: usize = 256;

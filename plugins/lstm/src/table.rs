@@ -6,11 +6,11 @@ use rayon::prelude::*;
 use txray_plugin::Result;
 
 use crate::kernel::gather;
-use crate::lanes::{self, Spare};
 use crate::layer::add_product;
 use crate::panels::{Panels, strips};
 use crate::tracker::Tracker;
 use crate::weights::{Cell, GATE_SUMS, Slices};
+use crate::workspace::{self, Spare};
 
 /// Strips of tokens whose rows of the table are made at once.
 const STRIPS: usize = 3;
@@ -69,7 +69,7 @@ const NONE: u32 = u32::MAX;
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub layers: Vec<PackedLayer>,
-    pub spare: Spare<{ lanes::STRIPS }>,
+    pub spare: Spare<{ workspace::STRIPS }>,
     /// For a text in a single lane.
     pub spare_narrow: Spare<1>,
     table: RwLock<Table>,
