@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use txray_config::Diagnostic;
+use txray_config::{Diagnostic, plain};
 use txray_engine::error::Error as EngineError;
 use txray_engine::pipeline::Pipeline;
 use txray_engine::plan::{Plan, Reason};
@@ -83,10 +83,10 @@ fn run_again(args: &RunArgs, verbosity: Verbosity) -> Result<(), Error> {
     std::fs::remove_dir_all(&own).map_err(|error| Error::disk("remove", &own, error))?;
     print!("{told}");
     for path in outcome.manifest.inputs_changed(&earlier) {
-        println!("input changed since: {}", path.display());
+        println!("input changed since: {}", plain(&path.display().to_string()));
     }
     if outcome.manifest.instructions != earlier.instructions {
-        println!("instruction set: {} then, {} now", earlier.instructions, outcome.manifest.instructions);
+        println!("instruction set: {} then, {} now", plain(&earlier.instructions), outcome.manifest.instructions);
     }
     let changed = outcome.manifest.outputs_changed(&earlier);
     if changed.is_empty() {
@@ -94,7 +94,7 @@ fn run_again(args: &RunArgs, verbosity: Verbosity) -> Result<(), Error> {
         return Ok(());
     }
     for path in &changed {
-        println!("differs: {path}");
+        println!("differs: {}", plain(path));
     }
     Err(Error::Differs { count: changed.len(), manifest: args.pipeline.config.clone() })
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
+use txray_config::plain;
 use txray_engine::error::Result;
 use txray_engine::pipeline::Pipeline;
 use txray_engine::run::Outcome;
@@ -194,12 +195,15 @@ fn changed_most<'p>(
             let weight = |preference: &Preference| settings.settings.weighting.weight(preference);
             let all = read.preferred(index, row.site, row.neuron, weight);
             let whole: f64 = all.iter().map(|(_, weight)| weight).sum();
-            let told: Vec<String> =
-                all.iter().take(FEATURES).map(|(f, weight)| format!("{f} {}", percent(weight / whole))).collect();
+            let told: Vec<String> = all
+                .iter()
+                .take(FEATURES)
+                .map(|(f, weight)| format!("{} {}", plain(f), percent(weight / whole)))
+                .collect();
             told.join("  ")
         };
         table.add_row([
-            format!("{}[{}]", comparison.sites[row.site], row.neuron),
+            format!("{}[{}]", plain(&comparison.sites[row.site]), row.neuron),
             row.distances[0].map(|d| format!("{d:.4}")).unwrap_or_default(),
             format!("{} -> {}", thousands(row.counts[0]), thousands(row.counts[1])),
             prefers(&settings.from),

@@ -1,5 +1,6 @@
 //! Errors that point: a message, places in named sources, help.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,12 +15,14 @@ pub(crate) struct Source(Arc<Named>);
 struct Named {
     name: String,
     text: String,
+    /// The text as it may be shown, with every character where it is in `text`.
+    shown: String,
 }
 
 impl Source {
     pub(crate) fn new(name: &str, text: String) -> Self {
-        let name = name.to_owned();
-        Self(Arc::new(Named { name, text }))
+        let shown = text.chars().map(stand_in).collect();
+        Self(Arc::new(Named { name: plain(name).into_owned(), text, shown }))
     }
 
     pub(crate) fn text(&self) -> &str {
@@ -50,7 +53,7 @@ impl SourceCode for Source {
         lines_before: usize,
         lines_after: usize,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
-        let contents = self.text().read_span(span, lines_before, lines_after)?;
+        let contents = self.0.shown.read_span(span, lines_before, lines_after)?;
         let (line, column) = self.position(contents.span().offset());
         Ok(Box::new(MietteSpanContents::new_named(
             self.0.name.clone(),
@@ -97,19 +100,36 @@ pub struct Diagnostic {
     help: Option<String>,
 }
 
-/// A text for a terminal: what could move its cursor or colour it is written out. Line breaks are its own.
-fn shown(text: String) -> String {
-    if !text.contains(|c: char| c.is_control() && c != '\n') {
-        return text;
+/// Whether a character does something to a terminal, or to the order of what is beside it, instead of being seen.
+fn is_unseen(c: char) -> bool {
+    let is_bidirectional = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() && c != '\n' && c != '\t' || is_bidirectional
+}
+
+/// A text for a terminal: what could move its cursor, colour it or turn its lines around is written out.
+pub fn plain(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_unseen) {
+        return Cow::Borrowed(text);
     }
-    let escape = |c: char| if c.is_control() && c != '\n' { c.escape_default().to_string() } else { c.to_string() };
-    text.chars().map(escape).collect()
+    let escape = |c: char| if is_unseen(c) { c.escape_unicode().to_string() } else { c.to_string() };
+    Cow::Owned(text.chars().map(escape).collect())
+}
+
+/// What is shown in the place of a character, in as many bytes.
+fn stand_in(c: char) -> char {
+    match c.len_utf8() {
+        // The end of a line in Windows.
+        _ if !is_unseen(c) || c == '\r' => c,
+        1 => '?',
+        2 => '\u{b7}',
+        _ => char::REPLACEMENT_CHARACTER,
+    }
 }
 
 impl Diagnostic {
     /// An error without a place in any text.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: shown(message.into()), labels: Vec::new(), help: None }
+        Self { message: plain(&message.into()).into_owned(), labels: Vec::new(), help: None }
     }
 
     /// An error at `place`.
@@ -120,20 +140,20 @@ impl Diagnostic {
     /// With words beside the caret of the place.
     pub fn label(mut self, text: impl Into<String>) -> Self {
         if let Some((_, label)) = self.labels.first_mut() {
-            *label = Some(shown(text.into()));
+            *label = Some(plain(&text.into()).into_owned());
         }
         self
     }
 
     /// With one more place that explains the error.
     pub fn also(mut self, place: Place, text: impl Into<String>) -> Self {
-        self.labels.push((place, Some(shown(text.into()))));
+        self.labels.push((place, Some(plain(&text.into()).into_owned())));
         self
     }
 
     /// With advice.
     pub fn help(mut self, text: impl Into<String>) -> Self {
-        self.help = Some(shown(text.into()));
+        self.help = Some(plain(&text.into()).into_owned());
         self
     }
 

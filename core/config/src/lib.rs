@@ -30,7 +30,7 @@ mod syntax;
 mod tests;
 mod words;
 
-pub use diagnostic::{Diagnostic, Diagnostics, Place};
+pub use diagnostic::{Diagnostic, Diagnostics, Place, plain};
 pub use document::{At, Document};
 pub use name::{Name, NameError, names};
 pub use pointer::child;

@@ -138,8 +138,9 @@ impl Pipeline {
     /// How many sections there are of each kind that there is any of, such as `(2, "models")`.
     pub fn counts(&self) -> Vec<(usize, &'static str)> {
         let count = |table| self.sections.keys().filter(|(of, _)| *of == table).count();
-        let all = self.kinds.iter().map(|kind| (count(kind.table), kind.plural));
-        all.filter(|(count, _)| *count > 0).collect()
+        let all = self.kinds.iter().map(|kind| (count(kind.table), kind));
+        let word = |count, kind: &SectionKind| if count == 1 { kind.table } else { kind.plural };
+        all.filter(|(count, _)| *count > 0).map(|(count, kind)| (count, word(count, kind))).collect()
     }
 
     /// The kinds of steps, in the order of a run.
@@ -204,7 +205,7 @@ pub fn reference(catalogue: &Catalogue, registry: &Registry) -> String {
          command line: `--set model.lm.train.epochs=2`.\n\n\
          Tables are called by names of at most 64 letters (a to z), digits, `.`, `_` and `-`, which do not begin with `.` or \
          `-`; names of one kind do not differ in case alone, and none \
-         begins with its own kind and a dot.\n\n\
+         begins with its own kind and a dot. Names of splits are the same, without dots.\n\n\
          This page is generated from the types that read the file; do not edit it.\n";
     let mut page = Page::new(beginning, registry, &catalogue.formats);
     page.describe("Top level", &schema(catalogue));

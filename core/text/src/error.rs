@@ -63,7 +63,7 @@ pub enum CorpusError {
         split: String,
     },
     /// A split whose name cannot stand behind that of its corpus, as in `news.train`.
-    #[error("`{}` names no split: its name has letters (a to z), digits, `_` and `-`", split.escape_debug())]
+    #[error("`{}` names no split: its name has 64 letters (a to z), digits, `_` and `-` at most, and no `-` first", split.escape_debug())]
     SplitName {
         /// The split.
         split: String,

@@ -32,7 +32,7 @@ impl Splits {
             let resolved = if twice {
                 let split = split.to_owned();
                 Err(CorpusError::SplitTwice { split })
-            } else if split.is_empty() || !split.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') {
+            } else if !is_name(split) {
                 // A dot would make a part of the corpus's name of it.
                 Err(CorpusError::SplitName { split: split.to_owned() })
             } else {
@@ -65,6 +65,12 @@ impl Splits {
     pub(crate) fn files(&self, split: &str) -> Vec<PathBuf> {
         self.file(split).into_iter().cloned().collect()
     }
+}
+
+/// What can stand behind the name of a corpus and a dot.
+fn is_name(split: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    (1..=64).contains(&split.len()) && split.bytes().all(is_allowed) && !split.starts_with('-')
 }
 
 pub(crate) fn unknown(split: &str, known: Vec<String>) -> CorpusError {

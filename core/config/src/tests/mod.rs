@@ -441,9 +441,20 @@ fn a_place_in_another_text_is_written_out() {
 
 #[test]
 fn nothing_of_a_file_reaches_the_terminal_as_what_it_is_not() {
-    let document = document("\"\\u001b[31mred\\u0007\" = 1\n");
+    let read = document("\"\\u001b[31mred\\u0007\" = 1\n");
     let mut diagnostics = Diagnostics::new();
-    assert_eq!(document.read::<Model>("", &mut diagnostics), None);
+    assert_eq!(read.read::<Model>("", &mut diagnostics), None);
     let told = format!("{diagnostics:#}");
     assert!(told.contains(r"unknown key `\u{1b}[31mred\u{7}`") && !told.contains('\u{1b}'), "{told:?}");
+
+    // Nor does what stands under the caret, in as many characters.
+    let text = "seed = \u{1b}[31m\u{9b}\u{202e}\t1\n";
+    let errors = Document::parse("a\u{1b}.toml", text.to_owned()).unwrap_err();
+    for error in &errors {
+        let mut shown = String::new();
+        let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor());
+        handler.render_report(&mut shown, error).unwrap();
+        assert!(!shown.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{shown:?}");
+        assert!(shown.contains("seed = ?[31m") && shown.contains(r"a\u{1b}.toml:1:"), "{shown}");
+    }
 }

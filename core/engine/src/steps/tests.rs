@@ -15,7 +15,7 @@ fn a_sound_pipeline_has_no_errors() {
     assert_eq!(errors(PIPELINE), [""; 0]);
     let folder = tempfile::tempdir().unwrap();
     let pipeline = read(folder.path(), PIPELINE).unwrap();
-    assert_eq!(pipeline.counts(), [(1, "corpora"), (2, "models"), (2, "stages")]);
+    assert_eq!(pipeline.counts(), [(1, "corpus"), (2, "models"), (2, "stages")]);
     assert_eq!(pipeline.all::<Stage>().map(|stage| stage.name.to_string()).collect::<Vec<_>>(), ["early", "late"]);
     assert_eq!(pipeline.settings["stage"]["early"]["layers"][0], "token", "defaults are settled");
     assert_eq!(pipeline.settings["model"]["lm"]["bias"], 0.5);
