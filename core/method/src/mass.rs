@@ -15,17 +15,20 @@ const LIMIT: i128 = 1 << (62 + 64);
 impl Mass {
     /// An activation, rounded to 2^-64 (ties to even). Activations at or above 2^-40 are kept exactly: a float32
     /// has 24 bits.
+    #[inline]
     pub fn of(activation: f32) -> Self {
         // Scaling by a power of two is exact. The cast saturates far beyond `LIMIT`, which `is_sound` then finds.
         Self((f64::from(activation) * ONE).round_ties_even() as i128)
     }
 
     /// Whether the sum is within its limit of 2^62.
+    #[inline]
     pub fn is_sound(self) -> bool {
         self.0.unsigned_abs() <= LIMIT.unsigned_abs()
     }
 
     /// The nearest float64.
+    #[inline]
     pub fn to_f64(self) -> f64 {
         // The conversion rounds once and the division by a power of two is exact.
         self.0 as f64 / ONE

@@ -112,6 +112,7 @@ impl Preferences {
     }
 
     /// Adds an observation of `neuron` to its totals; true where it is one that features may prefer.
+    #[inline]
     pub fn observe(&mut self, site: usize, neuron: u32, activation: f32) -> bool {
         let totals = &mut self.totals[site][neuron as usize];
         if activation > 0.0 {
@@ -125,6 +126,7 @@ impl Preferences {
     }
 
     /// Adds an observation with an activation > 0 to what the neuron prefers in a layer.
+    #[inline]
     pub fn prefer(&mut self, layer: usize, site: usize, neuron: u32, feature: u32, activation: f32) {
         self.layers[layer].cells[site].entry(key(neuron, feature)).or_default().merge(&Preference {
             count: 1,

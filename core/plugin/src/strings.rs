@@ -23,6 +23,7 @@ impl<'a> Strings<'a> {
     }
 
     /// How many strings.
+    #[inline]
     pub fn len(&self) -> usize {
         self.offsets.len().saturating_sub(1)
     }
@@ -33,6 +34,7 @@ impl<'a> Strings<'a> {
     }
 
     /// `None` beyond the last string.
+    #[inline]
     pub fn get(&self, i: usize) -> Option<&'a str> {
         let (from, to) = (*self.offsets.get(i)?, *self.offsets.get(i + 1)?);
         self.text.get(from as usize..to as usize)
@@ -77,6 +79,7 @@ impl StringTable {
     }
 
     /// How many strings.
+    #[inline]
     pub fn len(&self) -> usize {
         self.offsets.len() - 1
     }
@@ -87,6 +90,7 @@ impl StringTable {
     }
 
     /// `None` beyond the last string.
+    #[inline]
     pub fn get(&self, i: usize) -> Option<&str> {
         self.as_strings().get(i)
     }
