@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::error::CorpusError;
+use crate::files::Files;
 
 /// One document of a corpus: the unit of order, of state reset and, without groups, of resampling.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,13 +62,14 @@ pub trait Corpus: Send + Sync {
     /// splits.
     fn recipe(&self, split: &str) -> Value;
 
-    /// Streams the documents of `split`; the corpus is never held whole.
+    /// Streams the documents of `split`, whose files are opened through `files` and read to their ends; the corpus is
+    /// never held whole.
     ///
     /// # Errors
     /// [`CorpusError::Split`] for an unknown split, else whatever opening its file gave. The
     /// iterator itself yields errors of reading, and [`CorpusError::Empty`] at the end of a split
     /// without a document.
-    fn documents(&self, split: &str) -> Result<Documents<'_>, CorpusError>;
+    fn documents<'a>(&'a self, split: &str, files: &'a dyn Files) -> Result<Documents<'a>, CorpusError>;
 }
 
 /// The stream that `next` reads: it ends at an error, and a stream without a document is the error

@@ -13,11 +13,13 @@ pub enum CorpusError {
         /// The places that were tried, in order.
         tried: Vec<PathBuf>,
     },
-    /// A path of the config leads to a folder where a file is meant.
-    #[error("{} is a folder, and a file is meant", path.display())]
+    /// A path of the config leads to a folder, a pipe, a socket or a device where a file is meant.
+    #[error("{} is {kind}, and a file is meant", path.display())]
     NotAFile {
-        /// The folder.
+        /// The path.
         path: PathBuf,
+        /// What is there, such as "a folder".
+        kind: &'static str,
     },
     /// The operating system refused: the one fault that is not in the config or the data.
     #[error("cannot read {}: {source}", path.display())]

@@ -14,12 +14,13 @@
 //!
 //! A format is one file under `formats/` and one line of [`FORMATS`]: checks, reference and help read that list. What a
 //! format has to give is a type of its options, which is also its table in the pipeline's TOML ([`FormatOptions`]), and a
-//! [`Corpus`]. Documents are streamed: no corpus is ever held whole.
+//! [`Corpus`]. Documents are streamed: no corpus is ever held whole. Files are opened through [`Files`] alone.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod corpus;
 mod error;
+mod files;
 mod format;
 mod formats;
 mod join;
@@ -30,6 +31,7 @@ mod tokens;
 
 pub use corpus::{Annotation, Corpus, Document, Documents, Span, stream};
 pub use error::{CorpusError, OptionError};
+pub use files::{Disk, Files, open_file};
 pub use format::{Context, Format, FormatOptions, Open, OpenError};
 pub use formats::FORMATS;
 pub use join::{Joined, join, words};

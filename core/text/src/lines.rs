@@ -1,16 +1,16 @@
 //! The lines of a file, checked to be UTF-8, each known by its number.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 
 use crate::error::CorpusError;
+use crate::files::Files;
 
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
 pub(crate) struct Lines {
     path: PathBuf,
-    reader: BufReader<File>,
+    reader: BufReader<Box<dyn Read + Send>>,
     buffer: Vec<u8>,
     /// Where the line in `buffer` starts in the file.
     offset: u64,
@@ -18,8 +18,8 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    pub(crate) fn open(path: PathBuf) -> Result<Self, CorpusError> {
-        match File::open(&path) {
+    pub(crate) fn open(path: PathBuf, files: &dyn Files) -> Result<Self, CorpusError> {
+        match files.open(&path) {
             Ok(file) => Ok(Self {
                 path,
                 reader: BufReader::with_capacity(1 << 16, file),

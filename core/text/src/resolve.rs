@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::CorpusError;
+use crate::files::other_than_file;
 
 /// Where the relative paths of corpora and annotators are looked for.
 #[derive(Debug, Clone, Default)]
@@ -35,13 +36,14 @@ impl Resolver {
     /// Like [`Resolver::resolve`], for a path that has to be a file.
     ///
     /// # Errors
-    /// [`CorpusError::Missing`], or [`CorpusError::NotAFile`] for a folder.
+    /// [`CorpusError::Missing`], or [`CorpusError::NotAFile`] for what is no regular file.
     pub fn resolve_file(&self, path: &Path) -> Result<PathBuf, CorpusError> {
         let found = self.resolve(path)?;
-        if found.is_dir() {
-            return Err(CorpusError::NotAFile { path: found });
+        match std::fs::metadata(&found).map(|metadata| other_than_file(&metadata)) {
+            Ok(None) => Ok(found),
+            Ok(Some(kind)) => Err(CorpusError::NotAFile { path: found, kind }),
+            Err(source) => Err(CorpusError::Io { path: found, source }),
         }
-        Ok(found)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,9 +19,9 @@ use tokenizers::{Encoding, Model, Token};
 
 use crate::corpus::Document;
 use crate::error::CorpusError;
+use crate::files::Files;
 use crate::join::for_each_word;
 
-const FILE: &str = "tokenizer.json";
 const UNKNOWN: &str = "<unk>";
 const END: &str = "<eos>";
 
@@ -30,6 +30,10 @@ pub const NULL: u32 = u32::MAX;
 
 /// The documents that one thread encodes at a time.
 const CHUNK: usize = 64;
+
+/// The bytes that the file of a tokenizer has at most. Real ones have some tens of MiB; reading one takes its size many
+/// times over.
+const LARGEST: u64 = 1 << 28;
 
 /// How many ids a vocabulary may leave out below its highest one. Real ones leave a few hundred; a
 /// file that names id 4,000,000,000 is broken, and would otherwise exhaust the memory.
@@ -80,9 +84,17 @@ pub enum TokenizerError {
         /// The file.
         path: PathBuf,
     },
-    /// The file cannot be read or written.
-    #[error("{}: {source}", path.display())]
+    /// The file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
     Io {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The file cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
         /// The file.
         path: PathBuf,
         /// The system's reason.
@@ -179,6 +191,9 @@ struct Plain {
 }
 
 impl Tokenizer {
+    /// The file of a model's directory that it is, and the only one that is read.
+    pub const FILE: &'static str = "tokenizer.json";
+
     /// Learns a vocabulary of the words between white space: `<unk>` is 0 and `<eos>`, which ends
     /// every document, is 1; then come the words by falling count, and by their scalars among
     /// equals.
@@ -220,7 +235,7 @@ impl Tokenizer {
         let forms = [UNKNOWN, END].map(str::to_owned).into_iter();
         let forms = forms.chain(words.into_iter().map(|(word, _)| word));
         Self::word_level(forms)
-            .map_err(|source| TokenizerError::Malformed { path: FILE.into(), message: source.to_string() })
+            .map_err(|source| TokenizerError::Malformed { path: Self::FILE.into(), message: source.to_string() })
     }
 
     /// The tokenizer of words between white space with these forms, `<unk>` and `<eos>` first.
@@ -235,22 +250,19 @@ impl Tokenizer {
         Ok(Self::new(inner, json)?)
     }
 
-    /// Loads `tokenizer.json` of a model's directory. Truncation and padding that the file asks
+    /// Loads [`Tokenizer::FILE`] of a model's directory. Truncation and padding that the file asks
     /// for are left out: documents are read whole.
     ///
     /// # Errors
-    /// [`TokenizerError::Io`] and [`TokenizerError::Malformed`], naming the file.
-    pub fn load(directory: &Path) -> Result<Self, TokenizerError> {
-        let path = directory.join(FILE);
-        let json = match fs::read_to_string(&path) {
-            Ok(json) => json,
+    /// [`TokenizerError::Missing`], [`TokenizerError::Io`] and [`TokenizerError::Malformed`], naming the file.
+    pub fn load(directory: &Path, files: &dyn Files) -> Result<Self, TokenizerError> {
+        let path = directory.join(Self::FILE);
+        let bytes = match read(&path, files) {
+            Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(TokenizerError::Missing { path }),
             Err(source) => return Err(TokenizerError::Io { path, source }),
         };
-        check_templates(&json)
-            .and_then(|()| json.parse().map_err(|error| format!("not a tokenizer: {error}")))
-            .and_then(|inner| Self::new(inner, json))
-            .map_err(|message| TokenizerError::Malformed { path, message })
+        parse(bytes).map_err(|message| TokenizerError::Malformed { path, message })
     }
 
     fn new(mut inner: tokenizers::Tokenizer, json: String) -> Result<Self, String> {
@@ -266,10 +278,10 @@ impl Tokenizer {
     /// same documents are the same bytes.
     ///
     /// # Errors
-    /// [`TokenizerError::Io`] naming the file.
+    /// [`TokenizerError::Write`] naming the file.
     pub fn save(&self, directory: &Path) -> Result<(), TokenizerError> {
-        let path = directory.join(FILE);
-        fs::write(&path, &self.json).map_err(|source| TokenizerError::Io { path, source })
+        let path = directory.join(Self::FILE);
+        fs::write(&path, &self.json).map_err(|source| TokenizerError::Write { path, source })
     }
 
     /// One more than the highest id.
@@ -358,6 +370,25 @@ impl Tokenizer {
         }
         Ok(())
     }
+}
+
+/// Reads a file whole.
+fn read(path: &Path, files: &dyn Files) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    files.open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// A tokenizer from the bytes of its file, or what is wrong with these.
+fn parse(bytes: Vec<u8>) -> Result<Tokenizer, String> {
+    if bytes.len() as u64 > LARGEST {
+        return Err(format!("larger than {} MiB, which no tokenizer is", LARGEST >> 20));
+    }
+    let json =
+        String::from_utf8(bytes).map_err(|error| format!("not UTF-8 at byte {}", error.utf8_error().valid_up_to()))?;
+    check_templates(&json)?;
+    let inner = json.parse().map_err(|error| format!("not a tokenizer: {error}"))?;
+    Tokenizer::new(inner, json)
 }
 
 /// The form that a model gives to what it does not know.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use txray_config::{Name, child, suggestion};
 use txray_plugin::Level;
-use txray_text::{Context, Documents, OpenError, OptionError};
+use txray_text::{Context, Disk, Documents, OpenError, OptionError};
 
 use crate::check::{Check, Section};
 use crate::error::Result;
@@ -133,7 +133,7 @@ pub struct TextFigures {
 impl Text {
     /// Streams its documents.
     pub fn documents(&self) -> Result<Documents<'_>> {
-        Ok(self.corpus.corpus.documents(&self.split)?)
+        Ok(self.corpus.corpus.documents(&self.split, &Disk)?)
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use txray_text::{Context, Corpus, CorpusError, Document, Documents, FormatOptions, OptionError};
+use txray_text::{Context, Corpus, CorpusError, Document, Documents, Files, FormatOptions, OptionError};
 
 /// The same word over and over.
 #[derive(Clone, Deserialize, JsonSchema)]
@@ -45,7 +45,7 @@ impl Corpus for Echo {
         json!({ "word": self.word, "times": self.times })
     }
 
-    fn documents(&self, _: &str) -> Result<Documents<'_>, CorpusError> {
+    fn documents<'a>(&'a self, _: &str, _: &'a dyn Files) -> Result<Documents<'a>, CorpusError> {
         let document = |id| Document { id, text: self.word.clone(), group: None, label: None, annotations: Vec::new() };
         Ok(Box::new((0..self.times).map(move |id| Ok(document(id)))))
     }

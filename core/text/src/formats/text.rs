@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::corpus::{Corpus, Document, Documents, stream};
 use crate::error::{CorpusError, OptionError};
+use crate::files::Files;
 use crate::format::{Context, FormatOptions};
 use crate::lines::Lines;
 use crate::splits::Splits;
@@ -65,10 +66,10 @@ impl Corpus for TextCorpus {
         json!({ "kind": "text" })
     }
 
-    fn documents(&self, split: &str) -> Result<Documents<'_>, CorpusError> {
+    fn documents<'a>(&'a self, split: &str, files: &'a dyn Files) -> Result<Documents<'a>, CorpusError> {
         let path = self.splits.file(split)?;
         let mut reader = Reader {
-            lines: Lines::open(path.clone())?.peekable(),
+            lines: Lines::open(path.clone(), files)?.peekable(),
             id: 0,
             blank_before: true,
             headings_stand_alone: None,
@@ -147,7 +148,7 @@ fn title(text: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Resolver;
+    use crate::{Disk, Resolver};
 
     fn read(bytes: &[u8]) -> Result<Vec<Document>, CorpusError> {
         let folder = tempfile::tempdir().unwrap();
@@ -157,7 +158,7 @@ mod tests {
         let corpus = options.open(&Context { resolver: &resolver, seed: 0 }).unwrap();
         assert_eq!(corpus.splits(), ["extra"]);
         assert_eq!(corpus.files("extra"), [folder.path().join("a.txt")]);
-        corpus.documents("extra")?.collect()
+        corpus.documents("extra", &Disk)?.collect()
     }
 
     #[test]
@@ -241,7 +242,7 @@ mod tests {
         let options: TextOptions = toml::from_str("train = 'a.txt'\ntest = 'a.txt'").unwrap();
         let resolver = Resolver { data: Some(folder.path().to_owned()), config: PathBuf::new() };
         let corpus = options.open(&Context { resolver: &resolver, seed: 0 }).unwrap();
-        let error = corpus.documents("dev").err().unwrap();
+        let error = corpus.documents("dev", &Disk).err().unwrap();
         assert_eq!(error.to_string(), "no split 'dev'; the corpus has train, test");
     }
 }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::corpus::{Corpus, Document, Documents, stream};
 use crate::error::{CorpusError, OptionError};
+use crate::files::{Disk, Files};
 use crate::format::{Context, FormatOptions};
 use crate::lines::Lines;
 use crate::splits::{Splits, pointer};
@@ -51,7 +52,8 @@ impl FormatOptions for TsvOptions {
         let mut errors = Vec::new();
         let mut labelled = false;
         for (split, path) in splits.iter() {
-            match Reader::open(split, path, self) {
+            // A check is not yet a reading: nobody watches it.
+            match Reader::open(split, path, self, &Disk) {
                 Ok(reader) => labelled |= reader.columns.label.is_some(),
                 Err(error) => errors.push(OptionError { pointer: self.culprit(split, &error), error }),
             }
@@ -101,9 +103,9 @@ impl Corpus for TsvCorpus {
         json!({ "kind": "tsv", "text": text, "label": label, "group": group })
     }
 
-    fn documents(&self, split: &str) -> Result<Documents<'_>, CorpusError> {
+    fn documents<'a>(&'a self, split: &str, files: &'a dyn Files) -> Result<Documents<'a>, CorpusError> {
         let path = self.splits.file(split)?;
-        let mut reader = Reader::open(split, path, &self.options)?;
+        let mut reader = Reader::open(split, path, &self.options, files)?;
         let empty = CorpusError::Empty { split: split.to_owned(), path: Some(path.clone()) };
         Ok(stream(move || reader.next(), empty))
     }
@@ -127,8 +129,8 @@ struct Reader {
 
 impl Reader {
     /// Reads the header.
-    fn open(split: &str, path: &Path, options: &TsvOptions) -> Result<Self, CorpusError> {
-        let mut lines = Lines::open(path.to_owned())?;
+    fn open(split: &str, path: &Path, options: &TsvOptions, files: &dyn Files) -> Result<Self, CorpusError> {
+        let mut lines = Lines::open(path.to_owned(), files)?;
         let Some((_, header)) = lines.next().transpose()? else {
             return Err(CorpusError::Empty { split: split.to_owned(), path: Some(path.to_owned()) });
         };
@@ -197,7 +199,7 @@ mod tests {
         let options: TsvOptions = toml::from_str(&format!("train = 'a.tsv'\n{options}")).unwrap();
         let resolver = Resolver { data: None, config: folder.path().to_owned() };
         let mut errors = match options.open(&Context { resolver: &resolver, seed: 0 }) {
-            Ok(corpus) => return corpus.documents("train")?.collect(),
+            Ok(corpus) => return corpus.documents("train", &Disk)?.collect(),
             Err(errors) => errors,
         };
         assert_eq!(errors.len(), 1);

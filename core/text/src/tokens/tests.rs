@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::formats::TextOptions;
-use crate::{Context, Corpus, FormatOptions, Resolver, join, words};
+use crate::{Context, Corpus, Disk, FormatOptions, Resolver, join, words};
 
 fn documents<S: AsRef<str>>(texts: &[S]) -> Vec<Document> {
     let document = |(id, text): (usize, &S)| Document {
@@ -25,8 +25,8 @@ fn learn<S: AsRef<str>>(texts: &[S], options: &Vocabulary) -> Result<Tokenizer, 
 
 fn load(json: &str) -> Result<Tokenizer, TokenizerError> {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join(FILE), json).unwrap();
-    Tokenizer::load(folder.path())
+    fs::write(folder.path().join(Tokenizer::FILE), json).unwrap();
+    Tokenizer::load(folder.path(), &Disk)
 }
 
 fn forms(tokenizer: &Tokenizer) -> Vec<String> {
@@ -130,7 +130,7 @@ fn a_saved_tokenizer_loads_as_it_was() {
 
     let folder = tempfile::tempdir().unwrap();
     tokenizer.save(folder.path()).unwrap();
-    let loaded = Tokenizer::load(folder.path()).unwrap();
+    let loaded = Tokenizer::load(folder.path(), &Disk).unwrap();
     assert_eq!(loaded.forms(), tokenizer.forms());
     let texts = documents(&["c d", "", "a"]);
     let encoded = loaded.encode(&texts).unwrap();
@@ -148,7 +148,7 @@ fn a_saved_tokenizer_loads_as_it_was() {
     );
     let other = tempfile::tempdir().unwrap();
     loaded.save(other.path()).unwrap();
-    let bytes = |folder: &Path| fs::read(folder.join(FILE)).unwrap();
+    let bytes = |folder: &Path| fs::read(folder.join(Tokenizer::FILE)).unwrap();
     assert_eq!(bytes(other.path()), bytes(folder.path()));
 }
 
@@ -254,9 +254,9 @@ fn malformed_files_are_refused_with_a_reason() {
     ];
     for (json, expected) in cases {
         let message = load(&json).err().unwrap().to_string();
-        assert!(message.contains(&format!("{FILE}: {expected}")), "{message}");
+        assert!(message.contains(&format!("{}: {expected}", Tokenizer::FILE)), "{message}");
     }
-    let nowhere = Tokenizer::load(Path::new("/nowhere")).err().unwrap();
+    let nowhere = Tokenizer::load(Path::new("/nowhere"), &Disk).err().unwrap();
     assert!(nowhere.to_string().starts_with("/nowhere/tokenizer.json: "));
 }
 
@@ -278,7 +278,7 @@ fn wikitext_gives_the_numbers_of_the_python_library() {
     let Some(corpus) = wikitext() else { return };
     let learn = |min_count| {
         let options = Vocabulary { min_count, max_size: None };
-        Tokenizer::learn(corpus.documents("train").unwrap(), &options).unwrap()
+        Tokenizer::learn(corpus.documents("train", &Disk).unwrap(), &options).unwrap()
     };
     assert_eq!(learn(1).size(), 33_278);
     let mut tokenizer = learn(10);
@@ -289,7 +289,7 @@ fn wikitext_gives_the_numbers_of_the_python_library() {
     assert_eq!(digest, "9b590fc03014739a132102a91f53ceb750e0fb724ed04fa25770277de99f5ff1");
 
     for (split, tokens, articles) in [("valid", 216_347, 60), ("test", 244_102, 60)] {
-        let documents = corpus.documents(split).unwrap();
+        let documents = corpus.documents(split, &Disk).unwrap();
         let documents: Vec<Document> = documents.collect::<Result<_, _>>().unwrap();
         let groups: std::collections::HashSet<_> = documents.iter().map(|d| &d.group).collect();
         assert_eq!(groups.len(), articles);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use txray_plugin::{Fault, FitReport, FitRequest, Host, Level, Model, ModelDescription, Text};
 
-use txray_text::{Encoded, Tokenizer, Vocabulary};
+use txray_text::{Disk, Encoded, Tokenizer, Vocabulary};
 
 use crate::error::{Error, Result};
 use crate::step::{Made, Step};
@@ -91,7 +91,7 @@ impl Training<'_> {
         let start = Instant::now();
         let tokenizer = match &self.begin {
             Begin::New(vocabulary) => Tokenizer::learn(self.train.documents()?, vocabulary)?,
-            Begin::From(path) => Tokenizer::load(path)?,
+            Begin::From(path) => Tokenizer::load(path, &Disk)?,
         };
         let train = encode(&tokenizer, self.train)?;
         let valid = self.valid.map(|valid| encode(&tokenizer, valid)).transpose()?;
@@ -323,7 +323,7 @@ impl<'a> Saved<'a> {
 /// Loads weights, and the tokenizer beside them, which has to be theirs.
 pub fn load(model: &mut dyn Model, directory: &Path, host: &Host<'_>) -> Result<(Tokenizer, ModelDescription)> {
     model.load(host, directory)?;
-    let tokenizer = Tokenizer::load(directory)?;
+    let tokenizer = Tokenizer::load(directory, &Disk)?;
     let description = model.describe()?;
     if tokenizer.size() != description.vocabulary {
         return Err(Error::Vocabulary {

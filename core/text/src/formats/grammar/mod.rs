@@ -20,6 +20,7 @@ use self::lexicon::Domain;
 use self::phrase::{Polarity, Writer};
 use crate::corpus::{Annotation, Corpus, Document, Documents, Span};
 use crate::error::{CorpusError, OptionError};
+use crate::files::Files;
 use crate::format::{Context, FormatOptions};
 use crate::splits::unknown;
 
@@ -81,7 +82,7 @@ impl Corpus for GrammarCorpus {
         json!({ "kind": "grammar", "domain": self.domain.name(), "split": split, "documents": size, "seed": self.seed })
     }
 
-    fn documents(&self, split: &str) -> Result<Documents<'_>, CorpusError> {
+    fn documents<'a>(&'a self, split: &str, _: &'a dyn Files) -> Result<Documents<'a>, CorpusError> {
         let size = self.sizes.iter().find(|(known, _)| *known == split);
         let &(split, size) = size.ok_or_else(|| unknown(split, self.splits()))?;
         let groups = (0..).flat_map(move |index| {

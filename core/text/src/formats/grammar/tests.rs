@@ -2,6 +2,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::lexicon::{Noun, Verb};
 use super::*;
+use crate::Disk;
 
 const DOMAINS: [Domain; 2] = [Domain::Kitchen, Domain::Harbour];
 
@@ -12,7 +13,7 @@ fn open(options: &str, seed: u64) -> Box<dyn Corpus> {
 
 fn documents(domain: Domain, count: u64) -> Vec<Document> {
     let corpus = open(&format!("domain = '{}'\ntrain = {count}", domain.name()), 1111);
-    corpus.documents("train").unwrap().map(Result::unwrap).collect()
+    corpus.documents("train", &Disk).unwrap().map(Result::unwrap).collect()
 }
 
 /// The words of a document and their tags, sentence by sentence, all in lower case.
@@ -54,7 +55,11 @@ fn the_text_is_the_same_on_every_machine() {
 #[test]
 fn a_document_depends_on_its_name_alone() {
     let read = |options: &str, seed: u64, split: &str| -> Vec<Document> {
-        open(&format!("domain = 'harbour'\n{options}"), seed).documents(split).unwrap().map(Result::unwrap).collect()
+        open(&format!("domain = 'harbour'\n{options}"), seed)
+            .documents(split, &Disk)
+            .unwrap()
+            .map(Result::unwrap)
+            .collect()
     };
     let some = read("train = 40", 1, "train");
     assert_eq!(some.len(), 40);
@@ -240,5 +245,5 @@ fn options_are_checked() {
     assert_eq!(corpus.splits(), ["train", "test"]);
     assert_eq!(corpus.layers(), ["pos", "label"]);
     assert!(corpus.files("test").is_empty());
-    assert!(matches!(corpus.documents("valid"), Err(CorpusError::Split { .. })));
+    assert!(matches!(corpus.documents("valid", &Disk), Err(CorpusError::Split { .. })));
 }
