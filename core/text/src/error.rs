@@ -42,6 +42,21 @@ pub enum CorpusError {
         /// The first byte that is not UTF-8, counted from the start of the file, from 0.
         byte: u64,
     },
+    /// A line that is longer than a document may be.
+    #[error(
+        "{}:{line}: a line of more than {max} bytes; if it is meant to be one document, raise `{option}`",
+        path.display()
+    )]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// The most bytes that a line may have.
+        max: u64,
+        /// The option that says so.
+        option: &'static str,
+    },
     /// A split without a single document.
     #[error("the split '{split}' has no document{}", in_file(path))]
     Empty {

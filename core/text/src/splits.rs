@@ -4,11 +4,16 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::error::{CorpusError, OptionError};
+use crate::files::Files;
+use crate::lines::{Lines, MaxDocumentBytes};
 use crate::resolve::Resolver;
 
-/// The files of a corpus by split, in the order of the splits.
+/// The files of a corpus by split, in the order of the splits, and how they are read.
 #[derive(Debug)]
-pub(crate) struct Splits(Vec<(String, PathBuf)>);
+pub(crate) struct Splits {
+    files: Vec<(String, PathBuf)>,
+    max: MaxDocumentBytes,
+}
 
 impl Splits {
     /// Resolves what the config gives for `train`, `valid`, `test` and in `splits`.
@@ -18,6 +23,7 @@ impl Splits {
     pub(crate) fn resolve(
         named: [(&str, &Option<PathBuf>); 3],
         others: &BTreeMap<String, PathBuf>,
+        max: MaxDocumentBytes,
         resolver: &Resolver,
     ) -> Result<Self, Vec<OptionError>> {
         let mut files: Vec<(String, PathBuf)> = Vec::new();
@@ -46,20 +52,25 @@ impl Splits {
         if files.is_empty() && errors.is_empty() {
             errors.push(OptionError { pointer: String::new(), error: CorpusError::NoSplit });
         }
-        if errors.is_empty() { Ok(Self(files)) } else { Err(errors) }
+        if errors.is_empty() { Ok(Self { files, max }) } else { Err(errors) }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &(String, PathBuf)> {
-        self.0.iter()
+        self.files.iter()
     }
 
     pub(crate) fn names(&self) -> Vec<String> {
         self.iter().map(|(split, _)| split.clone()).collect()
     }
 
-    pub(crate) fn file(&self, split: &str) -> Result<&PathBuf, CorpusError> {
+    fn file(&self, split: &str) -> Result<&PathBuf, CorpusError> {
         let found = self.iter().find(|(known, _)| known == split);
         found.map(|(_, path)| path).ok_or_else(|| unknown(split, self.names()))
+    }
+
+    /// The lines of a split's file.
+    pub(crate) fn lines(&self, split: &str, files: &dyn Files) -> Result<Lines, CorpusError> {
+        Lines::open(self.file(split)?.clone(), self.max, files)
     }
 
     pub(crate) fn files(&self, split: &str) -> Vec<PathBuf> {

@@ -13,7 +13,7 @@ use crate::corpus::{Corpus, Document, Documents, stream};
 use crate::error::{CorpusError, OptionError};
 use crate::files::Files;
 use crate::format::{Context, FormatOptions};
-use crate::lines::Lines;
+use crate::lines::{Lines, MaxDocumentBytes};
 use crate::splits::Splits;
 
 /// Plain text: a line is a document, and a line of white space is none.
@@ -32,6 +32,7 @@ pub struct TextOptions {
     pub test: Option<PathBuf>,
     /// The files of further splits by name: `splits = { extra = "extra.txt" }`.
     pub splits: BTreeMap<String, PathBuf>,
+    pub max_document_bytes: MaxDocumentBytes,
 }
 
 impl FormatOptions for TextOptions {
@@ -40,7 +41,7 @@ impl FormatOptions for TextOptions {
     /// Its files have to be there, and are not yet read.
     fn open(&self, context: &Context<'_>) -> Result<Box<dyn Corpus>, Vec<OptionError>> {
         let named = [("train", &self.train), ("valid", &self.valid), ("test", &self.test)];
-        let splits = Splits::resolve(named, &self.splits, context.resolver)?;
+        let splits = Splits::resolve(named, &self.splits, self.max_document_bytes, context.resolver)?;
         Ok(Box::new(TextCorpus { splits }))
     }
 }
@@ -67,16 +68,16 @@ impl Corpus for TextCorpus {
     }
 
     fn documents<'a>(&'a self, split: &str, files: &'a dyn Files) -> Result<Documents<'a>, CorpusError> {
-        let path = self.splits.file(split)?;
+        let lines = self.splits.lines(split, files)?;
+        let empty = CorpusError::Empty { split: split.to_owned(), path: Some(lines.path().clone()) };
         let mut reader = Reader {
-            lines: Lines::open(path.clone(), files)?.peekable(),
+            lines: lines.peekable(),
             id: 0,
             blank_before: true,
             headings_stand_alone: None,
             group: None,
             titles: HashMap::new(),
         };
-        let empty = CorpusError::Empty { split: split.to_owned(), path: Some(path.clone()) };
         Ok(stream(move || reader.next(), empty))
     }
 }

@@ -1,7 +1,7 @@
 //! `kind = "tsv"`: a row is a document.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -12,7 +12,7 @@ use crate::corpus::{Corpus, Document, Documents, stream};
 use crate::error::{CorpusError, OptionError};
 use crate::files::{Disk, Files};
 use crate::format::{Context, FormatOptions};
-use crate::lines::Lines;
+use crate::lines::{Lines, MaxDocumentBytes};
 use crate::splits::{Splits, pointer};
 
 /// A table with a header line, tabs between fields and no quoting: a row is a document.
@@ -28,6 +28,8 @@ pub struct TsvOptions {
     /// The files of further splits by name: `splits = { extra = "extra.tsv" }`.
     #[serde(default)]
     pub splits: BTreeMap<String, PathBuf>,
+    #[serde(default)]
+    pub max_document_bytes: MaxDocumentBytes,
     /// The column of the text.
     #[serde(default = "sentence")]
     pub text: String,
@@ -48,12 +50,12 @@ impl FormatOptions for TsvOptions {
     /// The header of each file is read.
     fn open(&self, context: &Context<'_>) -> Result<Box<dyn Corpus>, Vec<OptionError>> {
         let named = [("train", &self.train), ("valid", &self.valid), ("test", &self.test)];
-        let splits = Splits::resolve(named, &self.splits, context.resolver)?;
+        let splits = Splits::resolve(named, &self.splits, self.max_document_bytes, context.resolver)?;
         let mut errors = Vec::new();
         let mut labelled = false;
-        for (split, path) in splits.iter() {
+        for (split, _) in splits.iter() {
             // A check is not yet a reading: nobody watches it.
-            match Reader::open(split, path, self, &Disk) {
+            match splits.lines(split, &Disk).and_then(|lines| Reader::open(split, lines, self)) {
                 Ok(reader) => labelled |= reader.columns.label.is_some(),
                 Err(error) => errors.push(OptionError { pointer: self.culprit(split, &error), error }),
             }
@@ -104,9 +106,8 @@ impl Corpus for TsvCorpus {
     }
 
     fn documents<'a>(&'a self, split: &str, files: &'a dyn Files) -> Result<Documents<'a>, CorpusError> {
-        let path = self.splits.file(split)?;
-        let mut reader = Reader::open(split, path, &self.options, files)?;
-        let empty = CorpusError::Empty { split: split.to_owned(), path: Some(path.clone()) };
+        let mut reader = Reader::open(split, self.splits.lines(split, files)?, &self.options)?;
+        let empty = CorpusError::Empty { split: split.to_owned(), path: Some(reader.lines.path().clone()) };
         Ok(stream(move || reader.next(), empty))
     }
 }
@@ -129,16 +130,17 @@ struct Reader {
 
 impl Reader {
     /// Reads the header.
-    fn open(split: &str, path: &Path, options: &TsvOptions, files: &dyn Files) -> Result<Self, CorpusError> {
-        let mut lines = Lines::open(path.to_owned(), files)?;
-        let Some((_, header)) = lines.next().transpose()? else {
-            return Err(CorpusError::Empty { split: split.to_owned(), path: Some(path.to_owned()) });
+    fn open(split: &str, mut lines: Lines, options: &TsvOptions) -> Result<Self, CorpusError> {
+        let header = lines.next().transpose()?;
+        let path = lines.path();
+        let Some((_, header)) = header else {
+            return Err(CorpusError::Empty { split: split.to_owned(), path: Some(path.clone()) });
         };
         let names: Vec<String> = header.split('\t').map(|name| name.trim().to_owned()).collect();
         let find = |column: &str| names.iter().position(|name| name == column);
         let require = |column: &String| {
             find(column).ok_or_else(|| CorpusError::Column {
-                path: path.to_owned(),
+                path: path.clone(),
                 column: column.clone(),
                 found: names.clone(),
             })
