@@ -1,5 +1,5 @@
 //! The one guard between C calls and safe Rust: it checks what comes in, catches panics, and turns errors into
-//! statuses. Public for the macros alone.
+//! statuses. Public for the macros, and for txray's own crates where they call what may panic ([`catch`]).
 
 #![allow(unsafe_code, reason = "this module is the plugin's side of the C boundary")]
 
@@ -272,24 +272,44 @@ pub fn entry(plugin: fn() -> &'static abi::Plugin) -> *const abi::Plugin {
     catch_unwind(plugin).map_or(std::ptr::null(), std::ptr::from_ref)
 }
 
+/// Runs what may panic, without a word of it on the terminal.
+fn quietly<T>(body: impl FnOnce() -> T) -> std::thread::Result<T> {
+    keep_panics();
+    // A component may itself call through the boundary: when that inner call returns, the outer one is still guarded.
+    let outer = GUARDED.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(body));
+    GUARDED.set(outer);
+    result
+}
+
+/// Runs code of others that may panic where it should give an error, such as a library that reads a malformed file. A
+/// panic becomes its message and is not printed. Nothing that `body` leaves half done may be used afterwards.
+///
+/// # Errors
+/// The message of the panic.
+pub fn catch<T>(body: impl FnOnce() -> T) -> Result<T, String> {
+    quietly(body).map_err(|payload| {
+        PANIC.take();
+        let message = panic_text(&*payload).to_owned();
+        std::mem::forget(payload);
+        message
+    })
+}
+
 /// Runs a call: errors and panics become a status, told to the host.
 ///
 /// # Safety
 /// `host` must be valid for the call.
 unsafe fn call(host: *const abi::Host, body: impl FnOnce(&Host<'_>) -> Result<()>) -> Status {
-    keep_panics();
     // SAFETY: the caller's promise.
     let raw = unsafe { &*host };
     let foreign = Foreign(raw);
-    // A component may itself call through the boundary: when that inner call returns, the outer one is still guarded.
-    let outer = GUARDED.replace(true);
-    let result = catch_unwind(AssertUnwindSafe(|| body(&Host::new(&foreign)))).unwrap_or_else(|payload| {
+    let result = quietly(|| body(&Host::new(&foreign))).unwrap_or_else(|payload| {
         let text = panic_reason(&*payload);
         // Dropping the payload runs foreign code, which may panic again.
         std::mem::forget(payload);
         Err(Error::failed(text))
     });
-    GUARDED.set(outer);
     let Err(error) = result else { return Status::OK };
     // SAFETY: the context is the host's own; the texts live for the call.
     unsafe { (raw.fail)(raw.context, Str::text(error.pointer()), Str::text(error.message())) };
@@ -340,16 +360,10 @@ unsafe extern "C" fn create<S: PluginSet, T: Interface + ?Sized + 'static>(
 }
 
 unsafe extern "C" fn destroy<T: ?Sized + 'static>(component: *mut c_void) {
-    keep_panics();
-    let outer = GUARDED.replace(true);
     // SAFETY: the host passes what `create` gave for the same interface, once.
     let component = unsafe { Box::from_raw(component.cast::<Box<T>>()) };
     // There is nobody to tell of a panic in a destructor: the component is gone either way.
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(component))) {
-        std::mem::forget(payload);
-        PANIC.take();
-    }
-    GUARDED.set(outer);
+    let _ = catch(|| drop(component));
 }
 
 /// The component behind a handle.
