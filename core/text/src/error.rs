@@ -149,10 +149,25 @@ fn in_file(path: &Option<PathBuf>) -> String {
     path.as_ref().map(|path| format!(": {} holds nothing but white space", path.display())).unwrap_or_default()
 }
 
+/// The items that a message names at most: a header may have millions of columns.
+const NAMED: usize = 20;
+
 fn list(items: impl IntoIterator<Item = impl std::fmt::Display>) -> String {
-    let items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
-    if items.is_empty() {
-        return "none".to_owned();
+    let mut items = items.into_iter();
+    let mut named: Vec<String> = items.by_ref().take(NAMED).map(|item| shortened(&item.to_string())).collect();
+    match items.count() {
+        0 if named.is_empty() => return "none".to_owned(),
+        0 => {}
+        more => named.push(format!("{more} more")),
     }
-    items.join(", ")
+    named.join(", ")
+}
+
+/// The beginning of what a file holds, as long as a message can show.
+pub(crate) fn shortened(text: &str) -> String {
+    const SHOWN: usize = 300;
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }

@@ -6,9 +6,12 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::Value;
 use tokenizers::models::ModelWrapper;
 use tokenizers::models::wordlevel::WordLevel;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
@@ -18,7 +21,7 @@ use tokenizers::processors::template::TemplateProcessing;
 use tokenizers::{Encoding, Model, Token};
 
 use crate::corpus::Document;
-use crate::error::CorpusError;
+use crate::error::{CorpusError, shortened};
 use crate::files::Files;
 use crate::join::for_each_word;
 
@@ -108,9 +111,11 @@ pub enum TokenizerError {
         /// What is wrong with it.
         message: String,
     },
-    /// A document that the tokenizer refuses.
-    #[error("document {document}: {message}")]
+    /// A document that the tokenizer refuses, or that shows its file to be broken.
+    #[error("document {document} does not go through {}: {message}", path.display())]
     Encode {
+        /// The tokenizer's file.
+        path: PathBuf,
         /// Its index in its split.
         document: u64,
         /// The tokenizer's reason.
@@ -176,6 +181,8 @@ impl Encoded {
 /// other that the library reads.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
+    /// Where it was loaded from, for errors.
+    path: PathBuf,
     /// The file's text: what was loaded is saved as it was.
     json: String,
     forms: Arc<[Box<str>]>,
@@ -234,12 +241,13 @@ impl Tokenizer {
         words.truncate(room);
         let forms = [UNKNOWN, END].map(str::to_owned).into_iter();
         let forms = forms.chain(words.into_iter().map(|(word, _)| word));
-        Self::word_level(forms)
-            .map_err(|source| TokenizerError::Malformed { path: Self::FILE.into(), message: source.to_string() })
+        let path = PathBuf::from(Self::FILE);
+        Self::word_level(forms, path.clone())
+            .map_err(|source| TokenizerError::Malformed { path, message: source.to_string() })
     }
 
     /// The tokenizer of words between white space with these forms, `<unk>` and `<eos>` first.
-    fn word_level(forms: impl Iterator<Item = String>) -> tokenizers::Result<Self> {
+    fn word_level(forms: impl Iterator<Item = String>, path: PathBuf) -> tokenizers::Result<Self> {
         let model = WordLevel::builder().vocab(forms.zip(0..).collect()).unk_token(UNKNOWN.to_owned()).build()?;
         let end =
             TemplateProcessing::builder().try_single(format!("$A {END}"))?.special_tokens(vec![(END, 1)]).build()?;
@@ -247,11 +255,12 @@ impl Tokenizer {
         inner.with_pre_tokenizer(Some(WhitespaceSplit));
         inner.with_post_processor(Some(end));
         let json = inner.to_string(true)?;
-        Ok(Self::new(inner, json)?)
+        Ok(Self::new(inner, json, path)?)
     }
 
     /// Loads [`Tokenizer::FILE`] of a model's directory. Truncation and padding that the file asks
-    /// for are left out: documents are read whole.
+    /// for are left out: documents are read whole. So is dropout of merges, which is for training: a text has the same
+    /// tokens whenever it is read. [`Tokenizer::save`] keeps the file as it was.
     ///
     /// # Errors
     /// [`TokenizerError::Missing`], [`TokenizerError::Io`] and [`TokenizerError::Malformed`], naming the file.
@@ -262,16 +271,37 @@ impl Tokenizer {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(TokenizerError::Missing { path }),
             Err(source) => return Err(TokenizerError::Io { path, source }),
         };
-        parse(bytes).map_err(|message| TokenizerError::Malformed { path, message })
+        parse(bytes, path.clone()).map_err(|message| TokenizerError::Malformed { path, message: shortened(&message) })
     }
 
-    fn new(mut inner: tokenizers::Tokenizer, json: String) -> Result<Self, String> {
+    fn new(mut inner: tokenizers::Tokenizer, json: String, path: PathBuf) -> Result<Self, String> {
+        // The only chance that a file can ask for. (Unigram's sampling is set by no file.)
+        if let ModelWrapper::BPE(model) = inner.get_model()
+            && model.dropout.is_some()
+        {
+            let mut certain = model.clone();
+            certain.dropout = None;
+            inner.with_model(certain);
+        }
         inner.with_truncation(None).map_err(|error| error.to_string())?;
         inner.with_padding(None);
         let unknown = unknown_form(inner.get_model()).and_then(|form| inner.token_to_id(&form));
         let forms = forms(&inner)?;
         let plain = plain(&inner)?;
-        Ok(Self { inner, json, forms, unknown, plain })
+        Ok(Self { inner, path, json, forms, unknown, plain })
+    }
+
+    /// Encodes a text that says nothing: what breaks on any text is told when a file is loaded, and not after hours.
+    fn probe(&self) -> Result<(), String> {
+        if let Some(plain) = &self.plain {
+            self.check_ids(&plain.before)?;
+            self.check_ids(&plain.after)?;
+        }
+        // That it does not know the word is for its file to decide.
+        if let Ok(encoding) = guarded(|| self.inner.encode_char_offsets("a", true))? {
+            self.check_ids(encoding.get_ids())?;
+        }
+        Ok(())
     }
 
     /// Writes `tokenizer.json` into a directory that is there. Two vocabularies learned from the
@@ -303,8 +333,8 @@ impl Tokenizer {
     /// Encodes documents in parallel; the result is in their order.
     ///
     /// # Errors
-    /// [`TokenizerError::Encode`] for the first document that the tokenizer refuses: one with an
-    /// unknown word where the vocabulary has no entry for these.
+    /// [`TokenizerError::Encode`] for the first document that the tokenizer refuses (one with an
+    /// unknown word where the vocabulary has no entry for these), or at which its file turns out to be broken.
     pub fn encode(&self, documents: &[Document]) -> Result<Encoded, TokenizerError> {
         let chunks: Vec<Result<Encoded, TokenizerError>> = documents
             .par_chunks(CHUNK)
@@ -324,7 +354,11 @@ impl Tokenizer {
     }
 
     fn encode_one(&self, document: &Document, out: &mut Encoded) -> Result<(), TokenizerError> {
-        let refuse = |message: String| TokenizerError::Encode { document: document.id, message };
+        let refuse = |message: String| TokenizerError::Encode {
+            path: self.path.clone(),
+            document: document.id,
+            message: shortened(&message),
+        };
         if document.text.len() >= NULL as usize {
             return Err(refuse("longer than 4 GiB".to_owned()));
         }
@@ -339,15 +373,24 @@ impl Tokenizer {
 
     /// What the library does with `text`.
     fn encode_general(&self, text: &str, out: &mut Encoded) -> Result<(), String> {
-        let encoding = self.inner.encode_char_offsets(text, true);
-        let encoding = encoding.map_err(|error| error.to_string())?;
+        let encoding = guarded(|| self.inner.encode_char_offsets(text, true))?.map_err(|error| error.to_string())?;
+        self.check_ids(encoding.get_ids())?;
         let special = encoding.get_special_tokens_mask();
+        let length = text.chars().count();
         for ((&id, &(start, end)), &special) in encoding.get_ids().iter().zip(encoding.get_offsets()).zip(special) {
-            // No offset exceeds the text's length, which is below `NULL`.
-            let (start, end) = if special == 1 { (0, 0) } else { (start as u32, end as u32) };
+            // What some tokenizers put beside the text is at no place of it. The text's length is below `NULL`.
+            let (start, end) = if special == 1 { (0, 0) } else { (start.min(length) as u32, end.min(length) as u32) };
             out.push(id, start, end, self.unknown);
         }
         Ok(())
+    }
+
+    /// Refuses ids that the vocabulary does not have, as templates may name them.
+    fn check_ids(&self, ids: &[u32]) -> Result<(), String> {
+        match ids.iter().find(|&&id| id as usize >= self.size()) {
+            Some(id) => Err(format!("it gives the id {id}, and its vocabulary ends before {}", self.size())),
+            None => Ok(()),
+        }
     }
 
     /// What [`Tokenizer::encode_general`] does for a plain tokenizer, many times faster: the
@@ -363,7 +406,7 @@ impl Tokenizer {
             None => missing = missing.or(Some(word)),
         });
         if let Some(word) = missing {
-            return Err(format!("'{word}' is unknown, and the vocabulary has no unknown word"));
+            return Err(format!("'{}' is unknown, and the vocabulary has no unknown word", shortened(word)));
         }
         for &id in &plain.after {
             out.push(id, 0, 0, self.unknown);
@@ -379,16 +422,23 @@ fn read(path: &Path, files: &dyn Files) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Calls the `tokenizers` library, which panics on some malformed files where it should refuse them.
+fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, String> {
+    txray_plugin::guard::catch(call).map_err(|panic| format!("the `tokenizers` library breaks on it: {panic}"))
+}
+
 /// A tokenizer from the bytes of its file, or what is wrong with these.
-fn parse(bytes: Vec<u8>) -> Result<Tokenizer, String> {
+fn parse(bytes: Vec<u8>, path: PathBuf) -> Result<Tokenizer, String> {
     if bytes.len() as u64 > LARGEST {
         return Err(format!("larger than {} MiB, which no tokenizer is", LARGEST >> 20));
     }
     let json =
         String::from_utf8(bytes).map_err(|error| format!("not UTF-8 at byte {}", error.utf8_error().valid_up_to()))?;
-    check_templates(&json)?;
-    let inner = json.parse().map_err(|error| format!("not a tokenizer: {error}"))?;
-    Tokenizer::new(inner, json)
+    check(&json)?;
+    let inner = guarded(|| json.parse())?.map_err(|error| format!("not a tokenizer: {error}"))?;
+    let tokenizer = guarded(|| Tokenizer::new(inner, json, path))??;
+    tokenizer.probe()?;
+    Ok(tokenizer)
 }
 
 /// The form that a model gives to what it does not know.
@@ -447,10 +497,46 @@ fn plain(inner: &tokenizers::Tokenizer) -> Result<Option<Plain>, String> {
     Ok(Some(Plain { before: before.to_vec(), after: after.to_vec() }))
 }
 
+/// Refuses what the library would read and should not.
+fn check(json: &str) -> Result<(), String> {
+    let file = serde_json::from_str(json).map_err(|error| format!("not JSON: {error}"))?;
+    check_templates(&file)?;
+    check_merges(&file["model"])?;
+    check_tables(&file["normalizer"])
+}
+
+/// Refuses merges whose second part lacks the prefix of all that stands within a word. The library cuts it off unseen, and
+/// what is left may not be UTF-8, which is undefined behaviour.
+fn check_merges(model: &Value) -> Result<(), String> {
+    let (Some(prefix), Some(merges)) = (model["continuing_subword_prefix"].as_str(), model["merges"].as_array()) else {
+        return Ok(());
+    };
+    for merge in merges {
+        let second = merge.as_str().and_then(|merge| Some(merge.split_once(' ')?.1)).or_else(|| merge[1].as_str());
+        if let Some(second) = second.filter(|second| !second.starts_with(prefix)) {
+            return Err(format!("'{second}' stands second in a merge, and does not begin with '{prefix}'"));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses tables of normalization that say they are larger than they are. The library takes the memory for what they
+/// say, and where there is not as much the process ends.
+fn check_tables(normalizer: &Value) -> Result<(), String> {
+    if let Some(table) = normalizer["precompiled_charsmap"].as_str() {
+        let bytes = BASE64_STANDARD.decode(table).map_err(|error| format!("precompiled_charsmap: {error}"))?;
+        let size = bytes.first_chunk().map_or(0, |&size| u32::from_le_bytes(size));
+        if size as usize > bytes.len() {
+            return Err(format!("precompiled_charsmap: {} bytes, and it says that {size} follow", bytes.len()));
+        }
+    }
+    let within = [normalizer["normalizers"].as_array()].into_iter().flatten().flatten();
+    within.map(check_tables).collect()
+}
+
 /// Refuses templates that name a special token they do not define: the library reads them, and
 /// panics when it encodes.
-fn check_templates(json: &str) -> Result<(), String> {
-    let file: serde_json::Value = serde_json::from_str(json).map_err(|error| format!("not JSON: {error}"))?;
+fn check_templates(file: &Value) -> Result<(), String> {
     let processor = &file["post_processor"];
     let several = processor["processors"].as_array().map_or(&[][..], Vec::as_slice);
     for template in several.iter().chain([processor]) {

@@ -227,10 +227,12 @@ fn an_unknown_word_without_an_entry_for_it_is_an_error_with_its_document() {
     assert_eq!(tokenizer.unknown(), None);
     let texts = documents(&["a a", "a b"]);
     let message = |tokenizer: &Tokenizer| tokenizer.encode(&texts).err().unwrap().to_string();
-    let expected = "document 1: 'b' is unknown, and the vocabulary has no unknown word";
+    let start = format!("document 1 does not go through {}: ", tokenizer.path.display());
+    assert!(tokenizer.path.ends_with(Tokenizer::FILE));
+    let expected = format!("{start}'b' is unknown, and the vocabulary has no unknown word");
     assert_eq!(message(&tokenizer), expected);
     tokenizer.plain = None;
-    assert!(message(&tokenizer).starts_with("document 1: "));
+    assert!(message(&tokenizer).starts_with(&start));
 }
 
 #[test]
@@ -258,6 +260,67 @@ fn malformed_files_are_refused_with_a_reason() {
     }
     let nowhere = Tokenizer::load(Path::new("/nowhere"), &Disk).err().unwrap();
     assert!(nowhere.to_string().starts_with("/nowhere/tokenizer.json: "));
+}
+
+/// Real files that the library panics on, when it reads or when it encodes.
+#[test]
+fn what_the_library_panics_on_is_the_files_fault() {
+    let fixed_length = r#"{"type": "FixedLength", "length": 0}"#;
+    let json = word_level(r#""vocab": {"a": 0, "<unk>": 1}, "unk_token": "<unk>""#, "null");
+    let json = json.replace(r#"{"type": "WhitespaceSplit"}"#, fixed_length);
+    let message = load(&json).err().unwrap().to_string();
+    let expected = "tokenizer.json: the `tokenizers` library breaks on it: chunk size must be non-zero";
+    assert!(message.ends_with(expected), "{message}");
+
+    // A table of normalization whose trie ends before what it leads to: it is seen at the text that leads there.
+    let table = |size: u32, units: [u32; 98]| {
+        let bytes: Vec<u8> = [size].iter().chain(&units).flat_map(|unit| unit.to_le_bytes()).collect();
+        let table = BASE64_STANDARD.encode(bytes);
+        let normalizer = format!(r#""normalizer": {{"type": "Precompiled", "precompiled_charsmap": "{table}"}},"#);
+        load(&json.replace("\"length\": 0", "\"length\": 1").replace("\"model\"", &format!("{normalizer} \"model\"")))
+    };
+    let tokenizer = table(98 * 4, [0; 98]).unwrap();
+    assert!(tokenizer.encode(&documents(&["a"])).is_ok());
+    let message = tokenizer.encode(&documents(&["a", "z"])).unwrap_err().to_string();
+    let start = format!("document 1 does not go through {}: the `tokenizers` library", tokenizer.path.display());
+    assert!(message.starts_with(&start), "{message}");
+    // For what this says it is, the library takes eight gigabytes, or ends the process.
+    let message = table(u32::MAX, [0; 98]).err().unwrap().to_string();
+    assert!(message.ends_with("precompiled_charsmap: 396 bytes, and it says that 4294967295 follow"), "{message}");
+}
+
+/// Cut off where the library cuts it, what is left of the `é` would be no text.
+#[test]
+fn a_merge_without_the_prefix_of_its_second_part_is_refused() {
+    let json = |second: &str| {
+        format!(
+            r#"{{"version": "1.0", "added_tokens": [], "model": {{"type": "BPE", "continuing_subword_prefix": "_",
+                "vocab": {{"a": 0, "é": 1, "_é": 2, "aé": 3}}, "merges": [{second}]}}}}"#
+        )
+    };
+    for merge in [r#"["a", "_é"]"#, r#""a _é""#] {
+        let tokenizer = load(&json(merge)).unwrap();
+        assert_eq!(tokenizer.encode(&documents(&["aé"])).unwrap().ids, [3]);
+    }
+    for merge in [r#"["a", "é"]"#, r#""a é""#] {
+        let message = load(&json(merge)).err().unwrap().to_string();
+        assert!(message.ends_with("'é' stands second in a merge, and does not begin with '_'"), "{message}");
+    }
+}
+
+/// Ids come from templates, too, which may say what they like.
+#[test]
+fn an_id_beyond_the_vocabulary_is_the_files_fault() {
+    let template = r#"{"type": "TemplateProcessing",
+        "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": {"<s>": {"id": "<s>", "ids": [7], "tokens": ["<s>"]}}}"#;
+    let plain = word_level(r#""vocab": {"a": 0, "<unk>": 1}, "unk_token": "<unk>""#, template);
+    let general = plain.replace("WhitespaceSplit", "Whitespace");
+    for json in [plain, general] {
+        let message = load(&json).err().unwrap().to_string();
+        assert!(message.ends_with("tokenizer.json: it gives the id 7, and its vocabulary ends before 2"), "{message}");
+    }
 }
 
 /// The corpora under `TXRAY_DATA`, or a word that the test was skipped.
