@@ -22,6 +22,15 @@ pub enum Error {
     /// A plugin that is linked in was not taken in: a fault of ours.
     #[error("a built-in plugin: {0}")]
     BuiltIn(PluginError),
+    /// The user asked a run to stop.
+    #[error("stopped")]
+    Stopped {
+        /// By which signal.
+        signal: u8,
+    },
+    /// What a command came to could not be printed.
+    #[error("cannot write to standard output: {0}")]
+    Unprinted(&'static io::Error),
     /// A run that was repeated came to other bytes.
     #[error("{count} files differ from those of {}", manifest.display())]
     Differs {
@@ -104,7 +113,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// What the process should exit with: 2 for what the user can mend, 1 for a fault of ours.
+    /// What the process should exit with: 2 for what the user can mend, 1 for a fault of ours; and what shells give to a
+    /// process that a signal ended.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Engine(error) => error.exit_code(),
@@ -112,7 +122,8 @@ impl Error {
             Self::Plugin(_) | Self::Differs { .. } | Self::Damaged | Self::NoCache => 2,
             Self::RelativePluginPath(_) | Self::PluginName(_) | Self::Exists(_) => 2,
             Self::Properties(_) | Self::Refused(_) | Self::Slow { .. } | Self::Crashed { .. } => 2,
-            Self::Disk { .. } => 2,
+            Self::Disk { .. } | Self::Unprinted(_) => 2,
+            Self::Stopped { signal } => 128 + signal,
         }
     }
 

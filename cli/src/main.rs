@@ -1,10 +1,15 @@
 //! `txray`: see what a neural network learned, what carried over to new data, and what fine-tuning changed.
 
+// Only `output` knows what a stream that is closed or full means, and what may be shown.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod args;
 mod error;
+mod output;
 mod plugin;
 mod store;
 mod summary;
+mod table;
 mod terminal;
 
 use std::path::{Path, PathBuf};
@@ -24,10 +29,15 @@ use txray_tables::Manifest;
 
 use args::{Cli, Command, PipelineArgs, PlanArgs, RunArgs};
 use error::Error;
+use output::{say, tell};
 use terminal::{Terminal, Verbosity};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    output::begin();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
     let verbosity = match (cli.quiet, cli.verbose) {
         (true, _) => Verbosity::Quiet,
         (_, true) => Verbosity::Verbose,
@@ -41,7 +51,25 @@ fn main() -> ExitCode {
         Command::Store(args) => store::command(args),
         Command::Plugin(args) => plugin::command(args),
     };
-    match result {
+    ended(result)
+}
+
+/// Help and the version are results; whatever else clap has to say is a fault of the command line.
+fn usage(error: &clap::Error) -> ExitCode {
+    let text = error.render();
+    if error.use_stderr() {
+        // Without clap's colours: it quotes what it was given as it is.
+        output::report(&plain(&text.to_string()));
+        return ExitCode::from(2);
+    }
+    output::help(&if output::has_colours() { text.ansi().to_string() } else { text.to_string() });
+    ended(Ok(()))
+}
+
+/// What the process exits with. A command that did what it was asked to has failed where its results went nowhere.
+fn ended(result: Result<(), Error>) -> ExitCode {
+    let printed = || output::refusal().map_or(Ok(()), |why| Err(Error::Unprinted(why)));
+    match result.and_then(|()| printed()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             report(&error);
@@ -59,7 +87,7 @@ fn run_once(args: &RunArgs, verbosity: Verbosity) -> Result<(), Error> {
     let (pipeline, registry) = read(&args.pipeline, &terminal)?;
     let out = args.out.clone().unwrap_or_else(|| Path::new("runs").join(&pipeline.name));
     let outcome = execute(&pipeline, &registry, &args.store.open()?, &out, &terminal)?;
-    print!("{}", summary::of(&pipeline, &outcome, &out)?);
+    output::results(&summary::of(&pipeline, &outcome, &out)?);
     Ok(())
 }
 
@@ -81,20 +109,20 @@ fn run_again(args: &RunArgs, verbosity: Verbosity) -> Result<(), Error> {
     // The summary reads the steps in that store, which is removed next.
     let told = summary::of(&pipeline, &outcome, &out)?;
     std::fs::remove_dir_all(&own).map_err(|error| Error::disk("remove", &own, error))?;
-    print!("{told}");
+    output::results(&told);
     for path in outcome.manifest.inputs_changed(&earlier) {
-        println!("input changed since: {}", plain(&path.display().to_string()));
+        say!("input changed since: {}", path.display());
     }
     if outcome.manifest.instructions != earlier.instructions {
-        println!("instruction set: {} then, {} now", plain(&earlier.instructions), outcome.manifest.instructions);
+        say!("instruction set: {} then, {} now", earlier.instructions, outcome.manifest.instructions);
     }
     let changed = outcome.manifest.outputs_changed(&earlier);
     if changed.is_empty() {
-        println!("Every table and every weight has the bytes of {}", args.pipeline.config.display());
+        say!("Every table and every weight has the bytes of {}", args.pipeline.config.display());
         return Ok(());
     }
     for path in &changed {
-        println!("differs: {}", plain(path));
+        say!("differs: {path}");
     }
     Err(Error::Differs { count: changed.len(), manifest: args.pipeline.config.clone() })
 }
@@ -107,11 +135,13 @@ fn execute(
     terminal: &Terminal,
 ) -> Result<Outcome, Error> {
     let plan = Plan::of(pipeline, registry)?;
+    terminal.stop.listen().map_err(|error| Error::system("listen for Ctrl-C", error))?;
     let outcome = run(pipeline, registry, &plan, store, out, terminal);
     terminal.clear();
     if matches!(outcome, Err(EngineError::Cancelled)) {
         let store = store.root().display();
-        eprintln!("stopped: what is finished is kept in {store}, and the same command goes on from there");
+        tell!("stopped: what is finished is kept in {store}, and the same command goes on from there");
+        return Err(Error::Stopped { signal: terminal.stop.signal() });
     }
     Ok(outcome?)
 }
@@ -120,7 +150,7 @@ fn check(args: &PipelineArgs, verbosity: Verbosity) -> Result<(), Error> {
     let (pipeline, _) = read(args, &terminal(args, verbosity)?)?;
     let counts: Vec<String> = pipeline.counts().iter().map(|(count, what)| format!("{count} {what}")).collect();
     let counts = if counts.is_empty() { "it has no tables".to_owned() } else { counts.join(", ") };
-    println!("{} is sound: {counts}", args.config.display());
+    say!("{} is sound: {counts}", args.config.display());
     Ok(())
 }
 
@@ -140,12 +170,12 @@ fn plan(args: &PlanArgs, verbosity: Verbosity) -> Result<(), Error> {
                 Reason::Changed(what) => format!("will run: {} changed", what.join(", ")),
             }
         };
-        println!("{:<32} {state}", step.id());
+        say!("{:<32} {state}", step.id());
     }
     Ok(())
 }
 
-/// The terminal, and the threads of the run. Ctrl-C asks the run to stop; a second one ends the process.
+/// The terminal, and the threads of the run.
 fn terminal(args: &PipelineArgs, verbosity: Verbosity) -> Result<Terminal, Error> {
     let available = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = args.threads.map_or(available, |threads| threads as usize);
@@ -154,10 +184,7 @@ fn terminal(args: &PipelineArgs, verbosity: Verbosity) -> Result<Terminal, Error
         .num_threads(threads)
         .build_global()
         .map_err(|error| Error::system("start the threads of --threads", error))?;
-    let terminal = Terminal::new(verbosity, threads);
-    let stop = terminal.stop();
-    ctrlc::set_handler(move || stop.ask()).map_err(|error| Error::system("listen for Ctrl-C", error))?;
-    Ok(terminal)
+    Ok(Terminal::new(verbosity, threads))
 }
 
 fn built_in(policy: Policy) -> Result<Registry, Error> {
@@ -175,24 +202,27 @@ fn read(args: &PipelineArgs, terminal: &Terminal) -> Result<(Pipeline, Registry)
 /// Errors go to standard error: those of the pipeline with their line and caret.
 fn report(error: &Error) {
     let handler = miette::GraphicalReportHandler::new();
-    let show = |one: &Diagnostic| {
-        let mut text = String::new();
-        match handler.render_report(&mut text, one) {
-            Ok(()) => eprint!("{text}"),
-            Err(_) => eprintln!("{one:#}"),
+    let mut text = String::new();
+    let mut show = |one: &Diagnostic| {
+        let before = text.len();
+        if handler.render_report(&mut text, one).is_err() {
+            text.truncate(before);
+            text += &output::line(&format!("{one:#}"));
         }
     };
     match error {
         Error::Engine(EngineError::Config(diagnostics)) => {
-            diagnostics.iter().for_each(show);
+            diagnostics.iter().for_each(&mut show);
             if diagnostics.len() > 1 {
-                eprintln!("{diagnostics}");
+                text += &output::line(&diagnostics.to_string());
             }
         }
         // Said already, with what is kept.
-        Error::Engine(EngineError::Cancelled) => {}
+        Error::Stopped { .. } | Error::Engine(EngineError::Cancelled) => {}
         other => show(&Diagnostic::new(other.to_string())),
     }
+    // At once: a pipeline can have very many.
+    output::report(&text);
 }
 
 /// Where steps are kept unless `--store` says otherwise: the user's cache directory.

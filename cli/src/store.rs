@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::args::{StoreAction, StoreCommand};
 use crate::error::Error;
+use crate::output::say;
 
 /// Looks after the store.
 pub fn command(args: &StoreCommand) -> Result<(), Error> {
@@ -13,31 +14,31 @@ pub fn command(args: &StoreCommand) -> Result<(), Error> {
             let entries = store.entries()?;
             for entry in &entries {
                 let key = entry.key.as_str().get(..12).unwrap_or(entry.key.as_str());
-                println!("{key}  {:>10}  {}", bytes(entry.bytes()), entry.record.step.name);
+                say!("{key}  {:>10}  {}", bytes(entry.bytes()), entry.record.step.name);
             }
             let all = entries.iter().map(txray_engine::store::Entry::bytes).sum();
-            println!("{} steps, {} in {}", entries.len(), bytes(all), store.root().display());
+            say!("{} steps, {} in {}", entries.len(), bytes(all), store.root().display());
         }
         StoreAction::Gc { unused_for } => {
             let removed = store.collect(Duration::from_secs(unused_for.saturating_mul(24 * 60 * 60)))?;
-            println!("{} steps removed, {} freed in {}", removed.steps, bytes(removed.bytes), store.root().display());
+            say!("{} steps removed, {} freed in {}", removed.steps, bytes(removed.bytes), store.root().display());
         }
         StoreAction::Verify => {
             let mut bad = 0;
             for entry in store.entries()? {
                 for file in entry.damaged() {
                     bad += 1;
-                    println!("damaged: {} ({})", entry.directory.join(file).display(), entry.record.step.name);
+                    say!("damaged: {} ({})", entry.directory.join(file).display(), entry.record.step.name);
                 }
             }
             for directory in store.unreadable()? {
                 bad += 1;
-                println!("damaged: {} (its record does not read)", directory.display());
+                say!("damaged: {} (its record does not read)", directory.display());
             }
             if bad > 0 {
                 return Err(Error::Damaged);
             }
-            println!("every file in {} is what it was when it was made", store.root().display());
+            say!("every file in {} is what it was when it was made", store.root().display());
         }
     }
     Ok(())

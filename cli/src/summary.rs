@@ -5,8 +5,6 @@ use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
-use txray_config::plain;
 use txray_engine::error::Result;
 use txray_engine::pipeline::Pipeline;
 use txray_engine::run::Outcome;
@@ -17,6 +15,8 @@ use txray_engine::steps::stage::{Stage, StageFigures, StageOf};
 use txray_method::{Comparison as Compared, ComparisonRow, Preference, Preferences};
 use txray_tables::StepRecord;
 
+use crate::output;
+use crate::table::Table;
 use crate::terminal::thousands;
 
 /// Neurons told of in a comparison.
@@ -47,7 +47,7 @@ pub fn of(pipeline: &Pipeline, outcome: &Outcome, out: &Path) -> Result<String> 
         }
         changed_most(&mut text, comparison, made, |stage| read.get(stage.name.as_str()));
     }
-    line(&mut text, format_args!("The tables are in {}", out.display()));
+    text += &output::line(&format!("The tables are in {}", out.display()));
     Ok(text)
 }
 
@@ -64,32 +64,20 @@ fn tokens(record: Option<&StepRecord>) -> [String; 2] {
     [tokens, rate].map(Option::unwrap_or_default)
 }
 
-fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
-    // Writing to a string cannot fail.
-    let _ = writeln!(text, "{line}");
-}
-
-/// A table in the manner of all that is printed; the columns of these indices are aligned to the right.
-pub fn table(header: &[&str], right: &[usize]) -> Table {
-    let mut table = Table::new();
-    let rule = LineStyle::none().fill('─').junction('─');
-    table.load_style(TableStyle::new().header_separator(rule)).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(header);
-    for &column in right {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
+fn add(text: &mut String, table: &Table) {
+    if !table.is_empty() {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{table}\n");
     }
-    table
 }
 
 fn models(text: &mut String, pipeline: &Pipeline, outcome: &Outcome) -> Result<()> {
     let header = ["model", "epochs", "tokens", "tokens/s", "vocabulary", "perplexity (valid)"];
-    let mut table = table(&header, &[1, 2, 3, 4, 5]);
+    let mut table = Table::new(&header, &[1, 2, 3, 4, 5]);
     for model in pipeline.all::<Model>().filter(|model| model.is_trained()) {
         let figures: ModelFigures = outcome.finished.figures(&*model)?;
         let [tokens, rate] = tokens(record(outcome, &*model));
-        table.add_row([
+        table.row([
             model.name.to_string(),
             thousands(figures.epochs),
             tokens,
@@ -98,15 +86,13 @@ fn models(text: &mut String, pipeline: &Pipeline, outcome: &Outcome) -> Result<(
             figures.valid_perplexity.map(|p| format!("{p:.2}")).unwrap_or_default(),
         ]);
     }
-    if !table.is_empty() {
-        line(text, format_args!("{table}\n"));
-    }
+    add(text, &table);
     Ok(())
 }
 
 fn stages(text: &mut String, pipeline: &Pipeline, outcome: &Outcome) -> Result<()> {
     let header = ["stage", "model", "text", "tokens", "unknown", "neurons alive", "mass", "tokens/s"];
-    let mut table = table(&header, &[3, 4, 5, 6, 7]);
+    let mut table = Table::new(&header, &[3, 4, 5, 6, 7]);
     for stage in pipeline.all::<Stage>() {
         let figures: StageFigures = outcome.finished.figures(&*stage)?;
         let record = record(outcome, &*stage);
@@ -116,7 +102,7 @@ fn stages(text: &mut String, pipeline: &Pipeline, outcome: &Outcome) -> Result<(
             StageOf::Source(source) => (source.kind.clone(), String::new()),
         };
         let unknown = figures.unknown as f64 / record.and_then(|record| record.tokens).unwrap_or(0) as f64;
-        table.add_row([
+        table.row([
             stage.name.to_string(),
             of,
             over,
@@ -127,9 +113,7 @@ fn stages(text: &mut String, pipeline: &Pipeline, outcome: &Outcome) -> Result<(
             rate,
         ]);
     }
-    if !table.is_empty() {
-        line(text, format_args!("{table}\n"));
-    }
+    add(text, &table);
     Ok(())
 }
 
@@ -138,7 +122,7 @@ fn comparisons(text: &mut String, compared: &[(Arc<Comparison>, Compared)]) {
         return;
     }
     let header = ["comparison", "stages", "shared", "lost", "gained", "dead", "layer", "mean distance of the shared"];
-    let mut table = table(&header, &[2, 3, 4, 5]);
+    let mut table = Table::new(&header, &[2, 3, 4, 5]);
     for (settings, comparison) in compared {
         let fates = comparison.fates();
         for (index, layer) in comparison.layers.iter().enumerate() {
@@ -147,7 +131,7 @@ fn comparisons(text: &mut String, compared: &[(Arc<Comparison>, Compared)]) {
             });
             // What is of the neurons and not of a layer stands once.
             let once = |cell: String| if index == 0 { cell } else { String::new() };
-            table.add_row([
+            table.row([
                 once(settings.name.to_string()),
                 once(format!("{} -> {}", settings.from.name, settings.to.name)),
                 once(fates.shared.to_string()),
@@ -159,7 +143,7 @@ fn comparisons(text: &mut String, compared: &[(Arc<Comparison>, Compared)]) {
             ]);
         }
     }
-    line(text, format_args!("{table}\n"));
+    add(text, &table);
 }
 
 /// The neurons that moved furthest in a comparison's first layer and metric, with what they preferred.
@@ -177,17 +161,14 @@ fn changed_most<'p>(
     if rows.is_empty() {
         return;
     }
-    line(
-        text,
-        format_args!(
-            "{}: changed most in `{layer}`, of the {} neurons with at least {ENOUGH} observations on both sides",
-            settings.name,
-            rows.len()
-        ),
-    );
+    *text += &output::line(&format!(
+        "{}: changed most in `{layer}`, of the {} neurons with at least {ENOUGH} observations on both sides",
+        settings.name,
+        rows.len()
+    ));
     let before = format!("prefers in {}", settings.from.name);
     let after = format!("prefers in {}", settings.to.name);
-    let mut table = table(&["neuron", metric, "observations", &before, &after], &[1, 2]);
+    let mut table = Table::new(&["neuron", metric, "observations", &before, &after], &[1, 2]);
     for row in rows.into_iter().take(TOLD) {
         let prefers = |stage: &Stage| {
             let Some(read) = read(stage) else { return String::new() };
@@ -195,22 +176,19 @@ fn changed_most<'p>(
             let weight = |preference: &Preference| settings.settings.weighting.weight(preference);
             let all = read.preferred(index, row.site, row.neuron, weight);
             let whole: f64 = all.iter().map(|(_, weight)| weight).sum();
-            let told: Vec<String> = all
-                .iter()
-                .take(FEATURES)
-                .map(|(f, weight)| format!("{} {}", plain(f), percent(weight / whole)))
-                .collect();
+            let told: Vec<String> =
+                all.iter().take(FEATURES).map(|(f, weight)| format!("{f} {}", percent(weight / whole))).collect();
             told.join("  ")
         };
-        table.add_row([
-            format!("{}[{}]", plain(&comparison.sites[row.site]), row.neuron),
+        table.row([
+            format!("{}[{}]", comparison.sites[row.site], row.neuron),
             row.distances[0].map(|d| format!("{d:.4}")).unwrap_or_default(),
             format!("{} -> {}", thousands(row.counts[0]), thousands(row.counts[1])),
             prefers(&settings.from),
             prefers(&settings.to),
         ]);
     }
-    line(text, format_args!("{table}\n"));
+    add(text, &table);
 }
 
 /// `12%`, `0.4%`.

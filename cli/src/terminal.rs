@@ -1,14 +1,18 @@
-//! The terminal: the one place that shows progress and logs, all of it on standard error.
+//! The terminal: the one place that shows progress and logs, all of it on standard error; and what is asked for there.
 
-use std::io::IsTerminal;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io::{self, IsTerminal};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 use txray_engine::run::Observer;
 use txray_plugin::{HostServices, Level};
 use txray_tables::StepRecord;
+
+use crate::output::{one_line, tell};
 
 /// How much to say.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,21 +35,50 @@ pub struct Terminal {
     is_terminal: bool,
     bar: ProgressBar,
     current: Mutex<Current>,
-    stop: Stop,
+    /// Whether the user asked to stop.
+    pub stop: Stop,
 }
 
-/// Whether the user asked to stop.
-#[derive(Clone, Default)]
-pub struct Stop(Arc<AtomicBool>);
+/// Whether the user asked to stop, and how.
+#[derive(Default)]
+pub struct Stop {
+    asked: Arc<AtomicBool>,
+    signal: Arc<AtomicUsize>,
+}
 
 impl Stop {
-    /// Asks the run to stop at its next safe place; asked twice, the process ends at once.
-    pub fn ask(&self) {
-        if self.0.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
+    /// From now on Ctrl-C and SIGTERM ask the run to stop at its next safe place; the second of them ends the process.
+    ///
+    /// A terminal that is closed ends it as before, or does not, where that is what `nohup` or `setsid` have asked for.
+    pub fn listen(&self) -> io::Result<()> {
+        #[cfg(unix)]
+        tell_when_asked()?;
+        for signal in [SIGINT, SIGTERM] {
+            // First, so that it finds what the line below it sets only at the second. The process ends in the handler
+            // itself: all its threads may be waiting for something.
+            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&self.asked))?;
+            flag::register(signal, Arc::clone(&self.asked))?;
+            flag::register_usize(signal, Arc::clone(&self.signal), signal as usize)?;
         }
-        eprintln!("stopping; Ctrl-C again to stop at once");
+        Ok(())
     }
+
+    /// The signal that asked; Ctrl-C's before any did.
+    pub fn signal(&self) -> u8 {
+        u8::try_from(self.signal.load(Ordering::Relaxed)).ok().filter(|&signal| signal > 0).unwrap_or(SIGINT as u8)
+    }
+}
+
+/// Says that a signal has come, when it has. Elsewhere than in Unix it can only be handled, not waited for.
+#[cfg(unix)]
+fn tell_when_asked() -> io::Result<()> {
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        for _ in signals.forever() {
+            tell!("stopping; Ctrl-C again to stop at once");
+        }
+    })?;
+    Ok(())
 }
 
 /// The step that runs.
@@ -76,11 +109,6 @@ impl Terminal {
         }
     }
 
-    /// What a handler of Ctrl-C holds.
-    pub fn stop(&self) -> Stop {
-        self.stop.clone()
-    }
-
     /// Takes the bar away.
     pub fn clear(&self) {
         self.bar.finish_and_clear();
@@ -96,7 +124,7 @@ impl Terminal {
     }
 
     fn line(&self, text: &str) {
-        self.bar.suspend(|| eprintln!("{text}"));
+        self.bar.suspend(|| tell!("{text}"));
     }
 
     fn current(&self) -> std::sync::MutexGuard<'_, Current> {
@@ -131,7 +159,7 @@ impl HostServices for Terminal {
                 self.bar.set_length(total);
             }
             self.bar.set_position(done);
-            self.bar.set_message(message.to_owned());
+            self.bar.set_message(one_line(message).into_owned());
         } else if self.verbosity != Verbosity::Quiet && current.told.elapsed() >= LINE_EVERY {
             current.told = Instant::now();
             let rate = done as f64 / current.start.elapsed().as_secs_f64();
@@ -143,12 +171,12 @@ impl HostServices for Terminal {
             let of = if total > 0 { format!(" of {}", thousands(total)) } else { String::new() };
             let message = if message.is_empty() { String::new() } else { format!(" ({message})") };
             let name = &current.name;
-            eprintln!("  {name}: {}{of} tokens, {} tokens/s{left}{message}", thousands(done), thousands(rate as u64));
+            tell!("  {name}: {}{of} tokens, {} tokens/s{left}{message}", thousands(done), thousands(rate as u64));
         }
     }
 
     fn cancelled(&self) -> bool {
-        self.stop.0.load(Ordering::Relaxed)
+        self.stop.asked.load(Ordering::Relaxed)
     }
 }
 
@@ -167,7 +195,7 @@ impl Observer for Terminal {
             ));
         }
         self.bar.reset();
-        self.bar.set_prefix(name.to_owned());
+        self.bar.set_prefix(one_line(name).into_owned());
         if self.verbosity == Verbosity::Verbose {
             self.line(&format!("{name} ..."));
         }

@@ -12,6 +12,7 @@ use txray_host::PluginInfo;
 use super::probe::Line;
 use crate::args::PolicyArgs;
 use crate::error::Error;
+use crate::output::say;
 
 /// How long a library may take to load, and a property to be checked, before its process is ended.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -76,17 +77,18 @@ impl Child {
                 Line::Finding(finding) => {
                     let of = format!("{}  {}", finding.interface, finding.kind);
                     if of != component {
-                        println!("\n{of}");
+                        say!();
+                        say!("{of}");
                         component = of;
                     }
                     match finding.verdict {
-                        Verdict::Passed => println!("  pass  {}", finding.property),
-                        Verdict::Skipped { why } => println!("  skip  {} ({why})", finding.property),
+                        Verdict::Passed => say!("  pass  {}", finding.property),
+                        Verdict::Skipped { why } => say!("  skip  {} ({why})", finding.property),
                         Verdict::Failed { message, counterexample } => {
                             failed += 1;
-                            println!("  FAIL  {}: {message}", finding.property);
+                            say!("  FAIL  {}: {message}", finding.property);
                             for line in counterexample.iter().flat_map(|text| text.lines()) {
-                                println!("        {line}");
+                                say!("        {line}");
                             }
                         }
                     }

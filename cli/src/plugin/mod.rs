@@ -11,7 +11,8 @@ use txray_host::{ComponentInfo, Origin, PluginInfo, Policy};
 
 use crate::args::{LibraryArgs, PluginAction, PluginCommand, PolicyArgs};
 use crate::error::Error;
-use crate::summary::table;
+use crate::output::{self, say};
+use crate::table::Table;
 use child::Child;
 pub use new::{Kind, Language};
 
@@ -32,9 +33,10 @@ fn make(name: &str, kind: Kind, language: Language) -> Result<(), Error> {
         Language::Rust => ("cargo build --release", "cargo test --release"),
         Language::C => ("make", "make check"),
     };
-    println!("{} is written; its README says what is in it. Next:\n", directory.display());
+    say!("{} is written; its README says what is in it. Next:", directory.display());
+    say!();
     for command in [&format!("cd {name}"), build, test, "txray run pipeline.toml"] {
-        println!("    {command}");
+        say!("    {command}");
     }
     Ok(())
 }
@@ -50,12 +52,12 @@ fn find(library: &Path, policy: &Policy) -> Result<PathBuf, Error> {
 
 fn list(args: &PolicyArgs) -> Result<(), Error> {
     let policy = args.policy()?;
-    let mut table = table(&["interface", "kind", "about", "options", "devices", "plugin", "from"], &[]);
+    let mut table = Table::new(&["interface", "kind", "about", "options", "devices", "plugin", "from"], &[]);
     let mut add = |info: &PluginInfo, from: &str| {
         for component in &info.components {
             // By name: what each means, `inspect` tells.
             let options = option_rows(&component.options).into_iter().map(|[name, ..]| name.replace('`', ""));
-            table.add_row([
+            table.row([
                 &component.interface,
                 &component.kind,
                 &component.about,
@@ -78,9 +80,9 @@ fn list(args: &PolicyArgs) -> Result<(), Error> {
             Err(error) => unusable.push(format!("{}: {error}", library.display())),
         }
     }
-    println!("{table}");
+    output::results(&format!("{table}\n"));
     for line in unusable {
-        println!("not usable: {line}");
+        say!("not usable: {line}");
     }
     Ok(())
 }
@@ -88,16 +90,19 @@ fn list(args: &PolicyArgs) -> Result<(), Error> {
 fn inspect(args: &LibraryArgs) -> Result<(), Error> {
     let library = find(&args.library, &args.policy.policy()?)?;
     let (info, sha256) = Child::start(&library, &args.policy, None)?.info()?;
-    println!("{} {}", info.name, info.version);
-    println!("{}\nsha256 {sha256}", library.display());
+    say!("{} {}", info.name, info.version);
+    say!("{}", library.display());
+    say!("sha256 {sha256}");
     for component in &info.components {
-        println!("\n{}  {}\n  {}", component.interface, component.kind, component.about);
+        say!();
+        say!("{}  {}", component.interface, component.kind);
+        say!("  {}", component.about);
         for (name, values) in [("claims", &component.claims), ("devices", &component.devices)] {
             if !values.is_empty() {
-                println!("  {name}: {}", values.join(", "));
+                say!("  {name}: {}", values.join(", "));
             }
         }
-        println!("{}", options(component));
+        output::results(&options(component));
     }
     Ok(())
 }
@@ -106,24 +111,25 @@ fn inspect(args: &LibraryArgs) -> Result<(), Error> {
 fn options(component: &ComponentInfo) -> String {
     let rows = option_rows(&component.options);
     if rows.is_empty() {
-        return "  no options".to_owned();
+        return "  no options\n".to_owned();
     }
-    let mut table = table(&["option", "value", "default", "meaning"], &[]);
+    let mut table = Table::new(&["option", "value", "default", "meaning"], &[]);
     for row in rows {
-        table.add_row(row.map(|cell| cell.replace('`', "")));
+        table.row(row.map(|cell| cell.replace('`', "")));
     }
-    table.to_string()
+    format!("{table}\n")
 }
 
 fn check(args: &LibraryArgs, cases: u32, seed: u64) -> Result<(), Error> {
     let library = find(&args.library, &args.policy.policy()?)?;
     let mut child = Child::start(&library, &args.policy, Some((cases, seed)))?;
     let (info, _) = child.info()?;
-    println!("{} {} ({})", info.name, info.version, library.display());
+    say!("{} {} ({})", info.name, info.version, library.display());
     let failed = child.findings()?;
     if failed > 0 {
         return Err(Error::Properties(failed));
     }
-    println!("\nevery property holds");
+    say!();
+    say!("every property holds");
     Ok(())
 }

@@ -7,6 +7,7 @@ use txray_host::Registry;
 
 use crate::args::LibraryArgs;
 use crate::error::Error;
+use crate::output;
 
 /// A line of an answer.
 #[derive(Debug, Serialize, Deserialize)]
@@ -45,7 +46,7 @@ impl Line {
 
     fn print(&self) -> Result<(), Error> {
         let json = serde_json::to_string(self)?;
-        println!("{}{json}", Self::MARK);
+        output::answer(&format!("{}{json}", Self::MARK));
         Ok(())
     }
 }
