@@ -5,7 +5,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::Mutex;
 
 use txray_plugin::{HostServices, Level};
@@ -95,13 +95,19 @@ impl HostServices for Recorder {
 ///
 /// For what a test cannot see in its own process: what reaches the terminal, and whether the process lives on.
 pub fn stderr_of_child(test: &str, variable: &str) -> String {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env(variable, "1")
-        .output()
-        .unwrap();
+    let output = child(test, variable, "1");
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "the child ended with {}:\n{stdout}\n{stderr}", output.status);
     assert!(stdout.contains("1 passed"), "the child ran no test named {test}:\n{stdout}");
     stderr.into_owned()
+}
+
+/// Runs one test of this binary again, alone in a process of its own that finds `variable` set to `value`; however that
+/// ends.
+pub fn child(test: &str, variable: &str, value: &str) -> Output {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env(variable, value)
+        .output()
+        .unwrap()
 }

@@ -12,6 +12,7 @@
 mod handle;
 mod loader;
 
+pub use handle::calls::exit;
 pub use loader::sha256;
 
 use std::fmt;
@@ -22,6 +23,7 @@ use serde_json::Value;
 use txray_plugin::{ActivationSource, Host, Model, PreferenceMetric, Pruner, ReportSink, abi};
 
 use handle::Handle;
+use handle::calls::Word;
 
 /// How the message of an error ends where the plugin gave no reason.
 pub const SILENT: &str = "did not say why";
@@ -244,6 +246,8 @@ fn places(directories: &[PathBuf]) -> String {
 #[derive(Debug)]
 pub struct Registered {
     table: &'static abi::Plugin,
+    /// Its name, should it take the process down.
+    word: Word,
     /// Checked when it was taken in.
     pub info: PluginInfo,
     /// Built in, or the library that it was loaded from.
@@ -290,8 +294,8 @@ impl Registry {
     /// Takes in the table of a plugin, and checks it. A plugin that is linked into this program differs from a loaded
     /// one in its origin alone.
     pub fn add(&mut self, table: &'static abi::Plugin, origin: Origin) -> Result<&Registered, PluginError> {
-        let info = loader::inspect(table, &origin)?;
-        self.plugins.push(Registered { table, info, origin });
+        let (info, word) = loader::inspect(table, &origin)?;
+        self.plugins.push(Registered { table, word, info, origin });
         Ok(&self.plugins[self.plugins.len() - 1])
     }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use txray_plugin::abi;
 
+use crate::handle::calls::{self, LOADING, Word};
 use crate::{Origin, PluginError, PluginInfo, Policy};
 
 /// Opens a library and calls its entry. The library stays loaded: components, threads and panic hooks of a plugin may
@@ -32,11 +33,13 @@ pub(crate) fn open(
     if let Some(expected) = expected.filter(|e| !e.eq_ignore_ascii_case(&sha256)) {
         return Err(PluginError::Hash { path, expected: expected.to_owned(), found: sha256 });
     }
+    // Who it is, it has not said yet.
+    let word = calls::lasting(path.display().to_string().escape_debug().to_string());
     // A bare file name would be searched for in the system's directories.
     let absolute = path.canonicalize().map_err(unreadable)?;
     // SAFETY: loading runs the library's initialisers: the user named this file, and the docs say that a plugin has
     // their rights.
-    let library = unsafe { libloading::Library::new(&absolute) };
+    let library = calls::marked(word, LOADING, || unsafe { libloading::Library::new(&absolute) });
     let library = library.map_err(|error| {
         // The loader's own words stand in the source of this error.
         let reason = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
@@ -47,7 +50,7 @@ pub(crate) fn open(
     let entry = unsafe { library.get::<abi::Entry>(abi::ENTRY) };
     let entry = entry.map_err(|_| PluginError::NoEntry { path: path.clone() })?;
     // SAFETY: the entry takes nothing, and gives a table that lives as long as the process.
-    let table = unsafe { entry() };
+    let table = calls::marked(word, LOADING, || unsafe { entry() });
     let origin = Origin::Library { path, sha256 };
     if table.is_null() || !table.is_aligned() {
         return Err(PluginError::Malformed { origin, what: "its entry gave no table".to_owned() });
@@ -78,7 +81,7 @@ fn world_writable(_: &Path) -> std::io::Result<Option<PathBuf>> {
 }
 
 /// Checks a plugin's table field by field, each before it is believed, and reads its description.
-pub(crate) fn inspect(table: &'static abi::Plugin, origin: &Origin) -> Result<PluginInfo, PluginError> {
+pub(crate) fn inspect(table: &'static abi::Plugin, origin: &Origin) -> Result<(PluginInfo, Word), PluginError> {
     let malformed = |what: String| PluginError::Malformed { origin: origin.clone(), what };
     if table.magic != abi::MAGIC {
         return Err(malformed(format!("its magic is {:#018x}, not {:#018x}", table.magic, abi::MAGIC)));
@@ -100,14 +103,15 @@ pub(crate) fn inspect(table: &'static abi::Plugin, origin: &Origin) -> Result<Pl
     let text = unsafe { table.info.get_text() }.ok_or_else(|| malformed("its description is not UTF-8".to_owned()))?;
     let info: PluginInfo =
         serde_json::from_str(text).map_err(|error| malformed(format!("its description does not read: {error}")))?;
+    let word = calls::lasting(info.name.clone());
     for component in &info.components {
         let interface = &component.interface;
         // SAFETY: the table is a plugin's, and the name lives for the call.
-        if unsafe { (table.query)(abi::Str::text(interface)) }.is_null() {
+        if calls::marked(word, &"query", || unsafe { (table.query)(abi::Str::text(interface)) }).is_null() {
             return Err(malformed(format!("it names a component of {interface}, but does not supply that interface")));
         }
     }
-    Ok(info)
+    Ok((info, word))
 }
 
 /// A file's size in bytes, and its SHA-256 in lower-case hexadecimal. The file is not held in memory.

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod broken;
+#[cfg(unix)]
+mod ends;
 mod everything;
 mod good;
 mod panics;

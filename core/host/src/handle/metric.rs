@@ -21,6 +21,8 @@ impl PreferenceMetric for Handle<abi::MetricTable> {
         };
         let out = SliceMut::new(out);
         // SAFETY: the component is this table's, and every argument lives for the call.
-        self.call(host, |host| unsafe { (self.table.distances)(self.component, host, &raw const raw, out) })
+        self.call(host, &"distances", |host| unsafe {
+            (self.table.distances)(self.component, host, &raw const raw, out)
+        })
     }
 }

@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code, reason = "this module calls through the C tables of plugins")]
 
+pub(crate) mod calls;
 mod metric;
 mod model;
 mod pruner;
@@ -21,6 +22,7 @@ use txray_plugin::abi::{self, Slice, Status, Str};
 use txray_plugin::{Error, Fault, Host, Level, Result, Strings};
 
 use crate::{Registered, SILENT};
+use calls::Word;
 
 /// The table of an interface. All tables begin alike: size, create, destroy.
 ///
@@ -55,6 +57,8 @@ pub(crate) struct Handle<T: Table> {
     component: *mut c_void,
     /// For messages about faults of the plugin.
     name: String,
+    /// The plugin, should it take the process down.
+    plugin: Word,
 }
 
 // SAFETY: the boundary promises that `const` calls may come from many threads at once, and Rust's `&mut` keeps `mut`
@@ -67,14 +71,15 @@ impl<T: Table> Handle<T> {
     /// Calls the table's `create`.
     pub(crate) fn create(plugin: &Registered, kind: &str, options: &Value, host: &Host<'_>) -> Result<Self> {
         let name = format!("`{kind}` of {} ({})", plugin.info.name, plugin.origin);
-        let table = table::<T>(plugin.table).map_err(|what| Error::failed(format!("{name}: {what}")))?;
+        let table = calls::marked(plugin.word, &"query", || table::<T>(plugin.table));
+        let table = table.map_err(|what| Error::failed(format!("{name}: {what}")))?;
         let options = options.to_string();
-        let mut handle = Self { table, component: std::ptr::null_mut(), name };
+        let mut handle = Self { table, component: std::ptr::null_mut(), name, plugin: plugin.word };
         let (kind, options) = (Str::text(kind), Str::text(&options));
         let mut component = std::ptr::null_mut();
         let place = &raw mut component;
         // SAFETY: host, texts and the place for the result live for the call.
-        handle.call(host, |host| unsafe { (table.create())(host, kind, options, place) })?;
+        handle.call(host, &"create", |host| unsafe { (table.create())(host, kind, options, place) })?;
         // Set only now: a component that was not made must not be ended, whatever `create` has written to its place.
         handle.component = component;
         if handle.component.is_null() {
@@ -83,8 +88,8 @@ impl<T: Table> Handle<T> {
         Ok(handle)
     }
 
-    /// Gives a call its host, and turns a status other than OK into the error that the plugin told that host.
-    fn call(&self, host: &Host<'_>, body: impl FnOnce(*const abi::Host) -> Status) -> Result<()> {
+    /// Gives a call of `function` its host, and turns a status other than OK into the error that the plugin told that host.
+    fn call(&self, host: &Host<'_>, function: Word, body: impl FnOnce(*const abi::Host) -> Status) -> Result<()> {
         let context = CallContext { host, failure: Mutex::new(None) };
         let raw = abi::Host {
             size: size_of::<abi::Host>(),
@@ -96,7 +101,7 @@ impl<T: Table> Handle<T> {
             cancelled: host_cancelled,
             fail: host_fail,
         };
-        let status = body(&raw const raw);
+        let status = calls::marked(self.plugin, function, || body(&raw const raw));
         if status == Status::OK {
             return Ok(());
         }
@@ -127,7 +132,7 @@ impl<T: Table> Handle<T> {
         let mut json: Option<String> = None;
         let context = (&raw mut json).cast();
         // SAFETY: the component is this table's, and the callback and its context live for the call.
-        self.call(&Host::detached(), |host| unsafe { describe(self.component, host, keep, context) })?;
+        self.call(&Host::detached(), &"describe", |host| unsafe { describe(self.component, host, keep, context) })?;
         let json = json.ok_or_else(|| Error::failed(format!("{}: it gave no description", self.name)))?;
         serde_json::from_str(&json)
             .map_err(|e| Error::failed(format!("{}: its description does not read: {e}", self.name)))
@@ -138,7 +143,7 @@ impl<T: Table> Drop for Handle<T> {
     fn drop(&mut self) {
         if !self.component.is_null() {
             // SAFETY: made by this table's `create`, and ended once.
-            unsafe { (self.table.destroy())(self.component) }
+            calls::marked(self.plugin, &"destroy", || unsafe { (self.table.destroy())(self.component) });
         }
     }
 }

@@ -14,19 +14,21 @@ fn text(text: Text<'_>) -> abi::Text {
 impl Model for Handle<abi::ModelTable> {
     fn initialize(&mut self, host: &Host<'_>, vocabulary: usize, seed: u64) -> Result<()> {
         // SAFETY: the component is this table's, and every argument lives for the call.
-        self.call(host, |host| unsafe { (self.table.initialize)(self.component, host, vocabulary as u64, seed) })
+        self.call(host, &"initialize", |host| unsafe {
+            (self.table.initialize)(self.component, host, vocabulary as u64, seed)
+        })
     }
 
     fn load(&mut self, host: &Host<'_>, directory: &Path) -> Result<()> {
         let directory = Str::text(utf8(directory)?);
         // SAFETY: the component is this table's, and every argument lives for the call.
-        self.call(host, |host| unsafe { (self.table.load)(self.component, host, directory) })
+        self.call(host, &"load", |host| unsafe { (self.table.load)(self.component, host, directory) })
     }
 
     fn save(&self, host: &Host<'_>, directory: &Path) -> Result<()> {
         let directory = Str::text(utf8(directory)?);
         // SAFETY: the component is this table's, and every argument lives for the call.
-        self.call(host, |host| unsafe { (self.table.save)(self.component, host, directory) })
+        self.call(host, &"save", |host| unsafe { (self.table.save)(self.component, host, directory) })
     }
 
     fn describe(&self) -> Result<ModelDescription> {
@@ -56,7 +58,7 @@ impl Model for Handle<abi::ModelTable> {
             sites: Slice::new(&sites),
         };
         // SAFETY: the component is this table's, and every argument lives for the call.
-        self.call(host, |host| unsafe { (self.table.encode)(self.component, host, &raw const raw) })
+        self.call(host, &"encode", |host| unsafe { (self.table.encode)(self.component, host, &raw const raw) })
     }
 
     fn score(&self, host: &Host<'_>, documents: Text<'_>, state: State) -> Result<Score> {
@@ -65,7 +67,9 @@ impl Model for Handle<abi::ModelTable> {
         let mut out = abi::Score::default();
         let place = &raw mut out;
         // SAFETY: the component is this table's, and every argument lives for the call.
-        self.call(host, |host| unsafe { (self.table.score)(self.component, host, &raw const raw, carry, place) })?;
+        self.call(host, &"score", |host| unsafe {
+            (self.table.score)(self.component, host, &raw const raw, carry, place)
+        })?;
         Ok(Score { nll: out.nll, tokens: out.tokens })
     }
 
@@ -80,7 +84,7 @@ impl Model for Handle<abi::ModelTable> {
         let mut out = abi::FitReport::default();
         let place = &raw mut out;
         // SAFETY: the component is this table's, and every argument lives for the call.
-        self.call(host, |host| unsafe { (self.table.fit)(self.component, host, &raw const raw, place) })?;
+        self.call(host, &"fit", |host| unsafe { (self.table.fit)(self.component, host, &raw const raw, place) })?;
         Ok(FitReport {
             epoch: out.epoch,
             tokens: out.tokens,
@@ -95,12 +99,12 @@ impl Model for Handle<abi::ModelTable> {
     fn save_training(&self, host: &Host<'_>, directory: &Path) -> Result<()> {
         let directory = Str::text(utf8(directory)?);
         // SAFETY: the component is this table's, and every argument lives for the call.
-        self.call(host, |host| unsafe { (self.table.save_training)(self.component, host, directory) })
+        self.call(host, &"save_training", |host| unsafe { (self.table.save_training)(self.component, host, directory) })
     }
 
     fn load_training(&mut self, host: &Host<'_>, directory: &Path) -> Result<()> {
         let directory = Str::text(utf8(directory)?);
         // SAFETY: the component is this table's, and every argument lives for the call.
-        self.call(host, |host| unsafe { (self.table.load_training)(self.component, host, directory) })
+        self.call(host, &"load_training", |host| unsafe { (self.table.load_training)(self.component, host, directory) })
     }
 }

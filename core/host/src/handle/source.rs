@@ -30,7 +30,7 @@ impl ActivationSource for Handle<abi::SourceTable> {
         let mut received: Received = None;
         let context = (&raw mut received).cast();
         // SAFETY: the component is this table's, and every argument lives for the call.
-        self.call(host, |host| unsafe { (self.table.next)(self.component, host, keep, context) })?;
+        self.call(host, &"next", |host| unsafe { (self.table.next)(self.component, host, keep, context) })?;
         received.transpose().map_err(|what| Error::failed(format!("{}: it gave {what}", self.name)))
     }
 }
