@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use txray_engine::store::Store;
+use txray_engine::store::{Store, StoreError};
 use txray_host::Policy;
 
 use crate::error::Error;
@@ -175,9 +175,26 @@ pub struct StoreArgs {
 }
 
 impl StoreArgs {
-    /// Opens the store.
+    /// The store of a run, which begins it where there is none.
+    pub fn create(&self) -> Result<Store, Error> {
+        Ok(Store::create(&self.root()?)?)
+    }
+
+    /// The store that is there.
     pub fn open(&self) -> Result<Store, Error> {
-        Ok(Store::open(&self.store.clone().or_else(crate::default_store).ok_or(Error::NoCache)?)?)
+        Ok(Store::open(&self.root()?)?)
+    }
+
+    /// The store, if there is one.
+    pub fn find(&self) -> Result<Option<Store>, Error> {
+        match Store::open(&self.root()?) {
+            Err(StoreError::Missing { .. }) => Ok(None),
+            store => Ok(Some(store?)),
+        }
+    }
+
+    fn root(&self) -> Result<PathBuf, Error> {
+        self.store.clone().or_else(crate::default_store).ok_or(Error::NoCache)
     }
 }
 

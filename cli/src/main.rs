@@ -18,14 +18,15 @@ use std::process::ExitCode;
 use clap::Parser;
 use txray_config::{Diagnostic, plain};
 use txray_engine::error::Error as EngineError;
+use txray_engine::out::OutDirectory;
 use txray_engine::pipeline::Pipeline;
 use txray_engine::plan::{Plan, Reason};
 use txray_engine::run::{Outcome, run};
 use txray_engine::steps::catalogue;
 use txray_engine::store::Store;
 use txray_host::{Policy, Registry};
-use txray_plugin::Host;
-use txray_tables::Manifest;
+use txray_plugin::{Host, HostServices, Level};
+use txray_tables::{Difference, Manifest};
 
 use args::{Cli, Command, PipelineArgs, PlanArgs, RunArgs};
 use error::Error;
@@ -86,8 +87,10 @@ fn run_once(args: &RunArgs, verbosity: Verbosity) -> Result<(), Error> {
     let terminal = terminal(&args.pipeline, verbosity)?;
     let (pipeline, registry) = read(&args.pipeline, &terminal)?;
     let out = args.out.clone().unwrap_or_else(|| Path::new("runs").join(&pipeline.name));
-    let outcome = execute(&pipeline, &registry, &args.store.open()?, &out, &terminal)?;
-    output::results(&summary::of(&pipeline, &outcome, &out)?);
+    let mut out = open_out(&out, &terminal)?;
+    let store = args.store.create()?;
+    let outcome = execute(&pipeline, &registry, &store, &mut out, &terminal)?;
+    output::results(&summary::of(&pipeline, &outcome, out.path())?);
     Ok(())
 }
 
@@ -95,48 +98,56 @@ fn run_once(args: &RunArgs, verbosity: Verbosity) -> Result<(), Error> {
 fn run_again(args: &RunArgs, verbosity: Verbosity) -> Result<(), Error> {
     let terminal = terminal(&args.pipeline, verbosity)?;
     let earlier = Manifest::read(&args.pipeline.config)?;
-    let mut registry = built_in(args.pipeline.policy.policy()?)?;
-    let mut manifest = earlier.clone();
-    if let Some(data) = &args.pipeline.data {
-        manifest.data = Some(data.clone());
-    }
-    let pipeline = Pipeline::again(&manifest, &args.pipeline.set, &catalogue(), &mut registry, &Host::new(&terminal))
-        .map_err(EngineError::from)?;
+    let (pipeline, registry) = read(&args.pipeline, &terminal)?;
     let out = args.out.clone().unwrap_or_else(|| Path::new("runs").join(format!("{}-again", pipeline.name)));
-    // A store of its own: steps of the run that is repeated must not be there already.
-    let own = out.join(".store");
-    let outcome = execute(&pipeline, &registry, &Store::open(&own)?, &out, &terminal)?;
-    // The summary reads the steps in that store, which is removed next.
-    let told = summary::of(&pipeline, &outcome, &out)?;
-    std::fs::remove_dir_all(&own).map_err(|error| Error::disk("remove", &own, error))?;
-    output::results(&told);
+    let mut out = open_out(&out, &terminal)?;
+    // A store of its own: steps of the run that is repeated must not be there already. One that is stopped goes on.
+    out.keep();
+    let outcome = execute(&pipeline, &registry, &out.store().map_err(EngineError::from)?, &mut out, &terminal)?;
+    output::results(&summary::of(&pipeline, &outcome, out.path())?);
     for path in outcome.manifest.inputs_changed(&earlier) {
         say!("input changed since: {}", path.display());
     }
     if outcome.manifest.instructions != earlier.instructions {
         say!("instruction set: {} then, {} now", earlier.instructions, outcome.manifest.instructions);
     }
-    let changed = outcome.manifest.outputs_changed(&earlier);
-    if changed.is_empty() {
-        say!("Every table and every weight has the bytes of {}", args.pipeline.config.display());
-        return Ok(());
+    let manifest = &args.pipeline.config;
+    let differences = outcome.manifest.differences(&earlier);
+    for difference in &differences {
+        match difference {
+            Difference::Changed(path) => say!("differs: {path}"),
+            Difference::Missing(path) => say!("missing: {path}"),
+            Difference::Extra(path) => say!("not in the manifest: {path}"),
+        }
     }
-    for path in &changed {
-        say!("differs: {path}");
+    if !differences.is_empty() {
+        return Err(Error::Differs { count: differences.len(), manifest: manifest.clone() });
     }
-    Err(Error::Differs { count: changed.len(), manifest: args.pipeline.config.clone() })
+    match earlier.results().count() {
+        0 => say!("{} lists no table and no weight: there is nothing to agree with", manifest.display()),
+        _ => say!("Every table and every weight has the bytes of {}", manifest.display()),
+    }
+    Ok(())
+}
+
+fn open_out(path: &Path, terminal: &Terminal) -> Result<OutDirectory, Error> {
+    let opened = OutDirectory::open(path, &Host::new(terminal), || {
+        terminal.log(Level::Warning, &format!("waiting for another run into {}", path.display()));
+    });
+    Ok(opened.map_err(EngineError::from)?)
 }
 
 fn execute(
     pipeline: &Pipeline,
     registry: &Registry,
     store: &Store,
-    out: &Path,
+    out: &mut OutDirectory,
     terminal: &Terminal,
 ) -> Result<Outcome, Error> {
-    let plan = Plan::of(pipeline, registry)?;
+    let host = Host::new(terminal);
     terminal.stop.listen().map_err(|error| Error::system("listen for Ctrl-C", error))?;
-    let outcome = run(pipeline, registry, &plan, store, out, terminal);
+    let outcome =
+        Plan::of(pipeline, registry, &host).and_then(|plan| run(pipeline, registry, &plan, store, out, terminal));
     terminal.clear();
     if matches!(outcome, Err(EngineError::Cancelled)) {
         let store = store.root().display();
@@ -156,12 +167,14 @@ fn check(args: &PipelineArgs, verbosity: Verbosity) -> Result<(), Error> {
 
 /// Tells the steps of a pipeline: what is done, what would run and why.
 fn plan(args: &PlanArgs, verbosity: Verbosity) -> Result<(), Error> {
-    let (pipeline, registry) = read(&args.pipeline, &terminal(&args.pipeline, verbosity)?)?;
-    let store = args.store.open()?;
-    let recent = store.recent(&pipeline.name);
-    let plan = Plan::of(&pipeline, &registry)?;
+    let terminal = terminal(&args.pipeline, verbosity)?;
+    let (pipeline, registry) = read(&args.pipeline, &terminal)?;
+    // Nothing is made of looking: without a store, nothing was made yet.
+    let store = args.store.find()?;
+    let recent = store.as_ref().map(|store| store.recent(&pipeline.name)).unwrap_or_default();
+    let plan = Plan::of(&pipeline, &registry, &Host::new(&terminal))?;
     for step in &plan.steps {
-        let state = if store.get(&step.key)?.is_some() {
+        let state = if store.as_ref().is_some_and(|store| store.get(&step.key).is_some()) {
             "done".to_owned()
         } else {
             match plan.reason(step, &recent) {
@@ -191,11 +204,16 @@ fn built_in(policy: Policy) -> Result<Registry, Error> {
     txray_built_in::registry(policy).map_err(Error::BuiltIn)
 }
 
+/// The pipeline of a file: of its TOML, or of the run whose manifest it is.
 fn read(args: &PipelineArgs, terminal: &Terminal) -> Result<(Pipeline, Registry), Error> {
     let mut registry = built_in(args.policy.policy()?)?;
     let host = Host::new(terminal);
-    let pipeline = Pipeline::read(&args.config, &args.set, args.data.as_deref(), &catalogue(), &mut registry, &host)
-        .map_err(EngineError::from)?;
+    let (path, set, data) = (&args.config, &args.set, args.data.as_deref());
+    let pipeline = if is_manifest(path) {
+        Pipeline::again(path, set, data, &catalogue(), &mut registry, &host)?
+    } else {
+        Pipeline::read(path, set, data, &catalogue(), &mut registry, &host).map_err(EngineError::from)?
+    };
     Ok((pipeline, registry))
 }
 

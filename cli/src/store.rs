@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use txray_plugin::Host;
+
 use crate::args::{StoreAction, StoreCommand};
 use crate::error::Error;
 use crate::output::say;
@@ -20,13 +22,17 @@ pub fn command(args: &StoreCommand) -> Result<(), Error> {
             say!("{} steps, {} in {}", entries.len(), bytes(all), store.root().display());
         }
         StoreAction::Gc { unused_for } => {
-            let removed = store.collect(Duration::from_secs(unused_for.saturating_mul(24 * 60 * 60)))?;
-            say!("{} steps removed, {} freed in {}", removed.steps, bytes(removed.bytes), store.root().display());
+            let unused = Duration::from_secs(unused_for.saturating_mul(24 * 60 * 60));
+            let removed = store.collect(unused, &Host::detached())?;
+            let also = [(removed.damaged, "of them damaged"), (removed.trainings, "unfinished trainings removed")];
+            let also = also.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!(", {count} {what}"));
+            let (freed, root) = (bytes(removed.bytes), store.root().display());
+            say!("{} steps removed{}, {freed} freed in {root}", removed.steps, also.collect::<String>());
         }
         StoreAction::Verify => {
             let mut bad = 0;
             for entry in store.entries()? {
-                for file in entry.damaged() {
+                for file in entry.damaged(&Host::detached()) {
                     bad += 1;
                     say!("damaged: {} ({})", entry.directory.join(file).display(), entry.record.step.name);
                 }

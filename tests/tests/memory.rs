@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 
 use peak_alloc::PeakAlloc;
+use txray_engine::out::OutDirectory;
 use txray_engine::pipeline::Pipeline;
 use txray_engine::plan::Plan;
 use txray_engine::run::{Observer, run};
@@ -56,9 +57,11 @@ fn peak(folder: &Folder, text: &str) -> u64 {
     let set = format!("corpus.c.test=\"{text}\"");
     let path = folder.path("pipeline.toml");
     let pipeline = Pipeline::read(&path, &[set], None, &catalogue(), &mut registry, &Host::new(&Quiet)).unwrap();
-    let plan = Plan::of(&pipeline, &registry).unwrap();
-    let store = Store::open(&folder.path(".store")).unwrap();
-    let outcome = run(&pipeline, &registry, &plan, &store, &folder.path("out"), &Quiet).unwrap();
+    let host = Host::detached();
+    let plan = Plan::of(&pipeline, &registry, &host).unwrap();
+    let store = Store::create(&folder.path(".store")).unwrap();
+    let mut out = OutDirectory::open(&folder.path("out"), &host, || ()).unwrap();
+    let outcome = run(&pipeline, &registry, &plan, &store, &mut out, &Quiet).unwrap();
     assert!(outcome.manifest.steps.iter().any(|step| step.kind == "stage" && !step.cached), "nothing was read");
     (ALLOCATOR.peak_usage() - before) as u64
 }

@@ -10,6 +10,7 @@ use txray_plugin::Fault;
 use txray_tables::TableError;
 use txray_text::{CorpusError, TokenizerError};
 
+use crate::inputs::CHANGED;
 use crate::out::OutError;
 use crate::store::StoreError;
 
@@ -59,6 +60,14 @@ pub enum Error {
         /// The text, as pipelines name it.
         text: String,
     },
+    /// A source that answers otherwise than when it was checked.
+    #[error("the source brings the layers {found:?}, and it told of {expected:?} when it was checked")]
+    Described {
+        /// What it says now.
+        found: Vec<String>,
+        /// What it said.
+        expected: Vec<String>,
+    },
     /// What the method was given is not sound.
     #[error(transparent)]
     Method(MethodError),
@@ -92,13 +101,17 @@ pub enum Error {
         /// The system's reason.
         source: io::Error,
     },
-    /// What is unfinished of a training does not read.
-    #[error("{} is damaged: {source}", path.display())]
-    Unfinished {
+    /// A file that the run reads is not what it was when the run was planned.
+    #[error("cannot read {}: {CHANGED}", path.display())]
+    Changed {
         /// The file.
         path: PathBuf,
-        /// Why.
-        source: serde_json::Error,
+    },
+    /// A checkpoint of a training that goes on was damaged meanwhile.
+    #[error("{} is damaged: run again, and the training begins anew", path.display())]
+    Damaged {
+        /// Its folder.
+        path: PathBuf,
     },
     /// A figure that a step left does not read, or one that it made does not write.
     #[error("the figures of {step} do not fit this txray: {source}")]
@@ -130,27 +143,18 @@ impl Error {
     /// ours or of a plugin's.
     pub fn exit_code(&self) -> u8 {
         let of = |fault| if fault == Fault::Invalid { 2 } else { 1 };
+        let whose = |is_ours| if is_ours { 1 } else { 2 };
         match self {
             Self::Config(_) | Self::Corpus(_) | Self::Tokenizer(_) => 2,
             Self::Vocabulary { .. } | Self::UnknownText { .. } => 2,
-            Self::Out(_) | Self::Disk { .. } | Self::Unfinished { .. } => 2,
+            Self::Disk { .. } | Self::Changed { .. } | Self::Damaged { .. } => 2,
             Self::Step { source, .. } => source.exit_code(),
             Self::Method(error) | Self::Pruner { source: error, .. } => of(error.fault()),
             Self::Plugin(error) => of(error.fault()),
-            Self::Table(error) => {
-                if error.is_ours() {
-                    1
-                } else {
-                    2
-                }
-            }
-            Self::Store(error) => {
-                if error.is_ours() {
-                    1
-                } else {
-                    2
-                }
-            }
+            Self::Table(error) => whose(error.is_ours()),
+            Self::Store(error) => whose(error.is_ours()),
+            Self::Out(error) => whose(error.is_ours()),
+            Self::Described { .. } => 1,
             Self::Figures { .. } | Self::Gone { .. } | Self::Order { .. } => 1,
             Self::Cancelled => 130,
         }

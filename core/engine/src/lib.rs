@@ -10,7 +10,7 @@
 //!                 run: what the Store has is taken, what it lacks is made there (Step::make)
 //!                                      |
 //!                                      v
-//!                 out directory: what steps publish (OutPath), manifest.json; then reports over it
+//!                 what steps publish (OutPath), reports over it and manifest.json, aside; then in the out directory
 //! ```
 //!
 //! A kind of step is one file under [`steps`] that implements [`Section`](check::Section) (its keys, its check) and
@@ -23,6 +23,9 @@
 pub mod check;
 pub mod component;
 pub mod error;
+mod files;
+pub mod inputs;
+mod lock;
 pub mod out;
 mod page;
 pub mod pipeline;

@@ -1,6 +1,6 @@
 //! A pipeline: one TOML file, checked whole before anything runs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -14,6 +14,7 @@ use txray_tables::Manifest;
 use txray_text::Resolver;
 
 use crate::check::{Catalogue, Check, Checked, Section, SectionKind};
+use crate::error::Error;
 use crate::page::Page;
 use crate::step::Step;
 
@@ -40,6 +41,8 @@ impl Default for TopLevel {
 pub struct Pipeline {
     /// Its name: the stem of its file.
     pub name: String,
+    /// The file that it was read from.
+    pub file: PathBuf,
     /// Seed of everything random.
     pub seed: u64,
     /// The device that models run on.
@@ -77,29 +80,34 @@ impl Pipeline {
         let folder = path.parent().unwrap_or(Path::new(""));
         let resolver = Resolver { data: data.map(Path::to_owned), config: folder.to_owned() };
         let document = Document::parse(&path.display().to_string(), text)?;
-        Self::check(&name, document, assignments, resolver, catalogue, registry, host)
+        Self::check(&name, path, document, assignments, resolver, catalogue, registry, host)
     }
 
-    /// The pipeline that a manifest's run was made of, which reads the same files.
+    /// The pipeline of the run that left a manifest: it reads the same files, unless `data` is another root of them.
     ///
     /// # Errors
-    /// As for [`Pipeline::read`].
+    /// As for [`Pipeline::read`], and those of reading the manifest.
     pub fn again(
-        manifest: &Manifest,
+        path: &Path,
         assignments: &[String],
+        data: Option<&Path>,
         catalogue: &Catalogue,
         registry: &mut Registry,
         host: &Host<'_>,
-    ) -> Result<Self, Diagnostics> {
+    ) -> Result<Self, Error> {
+        let manifest = Manifest::read(path)?;
         let text = toml::to_string(&manifest.settings)
-            .map_err(|error| Diagnostic::new(format!("the settings of the manifest are no pipeline: {error}")))?;
-        let resolver = Resolver { data: manifest.data.clone(), config: manifest.folder.clone() };
-        let document = Document::parse("the settings of the manifest", text)?;
-        Self::check(&manifest.pipeline, document, assignments, resolver, catalogue, registry, host)
+            .map_err(|error| Diagnostic::new(format!("the settings of the manifest are no pipeline: {error}")))
+            .map_err(Diagnostics::from)?;
+        let document = Document::parse(&format!("the settings of {}", path.display()), text)?;
+        let data = data.map(Path::to_owned).or(manifest.data);
+        let resolver = Resolver { data, config: manifest.folder };
+        Ok(Self::check(&manifest.pipeline, path, document, assignments, resolver, catalogue, registry, host)?)
     }
 
     fn check(
         name: &str,
+        file: &Path,
         mut document: Document,
         assignments: &[String],
         resolver: Resolver,
@@ -121,6 +129,7 @@ impl Pipeline {
         diagnostics.into_result(())?;
         Ok(Self {
             name: one_step(name).to_owned(),
+            file: file.to_owned(),
             seed: top.seed,
             device: top.device,
             resolver,

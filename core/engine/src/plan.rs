@@ -1,15 +1,19 @@
 //! What a pipeline comes to before it runs: its steps in order, each with the recipe of everything it depends on.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
-use txray_host::{Registry, sha256};
+use txray_host::Registry;
+use txray_plugin::Host;
 use txray_tables::{FORMAT, Input};
 
 use crate::error::{Error, Result};
+use crate::files::hash;
+use crate::inputs::Hashes;
 use crate::pipeline::Pipeline;
-use crate::step::{Hashes, OWN, Step};
+use crate::step::{OWN, Step};
 use crate::store::Key;
 
 /// A step of a plan.
@@ -21,6 +25,8 @@ pub struct Planned {
     pub recipe: Value,
     /// The fingerprint of the recipe.
     pub key: Key,
+    /// The user's files that plugins open when it is made.
+    pub(crate) opened: Vec<PathBuf>,
 }
 
 impl Planned {
@@ -53,11 +59,13 @@ pub enum Reason {
 
 impl Plan {
     /// Plans a pipeline: hashes the files it reads, and works out the fingerprint of every step. Nothing runs.
-    pub fn of(pipeline: &Pipeline, registry: &Registry) -> Result<Self> {
+    pub fn of(pipeline: &Pipeline, registry: &Registry, host: &Host<'_>) -> Result<Self> {
         // What is built in may give other results after any change of the program.
-        let program = std::env::current_exe().map_err(|error| Error::disk("find", "this program".as_ref(), error))?;
-        let (_, program) = sha256(&program).map_err(|error| Error::disk("read", &program, error))?;
-        Self::of_steps(pipeline.steps(), &pipeline.order(), registry, &program)
+        let program = program().map_err(|error| Error::disk("find", "this program".as_ref(), error))?;
+        let program = hash(&program, host).map_err(|error| Error::disk("read", &program, error));
+        let plan = program
+            .and_then(|program| Self::of_steps(pipeline.steps(), &pipeline.order(), registry, &program.sha256, host));
+        plan.map_err(|error| if host.cancelled() { Error::Cancelled } else { error })
     }
 
     /// Plans steps, and all that they need, in the order of these kinds.
@@ -66,6 +74,7 @@ impl Plan {
         order: &[&str],
         registry: &Registry,
         program: &str,
+        host: &Host<'_>,
     ) -> Result<Self> {
         let mut steps = Vec::new();
         let mut seen = BTreeSet::new();
@@ -74,8 +83,9 @@ impl Plan {
         }
         // Stable, so that steps of one kind stay behind those they need.
         steps.sort_by_key(|step| order.iter().position(|kind| *kind == step.kind()).unwrap_or(order.len()));
-        let mut hashes = Hashes::new(registry);
+        let mut hashes = Hashes::new(registry, host);
         let mut keys: BTreeMap<String, Key> = BTreeMap::new();
+        let mut passed_on: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
         let mut plan = Self { steps: Vec::new(), afterwards: Vec::new(), inputs: Vec::new() };
         for step in steps {
             let mut inputs = Vec::new();
@@ -87,8 +97,13 @@ impl Plan {
             let recipe = json!({ "format": FORMAT, "step": step.kind(), "txray": program, "inputs": inputs, OWN: own });
             let key = Key::of(&recipe);
             keys.insert(step.id(), key.clone());
+            let mut opened = hashes.take_opened();
+            opened.extend(step.inputs().iter().filter_map(|(_, input)| passed_on.get(&input.id())).flatten().cloned());
+            if step.passes_on() {
+                passed_on.insert(step.id(), opened.clone());
+            }
             let planned = if step.reads_the_run() { &mut plan.afterwards } else { &mut plan.steps };
-            planned.push(Planned { step, recipe, key });
+            planned.push(Planned { step, recipe, key, opened });
         }
         plan.inputs = hashes.into_inputs();
         Ok(plan)
@@ -134,6 +149,12 @@ impl Plan {
             _ => changed.push(path.to_owned()),
         }
     }
+}
+
+/// The file of this program. Where it was replaced since it began, that is not the file at its path.
+fn program() -> std::io::Result<PathBuf> {
+    let itself = Path::new("/proc/self/exe");
+    if itself.exists() { Ok(itself.to_owned()) } else { std::env::current_exe() }
 }
 
 /// Puts a step behind all that it needs. A step that several need, or that comes from several places, is there once.

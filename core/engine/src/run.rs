@@ -1,19 +1,21 @@
 //! Running a plan: each step is made once, kept in the store under its fingerprint, and what of it people look at is copied
 //! into the out directory.
 
-use std::path::Path;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use txray_host::Registry;
+use txray_host::{Origin, Registry};
 use txray_plugin::{Host, HostServices, Level};
 use txray_tables::{FORMAT, Manifest, Output, PluginRecord, StepRecord, instructions};
 
 use crate::error::{Error, Result};
-use crate::out::{OutDirectory, absolute};
+use crate::inputs::Inputs;
+use crate::out::{OutDirectory, OutPath, absolute};
 use crate::pipeline::Pipeline;
 use crate::plan::{Plan, Planned};
 use crate::step::{Finished, Making};
-use crate::store::{Entry, Store};
+use crate::store::{Entry, Found, Store};
 
 /// What a run tells while it runs: the host's services, and which step it is at.
 pub trait Observer: HostServices {
@@ -31,46 +33,26 @@ pub struct Outcome {
     pub finished: Finished,
 }
 
-/// Runs a pipeline. What the store has is not made again; what is made is put there first, and then into `out`, where
-/// what has a name is whole.
+/// Runs a pipeline. What the store has is not made again; what is made is put there first. In the end all of it goes to
+/// `out` at once: a run that fails or is stopped leaves there what the run before left.
 pub fn run(
     pipeline: &Pipeline,
     registry: &Registry,
     plan: &Plan,
     store: &Store,
-    out: &Path,
+    out: &mut OutDirectory,
     observer: &dyn Observer,
 ) -> Result<Outcome> {
-    let out = OutDirectory::open(out, store, || {
-        observer.log(Level::Warning, &format!("waiting for another run into {}", out.display()));
-    })?;
     let host = Host::new(as_services(observer));
-    let mut run = Run { registry, store, observer, host, finished: Finished::default() };
-    let mut steps = Vec::new();
-    for planned in &plan.steps {
-        let (entry, cached) = run.obtain(planned)?;
-        // Steps of one recipe are one step in the store, whatever they are called.
-        let record = StepRecord { cached, name: planned.id(), ..entry.record.step.clone() };
-        observer.end(&record, planned.step.level());
-        steps.push(record);
-        run.finished.insert(planned.id(), entry);
+    let inputs = Inputs::new(&plan.inputs, &host);
+    let mut run = Run { registry, store, observer, host: &host, inputs: &inputs, finished: Finished::default() };
+    let ended = run.all(pipeline, plan, out);
+    match ended {
+        Ok(manifest) => Ok(Outcome { manifest, finished: run.finished }),
+        // Whatever was at work then tells it in its own way.
+        Err(_) if host.cancelled() => Err(Error::Cancelled),
+        Err(error) => Err(error),
     }
-    // Only now, when every step is there: a run that fails leaves the out directory as it was.
-    out.begin()?;
-    let mut outputs = Vec::new();
-    for planned in &plan.steps {
-        outputs.extend(out.put(run.finished.entry(&*planned.step)?, &planned.step.publish())?);
-    }
-    store.remember(&pipeline.name, plan.steps.iter().map(|step| (step.id(), &step.recipe)));
-    let mut manifest = manifest(pipeline, registry, plan, host.threads(), steps, outputs);
-    let mut json = out.write_manifest(&manifest)?;
-    for planned in &plan.afterwards {
-        let record = run.make(planned, out.path(), &json)?;
-        observer.end(&record, planned.step.level());
-        manifest.steps.push(record);
-        json = out.write_manifest(&manifest)?;
-    }
-    Ok(Outcome { manifest, finished: run.finished })
 }
 
 fn manifest(
@@ -108,29 +90,96 @@ struct Run<'a> {
     registry: &'a Registry,
     store: &'a Store,
     observer: &'a dyn Observer,
-    host: Host<'a>,
+    host: &'a Host<'a>,
+    inputs: &'a Inputs<'a>,
     finished: Finished,
 }
 
 impl Run<'_> {
-    /// A step's files, made if they are not there; and whether they were.
+    fn all(&mut self, pipeline: &Pipeline, plan: &Plan, out: &mut OutDirectory) -> Result<Manifest> {
+        let targets: Vec<OutPath> =
+            plan.steps.iter().flat_map(|planned| planned.step.publish()).map(|publication| publication.to).collect();
+        let read: Vec<PathBuf> = self.read(pipeline, plan);
+        out.survey(&targets, &read, self.host)?;
+
+        // What is there is held from now on: nobody removes it while this run makes what it lacks.
+        let mut held = HashMap::new();
+        for planned in &plan.steps {
+            if let Found::Whole(entry) = self.store.hold(&planned.key, self.host)? {
+                held.insert(&planned.key, *entry);
+            }
+        }
+        let mut steps = Vec::new();
+        for planned in &plan.steps {
+            let (entry, cached) = match held.get(&planned.key) {
+                Some(entry) => (entry.clone(), true),
+                None => self.obtain(planned)?,
+            };
+            entry.touch();
+            held.insert(&planned.key, entry.clone());
+            // Steps of one recipe are one step in the store, whatever they are called.
+            let record = StepRecord { cached, name: planned.id(), ..entry.record.step.clone() };
+            self.observer.end(&record, planned.step.level());
+            steps.push(record);
+            self.finished.insert(planned.id(), entry);
+        }
+
+        out.begin()?;
+        let mut outputs = Vec::new();
+        for planned in &plan.steps {
+            outputs.extend(out.gather(self.finished.entry(&*planned.step)?, &planned.step.publish(), self.host)?);
+        }
+        let mut manifest = manifest(pipeline, self.registry, plan, self.host.threads(), steps, outputs);
+        let mut json = out.write_manifest(&manifest)?;
+        for planned in &plan.afterwards {
+            let record = self.make(planned, &out.new_files(), &json)?;
+            self.observer.end(&record, planned.step.level());
+            manifest.steps.push(record);
+            let added = out.gather_report(&planned.step.table(), &manifest.outputs, self.host)?;
+            manifest.outputs.extend(added);
+            json = out.write_manifest(&manifest)?;
+        }
+        // Hours may have gone by.
+        let survey = out.survey(&targets, &read, self.host)?;
+        if self.host.cancelled() {
+            return Err(Error::Cancelled);
+        }
+        out.put_in_place(&survey)?;
+        self.store.remember(&pipeline.name, plan.steps.iter().map(|step| (step.id(), &step.recipe)));
+        Ok(manifest)
+    }
+
+    /// Every file that the run depends on: none of them is ever replaced.
+    fn read(&self, pipeline: &Pipeline, plan: &Plan) -> Vec<PathBuf> {
+        let libraries = self.registry.plugins().iter().filter_map(|plugin| match &plugin.origin {
+            Origin::Library { path, .. } => Some(path.clone()),
+            Origin::BuiltIn => None,
+        });
+        let inputs = plan.inputs.iter().map(|input| input.path.clone());
+        inputs.chain(libraries).chain([pipeline.file.clone()]).collect()
+    }
+
+    /// The files of a step that was not there when the run began; and whether they are by now.
     fn obtain(&self, planned: &Planned) -> Result<(Entry, bool)> {
         if self.host.cancelled() {
             return Err(Error::Cancelled);
         }
-        if let Some(entry) = self.sound(planned, Level::Warning)? {
-            return Ok((entry, true));
-        }
-        let claim = self.store.claim(&planned.key, || {
+        let claim = self.store.claim(&planned.key, self.host, || {
             let message = format!("waiting for another run that makes {}", planned.id());
             self.observer.log(Level::Information, &message);
         })?;
         // Whoever was waited for may have made it.
-        if let Some(entry) = self.sound(planned, Level::Debug)? {
-            return Ok((entry, true));
+        match self.store.hold(&planned.key, self.host)? {
+            Found::Whole(entry) => return Ok((*entry, true)),
+            Found::Damaged(files) => {
+                let (id, files, place) = (planned.id(), files.join(", "), self.store.step(&planned.key));
+                let message = format!("{id} is damaged in the store ({files} of {}): making it again", place.display());
+                self.observer.log(Level::Warning, &message);
+            }
+            Found::Nothing => {}
         }
         let record = self.make(planned, &claim.directory, "")?;
-        let entry = self.store.commit(claim, planned.recipe.clone(), record)?;
+        let entry = self.store.commit(claim, planned.recipe.clone(), record, self.host)?;
         self.store.forget_unfinished(&planned.key);
         Ok((entry, false))
     }
@@ -141,8 +190,9 @@ impl Run<'_> {
         self.observer.begin(&step.id());
         let start = Instant::now();
         let making = Making {
-            host: &self.host,
+            host: self.host,
             registry: self.registry,
+            inputs: self.inputs,
             directory,
             unfinished: self.store.unfinished(&planned.key),
             recipe: &planned.recipe,
@@ -150,7 +200,13 @@ impl Run<'_> {
             store: self.store,
             finished: &self.finished,
         };
-        let made = step.make(&making).map_err(|error| error.of_table(step.table()))?;
+        let make = || {
+            self.inputs.hold(&planned.opened)?;
+            let made = step.make(&making)?;
+            self.inputs.hold(&planned.opened)?;
+            Ok(made)
+        };
+        let made = make().map_err(|error: Error| error.of_table(step.table()))?;
         Ok(StepRecord {
             name: step.id(),
             kind: step.kind().to_owned(),
@@ -159,22 +215,6 @@ impl Run<'_> {
             tokens: made.tokens,
             figures: made.figures,
         })
-    }
-
-    /// A step that is in the store, and whose files are what they were when it was made. `level` is how loudly to tell of
-    /// one whose files are not.
-    fn sound(&self, planned: &Planned, level: Level) -> Result<Option<Entry>> {
-        let Some(entry) = self.store.get(&planned.key)? else { return Ok(None) };
-        let damaged = entry.damaged();
-        if damaged.is_empty() {
-            entry.touch();
-            return Ok(Some(entry));
-        }
-        let (id, files) = (planned.id(), damaged.join(", "));
-        let message =
-            format!("{id} is damaged in the store ({files} of {}): making it again", entry.directory.display());
-        self.observer.log(level, &message);
-        Ok(None)
     }
 }
 

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value, json};
-use txray_host::{Registry, sha256};
+use serde_json::{Map, Value};
+use txray_host::Registry;
 use txray_plugin::{Host, Level};
-use txray_tables::{Folder, Input};
+use txray_tables::Folder;
 
-use crate::component::Component;
 use crate::error::{Error, Result};
+use crate::inputs::{Hashes, Inputs};
 use crate::out::Publication;
-use crate::store::{Entry, Record, Store};
+use crate::store::{Entry, Found, Record, Store};
 
 /// Where in a whole recipe that of the step itself stands, beside its inputs and what every step depends on.
 pub(crate) const OWN: &str = "of";
@@ -47,6 +47,11 @@ pub trait Step: Send + Sync {
         Vec::new()
     }
 
+    /// Whether it leaves no files of its own, so that whoever reads it reads the files that it names.
+    fn passes_on(&self) -> bool {
+        false
+    }
+
     /// What its files depend on, apart from its inputs and the program: settings, and the bytes of files and libraries.
     fn recipe(&self, hashes: &mut Hashes<'_>) -> Result<Value>;
 
@@ -58,7 +63,7 @@ pub trait Step: Send + Sync {
         Vec::new()
     }
 
-    /// Whether it is made over the finished out directory, in every run, instead of being kept in the store.
+    /// Whether it is made over all that the run leaves, in every run, instead of being kept in the store.
     fn reads_the_run(&self) -> bool {
         false
     }
@@ -124,7 +129,9 @@ pub struct Making<'a> {
     pub host: &'a Host<'a>,
     /// What makes components.
     pub registry: &'a Registry,
-    /// Where its files go; of a step that reads the run, the out directory.
+    /// The user's files that the run reads.
+    pub inputs: &'a Inputs<'a>,
+    /// Where its files go; of a step that reads the run, a directory with all that the run leaves.
     pub directory: &'a Path,
     /// Where it may keep what it goes on from when it is stopped. Removed once it is finished.
     pub unfinished: PathBuf,
@@ -152,50 +159,21 @@ impl Making<'_> {
         self.finished.figures(step)
     }
 
+    /// The entry of an input.
+    pub fn entry(&self, step: &dyn Step) -> Result<&Entry> {
+        self.finished.entry(step)
+    }
+
     /// Other steps in the store that this one may begin with: those whose records `serves` takes.
     pub fn find(&self, serves: impl Fn(&Record) -> bool) -> Result<Vec<Entry>> {
-        Ok(self.store.find(serves)?)
-    }
-}
-
-/// Hashes of what recipes name: files, each read once, and libraries.
-pub struct Hashes<'a> {
-    registry: &'a Registry,
-    inputs: IndexMap<PathBuf, Input>,
-}
-
-impl<'a> Hashes<'a> {
-    pub(crate) fn new(registry: &'a Registry) -> Self {
-        Self { registry, inputs: IndexMap::new() }
+        Ok(self.store.entries()?.into_iter().filter(|entry| serves(&entry.record)).collect())
     }
 
-    /// The hash of a file that the pipeline reads.
-    pub fn file(&mut self, path: &Path) -> Result<Value> {
-        if let Some(input) = self.inputs.get(path) {
-            return Ok(input.sha256.clone().into());
+    /// One of them, with every file held against its hash, for as long as it is kept.
+    pub fn hold(&self, entry: &Entry) -> Result<Option<Entry>> {
+        match self.store.hold(&entry.key, self.host)? {
+            Found::Whole(entry) => Ok(Some(*entry)),
+            Found::Nothing | Found::Damaged(_) => Ok(None),
         }
-        let (bytes, sha256) = sha256(path).map_err(|error| Error::disk("read", path, error))?;
-        self.inputs.insert(path.to_owned(), Input { path: path.to_owned(), bytes, sha256: sha256.clone() });
-        Ok(sha256.into())
-    }
-
-    /// What a component gives depends on: its options and its library, and the bytes of the files that its options name,
-    /// whatever their names.
-    pub fn component(&mut self, component: &Component) -> Result<Value> {
-        let mut options = component.options.clone();
-        for (pointer, path) in &component.files {
-            let hash = self.file(path)?;
-            if let Some(option) = options.pointer_mut(pointer) {
-                *option = hash;
-            }
-        }
-        // What is built in is hashed with the program.
-        let found = self.registry.find(component.interface, &component.kind).ok();
-        let library = found.and_then(|(plugin, _)| plugin.origin.sha256());
-        Ok(json!({ "kind": component.kind, "options": options, "library": library }))
-    }
-
-    pub(crate) fn into_inputs(self) -> Vec<Input> {
-        self.inputs.into_values().collect()
     }
 }

@@ -8,12 +8,13 @@ use serde::Deserialize;
 use txray_config::Diagnostics;
 use txray_host::{Origin, Registry};
 use txray_plugin::{
-    Component, EncodeRequest, Error, FitReport, FitRequest, Host, HostServices, Level, Model, ModelDescription, Result,
-    Score, Site, State, Text,
+    Component, EncodeRequest, Error, FitReport, FitRequest, Host, HostServices, Level, Model, ModelDescription,
+    ReportSink, Result, Score, Site, State, Text,
 };
 use txray_tables::StepRecord;
 
 use crate::error::Error as EngineError;
+use crate::out::OutDirectory;
 use crate::pipeline::Pipeline;
 use crate::plan::Plan;
 use crate::run::{Observer, Outcome, run};
@@ -146,11 +147,37 @@ impl Model for Fake {
     }
 }
 
-mod components {
-    txray_plugin::components!(models = [super::Fake]);
+/// Leaves the file that its options name, which may be one of the run.
+pub struct Notes(NotesOptions);
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NotesOptions {
+    /// Where.
+    file: String,
 }
 
-/// A registry with the model `fake` alone.
+impl Component for Notes {
+    const KIND: &'static str = "notes";
+    const ABOUT: &'static str = "a file";
+    type Options = NotesOptions;
+
+    fn create(options: NotesOptions, _: &Host<'_>) -> Result<Self> {
+        Ok(Self(options))
+    }
+}
+
+impl ReportSink for Notes {
+    fn write(&mut self, _: &Host<'_>, directory: &Path, manifest: &str) -> Result<()> {
+        std::fs::write(directory.join(&self.0.file), manifest).map_err(|error| Error::failed(error.to_string()))
+    }
+}
+
+mod components {
+    txray_plugin::components!(sinks = [super::Notes], models = [super::Fake]);
+}
+
+/// A registry with the model `fake` and the sink `notes` alone.
 pub fn registry() -> Registry {
     let mut registry = Registry::new();
     registry.add(components::plugin(), Origin::BuiltIn).unwrap();
@@ -201,6 +228,8 @@ pub fn errors(text: &str) -> Vec<String> {
 /// What a run told.
 #[derive(Default)]
 pub struct Told {
+    /// What is done when a step begins.
+    pub on_begin: Option<Box<dyn Fn(&str) + Sync>>,
     /// Each step, and whether it was there already.
     pub steps: Mutex<Vec<(String, bool)>>,
     /// Log lines.
@@ -221,7 +250,9 @@ impl HostServices for Told {
 }
 
 impl Observer for Told {
-    fn begin(&self, _: &str) {}
+    fn begin(&self, id: &str) {
+        self.on_begin.iter().for_each(|on_begin| on_begin(id));
+    }
     fn end(&self, step: &StepRecord, _: Level) {
         self.steps.lock().unwrap().push((step.name.clone(), step.cached));
     }
@@ -229,10 +260,16 @@ impl Observer for Told {
 
 /// Runs a pipeline in a folder, with its store there.
 pub fn run_in(folder: &Path, text: &str) -> (std::result::Result<Outcome, EngineError>, Told) {
-    let (pipeline, registry) = (read(folder, text).unwrap(), registry());
-    let plan = Plan::of(&pipeline, &registry).unwrap();
-    let store = Store::open(&folder.join("store")).unwrap();
     let told = Told::default();
-    let outcome = run(&pipeline, &registry, &plan, &store, &folder.join("out"), &told);
-    (outcome, told)
+    (run_with(folder, text, &told), told)
+}
+
+/// The same, told to an observer.
+pub fn run_with(folder: &Path, text: &str, told: &Told) -> std::result::Result<Outcome, EngineError> {
+    let (pipeline, registry) = (read(folder, text).unwrap(), registry());
+    let host = Host::detached();
+    let plan = Plan::of(&pipeline, &registry, &host).unwrap();
+    let store = Store::create(&folder.join("store")).unwrap();
+    let out = OutDirectory::open(&folder.join("out"), &host, || ()).map_err(EngineError::from);
+    out.and_then(|mut out| run(&pipeline, &registry, &plan, &store, &mut out, told))
 }

@@ -25,11 +25,12 @@ mod folder;
 mod manifest;
 #[cfg(feature = "parquet")]
 mod parquet;
+pub mod seal;
 
 pub use columns::{Column, Each, Kind, Table, reference};
 pub use error::{TableError, TableResult};
 #[cfg(feature = "parquet")]
 pub use folder::Folder;
-pub use manifest::{FORMAT, Input, Manifest, Output, PluginRecord, StepRecord, instructions};
+pub use manifest::{Difference, FORMAT, Input, Manifest, Output, PluginRecord, StepRecord, instructions};
 #[cfg(feature = "parquet")]
 pub use parquet::{Batch, ROWS, TableWriter, read};

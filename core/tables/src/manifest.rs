@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{TableError, TableResult};
+use crate::{TableError, TableResult, seal};
 
 /// The format of the out directory.
 pub const FORMAT: u32 = 1;
@@ -39,7 +39,7 @@ pub struct Manifest {
     pub plugins: Vec<PluginRecord>,
     /// What was done, in order.
     pub steps: Vec<StepRecord>,
-    /// The files that were left, reports apart.
+    /// The files that were left, this one apart: what a later run into the same directory may replace or remove.
     pub outputs: Vec<Output>,
 }
 
@@ -102,6 +102,17 @@ impl StepRecord {
     }
 }
 
+/// A table or a weight that is not what it was in an earlier run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Difference {
+    /// Both runs left it, with other bytes.
+    Changed(String),
+    /// The earlier run left it, and this one does not.
+    Missing(String),
+    /// This run left it, and the earlier one did not.
+    Extra(String),
+}
+
 impl Manifest {
     /// Reads a manifest that a run left.
     pub fn read(path: &Path) -> TableResult<Self> {
@@ -114,25 +125,45 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// Reads a manifest that is as the run left it, to the byte; `None` for any other text.
+    pub fn read_sealed(text: &str) -> Option<Self> {
+        seal::is_sealed(text).then(|| serde_json::from_str(text).ok()).flatten()
+    }
+
     /// The inputs that are not what they were when `earlier` was written: changed, or no longer read.
     pub fn inputs_changed(&self, earlier: &Self) -> Vec<PathBuf> {
         let is_same = |input: &&Input| self.inputs.iter().any(|now| now.sha256 == input.sha256);
         earlier.inputs.iter().filter(|input| !is_same(input)).map(|input| input.path.clone()).collect()
     }
 
-    /// The tables and weights whose bytes are not those of `earlier`.
-    pub fn outputs_changed(&self, earlier: &Self) -> Vec<String> {
-        let is_compared = |output: &&Output| [".parquet", ".safetensors"].iter().any(|end| output.path.ends_with(end));
-        let is_same = |output: &&Output| self.outputs.contains(output);
-        earlier.outputs.iter().filter(is_compared).filter(|o| !is_same(o)).map(|o| o.path.clone()).collect()
+    /// The tables and the weights that it left: what has to repeat.
+    pub fn results(&self) -> impl Iterator<Item = &Output> {
+        let is_result = |output: &&Output| [".parquet", ".safetensors"].iter().any(|end| output.path.ends_with(end));
+        self.outputs.iter().filter(is_result)
     }
 
-    /// As the text of `manifest.json`.
+    /// How the results differ from those of `earlier`.
+    pub fn differences(&self, earlier: &Self) -> Vec<Difference> {
+        let of = |manifest: &Self, path: &str| {
+            manifest.results().find(|output| output.path == path).map(|output| output.sha256.clone())
+        };
+        let paths: std::collections::BTreeSet<&String> =
+            earlier.results().chain(self.results()).map(|output| &output.path).collect();
+        let difference = |path: &String| match (of(earlier, path), of(self, path)) {
+            (Some(then), Some(now)) if then == now => None,
+            (Some(_), Some(_)) => Some(Difference::Changed(path.clone())),
+            (Some(_), None) => Some(Difference::Missing(path.clone())),
+            _ => Some(Difference::Extra(path.clone())),
+        };
+        paths.into_iter().filter_map(difference).collect()
+    }
+
+    /// As the text of `manifest.json`, sealed.
     ///
     /// # Errors
     /// [`TableError::Unwritten`] for a path that is no text: JSON has no other.
     pub fn to_json(&self) -> TableResult<String> {
-        serde_json::to_string_pretty(self).map_err(|error| TableError::unwritten("manifest.json".as_ref(), error))
+        seal::sealed(self).map_err(|error| TableError::unwritten("manifest.json".as_ref(), error))
     }
 }
 

@@ -17,9 +17,10 @@ use super::stage::Stage;
 use crate::check::{Check, Section};
 use crate::component::Component;
 use crate::error::Result;
+use crate::inputs::Hashes;
 use crate::out::{OutPath, Publication};
 use crate::page::Page;
-use crate::step::{Hashes, Made, Making, Step};
+use crate::step::{Made, Making, Step};
 
 /// The file of what a comparison comes to.
 const SUMMARY: &str = "comparison.json";
@@ -86,6 +87,12 @@ impl Section for Comparison {
                     let lacking = if from.layers.contains(layer) { &keys.to } else { &keys.from };
                     let message = format!("the stage `{lacking}` is read without the layer `{layer}`");
                     check.error(&format!("{pointer}/layers/{index}"), message);
+                }
+                // Each of its neurons would be counted twice.
+                for (index, layer) in
+                    layers.iter().enumerate().filter(|(index, layer)| layers[..*index].contains(layer))
+                {
+                    check.error(&format!("{pointer}/layers/{index}"), format!("the layer `{layer}` is named twice"));
                 }
                 layers
             }

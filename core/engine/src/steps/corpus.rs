@@ -6,12 +6,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use txray_config::{Name, child, suggestion};
 use txray_plugin::Level;
-use txray_text::{Context, Disk, Documents, OpenError, OptionError};
+use txray_text::{Context, CorpusError, Documents, OpenError, OptionError};
 
 use crate::check::{Check, Section};
 use crate::error::Result;
+use crate::files::stopped;
+use crate::inputs::Hashes;
 use crate::page::Page;
-use crate::step::{Hashes, Made, Making, Step};
+use crate::step::{Made, Making, Step};
 
 /// A corpus of a pipeline.
 pub struct Corpus {
@@ -131,9 +133,12 @@ pub struct TextFigures {
 }
 
 impl Text {
-    /// Streams its documents.
-    pub fn documents(&self) -> Result<Documents<'_>> {
-        Ok(self.corpus.corpus.documents(&self.split, &Disk)?)
+    /// Streams its documents. They end where the user asks to stop.
+    pub fn documents<'a>(&'a self, making: &Making<'a>) -> Result<Documents<'a>> {
+        let host = making.host;
+        let documents = self.corpus.corpus.documents(&self.split, making.inputs)?;
+        let stopped = || CorpusError::Io { path: self.name().into(), source: stopped() };
+        Ok(Box::new(documents.map(move |document| if host.cancelled() { Err(stopped()) } else { document })))
     }
 }
 
@@ -162,9 +167,9 @@ impl Step for Text {
     }
 
     /// Reads it through, before hours of training depend on it: bad encoding, bad rows and empty files are found here.
-    fn make(&self, _: &Making<'_>) -> Result<Made> {
+    fn make(&self, making: &Making<'_>) -> Result<Made> {
         let mut figures = TextFigures { documents: 0, words: 0 };
-        for document in self.documents()? {
+        for document in self.documents(making)? {
             figures.documents += 1;
             figures.words += document?.text.split_whitespace().count() as u64;
         }

@@ -16,10 +16,11 @@ use txray_text::{Tokenizer, Vocabulary};
 use super::corpus::{Corpus, Text};
 use crate::check::{Check, Section};
 use crate::component::Component;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::inputs::Hashes;
 use crate::out::{OutPath, Publication};
 use crate::page::Page;
-use crate::step::{Hashes, Made, Making, OWN, Step};
+use crate::step::{Made, Making, OWN, Step};
 use crate::store::{Entry, Record};
 use training::{Begin, END, LAST, Training, checkpoint, load};
 
@@ -154,7 +155,8 @@ impl ModelRef {
             (Origin::Init(to), None) => to.weights(making),
             _ => {
                 let part = self.epoch.map_or_else(|| LAST.to_owned(), checkpoint);
-                Ok(making.input(&*self.model)?.join(part))
+                let path = making.input(&*self.model)?.join(&part);
+                if making.entry(&*self.model)?.has(&part) { Ok(path) } else { Err(Error::Damaged { path }) }
             }
         }
     }
@@ -162,7 +164,7 @@ impl ModelRef {
     /// Loads it, with its tokenizer.
     pub fn load(&self, making: &Making<'_>) -> Result<(Box<dyn PluginModel>, Tokenizer, ModelDescription)> {
         let mut model = self.model.create(making)?;
-        let (tokenizer, description) = load(&mut *model, &self.weights(making)?, making.host)?;
+        let (tokenizer, description) = load(&mut *model, &self.weights(making)?, making)?;
         Ok((model, tokenizer, description))
     }
 }
@@ -265,6 +267,15 @@ fn read_checkpoints(check: &mut Check<'_>, pointer: &str, value: Option<Value>) 
 
 /// The plugin component of a model, and the place that says so.
 fn kind_of(check: &mut Check<'_>, pointer: &str, keys: &Keys, origin: Option<&Origin>) -> Option<(String, String)> {
+    if let Some(Origin::Directory(path)) = origin
+        && !path.is_dir()
+    {
+        check.error(&child(pointer, "path"), format!("there is no folder {}", path.display()));
+        return None;
+    }
+    if let Some(kind) = &keys.kind {
+        return Some((kind.clone(), child(pointer, "kind")));
+    }
     let in_directory = match origin {
         Some(Origin::Directory(path)) => match kind_of_directory(path) {
             Ok(kind) => Some((kind, path)),
@@ -275,9 +286,6 @@ fn kind_of(check: &mut Check<'_>, pointer: &str, keys: &Keys, origin: Option<&Or
         },
         _ => None,
     };
-    if let Some(kind) = &keys.kind {
-        return Some((kind.clone(), child(pointer, "kind")));
-    }
     match (in_directory, origin) {
         (Some((kind, path)), _) => {
             let place = child(pointer, "path");
@@ -355,10 +363,15 @@ impl Model {
         found.retain(|entry| {
             let had = self.epochs_of(&entry.record.recipe).unwrap_or(0);
             let mut passed = self.checkpoints.iter().filter(|epoch| **epoch <= had);
-            entry.directory.join(END).is_dir() && passed.all(|epoch| entry.directory.join(checkpoint(*epoch)).is_dir())
+            entry.has(END) && passed.all(|epoch| entry.has(&checkpoint(*epoch)))
         });
         found.sort_by_key(|entry| self.epochs_of(&entry.record.recipe));
-        Ok(found.pop().filter(|entry| entry.damaged().is_empty()))
+        while let Some(entry) = found.pop() {
+            if let Some(held) = making.hold(&entry)? {
+                return Ok(Some(held));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -383,22 +396,18 @@ impl Step for Model {
         inputs
     }
 
+    /// One that is not trained is the one that it begins from, under another name.
+    fn passes_on(&self) -> bool {
+        !self.is_trained()
+    }
+
     fn recipe(&self, hashes: &mut Hashes<'_>) -> Result<Value> {
         let from = match &self.origin {
             Origin::New(vocabulary) => json!({
                 "seed": self.seed,
                 "vocabulary": { "min_count": vocabulary.min_count, "max_size": vocabulary.max_size },
             }),
-            Origin::Directory(directory) => {
-                let mut files = Map::new();
-                for file in ["config.json", "model.safetensors", "tokenizer.json"] {
-                    let path = directory.join(file);
-                    if path.exists() {
-                        files.insert(file.to_owned(), hashes.file(&path)?);
-                    }
-                }
-                Value::Object(files)
-            }
+            Origin::Directory(directory) => hashes.folder(directory)?,
             Origin::Init(to) => json!({ "epoch": to.epoch }),
         };
         let mut recipe = hashes.component(&self.plugin)?;
@@ -420,21 +429,20 @@ impl Step for Model {
         let Some(task) = &self.task else {
             // Nothing to train: loading it checks it, before stages depend on it.
             if let Begin::From(path) = begin {
-                load(&mut *model, &path, making.host)?;
+                load(&mut *model, &path, making)?;
             }
             return Ok(Made::default());
         };
         let training = Training {
-            host: making.host,
+            making,
             seed: self.seed,
             train: &task.train,
             valid: task.valid.as_deref(),
             begin,
             checkpoints: &self.checkpoints,
-            saved: &making.unfinished,
             shorter: self.shorter_training(making)?,
         };
-        training.run(self, &mut *model, making.directory)
+        training.run(self, &mut *model)
     }
 
     fn publish(&self) -> Vec<Publication> {

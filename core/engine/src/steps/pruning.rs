@@ -16,9 +16,10 @@ use super::comparison::Comparison;
 use crate::check::{Check, Section};
 use crate::component::Component;
 use crate::error::{Error, Result};
+use crate::inputs::Hashes;
 use crate::out::{OutPath, Publication};
 use crate::page::Page;
-use crate::step::{Hashes, Made, Making, Step};
+use crate::step::{Made, Making, Step};
 
 /// The neurons of a comparison, ranked by a pruner: which would go first.
 #[derive(Debug, Deserialize, JsonSchema)]

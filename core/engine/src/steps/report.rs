@@ -9,8 +9,9 @@ use txray_plugin::abi;
 use crate::check::{Check, Section};
 use crate::component::Component;
 use crate::error::Result;
+use crate::inputs::Hashes;
 use crate::page::Page;
-use crate::step::{Hashes, Made, Making, Step};
+use crate::step::{Made, Making, Step};
 
 /// A report of a pipeline.
 pub struct Report {

@@ -22,9 +22,10 @@ use super::model::ModelRef;
 use crate::check::{Check, Section};
 use crate::component::Component;
 use crate::error::{Error, Result};
+use crate::inputs::Hashes;
 use crate::out::{OutPath, Publication};
 use crate::page::Page;
-use crate::step::{Hashes, Made, Making, Step};
+use crate::step::{Made, Making, Step};
 use reading::{ModelSource, Reading};
 
 /// A model read over a corpus; or a source of activations from elsewhere.
@@ -216,7 +217,7 @@ impl Stage {
         let mut source = ModelSource::new(Reading {
             model: &*loaded,
             tokenizer: &tokenizer,
-            documents: text.documents()?,
+            documents: text.documents(making)?,
             layers: self.layers.clone(),
             k: record.k(),
             state: self.state(making, state, description.trained_state),
@@ -302,6 +303,10 @@ impl Step for Stage {
             StageOf::Model { model, text, record, state } => self.read_model(making, model, text, *record, *state),
             StageOf::Source(source) => {
                 let mut source = source.source(making.registry, making.host)?;
+                let layers = source.describe()?.layers;
+                if layers != self.layers {
+                    return Err(Error::Described { found: layers, expected: self.layers.clone() });
+                }
                 let (read, times) = txray_method::read(&mut *source, making.host, &making.folder())?;
                 let seconds = (times.source + times.aggregate).as_secs_f64();
                 Ok(Made::with(self, &figures(&read, times))?.seconds(seconds).tokens(read.tokens))

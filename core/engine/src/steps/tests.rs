@@ -1,9 +1,11 @@
 use std::fs;
 
 use crate::error::Error;
+use crate::inputs::CHANGED;
+use crate::out::OutError;
 use crate::steps::model::{Model, ModelFigures};
 use crate::steps::stage::{Stage, StageFigures};
-use crate::testing::{PIPELINE, errors, read, run_in};
+use crate::testing::{PIPELINE, Told, errors, read, run_in, run_with};
 
 fn said(from: &str, to: &str) -> Vec<String> {
     assert!(PIPELINE.contains(from), "{from}");
@@ -55,6 +57,9 @@ fn references_lead_to_what_is_there() {
     assert_eq!(said("\"kitchen.valid\"", "\"kitchen.test\""), ["p:18:10: the corpus `kitchen` has no split `test`"]);
     assert_eq!(said("\"kitchen.valid\"", "\"harbour.valid\""), ["p:18:10: there is no corpus `harbour`"]);
     assert_eq!(said("\"word\", \"pos\"", "\"word\", \"word\""), ["p:23:19: the layer `word` is named twice"]);
+    let compared =
+        "\"pos\"]\n[comparison.c]\nfrom = \"late\"\nto = \"late\"\nlayers = [\"pos\", \"pos\"]\nmetrics = []";
+    assert_eq!(said("\"pos\"]", compared), ["p:27:18: the layer `pos` is named twice"]);
     assert_eq!(said("\"word\", \"pos\"", "\"wrd\""), ["p:23:11: the corpus `kitchen` has no layer `wrd`"]);
     assert_eq!(
         said("rounds = 2, checkpoints = [1]", "rounds = 2, checkpoints = [1, 3]"),
@@ -157,4 +162,123 @@ fn a_run_that_fails_leaves_the_out_directory_as_it_was() {
     assert!(error.to_string().contains("five unknown words"), "{error}");
     assert_eq!(error.exit_code(), 2);
     assert_eq!(list(), before);
+}
+
+/// The pipeline with a text in a file, and a model that the first run left.
+const LOADED: &str = "
+[corpus.news]
+kind = \"text\"
+valid = \"text.txt\"
+
+[model.lm]
+kind = \"fake\"
+path = \"model\"
+
+[model.same]
+init = \"lm\"
+
+[stage.read]
+model = \"same\"
+corpus = \"news.valid\"
+";
+
+fn with_model() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    run_in(folder.path(), PIPELINE).0.unwrap();
+    fs::rename(folder.path().join("out/models/lm"), folder.path().join("model")).unwrap();
+    fs::remove_dir_all(folder.path().join("out")).unwrap();
+    // Words of the model's vocabulary.
+    let tokenizer = fs::read_to_string(folder.path().join("model/tokenizer.json")).unwrap();
+    let known = tokenizer.split('"').filter(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase()));
+    fs::write(folder.path().join("text.txt"), known.collect::<Vec<_>>().join(" ")).unwrap();
+    folder
+}
+
+#[test]
+fn a_loaded_model_is_every_file_of_its_folder() {
+    let folder = with_model();
+    let made = || {
+        let (outcome, told) = run_in(folder.path(), LOADED);
+        outcome.unwrap();
+        told.steps
+            .into_inner()
+            .unwrap()
+            .into_iter()
+            .filter(|(_, cached)| !cached)
+            .map(|(name, _)| name)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(made(), ["text.news.valid", "model.lm", "model.same", "stage.read"]);
+    assert_eq!(made(), [""; 0]);
+    fs::write(folder.path().join("model/more.bin"), "").unwrap();
+    assert_eq!(made(), ["model.lm", "model.same", "stage.read"]);
+}
+
+#[test]
+fn a_file_that_changes_under_a_run_stops_it_and_leaves_nothing_under_its_old_hash() {
+    for (at, file) in [
+        ("text.news.valid", "text.txt"),
+        ("stage.read", "text.txt"),
+        ("model.lm", "model/weights"),
+        ("stage.read", "model/weights"),
+        ("stage.read", "model/tokenizer.json"),
+    ] {
+        let folder = with_model();
+        let path = folder.path().join(file);
+        let sound = fs::read_to_string(&path).unwrap();
+        let (changed, step) = (path.clone(), at.to_owned());
+        let other = if file == "model/weights" { format!("{sound} ") } else { format!("{sound}\n") };
+        let told = Told {
+            on_begin: Some(Box::new(move |id| {
+                if id == step {
+                    fs::write(&changed, &other).unwrap()
+                }
+            })),
+            ..Told::default()
+        };
+        let error = run_with(folder.path(), LOADED, &told).err().unwrap();
+        let said = error.to_string();
+        assert!(said.contains(CHANGED) && said.contains(file), "{at}, {file}: {said}");
+        assert_eq!(error.exit_code(), 2);
+        assert!(!folder.path().join("out").exists());
+        // With the file as it was, what was not finished is made, and of the file as it was.
+        fs::write(&path, sound).unwrap();
+        let (outcome, told) = run_in(folder.path(), LOADED);
+        outcome.unwrap();
+        assert!(told.steps.into_inner().unwrap().contains(&(at.to_owned(), false)), "{at}");
+    }
+}
+
+#[test]
+fn what_a_report_adds_is_listed_and_what_it_changes_fails_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let with = |file: &str| format!("{PIPELINE}\n[report.notes]\nfile = \"{file}\"\n");
+    let outcome = run_in(folder.path(), &with("notes.txt")).0.unwrap();
+    assert_eq!(outcome.manifest.outputs.last().unwrap().path, "notes.txt");
+    let before = fs::read_to_string(out.join("manifest.json")).unwrap();
+    let meddled = run_in(folder.path(), &with("stages/late/neurons.parquet")).0.err().unwrap();
+    assert!(
+        matches!(&meddled, Error::Out(OutError::Meddled { path, .. }) if path.ends_with("neurons.parquet")),
+        "{meddled}"
+    );
+    assert_eq!(meddled.exit_code(), 1);
+    assert_eq!(fs::read_to_string(out.join("manifest.json")).unwrap(), before, "the run before is whole");
+    fs::write(out.join("mine.txt"), "mine").unwrap();
+    let over = run_in(folder.path(), &with("mine.txt")).0.err().unwrap();
+    assert!(matches!(&over, Error::Out(OutError::InTheWay { found, .. }) if found == &["mine.txt"]), "{over}");
+    assert_eq!(fs::read_to_string(out.join("mine.txt")).unwrap(), "mine");
+    run_in(folder.path(), &with("other.txt")).0.unwrap();
+    assert!(!out.join("notes.txt").exists() && out.join("other.txt").exists(), "reports are replaced like tables");
+}
+
+#[test]
+fn what_an_earlier_run_left_and_this_one_reads_is_not_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    run_in(folder.path(), PIPELINE).0.unwrap();
+    fs::write(folder.path().join("text.txt"), "word").unwrap();
+    let before = fs::read(folder.path().join("out/models/lm/weights")).unwrap();
+    let error = run_in(folder.path(), &LOADED.replace("\"model\"", "\"out/models/lm\"")).0.err().unwrap();
+    assert!(matches!(&error, Error::Out(OutError::Input { .. })), "{error}");
+    assert_eq!(fs::read(folder.path().join("out/models/lm/weights")).unwrap(), before);
 }

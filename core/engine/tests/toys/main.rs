@@ -11,6 +11,7 @@ use std::sync::Mutex;
 
 use txray_config::Diagnostics;
 use txray_engine::check::{Catalogue, SectionKind};
+use txray_engine::out::OutDirectory;
 use txray_engine::pipeline::{Pipeline, reference};
 use txray_engine::plan::Plan;
 use txray_engine::run::{Observer, Outcome, run};
@@ -68,10 +69,12 @@ fn read(folder: &Path, text: &str) -> Result<Pipeline, Diagnostics> {
 fn run_in(folder: &Path, text: &str) -> (Outcome, Vec<(String, bool)>) {
     let pipeline = read(folder, text).unwrap();
     let registry = Registry::new();
-    let plan = Plan::of(&pipeline, &registry).unwrap();
-    let store = Store::open(&folder.join("store")).unwrap();
+    let host = Host::detached();
+    let plan = Plan::of(&pipeline, &registry, &host).unwrap();
+    let store = Store::create(&folder.join("store")).unwrap();
     let told = Quiet::default();
-    let outcome = run(&pipeline, &registry, &plan, &store, &folder.join("out"), &told).unwrap();
+    let mut out = OutDirectory::open(&folder.join("out"), &host, || ()).unwrap();
+    let outcome = run(&pipeline, &registry, &plan, &store, &mut out, &told).unwrap();
     (outcome, told.0.into_inner().unwrap())
 }
 

@@ -9,8 +9,9 @@ use txray_config::{Name, child};
 use txray_engine::Page;
 use txray_engine::check::{Check, Section};
 use txray_engine::error::Result;
+use txray_engine::inputs::Hashes;
 use txray_engine::out::{OutPath, Publication};
-use txray_engine::step::{Hashes, Made, Making, Step};
+use txray_engine::step::{Made, Making, Step};
 use txray_engine::steps::corpus::{Corpus, Text, TextFigures};
 
 /// The words of a text, counted.

@@ -1,19 +1,19 @@
 //! Training a model of a pipeline, so that a kill costs half a minute at most.
 
-use std::fs::{self, File};
-use std::io;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use txray_plugin::{Fault, FitReport, FitRequest, Host, Level, Model, ModelDescription, Text};
-
-use txray_text::{Disk, Encoded, Tokenizer, Vocabulary};
+use txray_tables::Folder;
+use txray_text::{Encoded, Tokenizer, Vocabulary};
 
 use crate::error::{Error, Result};
-use crate::step::{Made, Step};
+use crate::files::copy;
+use crate::step::{Made, Making, Step};
 use crate::steps::corpus::Text as Split;
-use crate::store::{Entry, copy_all};
+use crate::store::{Entry, Kept};
 
 /// The directory of the last weights within a model's step.
 pub const LAST: &str = "last";
@@ -26,8 +26,8 @@ pub fn checkpoint(epoch: u64) -> String {
 /// The directory, within a model's step, of the state that a training of more epochs goes on from.
 pub const END: &str = "training";
 
-/// Documents that are tokenized at once.
-const CHUNK: usize = 4096;
+/// Bytes of text that are tokenized at once, the last document apart.
+const CHUNK: usize = 1 << 20;
 
 /// Seconds of training after which its state is saved: at least and at most. In between, so many that saving takes a
 /// twentieth of the time.
@@ -43,8 +43,8 @@ pub enum Begin<'a> {
 
 /// The training of one model.
 pub struct Training<'a> {
-    /// The host.
-    pub host: &'a Host<'a>,
+    /// What it is made with.
+    pub making: &'a Making<'a>,
     /// Seed of everything random.
     pub seed: u64,
     /// What it learns from.
@@ -55,8 +55,6 @@ pub struct Training<'a> {
     pub begin: Begin<'a>,
     /// Epochs after which a checkpoint is kept.
     pub checkpoints: &'a [u64],
-    /// Where an unfinished training is saved.
-    pub saved: &'a Path,
     /// A finished training of fewer epochs that is the beginning of this one.
     pub shorter: Option<Entry>,
 }
@@ -80,34 +78,47 @@ pub struct ModelFigures {
 
 /// What the engine keeps beside a model's own training state.
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Kept {
+struct Progress {
     /// Optimizer seconds of all runs.
     seconds: f64,
+    /// Epochs whose checkpoints were kept before it.
+    kept: Vec<u64>,
 }
 
+/// The file of it.
+const PROGRESS: &str = "progress.json";
+
+/// What the name of a saved state begins with, before its number.
+const STATE: &str = "state-";
+
 impl Training<'_> {
-    /// Trains to the end. Weights go to [`LAST`] and to [`checkpoint`]s in `directory`.
-    pub fn run(self, step: &dyn Step, model: &mut dyn Model, directory: &Path) -> Result<Made> {
+    /// Trains to the end. Weights go to [`LAST`] and to [`checkpoint`]s in the step's directory.
+    pub fn run(self, step: &dyn Step, model: &mut dyn Model) -> Result<Made> {
+        let (host, directory) = (self.making.host, self.making.directory);
         let start = Instant::now();
         let tokenizer = match &self.begin {
-            Begin::New(vocabulary) => Tokenizer::learn(self.train.documents()?, vocabulary)?,
-            Begin::From(path) => Tokenizer::load(path, &Disk)?,
+            Begin::New(vocabulary) => Tokenizer::learn(self.train.documents(self.making)?, vocabulary)?,
+            Begin::From(path) => Tokenizer::load(path, self.making.inputs)?,
         };
-        let train = encode(&tokenizer, self.train)?;
-        let valid = self.valid.map(|valid| encode(&tokenizer, valid)).transpose()?;
+        let train = encode(&tokenizer, self.train, self.making)?;
+        let valid = self.valid.map(|valid| encode(&tokenizer, valid, self.making)).transpose()?;
         let tokenize_seconds = start.elapsed().as_secs_f64();
 
-        let mut saved = Saved::open(self.saved)?;
-        let mut kept = Kept::default();
-        let resumed = self.resume(model, &saved, &mut kept)?;
-        if !resumed && !self.go_on(model, &saved, &mut kept)? {
-            match &self.begin {
-                Begin::New(_) => model.initialize(self.host, tokenizer.size(), self.seed)?,
-                Begin::From(path) => {
-                    load(model, path, self.host)?;
+        let mut saved = Saved::open(&self.making.unfinished)?;
+        let begun = match self.resume(model, &mut saved)? {
+            None => self.go_on(model, &saved)?,
+            resumed => resumed,
+        };
+        let mut progress = match begun {
+            Some(progress) => progress,
+            None => {
+                match &self.begin {
+                    Begin::New(_) => model.initialize(host, tokenizer.size(), self.seed)?,
+                    Begin::From(path) => drop(load(model, path, self.making)?),
                 }
+                Progress::default()
             }
-        }
+        };
         let report = loop {
             let request = FitRequest {
                 train: view(&train),
@@ -116,20 +127,21 @@ impl Training<'_> {
                 pause: Some(saved.pause()),
             };
             let began = Instant::now();
-            let report = match model.fit(self.host, &request) {
+            let report = match model.fit(host, &request) {
                 Err(error) if error.fault() == Fault::Cancelled => {
-                    kept.seconds += began.elapsed().as_secs_f64();
-                    saved.save(model, &kept, self.host)?;
-                    self.host.log(Level::Information, "the training is saved: the next run goes on from here");
+                    progress.seconds += began.elapsed().as_secs_f64();
+                    saved.save(model, &progress, host)?;
+                    host.log(Level::Information, "the training is saved: the next run goes on from here");
                     return Err(Error::Cancelled);
                 }
                 report => report?,
             };
-            kept.seconds += report.seconds;
+            progress.seconds += report.seconds;
             if !report.paused {
                 self.tell(&report);
                 if self.checkpoints.contains(&report.epoch) {
-                    saved.keep(&checkpoint(report.epoch), |directory| self.save(model, &tokenizer, directory))?;
+                    saved.kept.put(&checkpoint(report.epoch), |directory| self.save(model, &tokenizer, directory))?;
+                    progress.kept.push(report.epoch);
                 }
             }
             if report.done {
@@ -137,25 +149,23 @@ impl Training<'_> {
             }
             if report.paused || saved.last.elapsed().as_secs_f64() > saved.pause() {
                 // Training can do without, a full disk may have room again in a minute.
-                if let Err(error) = saved.save(model, &kept, self.host) {
-                    self.host.log(Level::Warning, &format!("the training cannot be saved, and goes on: {error}"));
+                if let Err(error) = saved.save(model, &progress, host) {
+                    host.log(Level::Warning, &format!("the training cannot be saved, and goes on: {error}"));
                 }
             }
         };
         for epoch in self.checkpoints {
             let name = checkpoint(*epoch);
-            let from = self.saved.join(&name);
-            let to = directory.join(&name);
             // Copied and not moved: until the step is in the store, a kill must find them here.
-            copy_all(&from, &to).map_err(|error| Error::disk("keep the checkpoint", &from, error))?;
+            saved.kept.copy(&name, &directory.join(&name), host)?;
         }
         let last = directory.join(LAST);
         fs::create_dir_all(&last).map_err(|error| Error::disk("write", &last, error))?;
         self.save(model, &tokenizer, &last)?;
         let end = directory.join(END);
         fs::create_dir_all(&end).map_err(|error| Error::disk("write", &end, error))?;
-        if let Err(error) = model.save_training(self.host, &end) {
-            self.host.log(Level::Warning, &format!("a training of more epochs will begin anew: {error}"));
+        if let Err(error) = model.save_training(host, &end) {
+            host.log(Level::Warning, &format!("a training of more epochs will begin anew: {error}"));
             fs::remove_dir_all(&end).map_err(|error| Error::disk("remove", &end, error))?;
         }
         let figures = ModelFigures {
@@ -165,76 +175,98 @@ impl Training<'_> {
             train_loss: Some(report.loss).filter(|loss| loss.is_finite()),
             valid_perplexity: report.valid_loss.map(f64::exp).filter(|perplexity| perplexity.is_finite()),
         };
-        Ok(Made::with(step, &figures)?.seconds(kept.seconds).tokens(report.tokens))
+        Ok(Made::with(step, &figures)?.seconds(progress.seconds).tokens(report.tokens))
     }
 
     fn tell(&self, report: &FitReport) {
         let valid = report.valid_loss.map(|loss| format!(", validation perplexity {:.2}", loss.exp()));
         let message = format!("epoch {}: training loss {:.4}{}", report.epoch, report.loss, valid.unwrap_or_default());
-        self.host.log(Level::Information, &message);
+        self.making.host.log(Level::Information, &message);
     }
 
-    /// Goes on from what an earlier run saved, if it can be used.
-    fn resume(&self, model: &mut dyn Model, saved: &Saved, kept: &mut Kept) -> Result<bool> {
-        let Some(state) = saved.state() else { return Ok(false) };
-        let read = || -> Result<Kept> {
-            let path = state.join("kept.json");
-            let json = fs::read(&path).map_err(|error| Error::disk("read", &path, error))?;
-            serde_json::from_slice(&json).map_err(|source| Error::Unfinished { path, source })
-        };
-        match read().and_then(|kept| Ok(model.load_training(self.host, &state).map(|()| kept)?)) {
-            Ok(found) => {
-                *kept = found;
-                self.host.log(Level::Information, "going on from where an earlier run was stopped");
-                Ok(true)
+    /// Goes on from what an earlier run saved, if there is anything and it is as it was saved.
+    fn resume(&self, model: &mut dyn Model, saved: &mut Saved<'_>) -> Result<Option<Progress>> {
+        let host = self.making.host;
+        let Some(state) = saved.state() else { return Ok(None) };
+        match self.read(model, saved, &state) {
+            Ok(progress) => {
+                host.log(Level::Information, "going on from where an earlier run was stopped");
+                return Ok(Some(progress));
             }
-            Err(Error::Cancelled) => Err(Error::Cancelled),
+            Err(Error::Cancelled) => return Err(Error::Cancelled),
             Err(error) => {
                 let message = format!("the saved training cannot be used, and begins anew: {error}");
-                self.host.log(Level::Warning, &message);
-                Ok(false)
+                host.log(Level::Warning, &message);
             }
         }
+        saved.clear();
+        Ok(None)
+    }
+
+    fn read(&self, model: &mut dyn Model, saved: &Saved<'_>, state: &str) -> Result<Progress> {
+        let whole = |name: &str| match saved.kept.is_whole(name, self.making.host)? {
+            true => Ok(saved.kept.path(name)),
+            false => Err(Error::Damaged { path: saved.kept.path(name) }),
+        };
+        let state = whole(state)?;
+        let progress: Progress = Folder(&state).read_json(PROGRESS)?;
+        progress.kept.iter().try_for_each(|epoch| whole(&checkpoint(*epoch)).map(drop))?;
+        model.load_training(self.making.host, &state)?;
+        Ok(progress)
     }
 
     /// Goes on from where a finished training of fewer epochs ended, if there is one and the model can.
-    fn go_on(&self, model: &mut dyn Model, saved: &Saved, kept: &mut Kept) -> Result<bool> {
-        let Some(shorter) = &self.shorter else { return Ok(false) };
-        match model.load_training(self.host, &shorter.directory.join(END)) {
+    fn go_on(&self, model: &mut dyn Model, saved: &Saved<'_>) -> Result<Option<Progress>> {
+        let host = self.making.host;
+        let Some(shorter) = &self.shorter else { return Ok(None) };
+        match model.load_training(host, &shorter.directory.join(END)) {
             Ok(()) => {}
             Err(error) if error.fault() == Fault::Cancelled => return Err(Error::Cancelled),
             Err(error) => {
                 let message = format!("a training of fewer epochs is there, but this one begins anew: {error}");
-                self.host.log(Level::Information, &message);
-                return Ok(false);
+                host.log(Level::Information, &message);
+                return Ok(None);
             }
         }
-        for name in self.checkpoints.iter().map(|epoch| checkpoint(*epoch)) {
-            let from = shorter.directory.join(&name);
-            if from.exists() {
-                let copy =
-                    |to: &Path| copy_all(&from, to).map_err(|error| Error::disk("keep the checkpoint", &from, error));
-                saved.keep(&name, copy)?;
+        let mut progress = Progress { seconds: shorter.record.step.seconds, kept: Vec::new() };
+        for &epoch in self.checkpoints {
+            let name = checkpoint(epoch);
+            if shorter.has(&name) {
+                saved.kept.put(&name, |directory| {
+                    let files = shorter.files(&name);
+                    let copied = files.map(|(rest, from, _)| {
+                        let to = directory.join(rest);
+                        to.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| copy(&from, &to, host))
+                    });
+                    let copied: std::io::Result<Vec<_>> = copied.collect();
+                    copied.map(drop).map_err(|error| Error::disk("keep the checkpoint", &shorter.directory, error))
+                })?;
+                progress.kept.push(epoch);
             }
         }
-        kept.seconds = shorter.record.step.seconds;
         let message = format!("going on from the end of a training of fewer epochs, {}", shorter.key.as_str());
-        self.host.log(Level::Information, &message);
-        Ok(true)
+        host.log(Level::Information, &message);
+        Ok(Some(progress))
     }
 
     fn save(&self, model: &dyn Model, tokenizer: &Tokenizer, directory: &Path) -> Result<()> {
-        model.save(self.host, directory)?;
+        model.save(self.making.host, directory)?;
         Ok(tokenizer.save(directory)?)
     }
 }
 
 /// All ids of a text.
-fn encode(tokenizer: &Tokenizer, text: &Split) -> Result<Encoded> {
+fn encode(tokenizer: &Tokenizer, text: &Split, making: &Making<'_>) -> Result<Encoded> {
     let mut all = Encoded { offsets: vec![0], ..Encoded::default() };
-    let mut documents = text.documents()?;
+    let mut documents = text.documents(making)?;
     loop {
-        let chunk = documents.by_ref().take(CHUNK).collect::<std::result::Result<Vec<_>, _>>()?;
+        let (mut chunk, mut bytes) = (Vec::new(), 0);
+        while bytes < CHUNK
+            && let Some(document) = documents.next().transpose()?
+        {
+            bytes += document.text.len();
+            chunk.push(document);
+        }
         if chunk.is_empty() {
             break;
         }
@@ -254,7 +286,7 @@ fn encode(tokenizer: &Tokenizer, text: &Split) -> Result<Encoded> {
 /// The place in the store where an unfinished training is saved: its checkpoints, and its state under a rising number,
 /// so that there is a whole one at any moment.
 struct Saved<'a> {
-    directory: &'a Path,
+    kept: Kept<'a>,
     number: u64,
     /// When it was last saved, and how long that took.
     last: Instant,
@@ -263,37 +295,18 @@ struct Saved<'a> {
 
 impl<'a> Saved<'a> {
     fn open(directory: &'a Path) -> Result<Self> {
-        fs::create_dir_all(directory).map_err(|error| Error::disk("write", directory, error))?;
-        let mut saved = Self { directory, number: 0, last: Instant::now(), cost: Duration::ZERO };
+        let mut saved = Self { kept: Kept::open(directory)?, number: 0, last: Instant::now(), cost: Duration::ZERO };
         saved.number = saved.numbers().into_iter().max().unwrap_or(0);
         Ok(saved)
     }
 
     fn numbers(&self) -> Vec<u64> {
-        let entries = fs::read_dir(self.directory).into_iter().flatten().flatten();
-        entries.filter_map(|entry| entry.file_name().to_str()?.strip_prefix("state-")?.parse().ok()).collect()
+        self.kept.names().iter().filter_map(|name| name.strip_prefix(STATE)?.parse().ok()).collect()
     }
 
-    fn state(&self) -> Option<PathBuf> {
-        (self.number > 0).then(|| self.directory.join(format!("state-{}", self.number)))
-    }
-
-    /// Puts a directory in its place whole: written aside, flushed, renamed.
-    fn keep(&self, name: &str, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-        let (aside, target) = (self.directory.join("aside"), self.directory.join(name));
-        let failed = |error: io::Error| Error::disk("write", &target, error);
-        let empty = |path: &Path| if path.exists() { fs::remove_dir_all(path) } else { Ok(()) };
-        empty(&aside).and_then(|()| fs::create_dir(&aside)).map_err(failed)?;
-        write(&aside)?;
-        let finish = || {
-            for entry in fs::read_dir(&aside)? {
-                File::open(entry?.path())?.sync_all()?;
-            }
-            empty(&target)?;
-            fs::rename(&aside, &target)?;
-            File::open(self.directory)?.sync_all()
-        };
-        finish().map_err(failed)
+    /// The name of the last state; none: nothing was saved.
+    fn state(&self) -> Option<String> {
+        (self.number > 0).then(|| format!("{STATE}{}", self.number))
     }
 
     /// Seconds to train before it is saved again.
@@ -301,29 +314,32 @@ impl<'a> Saved<'a> {
         (20.0 * self.cost.as_secs_f64()).clamp(PAUSE.0, PAUSE.1)
     }
 
-    fn save(&mut self, model: &dyn Model, kept: &Kept, host: &Host<'_>) -> Result<()> {
+    fn save(&mut self, model: &dyn Model, progress: &Progress, host: &Host<'_>) -> Result<()> {
         let start = Instant::now();
-        self.keep(&format!("state-{}", self.number + 1), |directory| {
+        self.kept.put(&format!("{STATE}{}", self.number + 1), |directory| {
             model.save_training(host, directory)?;
-            let path = directory.join("kept.json");
-            let json = serde_json::to_vec(kept).map_err(|source| Error::Unfinished { path: path.clone(), source })?;
-            fs::write(&path, json).map_err(|error| Error::disk("write", &path, error))
+            Ok(Folder(directory).write_json(PROGRESS, progress)?)
         })?;
         self.number += 1;
         self.last = Instant::now();
         self.cost = start.elapsed();
         for number in self.numbers().into_iter().filter(|number| *number < self.number) {
-            // An older state that stays is of no harm: the highest number counts.
-            let _ = fs::remove_dir_all(self.directory.join(format!("state-{number}")));
+            self.kept.remove(&format!("{STATE}{number}"));
         }
         Ok(())
+    }
+
+    /// Forgets all of it: the training begins anew.
+    fn clear(&mut self) {
+        self.kept.names().iter().for_each(|name| self.kept.remove(name));
+        self.number = 0;
     }
 }
 
 /// Loads weights, and the tokenizer beside them, which has to be theirs.
-pub fn load(model: &mut dyn Model, directory: &Path, host: &Host<'_>) -> Result<(Tokenizer, ModelDescription)> {
-    model.load(host, directory)?;
-    let tokenizer = Tokenizer::load(directory, &Disk)?;
+pub fn load(model: &mut dyn Model, directory: &Path, making: &Making<'_>) -> Result<(Tokenizer, ModelDescription)> {
+    model.load(making.host, directory)?;
+    let tokenizer = Tokenizer::load(directory, making.inputs)?;
     let description = model.describe()?;
     if tokenizer.size() != description.vocabulary {
         return Err(Error::Vocabulary {

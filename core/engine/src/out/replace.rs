@@ -1,0 +1,236 @@
+//! Putting a run's files in the place of those of the run before: all of them or none, whatever fails on the way.
+//!
+//! ```text
+//! OUT/.txray/new/...         the run's files, whole and flushed, its manifest among them
+//! OUT/.txray/journal.json    what is going to be moved; written before the first move
+//! OUT/.txray/old/...         the files of the run before: its manifest first, then the others
+//! OUT/...                    the run's files: its manifest last. From then on the run is in place
+//! ```
+//!
+//! So a manifest that is there tells what is there, at any moment. A run that is killed before its manifest is in place is
+//! undone by the next run into the directory.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use txray_plugin::Host;
+use txray_tables::seal::{is_sealed, sealed};
+use txray_tables::{Manifest, Output};
+
+use super::survey::Survey;
+use super::{MANIFEST, NEW, OLD, OutDirectory, OutError, Publication};
+use crate::files::{copy, files_below, hash, remove_all, sync_directory};
+use crate::store::Entry;
+
+/// What is moved, in this order: out of the way, and then in place.
+#[derive(Debug, Serialize, Deserialize)]
+struct Journal {
+    old: Vec<String>,
+    new: Vec<String>,
+}
+
+impl OutDirectory {
+    pub(super) fn journal(&self) -> PathBuf {
+        self.own.join("journal.json")
+    }
+
+    /// Where the run's files are gathered.
+    pub(crate) fn new_files(&self) -> PathBuf {
+        self.own.join(NEW)
+    }
+
+    fn failed<'p>(&self, path: &'p Path) -> impl Fn(io::Error) -> OutError + use<'p> {
+        move |source| OutError::Disk { path: path.to_owned(), source }
+    }
+
+    /// Begins to gather the run's files.
+    pub(crate) fn begin(&self) -> Result<(), OutError> {
+        let new = self.new_files();
+        remove_all(&new).and_then(|()| fs::create_dir(&new)).map_err(self.failed(&new))
+    }
+
+    /// Gathers what a step publishes. Gives the files.
+    pub(crate) fn gather(
+        &self,
+        entry: &Entry,
+        publications: &[Publication],
+        host: &Host<'_>,
+    ) -> Result<Vec<Output>, OutError> {
+        let mut outputs = Vec::new();
+        for Publication { from, to } in publications {
+            for (rest, file, told) in entry.files(from) {
+                let path = if rest.is_empty() { to.as_str().to_owned() } else { format!("{}/{rest}", to.as_str()) };
+                let target = self.new_files().join(&path);
+                let made = target.parent().map_or(Ok(()), fs::create_dir_all);
+                let copied = made.and_then(|()| copy(&file, &target, host)).map_err(self.failed(&target))?;
+                if copied != *told {
+                    let damaged = io::Error::other(format!("{} was damaged just now; run again", file.display()));
+                    return Err(OutError::Disk { path: target, source: damaged });
+                }
+                outputs.push(Output { path, sha256: copied.sha256 });
+            }
+        }
+        Ok(outputs)
+    }
+
+    /// Gathers what a report added, and holds what it was made from against its hash.
+    pub(crate) fn gather_report(
+        &self,
+        table: &str,
+        outputs: &[Output],
+        host: &Host<'_>,
+    ) -> Result<Vec<Output>, OutError> {
+        let new = self.new_files();
+        let meddled = |path: &str| OutError::Meddled { path: path.to_owned(), table: table.to_owned() };
+        for Output { path, sha256 } in outputs {
+            if hash(&new.join(path), host).map_err(|_| meddled(path))?.sha256 != *sha256 {
+                return Err(meddled(path));
+            }
+        }
+        let known: BTreeSet<&str> = outputs.iter().map(|output| &*output.path).chain([MANIFEST]).collect();
+        let mut added = Vec::new();
+        for path in files_below(&new).map_err(self.failed(&new))? {
+            if known.contains(&*path) {
+                continue;
+            }
+            let file = new.join(&path);
+            if !fs::symlink_metadata(&file).map_err(self.failed(&file))?.is_file() {
+                return Err(OutError::NotAFile { path, table: table.to_owned() });
+            }
+            let flushed = File::open(&file).and_then(|opened| opened.sync_all());
+            let sha256 = flushed.and_then(|()| hash(&file, host)).map_err(self.failed(&file))?.sha256;
+            added.push(Output { path, sha256 });
+        }
+        Ok(added)
+    }
+
+    /// Writes the manifest among the run's files. Gives its text.
+    pub(crate) fn write_manifest(&self, manifest: &Manifest) -> Result<String, OutError> {
+        let json = manifest.to_json()?;
+        let path = self.new_files().join(MANIFEST);
+        let write = || {
+            fs::write(&path, &json)?;
+            File::open(&path)?.sync_all()
+        };
+        write().map_err(self.failed(&path))?;
+        Ok(json)
+    }
+
+    /// Puts the run's files in the place of those of the run before, of which nothing that is still as it was stays.
+    pub(crate) fn put_in_place(&mut self, survey: &Survey) -> Result<(), OutError> {
+        let journal = self.plan(survey)?;
+        let path = self.journal();
+        let write = || {
+            let json = sealed(&journal).map_err(io::Error::from)?;
+            let aside = self.own.join("journal.partial");
+            fs::write(&aside, json)?;
+            File::open(&aside)?.sync_all()?;
+            fs::rename(&aside, &path)?;
+            sync_directory(&self.own)
+        };
+        write().map_err(self.failed(&path))?;
+        if let Err(error) = self.moves(&journal).try_for_each(|(from, to)| move_file(&from, &to)) {
+            self.undo(&journal)?;
+            return Err(OutError::Disk { path: self.path.clone(), source: error });
+        }
+        self.finish(&journal);
+        self.is_kept = false;
+        Ok(())
+    }
+
+    /// Keeps what is in the folder aside for the next run, however this one ends before its files are in place.
+    pub fn keep(&mut self) {
+        self.is_kept = true;
+    }
+
+    fn plan(&self, survey: &Survey) -> Result<Journal, OutError> {
+        let last = |path: &String| path == MANIFEST;
+        let mut old: Vec<String> = survey.earlier.iter().cloned().collect();
+        old.sort_by_key(|path| !last(path));
+        let mut new = files_below(&self.new_files()).map_err(self.failed(&self.new_files()))?;
+        new.sort_by_key(last);
+        let mut found = Vec::new();
+        for path in &new {
+            if !self.is_free(path, survey).map_err(self.failed(&self.path.join(path)))? {
+                found.push(path.clone());
+            }
+        }
+        if !found.is_empty() {
+            return Err(OutError::InTheWay { path: self.path.clone(), found });
+        }
+        Ok(Journal { old, new })
+    }
+
+    /// All moves, in order.
+    fn moves(&self, journal: &Journal) -> impl DoubleEndedIterator<Item = (PathBuf, PathBuf)> {
+        let out = |path: &String| self.path.join(path);
+        let away: Vec<_> = journal.old.iter().map(|path| (out(path), self.own.join(OLD).join(path))).collect();
+        let here: Vec<_> = journal.new.iter().map(|path| (self.new_files().join(path), out(path))).collect();
+        away.into_iter().chain(here)
+    }
+
+    /// Puts back what was moved, the last first. A move that was not made, or is undone already, left its file where it is.
+    fn undo(&self, journal: &Journal) -> Result<(), OutError> {
+        for (from, to) in self.moves(journal).rev() {
+            if fs::symlink_metadata(&from).is_err() && fs::symlink_metadata(&to).is_ok() {
+                move_file(&to, &from).map_err(self.failed(&from))?;
+            }
+        }
+        self.clear_up(&journal.new).map_err(self.failed(&self.own))
+    }
+
+    /// Removes what the run before left.
+    fn finish(&self, journal: &Journal) {
+        let finish = || {
+            for folder in folders(&journal.new).chain([Path::new("")]) {
+                sync_directory(&self.path.join(folder))?;
+            }
+            self.clear_up(&journal.old)
+        };
+        // The run is in place: what stays aside is removed by the next one.
+        let _: io::Result<()> = finish();
+    }
+
+    /// Ends the moves, and removes the folders of `moved` that nothing is left in.
+    fn clear_up(&self, moved: &[String]) -> io::Result<()> {
+        for folder in folders(moved) {
+            // Only an empty one is removed.
+            let _ = fs::remove_dir(self.path.join(folder));
+        }
+        fs::remove_file(self.journal())?;
+        remove_all(&self.own.join(OLD))?;
+        sync_directory(&self.own)
+    }
+
+    /// Puts right what a run left that was killed while it put its files in place.
+    pub(super) fn recover(&self) -> Result<(), OutError> {
+        let path = self.journal();
+        let text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => String::new(),
+            text => text.map_err(self.failed(&path))?,
+        };
+        let journal = is_sealed(&text).then(|| serde_json::from_str::<Journal>(&text).ok()).flatten();
+        let Some(journal) = journal else { return Err(OutError::Journal { journal: path, old: self.own.join(OLD) }) };
+        let is_in_place = !self.new_files().join(MANIFEST).exists() && self.path.join(MANIFEST).exists();
+        if is_in_place {
+            self.finish(&journal);
+            return Ok(());
+        }
+        self.undo(&journal)
+    }
+}
+
+/// The folders that files are in, the deepest first; not the directory itself.
+fn folders(files: &[String]) -> impl Iterator<Item = &Path> {
+    let all: BTreeSet<&Path> = files.iter().flat_map(|file| Path::new(file).ancestors().skip(1)).collect();
+    all.into_iter().rev().filter(|folder| !folder.as_os_str().is_empty())
+}
+
+fn move_file(from: &Path, to: &Path) -> io::Result<()> {
+    to.parent().map_or(Ok(()), fs::create_dir_all)?;
+    fs::rename(from, to)
+}

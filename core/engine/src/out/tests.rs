@@ -1,0 +1,341 @@
+use serde_json::json;
+use txray_tables::{FORMAT, Manifest, Output};
+
+use super::*;
+use crate::files::{files_below, hash};
+
+fn open(out: &Path) -> OutDirectory {
+    OutDirectory::open(out, &Host::detached(), || ()).unwrap()
+}
+
+fn targets() -> Vec<OutPath> {
+    let name = |name| Name::parse(name).unwrap();
+    vec![
+        OutPath::folder("models", &name("m")),
+        OutPath::folder("stages", &name("s")),
+        OutPath::file("comparisons", &name("c"), "json"),
+    ]
+}
+
+/// What a run leaves that writes these files: by path, what they say.
+fn leave(out: &Path, files: &[(&str, &str)]) -> Result<(), OutError> {
+    let host = Host::detached();
+    let mut directory = open(out);
+    directory.survey(&targets(), &[], &host)?;
+    directory.begin()?;
+    let mut outputs = Vec::new();
+    for (path, text) in files {
+        let file = directory.new_files().join(path);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, text).unwrap();
+        outputs.push(Output { path: (*path).to_owned(), sha256: hash(&file, &host).unwrap().sha256 });
+    }
+    directory.write_manifest(&manifest(outputs))?;
+    let survey = directory.survey(&targets(), &[], &host)?;
+    directory.put_in_place(&survey)
+}
+
+fn manifest(outputs: Vec<Output>) -> Manifest {
+    Manifest {
+        format: FORMAT,
+        version: String::new(),
+        pipeline: String::new(),
+        folder: PathBuf::new(),
+        data: None,
+        instructions: String::new(),
+        seed: 0,
+        device: String::new(),
+        threads: 1,
+        settings: json!({}),
+        inputs: Vec::new(),
+        plugins: Vec::new(),
+        steps: Vec::new(),
+        outputs,
+    }
+}
+
+/// Every file with what it says.
+fn all(out: &Path) -> Vec<(String, String)> {
+    let read = |path: String| {
+        let text = fs::read_to_string(out.join(&path)).unwrap();
+        (path, text)
+    };
+    files_below(out).unwrap().into_iter().map(read).collect()
+}
+
+/// What a run refuses to write over.
+fn in_the_way(out: &Path) -> Vec<String> {
+    match open(out).survey(&targets(), &[], &Host::detached()).unwrap_err() {
+        OutError::InTheWay { found, .. } => found,
+        other => panic!("{other}"),
+    }
+}
+
+const FIRST: &[(&str, &str)] = &[("models/m/weights", "1"), ("stages/s/table", "1"), ("comparisons/c.json", "1")];
+const SECOND: &[(&str, &str)] = &[("models/m/weights", "2"), ("stages/s/other", "2"), ("report.html", "2")];
+
+#[test]
+fn places_are_below_the_out_directory() {
+    let name = Name::parse("zero-shot").unwrap();
+    assert_eq!(OutPath::folder("stages", &name).as_str(), "stages/zero-shot");
+    assert_eq!(OutPath::checkpoint("models", &name, 3).as_str(), "models/zero-shot@3");
+    assert_eq!(OutPath::file("comparisons", &name, "json").as_str(), "comparisons/zero-shot.json");
+}
+
+#[test]
+fn a_run_replaces_the_run_before_and_leaves_everything_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    fs::create_dir_all(out.join("stages/mine")).unwrap();
+    for mine in ["notes.txt", "stages/mine/x", "models.txt", ".partial"] {
+        fs::write(out.join(mine), "mine").unwrap();
+    }
+    leave(&out, FIRST).unwrap();
+    fs::write(out.join("comparisons/more.txt"), "mine").unwrap();
+    leave(&out, SECOND).unwrap();
+    let left: Vec<String> = all(&out).into_iter().filter(|(_, text)| text == "mine").map(|(path, _)| path).collect();
+    assert_eq!(left, [".partial", "comparisons/more.txt", "models.txt", "notes.txt", "stages/mine/x"]);
+    let left: Vec<String> = all(&out).into_iter().filter(|(_, text)| text == "2").map(|(path, _)| path).collect();
+    assert_eq!(left, ["models/m/weights", "report.html", "stages/s/other"]);
+    assert_eq!(files_below(&out).unwrap().len(), 5 + 3 + 1, "nothing of the first run is left, and nothing aside");
+    assert!(!out.join(OWN).exists());
+    leave(&out, &[]).unwrap();
+    assert!(!out.join("models").exists() && !out.join("report.html").exists(), "folders go with what was in them");
+}
+
+#[test]
+fn whatever_no_run_left_as_it_is_stops_the_next_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path();
+    for (path, expected) in [
+        ("models/m/optimizer.pt", "models/m/optimizer.pt"),
+        ("manifest.json", "manifest.json"),
+        ("manifest.json/x", "manifest.json"),
+        ("stages", "stages"),
+        ("stages/s", "stages/s"),
+        ("stages/s/below/x", "stages/s/below/x"),
+        ("comparisons/c.json", "comparisons/c.json"),
+        ("comparisons/c.json/x", "comparisons/c.json"),
+        (".txray/x", ".txray"),
+        (".txray", ".txray"),
+    ] {
+        let file = out.join(path);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, "mine").unwrap();
+        let before = all(out);
+        let found = match OutDirectory::open(out, &Host::detached(), || ()).map(drop) {
+            Ok(()) => in_the_way(out),
+            Err(OutError::InTheWay { found, .. }) => found,
+            Err(other) => panic!("{other}"),
+        };
+        assert_eq!(found, [expected], "{path}");
+        assert_eq!(all(out), before);
+        let top = out.join(Path::new(path).iter().next().unwrap());
+        let _ = fs::remove_file(&top);
+        let _ = fs::remove_dir_all(&top);
+    }
+}
+
+#[test]
+fn what_a_run_left_and_somebody_changed_is_not_its_own_any_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path();
+    leave(out, FIRST).unwrap();
+    fs::write(out.join("models/m/weights"), "changed").unwrap();
+    fs::write(out.join("stages/s/added"), "").unwrap();
+    assert_eq!(in_the_way(out), ["models/m/weights", "stages/s/added"]);
+    assert!(leave(out, SECOND).is_err());
+
+    // Where nothing else goes, it simply stays.
+    fs::write(out.join("models/m/weights"), "1").unwrap();
+    fs::remove_file(out.join("stages/s/added")).unwrap();
+    leave(out, &[("report.html", "1")]).unwrap();
+    fs::write(out.join("report.html"), "edited").unwrap();
+    leave(out, FIRST).unwrap();
+    assert_eq!(fs::read_to_string(out.join("report.html")).unwrap(), "edited");
+    let error = leave(out, &[("report.html", "2")]).unwrap_err();
+    assert!(matches!(&error, OutError::InTheWay { found, .. } if found == &["report.html"]), "{error}");
+    assert_eq!(fs::read_to_string(out.join("stages/s/table")).unwrap(), "1", "the run before is whole");
+
+    let manifest = out.join(MANIFEST);
+    let edited = fs::read_to_string(&manifest).unwrap().replace("\"seed\": 0", "\"seed\": 1");
+    fs::write(&manifest, edited).unwrap();
+    let found = in_the_way(out);
+    assert!(found.contains(&MANIFEST.to_owned()) && found.len() == 4, "{found:?}");
+}
+
+#[test]
+fn a_manifest_that_lists_what_lies_elsewhere_is_not_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, thesis) = (folder.path().join("out"), folder.path().join("thesis"));
+    fs::create_dir_all(out.join("below")).unwrap();
+    fs::write(&thesis, "mine").unwrap();
+    let sha256 = hash(&thesis, &Host::detached()).unwrap().sha256;
+    let paths = ["../thesis", "below/../../thesis", "/thesis", thesis.to_str().unwrap()];
+    let outputs = paths.map(|path| Output { path: path.to_owned(), sha256: sha256.clone() });
+    fs::write(out.join(MANIFEST), manifest(outputs.to_vec()).to_json().unwrap()).unwrap();
+    leave(&out, FIRST).unwrap();
+    assert_eq!(fs::read_to_string(&thesis).unwrap(), "mine");
+}
+
+#[cfg(unix)]
+#[test]
+fn no_link_is_written_through_or_removed_and_no_input_replaced() {
+    use std::os::unix::fs::symlink;
+    let folder = tempfile::tempdir().unwrap();
+    let (out, elsewhere) = (folder.path().join("out"), folder.path().join("elsewhere"));
+    fs::create_dir_all(&elsewhere).unwrap();
+    fs::create_dir_all(&out).unwrap();
+    for (link, found) in [("stages", "stages"), ("models", "models"), (MANIFEST, MANIFEST), (OWN, OWN)] {
+        symlink(&elsewhere, out.join(link)).unwrap();
+        let told = match OutDirectory::open(&out, &Host::detached(), || ()).map(drop) {
+            Ok(()) => in_the_way(&out),
+            Err(OutError::InTheWay { found, .. }) => found,
+            Err(other) => panic!("{other}"),
+        };
+        assert_eq!(told, [found]);
+        fs::remove_file(out.join(link)).unwrap();
+    }
+    assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
+
+    // What a run left and was replaced by a link to its copy is not its own any more.
+    leave(&out, FIRST).unwrap();
+    fs::rename(out.join("models/m/weights"), elsewhere.join("weights")).unwrap();
+    symlink(elsewhere.join("weights"), out.join("models/m/weights")).unwrap();
+    assert_eq!(in_the_way(&out), ["models/m/weights"]);
+    fs::remove_file(out.join("models/m/weights")).unwrap();
+
+    // An input, by its own name, by another, or by a link.
+    let table = out.join("stages/s/table");
+    fs::hard_link(&table, elsewhere.join("hard")).unwrap();
+    symlink(&table, elsewhere.join("soft")).unwrap();
+    let around = out.join("stages/../stages/s/table");
+    for input in [table.clone(), around, elsewhere.join("hard"), elsewhere.join("soft"), out.join(MANIFEST)] {
+        let error = open(&out).survey(&targets(), &[input.clone()], &Host::detached()).unwrap_err();
+        assert!(matches!(error, OutError::Input { .. }), "{}: {error}", input.display());
+    }
+    // The directory itself may be one.
+    symlink(&out, folder.path().join("link")).unwrap();
+    leave(&folder.path().join("link"), SECOND).unwrap();
+    assert_eq!(fs::read_to_string(out.join("models/m/weights")).unwrap(), "2");
+}
+
+#[test]
+fn a_move_that_fails_is_undone_with_all_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path();
+    leave(out, FIRST).unwrap();
+    let before = all(out);
+    let mut directory = open(out);
+    let host = Host::detached();
+    let survey = directory.survey(&targets(), &[], &host).unwrap();
+    directory.begin().unwrap();
+    for (path, text) in SECOND {
+        let file = directory.new_files().join(path);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
+    }
+    directory.write_manifest(&manifest(Vec::new())).unwrap();
+    // The table of the run before cannot be set aside: there is a folder with something in it.
+    let in_the_way = directory.own.join(OLD).join("stages/s/table/x");
+    fs::create_dir_all(in_the_way.parent().unwrap()).unwrap();
+    fs::write(in_the_way, "").unwrap();
+    let error = directory.put_in_place(&survey).unwrap_err();
+    assert!(matches!(error, OutError::Disk { .. }), "{error}");
+    drop(directory);
+    assert_eq!(all(out), before);
+    leave(out, SECOND).unwrap();
+}
+
+/// What a run killed after any number of moves leaves is, to the next run, the run before or the new one, whole.
+#[test]
+fn a_kill_at_any_move_leaves_the_run_before_or_the_new_one() {
+    let copy = |from: &Path, to: &Path| {
+        for (path, text) in all(from) {
+            let file = to.join(path);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, text).unwrap();
+        }
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let first = folder.path().join("first");
+    leave(&first, FIRST).unwrap();
+    let before = all(&first);
+    let second = folder.path().join("second");
+    copy(&first, &second);
+    leave(&second, SECOND).unwrap();
+    let after = all(&second);
+
+    let mut old: Vec<&str> = before.iter().map(|(path, _)| &**path).collect();
+    let mut new: Vec<&str> = after.iter().map(|(path, _)| &**path).collect();
+    old.sort_by_key(|path| *path != MANIFEST);
+    new.sort_by_key(|path| *path == MANIFEST);
+    let moves = old.len() + new.len();
+    for done in 0..=moves {
+        let out = folder.path().join(format!("killed-{done}"));
+        copy(&first, &out);
+        copy(&second, &out.join(OWN).join(NEW));
+        fs::write(out.join(OWN).join(LOCK), SIGN).unwrap();
+        let journal = txray_tables::seal::sealed(&json!({ "old": old, "new": new })).unwrap();
+        fs::write(out.join(OWN).join("journal.json"), journal).unwrap();
+        let away = old.iter().map(|path| (out.join(path), out.join(OWN).join(OLD).join(path)));
+        let here = new.iter().map(|path| (out.join(OWN).join(NEW).join(path), out.join(path)));
+        for (from, to) in away.chain(here).take(done) {
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            fs::rename(from, to).unwrap();
+        }
+        drop(open(&out));
+        assert_eq!(all(&out), if done == moves { after.clone() } else { before.clone() }, "after {done} moves");
+    }
+}
+
+#[test]
+fn a_journal_that_does_not_read_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join(OWN);
+    fs::create_dir_all(own.join(OLD)).unwrap();
+    fs::write(own.join(LOCK), SIGN).unwrap();
+    fs::write(own.join(OLD).join("table"), "1").unwrap();
+    fs::write(own.join("journal.json"), "{}").unwrap();
+    for _ in 0..2 {
+        let error = OutDirectory::open(folder.path(), &Host::detached(), || ()).unwrap_err();
+        assert!(matches!(error, OutError::Journal { .. }), "{error}");
+        assert_eq!(fs::read_to_string(own.join(OLD).join("table")).unwrap(), "1");
+    }
+}
+
+#[test]
+fn two_runs_into_one_directory_wait_for_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let held = open(folder.path());
+    std::thread::scope(|scope| {
+        let (sender, waits) = std::sync::mpsc::channel();
+        let out = folder.path();
+        let other = scope.spawn(move || {
+            drop(OutDirectory::open(out, &Host::detached(), || sender.send(()).unwrap()).unwrap());
+            assert!(!out.join(OWN).exists());
+        });
+        waits.recv().unwrap();
+        assert!(held.own.join(LOCK).exists());
+        drop(held);
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn the_store_of_a_repeat_is_kept_until_it_is_in_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut directory = open(folder.path());
+    directory.keep();
+    directory.store().unwrap();
+    drop(directory);
+    assert!(folder.path().join(OWN).join(REPEAT).exists(), "it was stopped");
+    let mut directory = open(folder.path());
+    directory.keep();
+    directory.begin().unwrap();
+    directory.write_manifest(&manifest(Vec::new())).unwrap();
+    let survey = directory.survey(&targets(), &[], &Host::detached()).unwrap();
+    directory.put_in_place(&survey).unwrap();
+    drop(directory);
+    assert_eq!(files_below(folder.path()).unwrap(), [MANIFEST]);
+}
