@@ -160,6 +160,27 @@ mod tests {
         }
     }
 
+    proptest! {
+        /// What annotations and tokenizers are not meant to give: it may join to nothing, and breaks nothing.
+        #[test]
+        fn any_places_join(
+            spans in prop::collection::vec((any_place(), any_place()), 0..12),
+            tokens in prop::collection::vec((any_place(), any_place()), 0..12),
+        ) {
+            let spans: Vec<Span> = spans.into_iter().map(|(start, end)| span(start, end)).collect();
+            let (starts, ends): (Vec<u32>, Vec<u32>) = tokens.into_iter().unzip();
+            let joined = join(&starts, &ends, &spans);
+            prop_assert_eq!(joined.spans.len(), starts.len());
+            for ((found, start), end) in joined.spans.iter().zip(starts).zip(ends) {
+                prop_assert!(found.is_none_or(|span| span.start < end && start < span.end));
+            }
+        }
+    }
+
+    fn any_place() -> impl Strategy<Value = u32> {
+        prop_oneof![0..10u32, Just(NULL), Just(NULL - 1), any::<u32>()]
+    }
+
     #[test]
     fn subword_tokens_get_their_word() {
         let layer = words("Zoë's  café ");

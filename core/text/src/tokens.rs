@@ -27,6 +27,8 @@ use crate::join::for_each_word;
 
 const UNKNOWN: &str = "<unk>";
 const END: &str = "<eos>";
+/// How many entries of a learned vocabulary are no words: these two.
+const SPECIAL: usize = 2;
 
 /// The start and end of a token that stands nowhere in the text, such as `<eos>`.
 pub const NULL: u32 = u32::MAX;
@@ -55,6 +57,19 @@ pub struct Vocabulary {
 impl Default for Vocabulary {
     fn default() -> Self {
         Self { min_count: 1, max_size: None }
+    }
+}
+
+impl Vocabulary {
+    /// Refuses options that leave no word, whatever the text is.
+    ///
+    /// # Errors
+    /// [`TokenizerError::NoRoom`], which is about `max_size`.
+    pub fn check(&self) -> Result<(), TokenizerError> {
+        match self.max_size {
+            Some(max_size) if max_size <= SPECIAL => Err(TokenizerError::NoRoom { max_size }),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -212,11 +227,8 @@ impl Tokenizer {
         documents: impl Iterator<Item = Result<Document, CorpusError>>,
         options: &Vocabulary,
     ) -> Result<Self, TokenizerError> {
-        let room = match options.max_size {
-            Some(max_size) if max_size < 3 => return Err(TokenizerError::NoRoom { max_size }),
-            Some(max_size) => max_size - 2,
-            None => usize::MAX,
-        };
+        options.check()?;
+        let room = options.max_size.map_or(usize::MAX, |max_size| max_size - SPECIAL);
         let mut counts: HashMap<String, u64> = HashMap::new();
         for document in documents {
             // The white space of Unicode, which is also what `WhitespaceSplit` splits on.
@@ -530,8 +542,7 @@ fn check_tables(normalizer: &Value) -> Result<(), String> {
             return Err(format!("precompiled_charsmap: {} bytes, and it says that {size} follow", bytes.len()));
         }
     }
-    let within = [normalizer["normalizers"].as_array()].into_iter().flatten().flatten();
-    within.map(check_tables).collect()
+    normalizer["normalizers"].as_array().into_iter().flatten().try_for_each(check_tables)
 }
 
 /// Refuses templates that name a special token they do not define: the library reads them, and

@@ -254,6 +254,14 @@ mod tests {
     }
 
     #[test]
+    fn a_message_holds_as_much_of_a_header_as_can_be_read() {
+        let header: Vec<String> = (0..1000).map(|column| format!("{}{column}", "x".repeat(1000))).collect();
+        let message = open(header.join("\t").as_bytes(), "").unwrap_err().to_string();
+        assert!(message.ends_with("x…, 980 more"), "{message}");
+        assert!(message.len() < 10_000);
+    }
+
+    #[test]
     fn a_fault_points_at_the_option_that_mends_it() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("a.tsv"), "text\tlabel\nfine\t1\n").unwrap();

@@ -171,7 +171,18 @@ fn options_that_leave_no_word_are_refused() {
     };
     let expected = "the vocabulary would be empty: none of the text's 3 words is seen 3 times; lower `min_count`";
     assert_eq!(message(3, None), expected);
-    assert!(message(1, Some(2)).contains("`max_size` is 2"));
+    for size in 0..3 {
+        let options = Vocabulary { min_count: 1, max_size: Some(size) };
+        let expected = format!("`max_size` is {size}; it needs at least 3, for <unk>, <eos> and a word");
+        assert_eq!(options.check().unwrap_err().to_string(), expected);
+        assert_eq!(message(1, Some(size)), expected);
+    }
+    for (min_count, max_size, size) in [(0, None, 4), (1, Some(3), 3), (0, Some(usize::MAX), 4)] {
+        let options = Vocabulary { min_count, max_size };
+        options.check().unwrap();
+        assert_eq!(learn(&texts, &options).unwrap().size(), size);
+    }
+    assert!(message(u64::MAX, None).ends_with("is seen 18446744073709551615 times; lower `min_count`"));
 }
 
 #[test]

@@ -247,3 +247,16 @@ fn options_are_checked() {
     assert!(corpus.files("test").is_empty());
     assert!(matches!(corpus.documents("valid", &Disk), Err(CorpusError::Split { .. })));
 }
+
+/// Documents are made when they are asked for, and none is counted beforehand.
+#[test]
+fn a_corpus_may_be_as_large_as_numbers_go() {
+    let most = i64::MAX;
+    let corpus = open(&format!("domain = 'kitchen'\ntrain = {most}\nseed = {most}"), 0);
+    assert_eq!(corpus.documents("train", &Disk).unwrap().take(100).count(), 100);
+    let options = serde_json::json!({ "domain": "harbour", "test": u64::MAX, "seed": u64::MAX });
+    let options: GrammarOptions = serde_json::from_value(options).unwrap();
+    let corpus = options.open(&Context { resolver: &Default::default(), seed: 0 }).unwrap();
+    assert_eq!(corpus.documents("test", &Disk).unwrap().take(100).filter(Result::is_ok).count(), 100);
+    assert_eq!(corpus.recipe("test")["documents"], u64::MAX);
+}
