@@ -231,8 +231,10 @@ fn report(error: &Error) {
     match error {
         Error::Engine(EngineError::Config(diagnostics)) => {
             diagnostics.iter().for_each(&mut show);
-            if diagnostics.len() > 1 {
-                text += &output::line(&diagnostics.to_string());
+            match diagnostics.more() {
+                0 if diagnostics.len() == 1 => {}
+                0 => text += &output::line(&diagnostics.to_string()),
+                more => text += &output::line(&format!("{diagnostics}: these, and {more} more")),
             }
         }
         // Said already, with what is kept.

@@ -3,11 +3,13 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use miette::{LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
+use miette::{LabeledSpan, SourceCode};
 
-/// A text with the name it is shown under.
+use crate::excerpt::Excerpt;
+
+/// A text with the name it is shown under. All that points into it shares it.
 #[derive(Debug, Clone)]
 pub(crate) struct Source(Arc<Named>);
 
@@ -15,54 +17,64 @@ pub(crate) struct Source(Arc<Named>);
 struct Named {
     name: String,
     text: String,
-    /// The text as it may be shown, with every character where it is in `text`.
-    shown: String,
+    /// Where each line begins; found when first asked for.
+    lines: OnceLock<Vec<usize>>,
 }
 
 impl Source {
     pub(crate) fn new(name: &str, text: String) -> Self {
-        let shown = text.chars().map(stand_in).collect();
-        Self(Arc::new(Named { name: plain(name).into_owned(), text, shown }))
+        Self(Arc::new(Named { name: told(name), text, lines: OnceLock::new() }))
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.0.name
     }
 
     pub(crate) fn text(&self) -> &str {
         &self.0.text
     }
 
-    /// The stretch `span`, in bytes; clipped to the text.
+    /// The stretch `span`, in bytes; clipped to the text, and to whole characters.
     pub(crate) fn place(&self, span: Range<usize>) -> Place {
-        let end = span.end.min(self.text().len());
-        let source = self.clone();
-        let span = span.start.min(end)..end;
-        Place { source, span }
+        let text = self.text();
+        let (mut start, mut end) = (span.start.min(text.len()), span.end.min(text.len()));
+        while !text.is_char_boundary(start) {
+            start -= 1;
+        }
+        while !text.is_char_boundary(end) {
+            end += 1;
+        }
+        Place { source: self.clone(), span: start..end.max(start) }
     }
 
     /// Line and column, in characters, both from 0.
-    fn position(&self, offset: usize) -> (usize, usize) {
-        let before = self.text().get(..offset).unwrap_or(self.text());
-        let line = before.rfind('\n').map_or(0, |newline| newline + 1);
-        (before.matches('\n').count(), before[line..].chars().count())
+    pub(crate) fn position(&self, offset: usize) -> (usize, usize) {
+        let line = self.lines().partition_point(|start| *start <= offset) - 1;
+        let Range { start, end } = self.line(line);
+        let before = self.text().get(start..offset.min(end)).unwrap_or_default();
+        (line, before.chars().count())
     }
-}
 
-/// As miette's of a string, but with columns in characters: its own are in bytes.
-impl SourceCode for Source {
-    fn read_span<'a>(
-        &'a self,
-        span: &SourceSpan,
-        lines_before: usize,
-        lines_after: usize,
-    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
-        let contents = self.0.shown.read_span(span, lines_before, lines_after)?;
-        let (line, column) = self.position(contents.span().offset());
-        Ok(Box::new(MietteSpanContents::new_named(
-            self.0.name.clone(),
-            contents.data(),
-            *contents.span(),
-            line,
-            column,
-            contents.line_count(),
-        )))
+    /// The bytes of a line, without its end.
+    pub(crate) fn line(&self, line: usize) -> Range<usize> {
+        let start = self.lines()[line];
+        let text = &self.text()[start..self.lines().get(line + 1).map_or(self.text().len(), |next| *next)];
+        let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
+        start..start + text.len()
+    }
+
+    /// Whether there is such a line. What is behind the last line break is one if there is anything.
+    pub(crate) fn has_line(&self, line: usize) -> bool {
+        self.lines().get(line).is_some_and(|start| *start < self.text().len())
+    }
+
+    /// There is always one.
+    fn lines(&self) -> &[usize] {
+        let find = || {
+            let breaks = self.text().match_indices('\n').map(|(newline, _)| newline + 1);
+            std::iter::once(0).chain(breaks).collect()
+        };
+        self.0.lines.get_or_init(find)
     }
 }
 
@@ -77,6 +89,11 @@ impl Place {
     /// The text that is pointed at.
     pub fn text(&self) -> &str {
         self.source.text().get(self.span.clone()).unwrap_or("")
+    }
+
+    #[cfg(test)]
+    pub(crate) fn range(&self) -> Range<usize> {
+        self.span.clone()
     }
 
     fn is_beside(&self, other: &Place) -> bool {
@@ -98,11 +115,17 @@ pub struct Diagnostic {
     /// The first is where the error is; the others explain it.
     labels: Vec<(Place, Option<String>)>,
     help: Option<String>,
+    /// What a report shows of the text; made when first asked for.
+    excerpt: OnceLock<Box<Excerpt>>,
 }
+
+/// The most characters of a message: whatever of a file is quoted in it, it can be read.
+const LONGEST: usize = 2000;
 
 /// Whether a character does something to a terminal, or to the order of what is beside it, instead of being seen.
 fn is_unseen(c: char) -> bool {
-    let is_bidirectional = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let is_bidirectional =
+        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     c.is_control() && c != '\n' && c != '\t' || is_bidirectional
 }
 
@@ -115,11 +138,18 @@ pub fn plain(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(escape).collect())
 }
 
+/// A text as it is told: plain, and not without end.
+fn told(text: &str) -> String {
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => plain(&text[..end]).into_owned() + "…",
+        None => plain(text).into_owned(),
+    }
+}
+
 /// What is shown in the place of a character, in as many bytes.
-fn stand_in(c: char) -> char {
+pub(crate) fn stand_in(c: char) -> char {
     match c.len_utf8() {
-        // The end of a line in Windows.
-        _ if !is_unseen(c) || c == '\r' => c,
+        _ if !is_unseen(c) => c,
         1 => '?',
         2 => '\u{b7}',
         _ => char::REPLACEMENT_CHARACTER,
@@ -129,7 +159,7 @@ fn stand_in(c: char) -> char {
 impl Diagnostic {
     /// An error without a place in any text.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: plain(&message.into()).into_owned(), labels: Vec::new(), help: None }
+        Self { message: told(&message.into()), labels: Vec::new(), help: None, excerpt: OnceLock::new() }
     }
 
     /// An error at `place`.
@@ -140,20 +170,21 @@ impl Diagnostic {
     /// With words beside the caret of the place.
     pub fn label(mut self, text: impl Into<String>) -> Self {
         if let Some((_, label)) = self.labels.first_mut() {
-            *label = Some(plain(&text.into()).into_owned());
+            *label = Some(told(&text.into()));
         }
         self
     }
 
     /// With one more place that explains the error.
     pub fn also(mut self, place: Place, text: impl Into<String>) -> Self {
-        self.labels.push((place, Some(plain(&text.into()).into_owned())));
+        self.labels.push((place, Some(told(&text.into()))));
+        self.excerpt = OnceLock::new();
         self
     }
 
     /// With advice.
     pub fn help(mut self, text: impl Into<String>) -> Self {
-        self.help = Some(plain(&text.into()).into_owned());
+        self.help = Some(told(&text.into()));
         self
     }
 
@@ -165,6 +196,13 @@ impl Diagnostic {
     /// Labels in the text that is shown, or else those in other texts.
     fn labels_shown(&self, shown: bool) -> impl Iterator<Item = &(Place, Option<String>)> {
         self.labels.iter().filter(move |(place, _)| place.is_beside(&self.labels[0].0) == shown)
+    }
+
+    /// What is shown of the text that the error is in.
+    fn excerpt(&self) -> Option<&Excerpt> {
+        let source = &self.place()?.source;
+        let spans = self.labels_shown(true).map(|(place, _)| &place.span);
+        Some(self.excerpt.get_or_init(|| Box::new(Excerpt::new(source, spans))))
     }
 }
 
@@ -195,12 +233,13 @@ impl miette::Diagnostic for Diagnostic {
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.place().map(|place| &place.source as _)
+        self.excerpt().map(|excerpt| excerpt as _)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let labels = self.labels_shown(true).enumerate().map(|(index, (place, text))| {
-            let span = place.span.clone();
+        let excerpt = self.excerpt()?;
+        let labels = self.labels_shown(true).enumerate().map(|(index, (_, text))| {
+            let span = excerpt.caret(index);
             match index {
                 0 => LabeledSpan::new_primary_with_span(text.clone(), span),
                 _ => LabeledSpan::new_with_span(text.clone(), span),
@@ -212,12 +251,22 @@ impl miette::Diagnostic for Diagnostic {
 
 /// Errors gathered. Those of one text stand together, in the order of the text.
 ///
+/// The first hundred are kept, which nobody reads to the end; the others are counted.
+///
 /// `{}` counts them (the title of a graphical report, which then shows each); `{:#}` lists them,
 /// one a line.
 #[derive(Debug, Clone, Default)]
-pub struct Diagnostics(Vec<Diagnostic>);
+pub struct Diagnostics {
+    kept: Vec<Diagnostic>,
+    count: usize,
+    /// There may be others, which were not looked for.
+    is_partial: bool,
+}
 
 impl Diagnostics {
+    /// The most that are kept.
+    pub const KEPT: usize = 100;
+
     /// None yet.
     pub fn new() -> Self {
         Self::default()
@@ -225,60 +274,64 @@ impl Diagnostics {
 
     /// Adds one, behind those of its text that start no later than it.
     pub fn push(&mut self, diagnostic: Diagnostic) {
+        self.push_with(|| diagnostic);
+    }
+
+    /// Adds one, which is only made if it is kept: where there are thousands of errors, making each takes long.
+    pub fn push_with(&mut self, make: impl FnOnce() -> Diagnostic) {
+        self.count += 1;
+        if self.kept.len() == Self::KEPT {
+            return;
+        }
+        let diagnostic = make();
         let same_text = |other: &Diagnostic| match (other.place(), diagnostic.place()) {
             (Some(a), Some(b)) => a.is_beside(b),
             (a, b) => a.is_none() && b.is_none(),
         };
         let start = |of: &Diagnostic| of.place().map(|place| place.span.start);
         let before = |other: &Diagnostic| same_text(other) && start(other) <= start(&diagnostic);
-        let index = match self.0.iter().rposition(before) {
+        let index = match self.kept.iter().rposition(before) {
             Some(index) => index + 1,
-            None => self.0.iter().position(same_text).unwrap_or(self.0.len()),
+            None => self.kept.iter().position(same_text).unwrap_or(self.kept.len()),
         };
-        self.0.insert(index, diagnostic);
+        self.kept.insert(index, diagnostic);
+    }
+
+    /// Adds all of `others`, those that are only counted included.
+    pub fn append(&mut self, others: Diagnostics) {
+        self.count += others.more();
+        self.is_partial |= others.is_partial;
+        others.kept.into_iter().for_each(|one| self.push(one));
+    }
+
+    /// Says that there may be others, which were not looked for.
+    pub(crate) fn leave_off(&mut self) {
+        self.is_partial = true;
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.count == 0
     }
 
-    /// How many there are.
+    /// How many there are, those that are only counted included.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.count
     }
 
-    /// Each, in order.
+    /// How many are only counted.
+    pub fn more(&self) -> usize {
+        self.count - self.kept.len()
+    }
+
+    /// Each that is kept, in order.
     pub fn iter(&self) -> std::slice::Iter<'_, Diagnostic> {
-        self.0.iter()
+        self.kept.iter()
     }
 
     /// `value` if there are none, else all of them.
     pub fn into_result<T>(self, value: T) -> Result<T, Self> {
         if self.is_empty() { Ok(value) } else { Err(self) }
-    }
-}
-
-impl Extend<Diagnostic> for Diagnostics {
-    fn extend<I: IntoIterator<Item = Diagnostic>>(&mut self, diagnostics: I) {
-        diagnostics.into_iter().for_each(|one| self.push(one));
-    }
-}
-
-impl FromIterator<Diagnostic> for Diagnostics {
-    fn from_iter<I: IntoIterator<Item = Diagnostic>>(diagnostics: I) -> Self {
-        let mut all = Self::new();
-        all.extend(diagnostics);
-        all
-    }
-}
-
-impl IntoIterator for Diagnostics {
-    type Item = Diagnostic;
-    type IntoIter = std::vec::IntoIter<Diagnostic>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
     }
 }
 
@@ -293,7 +346,7 @@ impl<'a> IntoIterator for &'a Diagnostics {
 
 impl From<Diagnostic> for Diagnostics {
     fn from(diagnostic: Diagnostic) -> Self {
-        Self(vec![diagnostic])
+        Self { kept: vec![diagnostic], count: 1, is_partial: false }
     }
 }
 
@@ -304,11 +357,16 @@ impl fmt::Display for Diagnostics {
                 let newline = if index == 0 { "" } else { "\n" };
                 write!(f, "{newline}{diagnostic:#}")?;
             }
-            return Ok(());
+            return match self.more() {
+                0 => Ok(()),
+                1 => f.write_str("\nand 1 more error"),
+                more => write!(f, "\nand {more} more errors"),
+            };
         }
+        let at_least = if self.is_partial { "at least " } else { "" };
         match self.len() {
-            1 => f.write_str("1 error"),
-            count => write!(f, "{count} errors"),
+            1 => write!(f, "{at_least}1 error"),
+            count => write!(f, "{at_least}{count} errors"),
         }
     }
 }

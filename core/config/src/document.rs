@@ -11,6 +11,7 @@ use toml::de::{DeFloat, DeInteger, DeTable, DeValue};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, Source};
 use crate::pointer::{segment, unescape};
 use crate::syntax::syntax_errors;
+use crate::words::quoted;
 
 /// Which part of an entry an error is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,13 +46,13 @@ impl Document {
     /// Dates and times become strings.
     ///
     /// # Errors
-    /// All errors of syntax, duplicate keys among them, and numbers that JSON cannot hold:
-    /// integers beyond 64 bits, `nan`, `inf`.
+    /// All errors of syntax, duplicate keys among them; numbers that JSON cannot hold: integers beyond 64 bits, `nan`,
+    /// `inf`; and values too deep in others for whoever reads them in turn.
     pub fn parse(name: &str, text: String) -> Result<Self, Diagnostics> {
         let source = Source::new(name, text);
         let (table, errors) = DeTable::parse_recoverable(source.text());
         let mut builder = Builder::new(&source);
-        builder.diagnostics.extend(syntax_errors(&source, errors));
+        syntax_errors(&source, errors, &mut builder.diagnostics);
         builder.entry("", None, 0..0);
         let value = builder.table("", table.get_ref());
         let entries = builder.entries;
@@ -110,6 +111,11 @@ impl Document {
     }
 }
 
+/// The most tables and arrays that a value can be in, and bytes of its JSON pointer. Whoever reads a tree goes down into it
+/// by recursion, serde_json to 128 levels; and each value has its pointer beside it.
+const DEEPEST: usize = 100;
+const LONGEST_POINTER: usize = 2000;
+
 /// Turns spanned TOML into values, and notes where each stands.
 pub(crate) struct Builder<'s> {
     source: &'s Source,
@@ -122,18 +128,35 @@ impl<'s> Builder<'s> {
         Self { source, entries: HashMap::new(), diagnostics: Diagnostics::new() }
     }
 
-    pub(crate) fn entry(&mut self, pointer: &str, key: Option<Range<usize>>, value: Range<usize>) {
+    /// Notes where the value at `pointer` stands. False, and told, if nothing should stand there.
+    pub(crate) fn entry(&mut self, pointer: &str, key: Option<Range<usize>>, value: Range<usize>) -> bool {
+        let refused = if pointer.len() > LONGEST_POINTER {
+            Some((
+                "this name is too long",
+                format!("with the tables around it, it has {LONGEST_POINTER} bytes at most"),
+            ))
+        } else if pointer.matches('/').count() > DEEPEST {
+            Some(("this is nested too deeply", format!("it can be in {DEEPEST} tables and arrays at most")))
+        } else {
+            None
+        };
+        if let Some((message, label)) = refused {
+            let place = self.source.place(key.unwrap_or(value));
+            self.diagnostics.push_with(|| Diagnostic::at(place, message).label(label));
+            return false;
+        }
         let source = self.source.clone();
         self.entries.insert(pointer.to_owned(), Entry { source, key, value });
+        true
     }
 
     fn table(&mut self, pointer: &str, table: &DeTable<'_>) -> Value {
         let entries = table.iter().map(|(key, value)| {
             let pointer = format!("{pointer}{}", segment(key.get_ref()));
-            self.entry(&pointer, Some(key.span()), value.span());
-            (key.get_ref().to_string(), self.value(&pointer, value))
+            let is_good = self.entry(&pointer, Some(key.span()), value.span());
+            is_good.then(|| (key.get_ref().to_string(), self.value(&pointer, value)))
         });
-        Value::Object(entries.collect())
+        Value::Object(entries.flatten().collect())
     }
 
     pub(crate) fn value(&mut self, pointer: &str, value: &Spanned<DeValue<'_>>) -> Value {
@@ -145,10 +168,9 @@ impl<'s> Builder<'s> {
             DeValue::Array(items) => {
                 let items = items.iter().enumerate().map(|(index, item)| {
                     let pointer = format!("{pointer}/{index}");
-                    self.entry(&pointer, None, item.span());
-                    self.value(&pointer, item)
+                    self.entry(&pointer, None, item.span()).then(|| self.value(&pointer, item))
                 });
-                return items.collect();
+                return items.flatten().collect();
             }
             DeValue::Integer(integer) => integer_value(integer),
             DeValue::Float(float) => float_value(float),
@@ -156,8 +178,10 @@ impl<'s> Builder<'s> {
         number.map_or_else(
             |label| {
                 let place = self.source.place(value.span());
-                let message = format!("the number `{}` is out of range", place.text());
-                self.diagnostics.push(Diagnostic::at(place, message).label(label));
+                self.diagnostics.push_with(|| {
+                    let message = format!("the number {} is out of range", quoted(place.text()));
+                    Diagnostic::at(place, message).label(label)
+                });
                 Value::Null
             },
             Value::Number,

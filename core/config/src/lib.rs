@@ -19,6 +19,7 @@
 
 mod diagnostic;
 mod document;
+mod excerpt;
 mod name;
 mod pointer;
 mod read;

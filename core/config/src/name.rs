@@ -113,7 +113,7 @@ pub fn names(document: &Document, table: &str, diagnostics: &mut Diagnostics) ->
             Ok(name) => name,
             Err(error) => {
                 let help = "choose another name: names become files and folders";
-                diagnostics.push(refuse(format!("{} is not a name: {error}", quoted(key)), help));
+                diagnostics.push_with(|| refuse(format!("{} is not a name: {error}", quoted(key)), help));
                 continue;
             }
         };
@@ -121,15 +121,15 @@ pub fn names(document: &Document, table: &str, diagnostics: &mut Diagnostics) ->
         if let Some((_, rest)) = repeats {
             let help = Name::parse(rest).map(|rest| format!("write [{table}.{rest}]"));
             let help = help.unwrap_or_else(|_| "choose another name".to_owned());
-            diagnostics.push(refuse(format!("`{key}` repeats the table that it stands in"), &help));
+            diagnostics.push_with(|| refuse(format!("`{key}` repeats the table that it stands in"), &help));
             continue;
         }
         match seen.insert(key.to_lowercase(), key) {
-            Some(other) => {
+            Some(other) => diagnostics.push_with(|| {
                 let error = format!("`{key}` and `{other}` differ in case alone");
                 let error = refuse(error, "choose another name: on some systems they are the same file");
-                diagnostics.push(error.also(document.place(&child(&pointer, other), At::Key), "the other one"));
-            }
+                error.also(document.place(&child(&pointer, other), At::Key), "the other one")
+            }),
             None => names.push(name),
         }
     }

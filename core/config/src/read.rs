@@ -1,6 +1,6 @@
 //! Values of the tree as types, with every error at its place.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -11,7 +11,10 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::document::{At, Document};
 use crate::pointer::{segment, unescape};
 use crate::schema::{self, Findings};
-use crate::words::{Serde, choices, suggestion};
+use crate::words::{Serde, choices, quoted, suggestion};
+
+/// The values that are read again, in all, to come to the next error. Beyond that, there are enough errors.
+const MOST_WORK: usize = 20_000_000;
 
 impl Document {
     /// The value at `pointer` as a `T`, or all of its errors: unknown keys, missing keys, wrong
@@ -67,27 +70,35 @@ impl Document {
         }
         for (table, key) in &findings.missing {
             if wrong.insert(format!("{table}{}", segment(key))) {
-                diagnostics.push(self.missing(&format!("{pointer}{table}"), key));
+                diagnostics.push_with(|| self.missing(&format!("{pointer}{table}"), key));
             }
         }
         for array in &findings.not_tables {
-            let error = self.error(&format!("{pointer}{array}"), At::Value, "expected a table, found an array");
-            diagnostics.push(error.label("expected a table"));
+            diagnostics.push_with(|| {
+                let error = self.error(&format!("{pointer}{array}"), At::Value, "expected a table, found an array");
+                error.label("expected a table")
+            });
             wrong.insert(array.clone());
             if !remains.remove(array) {
                 return None;
             }
         }
 
+        let mut work = 0;
         loop {
             let (at, message) = match attempt(&remains.value) {
                 Ok(made) => return (diagnostics.len() == before).then_some(made),
                 Err(error) => error,
             };
+            work += remains.size_before(&at);
             let at = remains.origin(&at);
             let error = Serde::parse(&message);
             if !follows(&wrong, &at, &error) {
-                diagnostics.push(self.serde_error(pointer, &at, error));
+                diagnostics.push_with(|| self.serde_error(pointer, &at, error));
+            }
+            if work > MOST_WORK {
+                diagnostics.leave_off();
+                return None;
             }
             // Without what is wrong, serde comes to the next error. What is left may then lack a
             // key, and is taken away as well.
@@ -99,21 +110,23 @@ impl Document {
     }
 
     fn report_unknown(&self, pointer: &str, findings: &Findings, diagnostics: &mut Diagnostics) {
-        diagnostics.extend(findings.unknown.iter().map(|unknown| {
-            let table = format!("{pointer}{}", unknown.table);
-            self.unknown(&table, &unknown.key, choices(unknown.meant, &unknown.known))
-        }));
+        for unknown in &findings.unknown {
+            diagnostics.push_with(|| {
+                let table = format!("{pointer}{}", unknown.table);
+                self.unknown(&table, &unknown.key, choices(unknown.meant, &unknown.known))
+            });
+        }
     }
 
     fn unknown(&self, table: &str, key: &str, help: String) -> Diagnostic {
         let pointer = format!("{table}{}", segment(key));
-        self.error(&pointer, At::Key, format!("unknown key `{key}`"))
+        self.error(&pointer, At::Key, format!("unknown key {}", quoted(key)))
             .label(format!("not a key of {}", self.table_name(table)))
             .help(help)
     }
 
     fn missing(&self, table: &str, key: &str) -> Diagnostic {
-        self.error(table, At::Value, format!("missing key `{key}`"))
+        self.error(table, At::Value, format!("missing key {}", quoted(key)))
             .label(format!("missing from {}", self.table_name(table)))
     }
 
@@ -169,12 +182,13 @@ fn json_pointer(path: &Path) -> String {
 /// also into arrays that have lost elements.
 struct Remains {
     value: Value,
-    gone: BTreeSet<String>,
+    /// Of arrays that have lost elements: where those that remain stood at first.
+    left: HashMap<String, Vec<usize>>,
 }
 
 impl Remains {
     fn new(value: Value) -> Self {
-        Self { value, gone: BTreeSet::new() }
+        Self { value, left: HashMap::new() }
     }
 
     /// The pointer, into the whole value, of a pointer into what remains; as far as it leads.
@@ -199,37 +213,67 @@ impl Remains {
 
     /// The segment that the element now at `index` had at first.
     fn original(&self, array: &str, index: usize) -> String {
-        let mut remaining = (0..).filter(|original| !self.gone.contains(&format!("{array}/{original}")));
-        format!("/{}", remaining.nth(index).unwrap_or(index))
+        let original = self.left.get(array).and_then(|left| left.get(index));
+        format!("/{}", original.unwrap_or(&index))
     }
 
-    /// The segment that the element at first at `original` has now.
-    fn current(&self, array: &str, original: &str) -> String {
-        let before = 0..original.parse().unwrap_or(0);
-        let remaining = before.filter(|index| !self.gone.contains(&format!("{array}/{index}")));
-        format!("/{}", remaining.count())
+    /// How many elements and keys stand before those that a pointer into what remains leads through: whoever found an
+    /// error there has seen at least these.
+    fn size_before(&self, pointer: &str) -> usize {
+        let (mut size, mut node) = (0, &self.value);
+        for part in pointer.split('/').skip(1) {
+            let (inner, before) = match node {
+                Value::Array(items) => {
+                    let index = part.parse().unwrap_or(0);
+                    (items.get(index), index)
+                }
+                Value::Object(table) => {
+                    let key = unescape(part);
+                    (table.get(&key), table.keys().take_while(|other| **other != key).count())
+                }
+                _ => break,
+            };
+            size += before;
+            let Some(inner) = inner else { break };
+            node = inner;
+        }
+        size
     }
 
     /// Takes away what is at `pointer`; false if there is nothing, and for the root.
     fn remove(&mut self, pointer: &str) -> bool {
-        let is_gone = self.gone.contains(pointer);
-        let (mut origin, mut path, mut parent) = (String::new(), String::new(), None);
-        for part in pointer.split('/').skip(1) {
-            let is_array = self.value.pointer(&path).is_some_and(Value::is_array);
-            let step = if is_array { self.current(&origin, part) } else { format!("/{part}") };
+        let Some((around, last)) = pointer.rsplit_once('/') else { return false };
+        let mut node = &mut self.value;
+        let mut origin = String::new();
+        for part in around.split('/').skip(1) {
+            let inner = match node {
+                Value::Array(items) => current(&self.left, &origin, part).and_then(|index| items.get_mut(index)),
+                Value::Object(table) => table.get_mut(&unescape(part)),
+                _ => None,
+            };
+            let Some(inner) = inner else { return false };
             origin = format!("{origin}/{part}");
-            parent = Some(path.clone());
-            path += &step;
+            node = inner;
         }
-        let Some(parent) = parent.filter(|_| !is_gone && self.value.pointer(&path).is_some()) else {
-            return false;
-        };
-        let last = &path[parent.len() + 1..];
-        match (self.value.pointer_mut(&parent), last.parse::<usize>()) {
-            (Some(Value::Array(items)), Ok(index)) => drop(items.remove(index)),
-            (Some(Value::Object(table)), _) => drop(table.shift_remove(&unescape(last))),
-            _ => return false,
+        match node {
+            Value::Array(items) => {
+                let Some(index) = current(&self.left, around, last).filter(|index| *index < items.len()) else {
+                    return false;
+                };
+                let all = 0..items.len();
+                self.left.entry(around.to_owned()).or_insert_with(|| all.collect()).remove(index);
+                items.remove(index);
+                true
+            }
+            // The order of what is left makes no difference to what is wrong with it.
+            Value::Object(table) => table.swap_remove(&unescape(last)).is_some(),
+            _ => false,
         }
-        self.gone.insert(origin)
     }
+}
+
+/// Where in an array the element is now that stood at `original` at first.
+fn current(left: &HashMap<String, Vec<usize>>, array: &str, original: &str) -> Option<usize> {
+    let original = original.parse().ok()?;
+    left.get(array).map_or(Some(original), |left| left.binary_search(&original).ok())
 }

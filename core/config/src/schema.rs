@@ -4,6 +4,8 @@
 //! Schemas come from schemars and from plugins. Only what names keys is looked at, and what is not
 //! understood allows everything: types are checked by whoever deserializes the value.
 
+use std::rc::Rc;
+
 use serde_json::{Map, Value};
 
 use crate::pointer::segment;
@@ -22,10 +24,10 @@ pub(crate) struct Findings<'s> {
 /// A key that the schema does not have.
 #[derive(Debug)]
 pub(crate) struct Unknown<'s> {
-    pub(crate) table: String,
+    pub(crate) table: Rc<str>,
     pub(crate) key: String,
     /// The keys that the table can have.
-    pub(crate) known: Vec<&'s str>,
+    pub(crate) known: Rc<[&'s str]>,
     /// The one of them, not there yet, that this may be a slip of.
     pub(crate) meant: Option<&'s str>,
 }
@@ -153,20 +155,21 @@ impl<'s> Walk<'s> {
         if leaves.is_empty() {
             return;
         }
+        let known = leaves.iter().filter_map(|leaf| properties(leaf));
+        let known: Rc<[&str]> = known.flat_map(Map::keys).map(String::as_str).collect();
+        let free: Vec<&str> = known.iter().copied().filter(|known| !table.contains_key(*known)).collect();
+        let around: Rc<str> = pointer.into();
         for (key, value) in table {
             let schemas: Vec<&Value> = leaves.iter().filter_map(|leaf| entry(leaf, key)).collect();
             if !schemas.is_empty() {
                 self.value(&format!("{pointer}{}", segment(key)), value, &schemas);
                 continue;
             }
-            let known = leaves.iter().filter_map(|leaf| properties(leaf));
-            let known: Vec<&str> = known.flat_map(Map::keys).map(String::as_str).collect();
-            let free = known.iter().filter(|known| !table.contains_key(**known));
             self.findings.unknown.push(Unknown {
-                table: pointer.to_owned(),
+                table: around.clone(),
                 key: key.clone(),
-                meant: similar(key, free.copied()),
-                known,
+                meant: similar(key, free.iter().copied()),
+                known: known.clone(),
             });
         }
         // Of several alternatives, which one is short of a key is for serde to say.

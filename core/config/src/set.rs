@@ -10,7 +10,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics, Source};
 use crate::document::{Builder, Document, Entry};
 use crate::pointer::segment;
 use crate::syntax::syntax_errors;
-use crate::words;
+use crate::words::{self, quoted};
 
 impl Document {
     /// Sets one value as if the file had it: `model.lm.train.epochs=2`.
@@ -33,16 +33,16 @@ impl Document {
         let path = assigned_path(&source, &assignment[..equals])?;
 
         let pointer: String = path.iter().map(|(key, _)| segment(key)).collect();
+        let key = path.last().map(|(_, span)| span.clone());
         let mut builder = Builder::new(&source);
         let value = match assigned_value(&source, equals, path.len())? {
             Assigned::Toml(value) => {
-                builder.entry(&pointer, path.last().map(|(_, span)| span.clone()), value.span());
-                builder.value(&pointer, &value)
+                let is_good = builder.entry(&pointer, key, value.span());
+                if is_good { builder.value(&pointer, &value) } else { Value::Null }
             }
             Assigned::Bare(span) => {
-                let text = assignment[span.clone()].to_owned();
-                builder.entry(&pointer, path.last().map(|(_, span)| span.clone()), span);
-                Value::String(text)
+                builder.entry(&pointer, key, span.clone());
+                assignment[span].into()
             }
         };
         let entries = builder.entries;
@@ -61,11 +61,11 @@ impl Document {
         let mut pointer = String::new();
         for (key, span) in path {
             let refuse = |label: String| {
-                let message = format!("nothing to set at `{key}`");
+                let message = format!("nothing to set at {}", quoted(key));
                 Diagnostic::at(source.place(span.clone()), message).label(label)
             };
             // As it is written in the assignment.
-            let parent = source.text()[..span.start].trim_end_matches([' ', '.']);
+            let parent = quoted(source.text()[..span.start].trim_end_matches([' ', '\t', '.']));
             pointer.push_str(&segment(key));
             node = match node {
                 Value::Object(table) => table.entry(key).or_insert_with(|| {
@@ -80,11 +80,11 @@ impl Document {
                     let length = items.len();
                     let index = (0..length).find(|index| index.to_string() == *key);
                     let item = index.and_then(|index| items.get_mut(index));
-                    item.ok_or_else(|| refuse(format!("`{parent}` is an array of {length}, counted from 0")))?
+                    item.ok_or_else(|| refuse(format!("{parent} is an array of {length}, counted from 0")))?
                 }
                 other => {
                     let kind = words::kind(other);
-                    return Err(refuse(format!("`{parent}` is {kind}, which has no keys")));
+                    return Err(refuse(format!("{parent} is {kind}, which has no keys")));
                 }
             };
         }
@@ -96,7 +96,8 @@ impl Document {
 /// The first `=` outside quotes, in the first line.
 fn find_equals(assignment: &str) -> Option<usize> {
     let mut quote = None;
-    for (index, char) in assignment.char_indices() {
+    let mut chars = assignment.char_indices();
+    while let Some((index, char)) = chars.next() {
         match (quote, char) {
             (None, '=') => return Some(index),
             (_, '\n') => return None,
@@ -112,10 +113,10 @@ fn find_equals(assignment: &str) -> Option<usize> {
 fn assigned_path(source: &Source, left: &str) -> Result<Vec<(String, Range<usize>)>, Diagnostics> {
     let text = format!("{left}=0");
     let (table, errors) = DeTable::parse_recoverable(&text);
-    let diagnostics: Vec<_> = syntax_errors(source, errors).collect();
-    if let Some(first) = diagnostics.into_iter().next() {
-        return Err(first.into());
-    }
+    // One is enough: the others are about what follows from it.
+    let mut diagnostics = Diagnostics::new();
+    syntax_errors(source, errors.into_iter().take(1).collect(), &mut diagnostics);
+    diagnostics.into_result(())?;
     let mut path = Vec::new();
     let mut table = Some(table.get_ref());
     while let Some((key, value)) = table.and_then(|table| table.iter().next()) {
@@ -152,7 +153,8 @@ fn assigned_value(source: &Source, equals: usize, depth: usize) -> Result<Assign
         return Ok(Assigned::Toml(value));
     }
     if right.starts_with(['"', '\'', '[', '{']) {
-        let mut diagnostics: Diagnostics = syntax_errors(source, errors).collect();
+        let mut diagnostics = Diagnostics::new();
+        syntax_errors(source, errors, &mut diagnostics);
         if diagnostics.is_empty() {
             diagnostics.push(Diagnostic::at(source.place(span), "expected one value"));
         }

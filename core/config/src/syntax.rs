@@ -2,56 +2,99 @@
 
 use std::ops::Range;
 
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeTable, DeValue, Error};
 
-use crate::diagnostic::{Diagnostic, Place, Source};
+use crate::diagnostic::{Diagnostic, Diagnostics, Source};
+use crate::words::quoted;
 
-/// The parser's errors as diagnostics in `source`, which begins as the text that was parsed.
-pub(crate) fn syntax_errors(source: &Source, errors: Vec<toml::de::Error>) -> impl Iterator<Item = Diagnostic> {
-    errors.into_iter().map(|error| {
-        let text = source.text();
-        let mut span = error.span().unwrap_or(text.len()..text.len());
-        let rest = text.get(span.start..).unwrap_or_default();
-        if span.is_empty() && rest.trim().is_empty() {
-            // What is missing at the end of the text is missing behind the last that there is.
-            let end = text.trim_end().len();
-            let last = text[..end].chars().next_back().map_or(0, char::len_utf8);
-            span = end - last..end;
-        }
-        let place = source.place(span.clone());
-        if error.message() == "duplicate key" {
-            return duplicate(source, place, span);
-        }
-        let (message, label) = match error.message().split_once(", expected ") {
-            // What the parser says of any value that is none.
-            Some(("string values must be quoted", _)) => match span.is_empty() {
-                true => ("expected a value", "nothing here".to_owned()),
-                false => ("expected a value", "a string must be in quotes".to_owned()),
-            },
-            Some((message, expected)) => (message, format!("expected {expected}")),
-            None => (error.message(), "here".to_owned()),
-        };
-        Diagnostic::at(place, message).label(label)
-    })
+/// The bytes that are parsed in all to find where keys that are set twice were set first.
+const PARSED: usize = 8 << 20;
+
+/// What the parser says of a key of too many parts.
+const LONG_KEY: &str = "recursion limit";
+
+/// Adds the parser's errors as diagnostics in `source`, which begins as the text that was parsed.
+pub(crate) fn syntax_errors(source: &Source, errors: Vec<Error>, diagnostics: &mut Diagnostics) {
+    let text = source.text();
+    let mut left = PARSED;
+    for error in errors {
+        diagnostics.push_with(|| {
+            let span = span(text, &error);
+            if error.message() == "duplicate key" {
+                return duplicate(source, span, &mut left);
+            }
+            let (message, label) = match error.message().split_once(", expected ") {
+                // What the parser says of any value that is none.
+                Some(("string values must be quoted", _)) => match span.is_empty() {
+                    true => ("expected a value", "nothing here".to_owned()),
+                    false => ("expected a value", "a string must be in quotes".to_owned()),
+                },
+                Some((message, expected)) => (message, format!("expected {expected}")),
+                None if error.message() == LONG_KEY => ("this key has too many parts", "here".to_owned()),
+                None if error.message().starts_with("cannot recurse") => {
+                    ("this is nested too deeply", "in too many tables and arrays".to_owned())
+                }
+                None => (error.message(), "here".to_owned()),
+            };
+            Diagnostic::at(source.place(span), message).label(label)
+        });
+    }
 }
 
-fn duplicate(source: &Source, place: Place, span: Range<usize>) -> Diagnostic {
-    let message = format!("duplicate key `{}`", place.text());
+/// Where an error is.
+fn span(text: &str, error: &Error) -> Range<usize> {
+    let span = match error.span() {
+        Some(span) => span,
+        None if error.message() == LONG_KEY => return long_key(text),
+        None => text.len()..text.len(),
+    };
+    if span.is_empty() && text.get(span.start..).unwrap_or_default().trim().is_empty() {
+        // What is missing at the end of the text is missing behind the last that there is.
+        let end = text.trim_end().len();
+        let last = text[..end].chars().next_back().map_or(0, char::len_utf8);
+        return end - last..end;
+    }
+    span
+}
+
+/// The line of the first key that has too many parts, of which the parser does not tell the place.
+fn long_key(text: &str) -> Range<usize> {
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let ends: Vec<usize> = lines
+        .iter()
+        .scan(0, |end, line| {
+            *end += line.len();
+            Some(*end)
+        })
+        .collect();
+    let before = ends.partition_point(|end| {
+        let (_, errors) = DeTable::parse_recoverable(&text[..*end]);
+        errors.iter().all(|error| error.message() != LONG_KEY)
+    });
+    let line = lines.get(before).copied().unwrap_or_default();
+    let start = ends.get(before).map_or(text.len(), |end| end - line.trim_start().len());
+    start..start + line.trim().len()
+}
+
+fn duplicate(source: &Source, again: Range<usize>, left: &mut usize) -> Diagnostic {
+    let place = source.place(again.clone());
+    let message = format!("duplicate key {}", quoted(place.text()));
     let error = Diagnostic::at(place, message).label("set again here");
-    match first_set(source.text(), span) {
+    match first_set(source.text(), again, left) {
         Some(first) => error.also(source.place(first), "first set here"),
         None => error,
     }
 }
 
-/// Where the key was set that is set again at `again`. The parser knows and does not tell; under
-/// another name of the same length, the second stands beside the first.
-fn first_set(text: &str, again: Range<usize>) -> Option<Range<usize>> {
+/// Where the key was set that is set again at `again`. The parser knows and does not tell; under another name of the same
+/// length, the second stands beside the first. To find that, the text is parsed again, as long as there are bytes `left`.
+fn first_set(text: &str, again: Range<usize>, left: &mut usize) -> Option<Range<usize>> {
     let key = text.get(again.clone())?;
     let assignment = format!("{key}=0");
     let table = DeTable::parse(&assignment).ok()?.into_inner();
     let key = table.keys().next()?.get_ref();
     ('a'..='z').find_map(|letter| {
+        *left = left.checked_sub(text.len())?;
         let mut text = text.to_owned();
         text.replace_range(again.clone(), &letter.to_string().repeat(again.len()));
         let (table, _) = DeTable::parse_recoverable(&text);

@@ -18,14 +18,34 @@ pub(crate) fn kind(value: &Value) -> &'static str {
 /// The one of `known` that `word` may be a slip of: a third of the letters wrong at most, not
 /// counting case nor `_` for `-`.
 pub(crate) fn similar<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    if word.len() > QUOTED {
+        return None;
+    }
     let fold = |word: &str| word.to_lowercase().replace('_', "-");
-    let folded = fold(word);
+    let (folded, length) = (fold(word), word.chars().count());
+    let most = |known: &str| known.chars().count().max(3) / 3;
     known
         .into_iter()
+        .take(COMPARED)
+        // What is longer or shorter by more is no slip, and need not be compared.
+        .filter(|known| known.chars().count().abs_diff(length) <= most(known))
         .map(|known| (strsim::damerau_levenshtein(&folded, &fold(known)), known))
-        .filter(|(distance, known)| *distance <= known.chars().count().max(3) / 3)
+        .filter(|(distance, known)| *distance <= most(known))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, known)| known)
+}
+
+/// The most characters of a value that a message quotes, names that help lists, and names that a slip is looked for in.
+const QUOTED: usize = 200;
+const LISTED: usize = 20;
+const COMPARED: usize = 2000;
+
+/// A word of a file as messages quote it: its beginning, if it is long.
+pub(crate) fn quoted(word: &str) -> String {
+    match word.char_indices().nth(QUOTED) {
+        Some((end, _)) => format!("`{}…`", &word[..end]),
+        None => format!("`{word}`"),
+    }
 }
 
 /// Help for a name that is none of `known`: "did you mean `x`?", else all of them.
@@ -37,17 +57,19 @@ pub fn suggestion<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> S
 /// Help that names what was meant, else all that there is.
 pub(crate) fn choices(meant: Option<&str>, known: &[&str]) -> String {
     match (meant, known) {
-        (Some(meant), _) => format!("did you mean `{meant}`?"),
+        (Some(meant), _) => format!("did you mean {}?", quoted(meant)),
         (None, []) => "there are none".to_owned(),
-        (None, [only]) => format!("there is only `{only}`"),
-        (None, all) => format!("there are {}", list(all.iter().copied())),
+        (None, [only]) => format!("there is only {}", quoted(only)),
+        (None, all) => match all.len().saturating_sub(LISTED) {
+            0 | 1 => format!("there are {}", list(all.iter().copied())),
+            more => format!("there are {} and {more} more", list(all[..LISTED].iter().copied())),
+        },
     }
 }
 
 /// "`a`, `b`".
 fn list<'w>(words: impl IntoIterator<Item = &'w str>) -> String {
-    let quoted: Vec<String> = words.into_iter().map(|word| format!("`{word}`")).collect();
-    quoted.join(", ")
+    words.into_iter().map(quoted).collect::<Vec<_>>().join(", ")
 }
 
 /// What serde says, understood.
@@ -87,9 +109,9 @@ impl Serde {
                 _ => format!("one of {}", list(words.clone())),
             };
             return Some(Self::Value(
-                format!("unknown value `{word}`, expected {expected}"),
+                format!("unknown value {}, expected {expected}", quoted(word)),
                 Some("not one of these".to_owned()),
-                similar(word, words).map(|known| format!("did you mean `{known}`?")),
+                similar(word, words).map(|known| format!("did you mean {}?", quoted(known))),
             ));
         }
         let (expected, found) = if let Some(found) = found.strip_prefix("invalid type: ") {
@@ -174,7 +196,7 @@ fn found_value(found: &str) -> String {
     let value =
         ["string ", "integer ", "floating point ", "boolean "].iter().find_map(|prefix| found.strip_prefix(prefix));
     match value {
-        Some(value) => format!("`{}`", value.trim_matches('`')),
+        Some(value) => quoted(value.trim_matches('`')),
         None => found_type(found),
     }
 }

@@ -118,7 +118,7 @@ impl Pipeline {
         let mut diagnostics = Diagnostics::new();
         for assignment in assignments {
             if let Err(errors) = document.set(assignment) {
-                diagnostics.extend(errors);
+                diagnostics.append(errors);
             }
         }
         let top = top_level(&document, catalogue, &mut diagnostics);

@@ -28,13 +28,13 @@ fn any_key() -> impl Strategy<Value = String> {
     prop_oneof!["[a-z]{1,3}", "[0-9]{1,2}", "[~/.=ä\"' \\\\]{0,3}", any::<String>()]
 }
 
-fn any_tree() -> impl Strategy<Value = Value> {
+pub(super) fn any_tree() -> impl Strategy<Value = Value> {
     prop::collection::btree_map(any_key(), any_value(), 0..6)
         .prop_map(|table| Value::Object(table.into_iter().collect()))
 }
 
 /// Each value of the tree that is neither table nor array, and each key, with its pointer.
-fn visit(value: &Value, pointer: &str, see: &mut dyn FnMut(&str, Option<&str>, &Value)) {
+pub(super) fn visit(value: &Value, pointer: &str, see: &mut dyn FnMut(&str, Option<&str>, &Value)) {
     match value {
         Value::Object(table) => {
             for (key, value) in table {

@@ -393,7 +393,16 @@ fn a_section_without_the_keys_of_others_is_read_with_its_places() {
 fn a_key_missing_in_an_empty_file() {
     let mut diagnostics = Diagnostics::new();
     assert_eq!(document("").read::<Model>("", &mut diagnostics), None);
-    assert_shows(&only(&diagnostics), "  × missing key `hidden`\n   ╭─[run.toml:1:1]\n   ╰────");
+    assert_shows(
+        &only(&diagnostics),
+        "
+  × missing key `hidden`
+   ╭─[run.toml:1:1]
+ 1 │
+   · ▲
+   · ╰── missing from the top level
+   ╰────",
+    );
 }
 
 #[test]
