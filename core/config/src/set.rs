@@ -102,6 +102,8 @@ fn find_equals(assignment: &str) -> Option<usize> {
             (None, '=') => return Some(index),
             (_, '\n') => return None,
             (None, '"' | '\'') => quote = Some(char),
+            // What is escaped ends no string.
+            (Some('"'), '\\') => drop(chars.next()),
             (Some(open), _) if open == char => quote = None,
             _ => {}
         }
@@ -122,6 +124,10 @@ fn assigned_path(source: &Source, left: &str) -> Result<Vec<(String, Range<usize
     while let Some((key, value)) = table.and_then(|table| table.iter().next()) {
         path.push((key.get_ref().to_string(), key.span()));
         table = value.get_ref().as_table();
+    }
+    if path.is_empty() {
+        let error = Diagnostic::at(source.place(0..left.len()), "expected a key").label("this is a comment");
+        return Err(error.into());
     }
     Ok(path)
 }
@@ -159,6 +165,14 @@ fn assigned_value(source: &Source, equals: usize, depth: usize) -> Result<Assign
             diagnostics.push(Diagnostic::at(source.place(span), "expected one value"));
         }
         return Err(diagnostics);
+    }
+    // A line break is more often one too many in a script than part of a word.
+    if let Some((index, char)) = right.char_indices().find(|(_, char)| char.is_control() && *char != '\t') {
+        let at = start + index;
+        let error = Diagnostic::at(source.place(at..at + char.len_utf8()), "expected one line of text")
+            .label("a character that nobody sees")
+            .help("in quotes, it is written `\\n`, or `\\u001b` with its number");
+        return Err(error.into());
     }
     Ok(Assigned::Bare(span))
 }

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use crate::*;
 
 mod assignments;
+mod hostile;
 mod laws;
 mod plugin_schemas;
 mod syntax;
