@@ -10,6 +10,7 @@ use toml::de::{DeFloat, DeInteger, DeTable, DeValue};
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, Source};
 use crate::pointer::{segment, unescape};
+use crate::schema::without_null;
 use crate::syntax::syntax_errors;
 use crate::words::quoted;
 
@@ -57,6 +58,17 @@ impl Document {
         let value = builder.table("", table.get_ref());
         let entries = builder.entries;
         builder.diagnostics.into_result(Self { value, entries })
+    }
+
+    /// Settings that are no text, such as those that a manifest keeps, written as TOML; errors show that as `name`. Keys
+    /// that are null are left out.
+    ///
+    /// # Errors
+    /// What TOML cannot hold, and as for [`Document::parse`].
+    pub fn from_settings(name: &str, settings: &Value) -> Result<Self, Diagnostics> {
+        let text = toml::to_string(&without_null(settings))
+            .map_err(|error| Diagnostic::new(format!("cannot write {name} as TOML: {error}")))?;
+        Self::parse(name, text)
     }
 
     /// The whole tree.

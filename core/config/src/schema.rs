@@ -43,7 +43,7 @@ pub(crate) fn compare<'s>(schema: &'s Value, value: &Value) -> Findings<'s> {
 }
 
 /// `value` with what `schema` says of absent keys: each default in its place, in tables inside it as well. A default that
-/// says nothing (null, an empty list or table) is left out.
+/// says nothing (null, an empty list or table) or that TOML cannot hold is left out, and so are keys in it that are null.
 pub fn with_defaults(schema: &Value, value: &Value) -> Value {
     let mut value = value.clone();
     fill(&Walk { root: schema, findings: Findings::default() }, &mut value, schema);
@@ -96,17 +96,29 @@ fn fill(walk: &Walk<'_>, value: &mut Value, schema: &Value) {
     let tables: Vec<&Map<String, Value>> = leaves.into_iter().filter_map(properties).collect();
     let [properties] = tables[..] else { return };
     for (key, schema) in properties {
-        let says_nothing = |default: &Value| match default {
-            Value::Null => true,
-            Value::Array(items) => items.is_empty(),
-            Value::Object(table) => table.is_empty(),
-            _ => false,
+        let is_told = |default: &Value| match default {
+            Value::Array(items) if items.is_empty() => false,
+            Value::Object(table) if table.is_empty() => false,
+            told => toml::Value::try_from(told).is_ok(),
         };
         if let Some(inner) = table.get_mut(key) {
             fill(walk, inner, schema);
-        } else if let Some(default) = schema.get("default").filter(|default| !says_nothing(default)) {
-            table.insert(key.clone(), default.clone());
+        } else if let Some(default) = schema.get("default").map(without_null).filter(is_told) {
+            table.insert(key.clone(), default);
         }
+    }
+}
+
+/// A value without the keys that are set to null, which to TOML are not there. A list keeps its nulls: without them, its
+/// elements would be others.
+pub(crate) fn without_null(value: &Value) -> Value {
+    match value {
+        Value::Array(items) => items.iter().map(without_null).collect(),
+        Value::Object(table) => {
+            let set = table.iter().filter(|(_, value)| !value.is_null());
+            set.map(|(key, value)| (key.clone(), without_null(value))).collect()
+        }
+        other => other.clone(),
     }
 }
 

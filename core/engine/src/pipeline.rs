@@ -96,10 +96,7 @@ impl Pipeline {
         host: &Host<'_>,
     ) -> Result<Self, Error> {
         let manifest = Manifest::read(path)?;
-        let text = toml::to_string(&manifest.settings)
-            .map_err(|error| Diagnostic::new(format!("the settings of the manifest are no pipeline: {error}")))
-            .map_err(Diagnostics::from)?;
-        let document = Document::parse(&format!("the settings of {}", path.display()), text)?;
+        let document = Document::from_settings(&format!("the settings of {}", path.display()), &manifest.settings)?;
         let data = data.map(Path::to_owned).or(manifest.data);
         let resolver = Resolver { data, config: manifest.folder };
         Ok(Self::check(&manifest.pipeline, path, document, assignments, resolver, catalogue, registry, host)?)

@@ -13,6 +13,7 @@ mod assignments;
 mod hostile;
 mod laws;
 mod plugin_schemas;
+mod settings;
 mod syntax;
 
 #[derive(Debug, Default, Deserialize, JsonSchema, PartialEq)]
