@@ -4,13 +4,14 @@
 mod components;
 
 use std::any::Any;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use txray_config::{At, Diagnostics, Document, Name, child, names, suggestion, with_defaults};
+use txray_config::{At, Diagnostic, Diagnostics, Document, Name, child, names, suggestion, with_defaults};
 use txray_host::Registry;
 use txray_plugin::Host;
 use txray_text::{Format, Resolver};
@@ -182,8 +183,9 @@ impl<'a> Check<'a> {
             let table = child("", kind.table);
             let good = names(self.document, kind.table, &mut self.diagnostics);
             let all = self.document.value().pointer(&table).and_then(Value::as_object);
+            let good: HashSet<&str> = good.iter().map(|good| &**good).collect();
             for name in all.into_iter().flat_map(|all| all.keys()) {
-                let state = if good.iter().any(|good| **good == **name) { State::Waiting } else { State::Refused };
+                let state = if good.contains(name.as_str()) { State::Waiting } else { State::Refused };
                 self.sections.insert((kind.table, name.clone()), state);
             }
         }
@@ -231,10 +233,12 @@ impl<'a> Check<'a> {
             Some(State::Going) => self.circle::<S>(&id),
             Some(State::Bad | State::Refused | State::Waiting) => {}
             None => {
-                let of_kind = self.sections.iter().filter(|((table, _), _)| *table == S::TABLE);
-                let known = of_kind.filter(|(_, state)| !matches!(state, State::Refused));
-                let known: Vec<String> = known.map(|((_, name), _)| name.clone()).collect();
-                self.unknown(pointer, S::TABLE, name, known.iter().map(String::as_str));
+                let (document, sections) = (self.document, &self.sections);
+                self.diagnostics.push_with(|| {
+                    let of_kind = sections.iter().filter(|((table, _), _)| *table == S::TABLE);
+                    let known = of_kind.filter(|(_, state)| !matches!(state, State::Refused));
+                    unknown(document, pointer, S::TABLE, name, known.map(|((_, name), _)| name.as_str()))
+                });
             }
         }
         None
@@ -251,17 +255,17 @@ impl<'a> Check<'a> {
 
     /// Tells of something wrong with the value at `pointer`.
     pub fn error(&mut self, pointer: &str, message: impl Into<String>) {
-        self.diagnostics.push(self.document.error(pointer, At::Value, message));
+        self.diagnostics.push_with(|| self.document.error(pointer, At::Value, message));
     }
 
     /// The same, with advice.
     pub fn error_with_help(&mut self, pointer: &str, message: impl Into<String>, help: impl Into<String>) {
-        self.diagnostics.push(self.document.error(pointer, At::Value, message).help(help));
+        self.diagnostics.push_with(|| self.document.error(pointer, At::Value, message).help(help));
     }
 
     /// Tells of a name that leads nowhere.
     pub fn unknown<'n>(&mut self, pointer: &str, what: &str, name: &str, known: impl IntoIterator<Item = &'n str>) {
-        self.error_with_help(pointer, format!("there is no {what} `{name}`"), suggestion(name, known));
+        self.diagnostics.push_with(|| unknown(self.document, pointer, what, name, known));
     }
 
     /// The table at `pointer` as a `T`. Its defaults are put into the settings.
@@ -318,4 +322,15 @@ impl<'a> Check<'a> {
         merge(&mut settings, &self.settings);
         self.settings = settings;
     }
+}
+
+/// An error about a name that leads nowhere.
+fn unknown<'n>(
+    document: &Document,
+    pointer: &str,
+    what: &str,
+    name: &str,
+    known: impl IntoIterator<Item = &'n str>,
+) -> Diagnostic {
+    document.error(pointer, At::Value, format!("there is no {what} `{name}`")).help(suggestion(name, known))
 }
