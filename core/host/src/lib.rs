@@ -9,9 +9,11 @@
 //!                                                   Box<dyn PreferenceMetric | Pruner | ReportSink | ...> <+
 //! ```
 
+mod bounds;
 mod handle;
 mod loader;
 
+pub use bounds::fits;
 pub use handle::calls::exit;
 pub use loader::sha256;
 
@@ -22,8 +24,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use txray_plugin::{ActivationSource, Host, Model, PreferenceMetric, Pruner, ReportSink, abi};
 
-use handle::Handle;
 use handle::calls::Word;
+use handle::{Handle, Source};
 
 /// How the message of an error ends where the plugin gave no reason.
 pub const SILENT: &str = "did not say why";
@@ -371,7 +373,7 @@ impl Registry {
 
     /// As [`Registry::metric`], a source.
     pub fn source(&self, kind: &str, options: &Value, host: &Host<'_>) -> Result<Box<dyn ActivationSource>, FindError> {
-        Ok(Box::new(self.handle::<abi::SourceTable>(kind, options, host)?))
+        Ok(Box::new(Source::new(self.handle::<abi::SourceTable>(kind, options, host)?)))
     }
 
     /// As [`Registry::metric`], a model without weights.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use txray_plugin::abi;
 
+use crate::bounds::{self, LONGEST_DESCRIPTION, bytes};
 use crate::handle::calls::{self, LOADING, Word};
 use crate::{Origin, PluginError, PluginInfo, Policy};
 
@@ -99,10 +100,15 @@ pub(crate) fn inspect(table: &'static abi::Plugin, origin: &Origin) -> Result<(P
     if table.info.ptr.is_null() {
         return Err(malformed("its description is null".to_owned()));
     }
+    if table.info.len > LONGEST_DESCRIPTION {
+        let (found, most) = (bytes(table.info.len as u128), bytes(LONGEST_DESCRIPTION as u128));
+        return Err(malformed(format!("its description has {found}, and {most} is the most")));
+    }
     // SAFETY: magic, version and size are right, so this is text that lives as long as the process.
     let text = unsafe { table.info.get_text() }.ok_or_else(|| malformed("its description is not UTF-8".to_owned()))?;
     let info: PluginInfo =
         serde_json::from_str(text).map_err(|error| malformed(format!("its description does not read: {error}")))?;
+    bounds::info(&info).map_err(malformed)?;
     let word = calls::lasting(info.name.clone());
     for component in &info.components {
         let interface = &component.interface;

@@ -430,7 +430,8 @@ unsafe extern "C" fn pruner_scores(
             let out = out.get();
             let columns =
                 Columns { names: strings(columns.names)?, values: columns.values.get(), rows: columns.rows as usize };
-            if columns.values.len() != columns.names.len() * columns.rows || out.len() != columns.rows {
+            let values = columns.names.len().checked_mul(columns.rows);
+            if values != Some(columns.values.len()) || out.len() != columns.rows {
                 return Err(Error::failed("the host gave columns of different lengths"));
             }
             component::<dyn Pruner>(pruner).scores(host, &columns, out)

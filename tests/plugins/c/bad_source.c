@@ -17,7 +17,12 @@ static void destroy(void *component) { (void)component; }
 static txray_status describe(const void *source, const txray_host *host, void (*emit)(void *context, txray_str json),
                              void *context) {
     (void)source, (void)host;
-    if (fault != 's') emit(context, txray_text_of("{\"sites\": 1}"));
+    txray_str json = txray_text_of("{\"sites\": [{\"name\": \"h\", \"width\": 3}], \"layers\": []}");
+    if (fault == 'd') json = txray_text_of("{\"sites\": 1}");
+    if (fault == 'u') json = txray_text_of("\xff");
+    if (fault == 'l') json.len = (size_t)1 << 62;
+    if (fault == 'p') json.ptr = NULL;
+    if (fault != 's') emit(context, json);
     return TXRAY_OK;
 }
 
@@ -26,6 +31,9 @@ static txray_status next(void *source, const txray_host *host,
     (void)source, (void)host;
     txray_activation_batch batch;
     memset(&batch, 0, sizeof batch);
+    static const uint64_t none[] = {0};
+    batch.offsets.ptr = none;
+    batch.offsets.len = 1;
     batch.size = fault == 'z' ? sizeof batch - 1 : sizeof batch;
     static const uint64_t beyond[] = {0, 9};
     if (fault == 'g') {
@@ -33,7 +41,17 @@ static txray_status next(void *source, const txray_host *host,
         batch.groups.offsets.ptr = beyond;
         batch.groups.offsets.len = 2;
     }
-    if (fault == 'n') batch.documents.len = 3; /* of which the pointer is null */
+    static const uint64_t some[2];
+    if (fault == 'h') batch.documents.ptr = some, batch.documents.len = (size_t)1 << 62, batch.offsets.len = batch.documents.len + 1;
+    if (fault == 'w') batch.documents.len = SIZE_MAX; /* and one more is none */
+    if (fault == 'm') batch.starts.ptr = (const uint32_t *)((const char *)some + 1), batch.starts.len = batch.ends.len = 1;
+    if (fault == 'L') {
+        txray_str endless = {(const char *)some, (size_t)1 << 62};
+        host->log(host->context, TXRAY_LOG_WARNING, endless);
+        host->fail(host->context, endless, endless);
+        return TXRAY_FAILED;
+    }
+    if (fault == 'n') batch.documents.len = 3, batch.offsets.len = 4; /* of which the pointer is null */
     emit(context, fault == '0' ? NULL : &batch);
     if (fault == '2') emit(context, &batch);
     return TXRAY_OK;

@@ -99,6 +99,29 @@ fn a_description_that_is_no_text() {
 }
 
 #[test]
+fn a_description_that_is_too_long_or_too_deep() {
+    assert_not_taken("info_endless", " is no txray plugin: its description has 4.0 EiB, and 16.0 MiB is the most");
+    let error = Registry::new().load(&c_plugin("info_deep"), None).unwrap_err().to_string();
+    assert!(error.contains("its description does not read: recursion limit exceeded"), "{error}");
+}
+
+#[test]
+fn names_that_could_not_stand_in_a_table() {
+    let rule = "but names have letters (a to z), digits, `.`, `_` and `-`, of which `.` and `-` do not come first, and 64 \
+                characters at most";
+    let cases: [(&str, String); 5] = [
+        ("odd_name", format!(" is no txray plugin: it is called `a\\u{{1b}}[31m`, {rule}")),
+        ("odd_kind", format!(" is no txray plugin: a component of txray.metric/1 is called `../x`, {rule}")),
+        ("odd_version", " is no txray plugin: its version is `1\\n2`".to_owned()),
+        ("odd_device", format!(" is no txray plugin: a device of `plain` is called `a b`, {rule}")),
+        ("same_kinds", " is no txray plugin: two of its components of txray.metric/1 are called `plain`".to_owned()),
+    ];
+    for (plugin, message) in cases {
+        assert_not_taken(plugin, &message);
+    }
+}
+
+#[test]
 fn an_interface_that_is_not_supplied() {
     assert_not_taken(
         "unsupplied_interface",
@@ -165,9 +188,22 @@ fn batches_of_a_source() {
     assert_eq!(next("n"), error("it gave a batch with a null or misaligned pointer"));
     assert_eq!(next("0"), error("it gave a batch at a null or misaligned pointer"));
     assert_eq!(next("2"), error("it gave more than one batch in a call"));
+    assert_eq!(next("m"), error("it gave a batch with a null or misaligned pointer"));
+    let most = "268435456 is the most at once";
+    let huge = "4611686018427387904 values (32.0 EiB)";
+    assert_eq!(next("h"), error(&format!("it gave a batch with a list of {huge}, and {most}")));
+    assert_eq!(next("w"), error("it gave a batch with 1 offsets, where 18446744073709551615 belong"));
+    assert_eq!(next("L").message(), error("(a text of 4.0 EiB)").message());
 
     let describe = |fault: &str| source(fault).describe().unwrap_err().to_string();
     let wrong = describe("d");
     assert!(wrong.contains("its description does not read: invalid type: integer `1`"), "{wrong}");
-    assert!(describe("s").ends_with("it gave no description"), "{}", describe("s"));
+    for (fault, words) in [
+        ("s", "it gave no description"),
+        ("u", "its description is not UTF-8"),
+        ("p", "its description is a null or misaligned pointer"),
+        ("l", "its description has 4.0 EiB, and 16.0 MiB is the most"),
+    ] {
+        assert!(describe(fault).ends_with(words), "{}", describe(fault));
+    }
 }

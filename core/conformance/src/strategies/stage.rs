@@ -183,7 +183,7 @@ fn plant(from: Stage, which: u64, share: u64) -> Planted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::fits;
+    use txray_host::fits;
 
     proptest! {
         #[test]

@@ -21,8 +21,10 @@ use serde_json::Value;
 use txray_plugin::abi::{self, Slice, Status, Str};
 use txray_plugin::{Error, Fault, Host, Level, Result, Strings};
 
+use crate::bounds::{LONGEST_DESCRIPTION, LONGEST_MESSAGE, MOST_VALUES, bytes};
 use crate::{Registered, SILENT};
 use calls::Word;
+pub(crate) use source::Source;
 
 /// The table of an interface. All tables begin alike: size, create, destroy.
 ///
@@ -124,18 +126,35 @@ impl<T: Table> Handle<T> {
             unsafe extern "C" fn(*mut c_void, Str),
             *mut c_void,
         ) -> Status,
+        is_sound: impl Fn(&D) -> Result<(), String>,
     ) -> Result<D> {
+        type Described = Option<Result<String, String>>;
         unsafe extern "C" fn keep(context: *mut c_void, json: Str) {
-            // SAFETY: `context` is the place below; the text lives for the call.
-            unsafe { *context.cast::<Option<String>>() = Some(lossy(json)) }
+            let json = if json.len > LONGEST_DESCRIPTION {
+                Err(format!("has {}, and {} is the most", bytes(json.len as u128), bytes(LONGEST_DESCRIPTION as u128)))
+            } else {
+                // SAFETY: the text lives for the call.
+                let text = unsafe { values(json) }.map_err(|what| format!("is {what}"));
+                text.and_then(|text| String::from_utf8(text.to_vec()).map_err(|_| "is not UTF-8".to_owned()))
+            };
+            // SAFETY: `context` is the place below.
+            unsafe { *context.cast::<Described>() = Some(json) }
         }
-        let mut json: Option<String> = None;
+        let mut json: Described = None;
         let context = (&raw mut json).cast();
         // SAFETY: the component is this table's, and the callback and its context live for the call.
         self.call(&Host::detached(), &"describe", |host| unsafe { describe(self.component, host, keep, context) })?;
-        let json = json.ok_or_else(|| Error::failed(format!("{}: it gave no description", self.name)))?;
-        serde_json::from_str(&json)
-            .map_err(|e| Error::failed(format!("{}: its description does not read: {e}", self.name)))
+        let json = json.ok_or_else(|| self.fault("it gave no description"))?;
+        let json = json.map_err(|what| self.fault(&format!("its description {what}")))?;
+        let description =
+            serde_json::from_str(&json).map_err(|e| self.fault(&format!("its description does not read: {e}")))?;
+        is_sound(&description).map_err(|what| self.fault(&format!("it describes itself wrongly: {what}")))?;
+        Ok(description)
+    }
+
+    /// What the plugin does wrong, after the component's name.
+    fn fault(&self, what: &str) -> Error {
+        Error::failed(format!("{}: {what}", self.name))
     }
 }
 
@@ -185,20 +204,34 @@ unsafe fn context<'a>(context: *mut c_void) -> &'a CallContext<'a> {
     unsafe { &*context.cast::<CallContext<'a>>() }
 }
 
-/// Values from a plugin; `None` where its pointer is null or misaligned although there are some.
+/// Values from a plugin; what is wrong where its pointer is null or misaligned although there are some, or there are more than
+/// a plugin gives at once. Whether they are there, only the plugin knows.
 ///
 /// # Safety
 /// As for [`Slice::get`], less what is checked here.
-unsafe fn values<'a, T>(slice: Slice<T>) -> Option<&'a [T]> {
+unsafe fn values<'a, T>(slice: Slice<T>) -> Result<&'a [T], String> {
+    if slice.len == 0 {
+        return Ok(&[]);
+    }
+    if slice.ptr.is_null() || !slice.ptr.is_aligned() {
+        return Err("a null or misaligned pointer".to_owned());
+    }
+    if slice.len > MOST_VALUES {
+        let size = bytes(slice.len as u128 * size_of::<T>() as u128);
+        return Err(format!("a list of {} values ({size}), and {MOST_VALUES} is the most at once", slice.len));
+    }
     // SAFETY: the caller's promise.
-    (slice.len == 0 || !slice.ptr.is_null() && slice.ptr.is_aligned()).then(|| unsafe { slice.get() })
+    Ok(unsafe { slice.get() })
 }
 
-/// Text from a plugin, for messages: what is not UTF-8 is replaced.
+/// Text from a plugin, for messages: what is not UTF-8 is replaced. Of one that is too long, how long it is.
 ///
 /// # Safety
 /// As for [`values`].
 unsafe fn lossy(text: Str) -> String {
+    if text.len > LONGEST_MESSAGE {
+        return format!("(a text of {})", bytes(text.len as u128));
+    }
     // SAFETY: the caller's promise.
     String::from_utf8_lossy(unsafe { values(text) }.unwrap_or_default()).into_owned()
 }

@@ -6,6 +6,7 @@ use txray_plugin::abi::{self, Slice, SliceMut, Str};
 use txray_plugin::{EncodeRequest, FitReport, FitRequest, Host, Model, ModelDescription, Result, Score, State, Text};
 
 use super::{Handle, utf8};
+use crate::bounds;
 
 fn text(text: Text<'_>) -> abi::Text {
     abi::Text { ids: Slice::new(text.ids), offsets: Slice::new(text.offsets) }
@@ -32,7 +33,7 @@ impl Model for Handle<abi::ModelTable> {
     }
 
     fn describe(&self) -> Result<ModelDescription> {
-        self.describe(self.table.describe)
+        self.describe(self.table.describe, bounds::model)
     }
 
     fn encode(&self, host: &Host<'_>, request: &mut EncodeRequest<'_>) -> Result<()> {
@@ -58,7 +59,21 @@ impl Model for Handle<abi::ModelTable> {
             sites: Slice::new(&sites),
         };
         // SAFETY: the component is this table's, and every argument lives for the call.
-        self.call(host, &"encode", |host| unsafe { (self.table.encode)(self.component, host, &raw const raw) })
+        self.call(host, &"encode", |host| unsafe { (self.table.encode)(self.component, host, &raw const raw) })?;
+        for site in &request.sites {
+            let width = site.sum.len();
+            if let Some(neuron) = site.neurons.iter().find(|&&neuron| neuron as usize >= width) {
+                return Err(self.fault(&format!("it gave neuron {neuron} of {width} at its site {}", site.site)));
+            }
+            // An activation that is no number, the engine tells with its document.
+            let sums = [&site.sum, &site.sum_abs, &site.sum_sq].into_iter().flat_map(|sums| sums.iter());
+            if site.activations.iter().all(|activation| activation.is_finite())
+                && let Some(sum) = sums.into_iter().find(|sum| !sum.is_finite())
+            {
+                return Err(self.fault(&format!("it gave a sum of {sum} at its site {}", site.site)));
+            }
+        }
+        Ok(())
     }
 
     fn score(&self, host: &Host<'_>, documents: Text<'_>, state: State) -> Result<Score> {
@@ -70,6 +85,9 @@ impl Model for Handle<abi::ModelTable> {
         self.call(host, &"score", |host| unsafe {
             (self.table.score)(self.component, host, &raw const raw, carry, place)
         })?;
+        if out.tokens > documents.ids.len() as u64 {
+            return Err(self.fault(&format!("it scored {} of {} tokens", out.tokens, documents.ids.len())));
+        }
         Ok(Score { nll: out.nll, tokens: out.tokens })
     }
 

@@ -1,0 +1,322 @@
+//! What a plugin says of its sizes and gives in its batches is held before anything is made of it.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use txray_host::{Origin, Registry};
+use txray_plugin::{
+    ActivationBatch, ActivationSource, Component, EncodeRequest, Error, Fault, FitReport, FitRequest, Host,
+    LayerColumn, Model, ModelDescription, Moments, NULL, Result, Score, SiteRequest, SourceDescription, State, Text,
+    schemars, serde,
+};
+
+/// What a source or a model answers.
+#[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
+#[serde(crate = "txray_plugin::serde")]
+#[schemars(crate = "txray_plugin::schemars")]
+struct Options {
+    /// How it describes itself.
+    description: Value,
+    /// How it describes itself from the second time on.
+    #[serde(default)]
+    later: Value,
+    /// What is wrong with its batch, or with what it reads.
+    #[serde(default)]
+    fault: String,
+}
+
+struct Told(Options, std::sync::atomic::AtomicBool);
+
+impl Component for Told {
+    const KIND: &'static str = "told";
+    const ABOUT: &'static str = "answers what its options say";
+    type Options = Options;
+
+    fn create(options: Options, _: &Host<'_>) -> Result<Self> {
+        Ok(Self(options, false.into()))
+    }
+}
+
+impl Told {
+    fn description<T: serde::de::DeserializeOwned>(&self) -> Result<T> {
+        let was_asked = self.1.swap(true, std::sync::atomic::Ordering::Relaxed);
+        let description = if was_asked && !self.0.later.is_null() { &self.0.later } else { &self.0.description };
+        serde_json::from_value(description.clone()).map_err(|error| Error::failed(error.to_string()))
+    }
+}
+
+/// Two documents of three tokens at a site of three neurons, in one layer.
+fn batch() -> ActivationBatch {
+    let sums = || vec![1.0; 3];
+    ActivationBatch {
+        documents: vec![0, 1],
+        offsets: vec![0, 2, 3],
+        starts: vec![0, 4, NULL],
+        ends: vec![3, 7, NULL],
+        layers: vec![LayerColumn {
+            name: "token".to_owned(),
+            features: vec![0, 1, NULL],
+            names: std::sync::Arc::new(["the", "cat"].into_iter().collect()),
+            unjoined: 0,
+        }],
+        token: vec![0, 1, 2],
+        site: vec![0; 3],
+        neuron: vec![2, 0, 1],
+        activation: vec![0.5, 0.25, 0.125],
+        moments: vec![Moments { sum: sums(), sum_abs: sums(), sum_sq: sums() }],
+        ..ActivationBatch::default()
+    }
+}
+
+impl ActivationSource for Told {
+    fn describe(&self) -> Result<SourceDescription> {
+        self.description()
+    }
+
+    fn next(&mut self, _: &Host<'_>) -> Result<Option<ActivationBatch>> {
+        let mut batch = batch();
+        match &self.0.fault[..] {
+            "falling offsets" => batch.offsets = vec![0, 4, 3],
+            "offsets beyond" => batch.offsets = vec![0, 2, u64::MAX],
+            "no offsets" => batch.offsets.clear(),
+            "more documents" => batch.documents.push(2),
+            "feature without a name" => batch.layers[0].features[0] = 2,
+            "another layer" => batch.layers[0].name = "pos".to_owned(),
+            "no layer" => batch.layers.clear(),
+            "short layer" => drop(batch.layers[0].features.pop()),
+            "neuron beyond" => batch.neuron[2] = 3,
+            "site beyond" => batch.site[2] = u32::MAX,
+            "token beyond" => batch.token[2] = 3,
+            "falling tokens" => batch.token = vec![1, 0, 2],
+            "NaN" => batch.activation[1] = f32::NAN,
+            "NaN sum" => batch.moments[0].sum_sq[1] = f64::NAN,
+            "short sums" => drop(batch.moments[0].sum.pop()),
+            "short observations" => drop(batch.neuron.pop()),
+            "unknown" => batch.unknown = u64::MAX,
+            "unjoined" => batch.layers[0].unjoined = u64::MAX,
+            "end before start" => batch.ends[1] = 1,
+            _ => {}
+        }
+        Ok(Some(batch))
+    }
+}
+
+impl Model for Told {
+    fn initialize(&mut self, _: &Host<'_>, _: usize, _: u64) -> Result<()> {
+        Ok(())
+    }
+    fn load(&mut self, _: &Host<'_>, _: &Path) -> Result<()> {
+        Ok(())
+    }
+    fn save(&self, _: &Host<'_>, _: &Path) -> Result<()> {
+        Ok(())
+    }
+    fn describe(&self) -> Result<ModelDescription> {
+        self.description()
+    }
+    fn encode(&self, _: &Host<'_>, request: &mut EncodeRequest<'_>) -> Result<()> {
+        let site = &mut request.sites[0];
+        match &self.0.fault[..] {
+            "neuron beyond" => site.neurons[0] = 3,
+            "NaN sum" => site.sum[0] = f64::NAN,
+            "NaN" => site.activations[0] = f32::NAN,
+            _ => {}
+        }
+        Ok(())
+    }
+    fn score(&self, _: &Host<'_>, _: Text<'_>, _: State) -> Result<Score> {
+        Ok(Score { nll: 0.0, tokens: u64::MAX })
+    }
+    fn fit(&mut self, _: &Host<'_>, _: &FitRequest<'_>) -> Result<FitReport> {
+        Err(Error::failed("it does not train"))
+    }
+    fn save_training(&self, _: &Host<'_>, _: &Path) -> Result<()> {
+        Ok(())
+    }
+    fn load_training(&mut self, _: &Host<'_>, _: &Path) -> Result<()> {
+        Ok(())
+    }
+}
+
+txray_plugin::components!(sources = [Told], models = [Told]);
+
+fn registry() -> Registry {
+    let mut registry = Registry::new();
+    registry.add(plugin(), Origin::BuiltIn).unwrap();
+    registry
+}
+
+/// The message without the component's name, which must be there.
+#[track_caller]
+fn words(error: &Error) -> String {
+    assert_eq!(error.fault(), Fault::Failed, "{error}");
+    let rest = error.message().strip_prefix("`told` of txray-tests (built in): ");
+    rest.unwrap_or_else(|| panic!("{error}")).to_owned()
+}
+
+fn source(options: &Value) -> Box<dyn ActivationSource> {
+    registry().source("told", options, &Host::detached()).unwrap()
+}
+
+fn model(options: &Value) -> Box<dyn Model> {
+    registry().model("told", options, &Host::detached()).unwrap()
+}
+
+fn good() -> Value {
+    json!({ "sites": [{ "name": "h", "width": 3 }], "layers": ["token"] })
+}
+
+fn good_model() -> Value {
+    json!({ "sites": [{ "name": "h", "width": 3 }], "vocabulary": 9, "parameters": 1, "state_size": 3 })
+}
+
+#[test]
+fn what_fits_is_taken() {
+    let mut source = source(&json!({ "description": good() }));
+    assert_eq!(source.describe().unwrap().layers, ["token"]);
+    assert_eq!(source.next(&Host::detached()).unwrap(), Some(batch()));
+    assert_eq!(model(&json!({ "description": good_model() })).describe().unwrap().vocabulary, 9);
+    // As many neurons, and as long a state, as may be.
+    let mut most = good_model();
+    most["sites"] = json!([{ "name": "a", "width": 1 << 23 }, { "name": "b", "width": 1 << 23 }]);
+    most["state_size"] = json!(1 << 28);
+    model(&json!({ "description": most })).describe().unwrap();
+}
+
+#[test]
+fn sites_that_cannot_be() {
+    let site = |name: &str, width: u64| json!({ "name": name, "width": width });
+    let many: Vec<Value> = (0..65537).map(|index| site(&format!("s{index}"), 1)).collect();
+    let endless: Vec<Value> = (0..1_000_000).map(|index| site(&index.to_string(), 1)).collect();
+    let cases = [
+        (json!([]), "it has no site"),
+        (json!([site("h", 0)]), "its site `h` has no neuron"),
+        (json!([site("h", 1), site("h", 2)]), "two of its sites are called `h`"),
+        (json!([site("", 1)]), "a site is called ``: a site has a name"),
+        (json!([site("a\u{1b}[2J", 1)]), "a site is called `a\\u{1b}[2J`"),
+        (json!([site("a\u{202e}b", 1)]), "a site is called `a\\u{202e}b`"),
+        (json!([site(&"x".repeat(300), 1)]), "at most 256 characters"),
+        (
+            json!([site("h", 1 << 40)]),
+            "its sites have 1099511627776 neurons, which would need 128.0 TiB of memory; 16777216 is the most",
+        ),
+        (json!([site("a", u64::MAX), site("b", u64::MAX)]), "its sites have 36893488147419103230 neurons"),
+        (json!([site("a", 1 << 24), site("b", 1)]), "its sites have 16777217 neurons"),
+        (json!(many), "it has 65537 sites, and 65536 is the most"),
+        (json!(endless), "its description has 26"),
+    ];
+    for (sites, what) in cases {
+        let (mut of_source, mut of_model) = (good(), good_model());
+        of_source["sites"] = sites.clone();
+        of_model["sites"] = sites;
+        for found in [
+            words(&source(&json!({ "description": of_source })).describe().unwrap_err()),
+            words(&source(&json!({ "description": of_source })).next(&Host::detached()).unwrap_err()),
+            words(&model(&json!({ "description": of_model })).describe().unwrap_err()),
+        ] {
+            assert!(found.contains(what), "{what}: {found}");
+        }
+    }
+}
+
+#[test]
+fn models_that_cannot_be() {
+    for (key, value, what) in [
+        ("vocabulary", 1_u64 << 60, "it has a vocabulary of 1152921504606846976 tokens"),
+        ("vocabulary", u64::from(u32::MAX) + 1, "it has a vocabulary of 4294967296 tokens"),
+        ("state_size", 1 << 50, "a state of 1125899906842624 values, which would need 4.0 PiB of memory"),
+        ("state_size", u64::MAX, "which would need 64.0 EiB of memory"),
+    ] {
+        let mut description = good_model();
+        description[key] = value.into();
+        let found = words(&model(&json!({ "description": description })).describe().unwrap_err());
+        assert!(found.contains(what), "{what}: {found}");
+    }
+}
+
+#[test]
+fn layers_that_could_not_be_columns() {
+    for (layers, what) in [
+        (json!([""]), "one of its layers has no name"),
+        (json!(["pos", "pos"]), "two of its layers are called `pos`"),
+        (json!(["a\nb"]), "one of its layers is called `a\\nb`, but names have"),
+        (json!(["../x"]), "one of its layers is called `../x`"),
+        (json!(["x".repeat(65)]), "64 characters at most"),
+    ] {
+        let mut description = good();
+        description["layers"] = layers;
+        let found = words(&source(&json!({ "description": description })).describe().unwrap_err());
+        assert!(found.contains(what), "{what}: {found}");
+    }
+}
+
+#[test]
+fn a_source_that_changes_its_mind() {
+    let mut later = good();
+    later["layers"] = json!(["site"]);
+    let source = source(&json!({ "description": good(), "later": later }));
+    source.describe().unwrap();
+    let found = words(&source.describe().unwrap_err());
+    assert!(found.starts_with("it describes itself as ") && found.contains("and before as"), "{found}");
+}
+
+#[test]
+fn batches_that_do_not_fit() {
+    let fits = "a batch that does not fit: ";
+    for (fault, what) in [
+        ("falling offsets", "the offsets [0, 4, 3] do not cut 3 tokens into documents"),
+        ("offsets beyond", "do not cut 3 tokens into documents"),
+        ("no offsets", "a batch with 0 offsets, where 3 belong"),
+        ("more documents", "a batch with 3 offsets, where 4 belong"),
+        ("feature without a name", "feature 2 of layer `token` has no name"),
+        ("another layer", "the layers are [\"pos\"], but [\"token\"] were described"),
+        ("no layer", "a batch with 0 layers, where 1 belong"),
+        ("short layer", "there are 2 features of layer `token` for 3 tokens"),
+        ("neuron beyond", "observation 2 is of neuron 3 of 3"),
+        ("site beyond", "observation 2 is at site 4294967295 of 1"),
+        ("token beyond", "observation 2 is at token 3 of 3"),
+        ("falling tokens", "the tokens of the observations fall"),
+        ("NaN", "observation 1 has the activation NaN"),
+        ("NaN sum", "at site `h` a sum of h² is NaN"),
+        ("short sums", "at site `h` there are 2 sums of h for 3 neurons"),
+        ("short observations", "a batch with 2 neurons of observations, where 3 belong"),
+        ("unknown", "18446744073709551615 of 3 tokens are unknown"),
+        ("unjoined", "18446744073709551615 of 3 tokens are unjoined in layer `token`"),
+        ("end before start", "token 1 reaches from 4 to 1"),
+    ] {
+        let mut source = source(&json!({ "description": good(), "fault": fault }));
+        let found = words(&source.next(&Host::detached()).unwrap_err());
+        assert!(found.starts_with("it gave a batch") && found.contains(what), "{fault}: {found}");
+        assert!(found.contains(" belong") || found.contains(fits), "{fault}: {found}");
+    }
+}
+
+/// What reading one token of a model at its site comes to.
+fn read(fault: &str) -> Result<()> {
+    let model = model(&json!({ "description": good_model(), "fault": fault }));
+    let (mut neurons, mut activations) = ([0], [0.0]);
+    let [mut sum, mut sum_abs, mut sum_sq] = [[0.0; 3]; 3];
+    let site = SiteRequest {
+        site: 0,
+        k: 1,
+        neurons: &mut neurons,
+        activations: &mut activations,
+        sum: &mut sum,
+        sum_abs: &mut sum_abs,
+        sum_sq: &mut sum_sq,
+    };
+    let text = Text { ids: &[1], offsets: &[0, 1] };
+    model.encode(&Host::detached(), &mut EncodeRequest { text, carry: None, sites: vec![site] })
+}
+
+#[test]
+fn a_model_that_reads_what_is_not_there() {
+    read("").unwrap();
+    assert_eq!(words(&read("neuron beyond").unwrap_err()), "it gave neuron 3 of 3 at its site 0");
+    assert_eq!(words(&read("NaN sum").unwrap_err()), "it gave a sum of NaN at its site 0");
+    // The engine tells this with its document.
+    read("NaN").unwrap();
+    let model = model(&json!({ "description": good_model() }));
+    let scored = model.score(&Host::detached(), Text { ids: &[1, 2], offsets: &[0, 2] }, State::Reset);
+    assert_eq!(words(&scored.unwrap_err()), "it scored 18446744073709551615 of 2 tokens");
+}
