@@ -179,11 +179,11 @@ mod tests {
             inputs.open(&path).unwrap().read_to_string(&mut text).map(|_| text)
         };
         assert_eq!(read().unwrap(), "one two");
-        inputs.hold(&[path.clone()]).unwrap();
+        inputs.hold(std::slice::from_ref(&path)).unwrap();
         for other in ["one", "one two three", "one twO", ""] {
             fs::write(&path, other).unwrap();
             assert_eq!(read().unwrap_err().to_string(), CHANGED);
-            let error = inputs.hold(&[path.clone()]).unwrap_err();
+            let error = inputs.hold(std::slice::from_ref(&path)).unwrap_err();
             assert!(matches!(&error, Error::Changed { path } if path.ends_with("text")), "{error}");
         }
     }

@@ -34,6 +34,13 @@ impl Default for TopLevel {
     }
 }
 
+/// Where a pipeline comes from.
+struct Source<'a> {
+    name: &'a str,
+    file: &'a Path,
+    resolver: Resolver,
+}
+
 /// A pipeline that was checked: every name leads somewhere, every option was taken.
 ///
 /// Tables are a graph by name: models are trained on corpora and begin from other models, stages read models over corpora,
@@ -80,7 +87,7 @@ impl Pipeline {
         let folder = path.parent().unwrap_or(Path::new(""));
         let resolver = Resolver { data: data.map(Path::to_owned), config: folder.to_owned() };
         let document = Document::parse(&path.display().to_string(), text)?;
-        Self::check(&name, path, document, assignments, resolver, catalogue, registry, host)
+        Self::check(Source { name: &name, file: path, resolver }, document, assignments, catalogue, registry, host)
     }
 
     /// The pipeline of the run that left a manifest: it reads the same files, unless `data` is another root of them.
@@ -99,19 +106,19 @@ impl Pipeline {
         let document = Document::from_settings(&format!("the settings of {}", path.display()), &manifest.settings)?;
         let data = data.map(Path::to_owned).or(manifest.data);
         let resolver = Resolver { data, config: manifest.folder };
-        Ok(Self::check(&manifest.pipeline, path, document, assignments, resolver, catalogue, registry, host)?)
+        let source = Source { name: &manifest.pipeline, file: path, resolver };
+        Ok(Self::check(source, document, assignments, catalogue, registry, host)?)
     }
 
     fn check(
-        name: &str,
-        file: &Path,
+        source: Source<'_>,
         mut document: Document,
         assignments: &[String],
-        resolver: Resolver,
         catalogue: &Catalogue,
         registry: &mut Registry,
         host: &Host<'_>,
     ) -> Result<Self, Diagnostics> {
+        let Source { name, file, resolver } = source;
         let mut diagnostics = Diagnostics::new();
         for assignment in assignments {
             if let Err(errors) = document.set(assignment) {

@@ -225,11 +225,14 @@ pub fn errors(text: &str) -> Vec<String> {
     format!("{errors:#}").replace(&*file.to_string_lossy(), "p").lines().map(str::to_owned).collect()
 }
 
+/// What is done when a step begins that is called so.
+pub type OnBegin = Box<dyn Fn(&str) + Sync>;
+
 /// What a run told.
 #[derive(Default)]
 pub struct Told {
     /// What is done when a step begins.
-    pub on_begin: Option<Box<dyn Fn(&str) + Sync>>,
+    pub on_begin: Option<OnBegin>,
     /// Each step, and whether it was there already.
     pub steps: Mutex<Vec<(String, bool)>>,
     /// Log lines.

@@ -291,6 +291,42 @@ fn ctrl_c_stops_soon_and_the_same_command_goes_on() {
     folder.txray(["store", "verify", "--store", "store"]).succeeded();
 }
 
+/// Whatever bit flips of what a training goes on from, it is no part of the model in the end.
+#[test]
+fn a_saved_training_that_is_damaged_begins_anew() {
+    let folder = Folder::new();
+    let long = ["--set", "model.lm.train.epochs=12", "--set", "model.lm.train.checkpoints=[1]"];
+    folder.txray(args("undisturbed", &[&long[..], &["--store", "another"]].concat())).succeeded();
+    let mut damaged = 0;
+    for (round, part) in ["epoch-1/", "state-", "kept.json", "state-"].iter().enumerate() {
+        let store = format!("store-{round}");
+        let mut child = spawn(&folder, &store, &args("out", &long));
+        let saved = |file: &str| {
+            let all = folder.files(&format!("{store}/unfinished"));
+            all.into_iter().find(|name| name.contains(file) && name.contains(part) && !name.contains("aside"))
+        };
+        while saved("state-").or_else(|| saved("epoch-1")).is_none() && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let Some(file) = saved("") else { continue };
+        let path = folder.path(format!("{store}/unfinished")).join(file);
+        let mut bytes = std::fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        if round == 3 {
+            bytes.truncate(middle)
+        } else {
+            bytes[middle] ^= 1
+        }
+        std::fs::write(&path, bytes).unwrap();
+        let told = folder.txray(args("out", &[&long[..], &["--store", &store]].concat())).succeeded();
+        damaged += told.stderr.matches("begins anew").count();
+        assert!(folder.bytes("out") == folder.bytes("undisturbed"), "{part}");
+    }
+    assert!(damaged > 0, "none was saved before it was killed");
+}
+
 #[test]
 fn a_clock_that_is_set_back_changes_nothing() {
     let folder = Folder::new();

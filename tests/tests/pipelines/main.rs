@@ -6,6 +6,7 @@ mod backend;
 mod bad_input;
 mod configs;
 mod durable;
+mod out;
 mod outputs;
 mod plugin_command;
 mod plugin_new;

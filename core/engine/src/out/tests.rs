@@ -211,7 +211,7 @@ fn no_link_is_written_through_or_removed_and_no_input_replaced() {
     symlink(&table, elsewhere.join("soft")).unwrap();
     let around = out.join("stages/../stages/s/table");
     for input in [table.clone(), around, elsewhere.join("hard"), elsewhere.join("soft"), out.join(MANIFEST)] {
-        let error = open(&out).survey(&targets(), &[input.clone()], &Host::detached()).unwrap_err();
+        let error = open(&out).survey(&targets(), std::slice::from_ref(&input), &Host::detached()).unwrap_err();
         assert!(matches!(error, OutError::Input { .. }), "{}: {error}", input.display());
     }
     // The directory itself may be one.

@@ -203,6 +203,9 @@ impl Section for Model {
             (None, None) => Some(Origin::New(keys.vocabulary.clone().unwrap_or_default())),
         };
         let is_new = keys.path.is_none() && keys.init.is_none();
+        if let Some(Err(error)) = keys.vocabulary.as_ref().map(Vocabulary::check) {
+            check.error(&format!("{pointer}/vocabulary/max_size"), error.to_string());
+        }
         if !is_new && keys.vocabulary.is_some() {
             check.error(&child(pointer, "vocabulary"), "the vocabulary is that of the model this one begins from");
         }
