@@ -34,6 +34,10 @@ pub fn read(
     let mut times = Times::default();
     loop {
         let start = Instant::now();
+        // A source may go on for ever without asking by itself.
+        if host.cancelled() {
+            return Err(MethodError::Source(txray_plugin::Error::cancelled()));
+        }
         let Some(batch) = source.next(host).map_err(MethodError::Source)? else { break };
         validate(&batch, &description)?;
         times.source += start.elapsed();

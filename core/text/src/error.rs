@@ -85,6 +85,16 @@ pub enum CorpusError {
         /// The split.
         split: String,
     },
+    /// A generated split of more documents than anything can be read through.
+    #[error("{documents} documents are some {tokens} tokens; a split has {most} documents at most")]
+    TooMany {
+        /// What was asked for.
+        documents: u64,
+        /// The tokens that they would have.
+        tokens: u64,
+        /// The most that there can be.
+        most: u64,
+    },
     /// A corpus without any split.
     #[error("the corpus has no split; give at least one of `train`, `valid`, `test`")]
     NoSplit,

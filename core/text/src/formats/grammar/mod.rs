@@ -35,7 +35,7 @@ use crate::splits::unknown;
 pub struct GrammarOptions {
     /// What the documents are about.
     pub domain: Domain,
-    /// The documents of the split `train`, of about 35 tokens each.
+    /// The documents of the split `train`, of about 35 tokens each; 1,000,000,000 at most.
     pub train: Option<NonZeroU64>,
     /// The documents of the split `valid`.
     pub valid: Option<NonZeroU64>,
@@ -45,6 +45,12 @@ pub struct GrammarOptions {
     pub seed: Option<u64>,
 }
 
+/// Tokens that a document has, about.
+const TOKENS: u64 = 35;
+
+/// Documents that a split has at most: more tokens than any model was trained on are a slip of the pen.
+const MOST: u64 = 1_000_000_000;
+
 impl FormatOptions for GrammarOptions {
     const KIND: &'static str = "grammar";
 
@@ -53,6 +59,14 @@ impl FormatOptions for GrammarOptions {
         let sizes: Vec<_> = sizes.into_iter().filter_map(|(split, size)| Some((split, size?.get()))).collect();
         if sizes.is_empty() {
             return Err(vec![OptionError { pointer: String::new(), error: CorpusError::NoSplit }]);
+        }
+        let too_many = sizes.iter().filter(|(_, size)| *size > MOST).map(|&(split, documents)| OptionError {
+            pointer: format!("/{split}"),
+            error: CorpusError::TooMany { documents, tokens: documents.saturating_mul(TOKENS), most: MOST },
+        });
+        let too_many: Vec<OptionError> = too_many.collect();
+        if !too_many.is_empty() {
+            return Err(too_many);
         }
         Ok(Box::new(GrammarCorpus { domain: self.domain, sizes, seed: self.seed.unwrap_or(context.seed) }))
     }

@@ -250,13 +250,17 @@ fn options_are_checked() {
 
 /// Documents are made when they are asked for, and none is counted beforehand.
 #[test]
-fn a_corpus_may_be_as_large_as_numbers_go() {
-    let most = i64::MAX;
-    let corpus = open(&format!("domain = 'kitchen'\ntrain = {most}\nseed = {most}"), 0);
-    assert_eq!(corpus.documents("train", &Disk).unwrap().take(100).count(), 100);
-    let options = serde_json::json!({ "domain": "harbour", "test": u64::MAX, "seed": u64::MAX });
-    let options: GrammarOptions = serde_json::from_value(options).unwrap();
-    let corpus = options.open(&Context { resolver: &Default::default(), seed: 0 }).unwrap();
-    assert_eq!(corpus.documents("test", &Disk).unwrap().take(100).filter(Result::is_ok).count(), 100);
-    assert_eq!(corpus.recipe("test")["documents"], u64::MAX);
+fn a_corpus_is_as_large_as_can_be_read_and_no_larger() {
+    let seed = i64::MAX;
+    let corpus = open(&format!("domain = 'kitchen'\ntrain = {MOST}\nseed = {seed}"), 0);
+    assert_eq!(corpus.documents("train", &Disk).unwrap().take(100).filter(Result::is_ok).count(), 100);
+    for documents in [MOST + 1, 1 << 63, u64::MAX] {
+        let options = serde_json::json!({ "domain": "harbour", "train": 1, "test": documents });
+        let options: GrammarOptions = serde_json::from_value(options).unwrap();
+        let errors = options.open(&Context { resolver: &Default::default(), seed: 0 }).err().unwrap();
+        assert_eq!(errors.len(), 1);
+        assert_eq!(errors[0].pointer, "/test");
+        let said = errors[0].error.to_string();
+        assert!(said.starts_with(&format!("{documents} documents are some ")) && said.contains("1000000000"), "{said}");
+    }
 }
