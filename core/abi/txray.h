@@ -16,7 +16,10 @@
  *  - Threads. A function whose first parameter is `const void *` may be called from many threads at once. One whose
  *    first parameter is `void *` never is, nor while any other call on the same component runs. The entry, `query` and
  *    `create` may be called from many threads at once. A call may start threads of its own, up to `host->threads`.
- *  - Nothing unwinds across the boundary: no C++ exception, no longjmp.
+ *  - Nothing unwinds across the boundary: no C++ exception, no longjmp. No call ends the process: `exit` in a call is a
+ *    failure of the run.
+ *  - A list that a plugin gives has 2^28 values at most, a description 16 MiB. A host checks what it is given before it
+ *    makes anything of it; that as many values are there as a length says, it must believe.
  *  - A plugin prints nothing: it logs through the host. It is never unloaded.
  *  - Structs only grow at their end and begin with their size (as sizeof gave it to whoever filled them), save the
  *    small ones without a `size`, which never change. A new ability is a new interface name.

@@ -22,7 +22,9 @@
 //!   [`Host::fail`].
 //! - Functions whose first parameter is `*const c_void` may be called from many threads at once; those whose first
 //!   parameter is `*mut c_void` never are, and never beside any other call on the same component.
-//! - Nothing unwinds across the boundary.
+//! - Nothing unwinds across the boundary, and no call ends the process: `exit` in a call is a failure of the run.
+//! - A list that a plugin gives has 2^28 values at most, a description 16 MiB. A host checks what it is given before it
+//!   makes anything of it; that as many values are there as a length says, it must believe.
 //! - A plugin is never unloaded.
 //!
 //! Rust authors do not meet this crate: `txray-plugin` wraps it in safe traits and one macro.

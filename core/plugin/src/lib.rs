@@ -80,7 +80,8 @@ pub use txray_abi::NULL;
 
 /// A named thing that a plugin supplies, and how it is made from options.
 pub trait Component: Sized {
-    /// The name a pipeline calls it by.
+    /// The name a pipeline calls it by; of a metric, its column, too. Letters a to z, digits, `.`, `_` and `-`, of which
+    /// `.` and `-` do not come first, 64 at most.
     const KIND: &'static str;
     /// What it is, in one line.
     const ABOUT: &'static str;

@@ -62,7 +62,7 @@ pub struct ModelDescription {
     pub vocabulary: usize,
     /// Values that training changes.
     pub parameters: u64,
-    /// Length of [`EncodeRequest::carry`]; 0 without a recurrent state.
+    /// Length of [`EncodeRequest::carry`], 2^28 at most; 0 without a recurrent state.
     pub state_size: usize,
     /// What happened to its state at document starts in training, where that is known.
     #[serde(default)]

@@ -9,9 +9,9 @@ use crate::{Host, Result, StringTable};
 /// A named place in a model where neurons are read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Site {
-    /// Such as `lstm.0.hidden`; no two sites of a model or source share one.
+    /// Such as `lstm.0.hidden`; no two sites of a model or source share one. At most 256 bytes, all of which can be seen.
     pub name: String,
-    /// How many neurons it has, at least 1.
+    /// How many neurons it has, at least 1; all sites together have 2^24 at most.
     pub width: usize,
 }
 
@@ -20,7 +20,8 @@ pub struct Site {
 pub struct SourceDescription {
     /// The sites, in the order of the indices in observations.
     pub sites: Vec<Site>,
-    /// The layers of features (`token`, `pos`), in the order of [`ActivationBatch::layers`].
+    /// The layers of features (`token`, `pos`), in the order of [`ActivationBatch::layers`]. They become columns: letters a
+    /// to z, digits, `.`, `_` and `-`, of which `.` and `-` do not come first, 64 at most.
     pub layers: Vec<String>,
 }
 

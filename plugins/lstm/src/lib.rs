@@ -27,6 +27,7 @@ mod encode;
 mod kernel;
 mod lanes;
 mod layer;
+mod memory;
 mod options;
 mod panels;
 mod resume;
@@ -194,6 +195,7 @@ impl Model for Lstm {
         self.prepared = Mutex::default();
         self.trained_state = Some(options.state);
 
+        train::check_memory(sizes, &options, streams.rows())?;
         let (pool, stop) = (pool(host)?, Stop::default());
         let done = streams.tokens_before(self.progress.cursor.windows);
         let tracker = Tracker::new(host, "", streams.tokens()).counting_from(done);

@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use txray_plugin::{Error, Result, State};
 
-use crate::weights::{Cell, MAX_LAYERS, MAX_WIDTH};
+use crate::memory;
+use crate::weights::{Cell, MAX_LAYERS, MAX_WIDTH, Sizes};
 
 /// An LSTM language model: its sizes, and how it is trained.
 ///
@@ -153,7 +154,7 @@ impl TrainOptions {
     /// What the schedule multiplies the step size by. `step` counts from the beginning of training, from 0.
     pub(crate) fn factor(&self, step: u64, steps_of_an_epoch: u64) -> f64 {
         let warm = if step < self.warmup { (step + 1) as f64 / self.warmup as f64 } else { 1.0 };
-        let share = step as f64 / (self.epochs * steps_of_an_epoch).max(1) as f64;
+        let share = step as f64 / (self.epochs as f64 * steps_of_an_epoch as f64).max(1.0);
         warm * match self.schedule {
             Schedule::Plateau | Schedule::Constant => 1.0,
             Schedule::Linear => (1.0 - share).max(0.0),
@@ -175,6 +176,11 @@ impl LstmOptions {
                 format!("needs embeddings as wide as a layer, not {embedding} values and {hidden} neurons"),
             ));
         }
+        let Self { embedding, hidden, layers, cell, tied, .. } = *self;
+        // Whatever the vocabulary comes to.
+        let sizes = Sizes { vocabulary: 1, embedding, hidden, layers, cell, tied };
+        let what = format!("{hidden} neurons in each of {layers} layers: that");
+        memory::check("/hidden", &what, sizes.bytes())?;
         let train = &self.train;
         size("/train/batch", train.batch, MAX_WIDTH)?;
         size("/train/bptt", train.bptt, MAX_WIDTH)?;
@@ -240,6 +246,12 @@ mod tests {
         refused("/embedding", r#"{"embedding": 0}"#);
         refused("/hidden", r#"{"hidden": 100000000}"#);
         refused("/layers", r#"{"layers": 65}"#);
+        refused("/layers", r#"{"layers": 1000000}"#);
+        refused("/embedding", r#"{"embedding": 1000000000}"#);
+        refused("/train/batch", r#"{"train": {"batch": 1000000000000}}"#);
+        refused("/train/bptt", r#"{"train": {"bptt": 18446744073709551615}}"#);
+        // Each of them could be, but not all: 8.8 TB.
+        refused("/hidden", r#"{"hidden": 65536, "embedding": 65536, "layers": 64}"#);
         refused("/tied", r#"{"tied": true, "embedding": 3}"#);
         refused("/train/betas/1", r#"{"train": {"betas": [0.9, 1.0]}}"#);
         for (name, value) in [
@@ -268,6 +280,9 @@ mod tests {
         assert_eq!(factors(&of(Schedule::Constant, 0)), [1.0; 4]);
         assert_eq!(factors(&of(Schedule::Linear, 0)), [1.0, 0.75, 0.5, 0.25]);
         assert_eq!(factors(&of(Schedule::Plateau, 10)), [0.1, 0.6, 1.0, 1.0]);
+        // More steps than can be counted are no overflow.
+        let endless = TrainOptions { epochs: u64::MAX, schedule: Schedule::Linear, ..TrainOptions::default() };
+        assert_eq!(endless.factor(7, u64::MAX), 1.0);
         let cosine = factors(&of(Schedule::Cosine, 0));
         for (found, expected) in cosine.into_iter().zip([1.0, 0.5 + 0.125_f64.sqrt(), 0.5, 0.5 - 0.125_f64.sqrt()]) {
             assert!((found - expected).abs() < 1e-12, "{found}, not {expected}");

@@ -8,6 +8,8 @@ use candle_core::Tensor;
 use safetensors::{Dtype, SafeTensors};
 use txray_plugin::{Error, Result};
 
+use crate::memory;
+
 /// A safetensors file whose header has been read.
 pub(crate) struct TensorFile<'a> {
     path: &'a Path,
@@ -81,6 +83,8 @@ pub(crate) fn write(path: &Path, tensors: Vec<(String, Tensor)>, (key, value): (
 
 /// Reads a file that the user named, so that failing is the user's to mend.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+    let size = fs::metadata(path).map_or(0, |file| file.len());
+    memory::check("", "reading it", size.into()).map_err(|error| invalid(path, format_args!("{}", error.message())))?;
     fs::read(path).map_err(|e| match e.kind() {
         ErrorKind::NotFound => invalid(path, format_args!("there is no such file")),
         _ => invalid(path, format_args!("{e}")),

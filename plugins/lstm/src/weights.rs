@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use txray_plugin::random::Stream;
 use txray_plugin::{Error, Result};
 
+use crate::memory;
+
 /// The widest embedding or layer.
 pub(crate) const MAX_WIDTH: usize = 1 << 16;
 /// A tied model's file may have it too, with the values of `encoder.weight`.
@@ -115,6 +117,11 @@ impl Sizes {
         all
     }
 
+    /// Bytes of all weights. No product of sizes that [`Sizes::validate`] takes overflows.
+    pub fn bytes(&self) -> u128 {
+        u128::from(self.parameters()) * size_of::<f32>() as u128
+    }
+
     /// Those of a tied decoder are the encoder's, and counted once.
     pub fn parameters(&self) -> u64 {
         self.tensors().iter().map(|(_, shape)| shape.iter().map(|&n| n as u64).product::<u64>()).sum()
@@ -189,9 +196,15 @@ impl Weights {
     /// in ±1/√hidden. Each tensor's values depend on the seed and its name alone.
     pub fn initialize(sizes: Sizes, seed: u64) -> Result<Self> {
         sizes.validate()?;
+        memory::check("", &format!("a model with a vocabulary of {}", sizes.vocabulary), sizes.bytes())?;
         let lstm = 1.0 / (sizes.hidden as f32).sqrt();
         Self::build(sizes, |name, shape| {
-            let mut values = vec![0.0; shape.iter().product()];
+            let length = shape.iter().product();
+            let mut values = Vec::new();
+            values.try_reserve_exact(length).map_err(|_| {
+                Error::failed(format!("there is no memory for the {length} values of the tensor `{name}`"))
+            })?;
+            values.resize(length, 0.0);
             let bound = match name {
                 "decoder.bias" => return Ok(values),
                 "encoder.weight" | DECODER => 0.1,

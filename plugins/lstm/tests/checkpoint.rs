@@ -9,8 +9,8 @@ use std::path::Path;
 
 use common::{Tensors, edit, loaded, random, reference};
 use safetensors::{Dtype, SafeTensors};
-use txray_lstm::LstmOptions;
-use txray_plugin::{Fault, Host, Model};
+use txray_lstm::{Lstm, LstmOptions};
+use txray_plugin::{Component, Fault, Host, Model};
 
 /// A copy of the reference checkpoint, to be broken.
 fn copy() -> tempfile::TempDir {
@@ -109,10 +109,43 @@ fn a_header_that_lies_is_refused() {
         offsets(r#"{"encoder.weight":{"dtype":"F32","shape":[23,5],"data_offsets":[0,460]}}"#),
         offsets(r#"{"encoder.weight":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,64]}}"#),
         offsets(r#"{"encoder.weight":{"dtype":"F32","shape":[16],"data_offsets":[64,0]}}"#),
+        // One tensor twice, and two in one place.
+        offsets(
+            r#"{"x":{"dtype":"F32","shape":[8],"data_offsets":[0,32]},"x":{"dtype":"F32","shape":[8],"data_offsets":[32,64]}}"#,
+        ),
+        offsets(
+            r#"{"x":{"dtype":"F32","shape":[16],"data_offsets":[0,64]},"y":{"dtype":"F32","shape":[16],"data_offsets":[0,64]}}"#,
+        ),
     ] {
         let directory = copy();
         fs::write(directory.path().join("model.safetensors"), bytes).unwrap();
         refused(directory.path(), &["model.safetensors", "not a whole safetensors file"]);
+    }
+}
+
+/// A file may have holes, and so be larger than any memory.
+#[test]
+fn a_file_larger_than_memory_is_refused() {
+    let directory = copy();
+    let path = directory.path().join("model.safetensors");
+    // Where the file system has no room for such a file, there is nothing to see.
+    if fs::File::create(&path).unwrap().set_len(1 << 43).is_ok() {
+        refused(directory.path(), &["model.safetensors", "reading it needs 8796.1 GB of memory, and this machine has"]);
+    }
+}
+
+#[test]
+fn a_vocabulary_larger_than_memory_is_refused() {
+    let mut model =
+        Lstm::create(LstmOptions { embedding: 60_000, ..LstmOptions::default() }, &Host::detached()).unwrap();
+    let error = model.initialize(&Host::detached(), u32::MAX as usize, 1).unwrap_err();
+    assert!(
+        error.message().starts_with("a model with a vocabulary of 4294967295 needs 1034.2 TB of memory"),
+        "{error}"
+    );
+    for vocabulary in [0, usize::MAX] {
+        let error = model.initialize(&Host::detached(), vocabulary, 1).unwrap_err();
+        assert!(error.message().starts_with("the vocabulary of the model is "), "{error}");
     }
 }
 

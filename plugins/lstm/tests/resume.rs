@@ -13,7 +13,9 @@ use proptest::prelude::*;
 use safetensors::Dtype;
 use serde_json::{Value, json};
 use txray_lstm::{Cell, Lstm, LstmOptions, Optimizer, Schedule, TrainOptions};
-use txray_plugin::{Component, Error, Fault, FitReport, FitRequest, Host, HostServices, Level, Model, State, Text};
+use txray_plugin::{
+    Component, Error, Fault, FitReport, FitRequest, Host, HostServices, Level, Model, State, Text, Threads,
+};
 
 const VOCABULARY: u32 = 17;
 
@@ -469,6 +471,39 @@ proptest! {
             let _ = model.fit(&Host::detached(), &REQUEST);
         }
     }
+}
+
+/// Every byte, and not only those that chance comes to.
+#[test]
+fn no_byte_that_is_changed_and_no_end_that_is_missing_is_a_panic() {
+    let directory = saved();
+    let path = directory.path().join("training.safetensors");
+    let whole = fs::read(&path).unwrap();
+    let header = 8 + u64::from_le_bytes(*whole.first_chunk().unwrap()) as usize;
+    // Every byte of the header, and some of the values, which are all alike.
+    let places = || (0..header).chain((header..whole.len()).step_by(7));
+    for length in places() {
+        fs::write(&path, &whole[..length]).unwrap();
+        refused(directory.path(), &["training.safetensors"]);
+    }
+    let (mut refused, mut read) = (0, 0);
+    for at in places() {
+        // In the header a neighbour, and a letter of the other case; a value may become infinite.
+        for &bit in if at < header { &[1, 0x20][..] } else { &[0x80] } {
+            let mut bytes = whole.clone();
+            bytes[at] ^= bit;
+            fs::write(&path, bytes).unwrap();
+            match loaded(&options(), directory.path()) {
+                Ok(mut model) if at < header => {
+                    let _ = model.fit(&Host::new(&Threads(1)), &REQUEST);
+                    read += 1;
+                }
+                Ok(_) => read += 1,
+                Err(_) => refused += 1,
+            }
+        }
+    }
+    assert!(refused > header && read > 0, "{refused} refused, {read} read");
 }
 
 #[test]

@@ -29,9 +29,10 @@ pub(crate) use self::progress::Progress;
 pub(crate) use self::recurrence::LayerState;
 use self::recurrence::Recurrence;
 use crate::decoder::NO_TARGET;
-use crate::options::TrainOptions;
+use crate::memory;
+use crate::options::{Optimizer, TrainOptions};
 use crate::tracker::{Stop, Tracker};
-use crate::weights::{Cell, Layer, Sizes, Weights, failed};
+use crate::weights::{Cell, GATE_SUMS, Layer, Sizes, Weights, failed};
 
 /// The training text as streams side by side, time-major.
 pub(crate) struct Streams {
@@ -86,6 +87,11 @@ impl Streams {
         (self.length() - 1).div_ceil(self.bptt)
     }
 
+    /// Rows of the widest window: what the operations of a step keep is as long.
+    pub fn rows(&self) -> usize {
+        self.tokens().min(self.bptt * self.batch)
+    }
+
     /// Tokens that the windows before this one read.
     pub fn tokens_before(&self, window: usize) -> usize {
         self.tokens().min(window.saturating_mul(self.bptt * self.batch))
@@ -101,6 +107,16 @@ impl Streams {
             targets: rows.map(|row| target(row + self.batch)).collect(),
         }
     }
+}
+
+/// Refuses a training that cannot be held: of the weights there are gradients, and means of Adam; and of every row of a step
+/// its embedding, and in each layer gate sums, state and output. There is more, which is smaller.
+pub(crate) fn check_memory(sizes: Sizes, options: &TrainOptions, rows: usize) -> Result<()> {
+    let copies = if options.optimizer == Optimizer::Sgd { 2 } else { 4 };
+    let row = sizes.embedding + sizes.layers * sizes.hidden * (GATE_SUMS + 2);
+    let needed = sizes.bytes() * copies + (rows * row * size_of::<f32>()) as u128;
+    let what = format!("a step over {rows} tokens, {} streams side by side,", options.batch);
+    memory::check("/train/bptt", &what, needed)
 }
 
 /// What one optimizer step reads: `bptt` steps of every stream, `[steps * batch]` each, time-major.
