@@ -55,11 +55,6 @@ pub fn report(text: &str) {
     let _ = write(io::stderr().lock(), &but_colours(text));
 }
 
-/// Prints a line for a process of ours that reads it, and not for people.
-pub fn answer(line: &str) {
-    to_stdout(&format!("{line}\n"));
-}
-
 /// Why results could not be printed. That nobody reads them any more is no reason: it is how a reader says that it has
 /// enough.
 pub fn refusal() -> Option<&'static io::Error> {

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
+use txray_config::plain;
 use txray_conformance::Verdict;
 use txray_host::PluginInfo;
 
@@ -43,8 +44,9 @@ impl Child {
         if let Some((cases, seed)) = check {
             command.args(["--cases", &cases.to_string(), "--seed", &seed.to_string()]);
         }
-        // What a panic prints comes out in the findings as well.
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        // Its standard input ends when this process does, and it with that. What a panic prints comes out in the findings as
+        // well.
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut process = command.spawn().map_err(failed)?;
         let (sender, lines) = mpsc::channel();
         if let Some(output) = process.stdout.take() {
@@ -61,7 +63,7 @@ impl Child {
     pub fn info(&mut self) -> Result<(PluginInfo, String), Error> {
         match self.next()? {
             Line::Plugin { info, sha256 } => Ok((serde_json::from_value(info)?, sha256)),
-            Line::Refused(why) => Err(Error::Refused(why)),
+            Line::Refused(why) => Err(Error::Refused(plain(&why).into_owned())),
             _ => Err(self.garbled()),
         }
     }

@@ -1,5 +1,8 @@
 //! The process that loads a library: it answers in lines of JSON, and may crash without harm to whoever asked.
 
+use std::fs::File;
+use std::io::{Read, Write};
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use txray_conformance::{Finding, Observer, Settings};
@@ -7,7 +10,6 @@ use txray_host::Registry;
 
 use crate::args::LibraryArgs;
 use crate::error::Error;
-use crate::output;
 
 /// A line of an answer.
 #[derive(Debug, Serialize, Deserialize)]
@@ -36,47 +38,71 @@ pub enum Line {
 }
 
 impl Line {
-    /// How a line of an answer begins: a plugin may print lines of its own.
-    const MARK: &str = "txray-probe:";
-
-    /// From a line of the process's standard output, if it is one of these.
+    /// From a line of an answer, if it is one.
     pub fn parse(line: &str) -> Option<Self> {
-        serde_json::from_str(line.strip_prefix(Self::MARK)?).ok()
+        serde_json::from_str(line).ok()
     }
 
-    fn print(&self) -> Result<(), Error> {
-        let json = serde_json::to_string(self)?;
-        output::answer(&format!("{}{json}", Self::MARK));
-        Ok(())
+    fn write(&self, answers: &mut File) -> Result<(), Error> {
+        let json = serde_json::to_string(self)? + "\n";
+        answers.write_all(json.as_bytes()).map_err(|error| Error::system("answer whoever started this process", error))
     }
 }
 
 /// Loads the library and answers. `cases`: hold it to the conformance suites, so many random cases a property.
 pub fn run(args: &LibraryArgs, cases: Option<u32>, seed: u64) -> Result<(), Error> {
+    std::thread::spawn(end_with_parent);
+    let mut answers = answers().map_err(|error| Error::system("answer whoever started this process", error))?;
     let mut registry = Registry::with_policy(args.policy.policy()?);
     let plugin = match registry.load(&args.library, None) {
         Ok(plugin) => plugin,
-        Err(error) => return Line::Refused(error.to_string()).print(),
+        Err(error) => return Line::Refused(error.to_string()).write(&mut answers),
     };
     let info = serde_json::to_value(&plugin.info)?;
-    Line::Plugin { info, sha256: plugin.origin.sha256().unwrap_or_default().to_owned() }.print()?;
+    Line::Plugin { info, sha256: plugin.origin.sha256().unwrap_or_default().to_owned() }.write(&mut answers)?;
     if let Some(cases) = cases {
         let plugin = &registry.plugins()[0];
-        txray_conformance::check(&registry, plugin, &Settings { cases, seed }, &mut Printer);
+        txray_conformance::check(&registry, plugin, &Settings { cases, seed }, &mut Writer(&mut answers));
     }
-    Line::End.print()
+    Line::End.write(&mut answers)
 }
 
-/// Prints what is about to be checked before it is, so that whoever reads knows where a crash happened.
-struct Printer;
+/// Ends this process when whoever started it is gone, whatever the library is doing: their end of standard input closes even if
+/// they are killed.
+fn end_with_parent() {
+    let mut byte = [0];
+    let mut input = std::io::stdin().lock();
+    while input.read(&mut byte).is_ok_and(|read| read > 0) {}
+    // Not by `exit`, at which the library could still be asked, and hang.
+    std::process::abort();
+}
 
-impl Observer for Printer {
+/// Where answers go. What a plugin prints goes nowhere: it could stand in the middle of one.
+#[cfg(unix)]
+fn answers() -> std::io::Result<File> {
+    use std::os::fd::AsFd;
+    let answers = std::io::stdout().as_fd().try_clone_to_owned()?;
+    rustix::stdio::dup2_stdout(File::options().write(true).open("/dev/null")?)?;
+    Ok(answers.into())
+}
+
+/// Systems other than Unix do not tell a plugin's output from ours: what it prints in the middle of an answer spoils that one.
+#[cfg(not(unix))]
+fn answers() -> std::io::Result<File> {
+    use std::os::windows::io::AsHandle;
+    Ok(std::io::stdout().as_handle().try_clone_to_owned()?.into())
+}
+
+/// Tells what is about to be checked before it is, so that whoever reads knows where a crash happened.
+struct Writer<'a>(&'a mut File);
+
+impl Observer for Writer<'_> {
     fn begin(&mut self, _: &str, kind: &str, property: &str) {
-        // Standard output is a pipe to the process that asked: where that is gone, there is nobody to tell.
-        let _ = Line::Begin { kind: kind.to_owned(), property: property.to_owned() }.print();
+        // A pipe to the process that asked: where that is gone, there is nobody to tell.
+        let _ = Line::Begin { kind: kind.to_owned(), property: property.to_owned() }.write(self.0);
     }
 
     fn end(&mut self, finding: &Finding) {
-        let _ = Line::Finding(finding.clone()).print();
+        let _ = Line::Finding(finding.clone()).write(self.0);
     }
 }

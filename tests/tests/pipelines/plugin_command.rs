@@ -85,3 +85,73 @@ fn what_is_no_plugin_is_told_as_such() {
     let said = folder.txray(["plugin", "check", c_plugin("other_major").to_str().unwrap()]).failed(2);
     assert!(said.contains("of the plugin boundary"), "{said}");
 }
+
+#[test]
+fn what_a_plugin_prints_does_not_stand_between_the_answers() {
+    let folder = Folder::new();
+    let library = c_plugin("prints");
+    let checked = folder.txray(["plugin", "check", library.to_str().unwrap(), "--cases", "16"]).succeeded().stdout;
+    assert!(checked.contains("every property holds") && !checked.contains("half a line"), "{checked}");
+    assert!(checked.matches("  pass  ").count() > 10, "{checked}");
+}
+
+#[test]
+fn nothing_that_a_plugin_says_moves_the_terminal() {
+    let folder = Folder::new();
+    let library = c_plugin("colours");
+    std::fs::create_dir(folder.path("here")).unwrap();
+    std::fs::copy(&library, folder.path("here").join(library.file_name().unwrap())).unwrap();
+    let inspected = folder.txray(["plugin", "inspect", library.to_str().unwrap()]).succeeded().stdout;
+    let listed = folder.txray(["plugin", "list", "--plugin-dir", "here"]).succeeded().stdout;
+    assert!(inspected.contains("\\u{1b}[31mred\\u{202e}") && inspected.contains("\\u{9b}clears"), "{inspected}");
+    assert!(listed.contains("\\u{1b}[31mred"), "{listed}");
+    for told in [inspected, listed] {
+        assert!(!told.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{told:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_process_of_a_library_ends_with_the_one_that_asked_even_if_that_is_killed() {
+    use std::time::{Duration, Instant};
+
+    let folder = Folder::new();
+    let mark = folder.path("mark");
+    let library = txray_tests::c_plugin_with("hangs", &[&format!("-DMARK={mark:?}")]);
+    let mut txray = std::process::Command::new(txray_tests::txray());
+    txray.args(["plugin", "inspect"]).arg(library).stdout(std::process::Stdio::null());
+    let mut asking = txray.stderr(std::process::Stdio::null()).spawn().unwrap();
+    let soon = |is_so: &dyn Fn() -> bool| {
+        let start = Instant::now();
+        while !is_so() {
+            assert!(start.elapsed() < Duration::from_secs(30), "it did not come to that");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
+    soon(&|| std::fs::read_to_string(&mark).is_ok_and(|text| text.ends_with('\n')));
+    let process = format!("/proc/{}/cmdline", std::fs::read_to_string(&mark).unwrap().trim());
+    let runs = || std::fs::read(&process).is_ok_and(|line| !line.is_empty());
+    assert!(runs(), "it hangs");
+    asking.kill().unwrap();
+    asking.wait().unwrap();
+    soon(&|| !runs());
+}
+
+/// A run that a plugin ended in the middle of a call is a failure, whatever the plugin said.
+#[test]
+fn a_plugin_that_ends_a_run_is_named() {
+    let folder = Folder::new();
+    let library = c_plugin("ends_process");
+    folder.write("text.txt", "the cat sat on the mat\n".repeat(20));
+    folder.write(
+        "pipeline.toml",
+        format!(
+            "[plugin.other]\npath = {library:?}\n\n[corpus.c]\nkind = \"text\"\ntest = \"text.txt\"\n\n\
+             [model.lm]\nkind = \"lstm\"\nhidden = 4\nembedding = 4\ntrain.epochs = 1\ncorpus = \"c.test\"\n\n\
+             [stage.a]\nmodel = \"lm\"\ncorpus = \"c.test\"\n\n\
+             [comparison.same]\nfrom = \"a\"\nto = \"a\"\nmetrics = [{{ kind = \"ends\", by = \"c\" }}]\n"
+        ),
+    );
+    let said = folder.txray(["check", "pipeline.toml"]).failed(1);
+    assert_eq!(said, "the plugin `ends` ended the process in its call of `create`");
+}
