@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::sync::mpsc::{self, Sender};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -51,7 +52,10 @@ impl Line {
 
 /// Loads the library and answers. `cases`: hold it to the conformance suites, so many random cases a property.
 pub fn run(args: &LibraryArgs, cases: Option<u32>, seed: u64) -> Result<(), Error> {
-    std::thread::spawn(end_with_parent);
+    let (ready, is_ready) = mpsc::channel();
+    std::thread::spawn(move || end_with_parent(&ready));
+    // A thread that begins needs a lock of the system's loader, which a library holds while it is loaded.
+    let _ = is_ready.recv();
     let mut answers = answers().map_err(|error| Error::system("answer whoever started this process", error))?;
     let mut registry = Registry::with_policy(args.policy.policy()?);
     let plugin = match registry.load(&args.library, None) {
@@ -69,9 +73,10 @@ pub fn run(args: &LibraryArgs, cases: Option<u32>, seed: u64) -> Result<(), Erro
 
 /// Ends this process when whoever started it is gone, whatever the library is doing: their end of standard input closes even if
 /// they are killed.
-fn end_with_parent() {
+fn end_with_parent(ready: &Sender<()>) {
     let mut byte = [0];
     let mut input = std::io::stdin().lock();
+    let _ = ready.send(());
     while input.read(&mut byte).is_ok_and(|read| read > 0) {}
     // Not by `exit`, at which the library could still be asked, and hang.
     std::process::abort();
