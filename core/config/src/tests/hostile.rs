@@ -138,6 +138,16 @@ fn many_errors_take_no_longer_than_few_each() {
 }
 
 #[test]
+fn where_a_key_was_set_first_is_not_looked_for_without_end() {
+    let keys: String = (0..400_000).map(|i| format!("k{i} = 1\n")).collect();
+    let start = Instant::now();
+    let diagnostics = check(keys.clone() + &keys[..2_000]);
+    let firsts = diagnostics.iter().filter(|one| render(*one).contains("first set here")).count();
+    assert!(firsts > 0 && firsts < Diagnostics::KEPT, "{firsts}");
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+}
+
+#[test]
 fn errors_behind_much_that_is_right_are_not_looked_for_without_end() {
     let text = format!(
         "[model.lm]\nhidden = 1\ntrain = {{ epochs = 1, checkpoints = [{}{}] }}\n",
