@@ -210,7 +210,7 @@ pub struct StoreCommand {
 pub enum StoreAction {
     /// List the steps.
     List,
-    /// Remove what killed runs left, and steps that no run has used for a while.
+    /// Remove what killed runs left, damaged steps, and steps and unfinished trainings that no run has used for a while.
     Gc {
         /// Remove steps that were not used for this many days.
         #[arg(long, value_name = "DAYS", default_value_t = 30)]

@@ -102,7 +102,6 @@ fn run_again(args: &RunArgs, verbosity: Verbosity) -> Result<(), Error> {
     let out = args.out.clone().unwrap_or_else(|| Path::new("runs").join(format!("{}-again", pipeline.name)));
     let mut out = open_out(&out, &terminal)?;
     // A store of its own: steps of the run that is repeated must not be there already. One that is stopped goes on.
-    out.keep();
     let outcome = execute(&pipeline, &registry, &out.store().map_err(EngineError::from)?, &mut out, &terminal)?;
     output::results(&summary::of(&pipeline, &outcome, out.path())?);
     for path in outcome.manifest.inputs_changed(&earlier) {
@@ -130,6 +129,18 @@ fn run_again(args: &RunArgs, verbosity: Verbosity) -> Result<(), Error> {
     Ok(())
 }
 
+/// A run holds a lock of each of its steps, and pipelines can have thousands of them: as many files may be open as the system
+/// lets us have.
+fn open_many() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let limit = getrlimit(Resource::Nofile);
+        // Where it is refused, most pipelines do with what there is.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    }
+}
+
 fn open_out(path: &Path, terminal: &Terminal) -> Result<OutDirectory, Error> {
     let opened = OutDirectory::open(path, &Host::new(terminal), || {
         terminal.log(Level::Warning, &format!("waiting for another run into {}", path.display()));
@@ -145,6 +156,7 @@ fn execute(
     terminal: &Terminal,
 ) -> Result<Outcome, Error> {
     let host = Host::new(terminal);
+    open_many();
     terminal.stop.listen().map_err(|error| Error::system("listen for Ctrl-C", error))?;
     let outcome =
         Plan::of(pipeline, registry, &host).and_then(|plan| run(pipeline, registry, &plan, store, out, terminal));

@@ -107,6 +107,14 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// A checkpoint that a training did not come to.
+    #[error("there is no checkpoint of epoch {epoch}: training stopped after {last}; name an earlier one")]
+    NoCheckpoint {
+        /// The epoch asked for.
+        epoch: u64,
+        /// The last that was run.
+        last: u64,
+    },
     /// A checkpoint of a training that goes on was damaged meanwhile.
     #[error("{} is damaged: run again, and the training begins anew", path.display())]
     Damaged {
@@ -147,7 +155,7 @@ impl Error {
         match self {
             Self::Config(_) | Self::Corpus(_) | Self::Tokenizer(_) => 2,
             Self::Vocabulary { .. } | Self::UnknownText { .. } => 2,
-            Self::Disk { .. } | Self::Changed { .. } | Self::Damaged { .. } => 2,
+            Self::Disk { .. } | Self::Changed { .. } | Self::Damaged { .. } | Self::NoCheckpoint { .. } => 2,
             Self::Step { source, .. } => source.exit_code(),
             Self::Method(error) | Self::Pruner { source: error, .. } => of(error.fault()),
             Self::Plugin(error) => of(error.fault()),

@@ -24,11 +24,12 @@ pub struct Hashes<'a> {
     host: &'a Host<'a>,
     inputs: IndexMap<PathBuf, Input>,
     opened: Vec<PathBuf>,
+    folders: HashMap<PathBuf, Vec<String>>,
 }
 
 impl<'a> Hashes<'a> {
     pub(crate) fn new(registry: &'a Registry, host: &'a Host<'a>) -> Self {
-        Self { registry, host, inputs: IndexMap::new(), opened: Vec::new() }
+        Self { registry, host, inputs: IndexMap::new(), opened: Vec::new(), folders: HashMap::new() }
     }
 
     /// The hash of a file that the engine reads, through [`Inputs`].
@@ -51,25 +52,14 @@ impl<'a> Hashes<'a> {
     /// The hashes of the files that lie in a folder which a plugin reads, by name: not those in folders below, nor those whose
     /// names begin with a dot, nor the manifest of a run that left the folder.
     pub fn folder(&mut self, folder: &Path) -> Result<Value> {
-        let failed = |error: io::Error| Error::disk("read", folder, error);
-        let mut names = Vec::new();
-        for entry in std::fs::read_dir(folder).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let name = entry.file_name().into_string().map_err(|name| {
-                failed(io::Error::new(io::ErrorKind::InvalidData, format!("the name {name:?} in it is not UTF-8")))
-            })?;
-            let is_read = !name.starts_with('.') && name != "manifest.json";
-            // Links are followed, as whoever opens the file follows them.
-            if is_read && std::fs::metadata(entry.path()).is_ok_and(|file| file.is_file()) {
-                names.push(name);
-            }
-        }
-        names.sort();
+        let names = list(folder).map_err(|error| Error::disk("read", folder, error))?;
         let mut hashes = Map::new();
-        for name in names {
-            let hash = self.opened(&folder.join(&name))?;
-            hashes.insert(name, hash);
+        for name in &names {
+            let hash = self.opened(&folder.join(name))?;
+            hashes.insert(name.clone(), hash);
         }
+        self.opened.push(folder.to_owned());
+        self.folders.insert(folder.to_owned(), names);
         Ok(hashes.into())
     }
 
@@ -94,25 +84,52 @@ impl<'a> Hashes<'a> {
         std::mem::take(&mut self.opened)
     }
 
-    pub(crate) fn into_inputs(self) -> Vec<Input> {
-        self.inputs.into_values().collect()
+    /// The files, and the names of those in each folder that a plugin reads.
+    pub(crate) fn into_inputs(self) -> (Vec<Input>, HashMap<PathBuf, Vec<String>>) {
+        (self.inputs.into_values().collect(), self.folders)
     }
+}
+
+/// The names of the files that lie in a folder, as far as they count.
+fn list(folder: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().into_string().map_err(|name| {
+            io::Error::new(io::ErrorKind::InvalidData, format!("the name {name:?} in it is not UTF-8"))
+        })?;
+        let is_read = !name.starts_with('.') && name != "manifest.json";
+        // Links are followed, as whoever opens the file follows them.
+        if is_read && std::fs::metadata(entry.path()).is_ok_and(|file| file.is_file()) {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
 }
 
 /// The user's files that a run reads, each as it was when the run was planned.
 pub struct Inputs<'a> {
     planned: HashMap<&'a Path, &'a Input>,
+    folders: &'a HashMap<PathBuf, Vec<String>>,
     host: &'a Host<'a>,
 }
 
 impl<'a> Inputs<'a> {
-    pub(crate) fn new(inputs: &'a [Input], host: &'a Host<'a>) -> Self {
-        Self { planned: inputs.iter().map(|input| (&*input.path, input)).collect(), host }
+    pub(crate) fn new(inputs: &'a [Input], folders: &'a HashMap<PathBuf, Vec<String>>, host: &'a Host<'a>) -> Self {
+        Self { planned: inputs.iter().map(|input| (&*input.path, input)).collect(), folders, host }
     }
 
     /// Holds files that a plugin opens itself against their hashes.
     pub(crate) fn hold(&self, paths: &[PathBuf]) -> Result<()> {
         for path in paths {
+            if let Some(then) = self.folders.get(path) {
+                let now = list(path).map_err(|error| Error::disk("read", path, error))?;
+                if now != *then {
+                    return Err(Error::Changed { path: path.clone() });
+                }
+                continue;
+            }
             let now = hash(path, self.host).map_err(|error| Error::disk("read", path, error))?;
             if self.planned.get(&**path).is_none_or(|then| then.sha256 != now.sha256) {
                 return Err(Error::Changed { path: path.clone() });
@@ -172,8 +189,8 @@ mod tests {
         let (registry, host) = (Registry::new(), Host::detached());
         let mut hashes = Hashes::new(&registry, &host);
         hashes.file(&path).unwrap();
-        let planned = hashes.into_inputs();
-        let inputs = Inputs::new(&planned, &host);
+        let (planned, folders) = hashes.into_inputs();
+        let inputs = Inputs::new(&planned, &folders, &host);
         let read = || {
             let mut text = String::new();
             inputs.open(&path).unwrap().read_to_string(&mut text).map(|_| text)
@@ -199,6 +216,11 @@ mod tests {
         let mut hashes = Hashes::new(&registry, &host);
         let found = hashes.folder(folder.path()).unwrap();
         assert_eq!(found.as_object().unwrap().keys().collect::<Vec<_>>(), ["a.json", "b.bin"]);
-        assert_eq!(hashes.take_opened().len(), 2);
+        let opened = hashes.take_opened();
+        let (planned, folders) = hashes.into_inputs();
+        let inputs = Inputs::new(&planned, &folders, &host);
+        inputs.hold(&opened).unwrap();
+        fs::write(folder.path().join("new.bin"), "").unwrap();
+        assert!(matches!(inputs.hold(&opened), Err(Error::Changed { path }) if path == folder.path()));
     }
 }

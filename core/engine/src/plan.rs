@@ -1,6 +1,6 @@
 //! What a pipeline comes to before it runs: its steps in order, each with the recipe of everything it depends on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -44,6 +44,8 @@ pub struct Plan {
     pub afterwards: Vec<Planned>,
     /// The files that are read.
     pub inputs: Vec<Input>,
+    /// The folders of which plugins read every file, with the files' names.
+    pub(crate) folders: HashMap<PathBuf, Vec<String>>,
 }
 
 /// Why a step is not there.
@@ -86,7 +88,7 @@ impl Plan {
         let mut hashes = Hashes::new(registry, host);
         let mut keys: BTreeMap<String, Key> = BTreeMap::new();
         let mut passed_on: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
-        let mut plan = Self { steps: Vec::new(), afterwards: Vec::new(), inputs: Vec::new() };
+        let mut plan = Self { steps: Vec::new(), afterwards: Vec::new(), inputs: Vec::new(), folders: HashMap::new() };
         for step in steps {
             let mut inputs = Vec::new();
             for (part, input) in step.inputs() {
@@ -105,7 +107,7 @@ impl Plan {
             let planned = if step.reads_the_run() { &mut plan.afterwards } else { &mut plan.steps };
             planned.push(Planned { step, recipe, key, opened });
         }
-        plan.inputs = hashes.into_inputs();
+        (plan.inputs, plan.folders) = hashes.into_inputs();
         Ok(plan)
     }
 

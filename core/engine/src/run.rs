@@ -44,7 +44,7 @@ pub fn run(
     observer: &dyn Observer,
 ) -> Result<Outcome> {
     let host = Host::new(as_services(observer));
-    let inputs = Inputs::new(&plan.inputs, &host);
+    let inputs = Inputs::new(&plan.inputs, &plan.folders, &host);
     let mut run = Run { registry, store, observer, host: &host, inputs: &inputs, finished: Finished::default() };
     let ended = run.all(pipeline, plan, out);
     match ended {
@@ -144,7 +144,7 @@ impl Run<'_> {
         if self.host.cancelled() {
             return Err(Error::Cancelled);
         }
-        out.put_in_place(&survey)?;
+        out.put_in_place(&survey, self.host)?;
         self.store.remember(&pipeline.name, plan.steps.iter().map(|step| (step.id(), &step.recipe)));
         Ok(manifest)
     }

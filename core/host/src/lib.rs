@@ -199,6 +199,12 @@ pub enum PluginError {
         /// The file's, in lower-case hexadecimal.
         found: String,
     },
+    /// Another file was put in its place while it was opened.
+    #[error("{} was replaced while it was being opened: run again", path.display())]
+    Replaced {
+        /// The library that was named.
+        path: PathBuf,
+    },
     /// The system's loader refused it.
     #[error("cannot load {} as a dynamic library: {reason}", path.display())]
     NotALibrary {

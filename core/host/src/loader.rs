@@ -47,6 +47,11 @@ pub(crate) fn open(
         PluginError::NotALibrary { path: path.clone(), reason }
     })?;
     let library = std::mem::ManuallyDrop::new(library);
+    // It was opened by its path: a build that ended in between would have put another file there.
+    let (_, opened) = self::sha256(&path).map_err(unreadable)?;
+    if opened != sha256 {
+        return Err(PluginError::Replaced { path });
+    }
     // SAFETY: the symbol's name is the boundary's own, and names an `Entry` in every plugin.
     let entry = unsafe { library.get::<abi::Entry>(abi::ENTRY) };
     let entry = entry.map_err(|_| PluginError::NoEntry { path: path.clone() })?;

@@ -1,7 +1,7 @@
 //! Two stages held against each other: the fate of each neuron, and how far its preferences moved.
 
 use hashbrown::HashMap;
-use txray_plugin::{Host, MetricBatch, PreferenceMetric, StringTable};
+use txray_plugin::{Host, Level, MetricBatch, PreferenceMetric, StringTable};
 
 use crate::comparison::{Comparison, ComparisonRow, LeftOut};
 use crate::error::{MethodError, MethodResult};
@@ -50,6 +50,11 @@ pub fn compare(
             metric
                 .distances(host, &batch.view(), &mut out)
                 .map_err(|source| MethodError::Metric { name: name.clone(), source })?;
+            if !out.is_empty() && out.iter().all(|distance| distance.is_nan()) {
+                let message =
+                    format!("`{name}` gives no distance at all in `{layer}`: it is NaN for all {} neurons", out.len());
+                host.log(Level::Warning, &message);
+            }
             for (&neuron, &distance) in defined.iter().zip(&out) {
                 distances.entry(neuron).or_default().push(Some(distance).filter(|d| !d.is_nan()));
             }

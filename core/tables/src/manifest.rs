@@ -125,9 +125,10 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Reads a manifest that is as the run left it, to the byte; `None` for any other text.
+    /// Reads a manifest of this format that is as the run left it, to the byte; `None` for any other text.
     pub fn read_sealed(text: &str) -> Option<Self> {
-        seal::is_sealed(text).then(|| serde_json::from_str(text).ok()).flatten()
+        let manifest: Self = seal::is_sealed(text).then(|| serde_json::from_str(text).ok())??;
+        (manifest.format == FORMAT).then_some(manifest)
     }
 
     /// The inputs that are not what they were when `earlier` was written: changed, or no longer read.

@@ -1,8 +1,8 @@
 //! The out directory: what steps publish goes there, under names that are names, and all at once.
 //!
 //! It belongs to its user. Only what the manifest of an earlier run lists there, with the hash that it had, is replaced or
-//! removed; whatever else is in the way is told before the first step, and an input of the run is never touched
-//! ([`survey`]). A run's files are gathered aside, in `.txray` of the same directory, and then put in place, those of the
+//! removed; whatever else is in the way is told before the first step (of a report: when it was made), and
+//! an input of the run is never touched ([`survey`]). A run's files are gathered aside, in `.txray` of the same directory, and then put in place, those of the
 //! run before being set aside first: what fails or is killed on the way is undone ([`replace`]).
 
 mod replace;
@@ -61,6 +61,14 @@ pub enum OutError {
         /// Paths in it.
         found: Vec<String>,
     },
+    /// Something in it cannot be looked at.
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable {
+        /// What.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// An input of the run is what an earlier run left in the out directory.
     #[error(
         "{} is read by this run, and lies where its files would go, among those of an earlier run: nothing was touched: \
@@ -80,7 +88,9 @@ pub enum OutError {
         table: String,
     },
     /// A report left something that is neither a file nor a folder.
-    #[error("{path}, which [{table}] left, is no file: a link, a pipe or a device is not put into the out directory")]
+    #[error(
+        "{path}, which [{table}] left, is no file of a report: no link, pipe or device goes into the out directory, and nothing into {OWN}"
+    )]
     NotAFile {
         /// What it is.
         path: String,
@@ -174,8 +184,8 @@ pub struct OutDirectory {
     lock: Option<Lock>,
     /// Whether it was made just now.
     is_new: bool,
-    /// Whether what lies in [`OWN`] is to stay there for the next run.
-    is_kept: bool,
+    /// Whether the run is in place, so that nothing of it is needed any more.
+    is_done: bool,
 }
 
 impl OutDirectory {
@@ -203,7 +213,7 @@ impl OutDirectory {
                 lock => break lock.map_err(unwritable)?,
             }
         };
-        let opened = Self { path: path.to_owned(), own, lock: Some(lock), is_new, is_kept: false };
+        let opened = Self { path: path.to_owned(), own, lock: Some(lock), is_new, is_done: false };
         fs::write(opened.own.join(LOCK), SIGN).map_err(unwritable)?;
         opened.recover()?;
         Ok(opened)
@@ -225,7 +235,7 @@ impl Drop for OutDirectory {
     fn drop(&mut self) {
         // What stays is of no harm: the next run clears it, or goes on from it.
         if !self.journal().exists() {
-            let gone: &[&str] = if self.is_kept { &[NEW] } else { &[NEW, OLD, REPEAT] };
+            let gone: &[&str] = if self.is_done { &[NEW, OLD, REPEAT] } else { &[NEW, OLD] };
             for part in gone {
                 let _ = fs::remove_dir_all(self.own.join(part));
             }

@@ -20,16 +20,16 @@ use txray_plugin::Host;
 use txray_tables::seal::{is_sealed, sealed};
 use txray_tables::{Manifest, Output};
 
-use super::survey::Survey;
-use super::{MANIFEST, NEW, OLD, OutDirectory, OutError, Publication};
+use super::survey::{Survey, There};
+use super::{MANIFEST, NEW, OLD, OWN, OutDirectory, OutError, Publication};
 use crate::files::{copy, files_below, hash, remove_all, sync_directory};
 use crate::store::Entry;
 
-/// What is moved, in this order: out of the way, and then in place.
+/// What is moved, in this order: out of the way, and then in place; each file with its hash.
 #[derive(Debug, Serialize, Deserialize)]
-struct Journal {
-    old: Vec<String>,
-    new: Vec<String>,
+pub(super) struct Journal {
+    old: Vec<(String, String)>,
+    new: Vec<(String, String)>,
 }
 
 impl OutDirectory {
@@ -97,7 +97,8 @@ impl OutDirectory {
                 continue;
             }
             let file = new.join(&path);
-            if !fs::symlink_metadata(&file).map_err(self.failed(&file))?.is_file() {
+            let is_file = fs::symlink_metadata(&file).map_err(self.failed(&file))?.is_file();
+            if !is_file || Path::new(&path).starts_with(OWN) {
                 return Err(OutError::NotAFile { path, table: table.to_owned() });
             }
             let flushed = File::open(&file).and_then(|opened| opened.sync_all());
@@ -112,6 +113,8 @@ impl OutDirectory {
         let json = manifest.to_json()?;
         let path = self.new_files().join(MANIFEST);
         let write = || {
+            // Whatever a report may have put there, a link among it.
+            remove_all(&path)?;
             fs::write(&path, &json)?;
             File::open(&path)?.sync_all()
         };
@@ -120,66 +123,99 @@ impl OutDirectory {
     }
 
     /// Puts the run's files in the place of those of the run before, of which nothing that is still as it was stays.
-    pub(crate) fn put_in_place(&mut self, survey: &Survey) -> Result<(), OutError> {
-        let journal = self.plan(survey)?;
+    pub(crate) fn put_in_place(&mut self, survey: &Survey, host: &Host<'_>) -> Result<(), OutError> {
+        let journal = self.plan(survey, host)?;
+        self.note(&journal)?;
+        let made = self.moves(&journal).try_for_each(|(from, to)| {
+            // Moving over a file would remove it.
+            if fs::symlink_metadata(&to).is_ok() {
+                Err(io::ErrorKind::AlreadyExists.into())
+            } else {
+                move_file(&from, &to)
+            }
+        });
+        if let Err(error) = made {
+            self.undo(&journal)?;
+            return Err(OutError::Disk { path: self.path.clone(), source: error });
+        }
+        self.finish(&journal);
+        self.is_done = true;
+        Ok(())
+    }
+
+    pub(super) fn plan(&self, survey: &Survey, host: &Host<'_>) -> Result<Journal, OutError> {
+        let new_files = self.new_files();
+        let is_manifest = |(path, _): &(String, String)| path == MANIFEST;
+        let mut old: Vec<_> = survey.earlier.iter().map(|(path, hash)| (path.clone(), hash.clone())).collect();
+        old.sort_by_key(|file| !is_manifest(file));
+        let (mut new, mut found) = (Vec::new(), Vec::new());
+        for path in files_below(&new_files).map_err(self.failed(&new_files))? {
+            if !self.is_free(&path, survey).map_err(self.failed(&self.path.join(&path)))? {
+                found.push(path.clone());
+            }
+            let sha256 = hash(&new_files.join(&path), host).map_err(self.failed(&new_files))?.sha256;
+            new.push((path, sha256));
+        }
+        if !found.is_empty() {
+            return Err(OutError::InTheWay { path: self.path.clone(), found });
+        }
+        new.sort_by_key(is_manifest);
+        Ok(Journal { old, new })
+    }
+
+    /// Writes the journal, from which the next run knows what was going to be moved.
+    pub(super) fn note(&self, journal: &Journal) -> Result<(), OutError> {
         let path = self.journal();
         let write = || {
-            let json = sealed(&journal).map_err(io::Error::from)?;
+            // What is left of a run that was in place already.
+            remove_all(&self.own.join(OLD))?;
+            let json = sealed(journal).map_err(io::Error::from)?;
             let aside = self.own.join("journal.partial");
             fs::write(&aside, json)?;
             File::open(&aside)?.sync_all()?;
             fs::rename(&aside, &path)?;
             sync_directory(&self.own)
         };
-        write().map_err(self.failed(&path))?;
-        if let Err(error) = self.moves(&journal).try_for_each(|(from, to)| move_file(&from, &to)) {
-            self.undo(&journal)?;
-            return Err(OutError::Disk { path: self.path.clone(), source: error });
-        }
-        self.finish(&journal);
-        self.is_kept = false;
-        Ok(())
-    }
-
-    /// Keeps what is in the folder aside for the next run, however this one ends before its files are in place.
-    pub fn keep(&mut self) {
-        self.is_kept = true;
-    }
-
-    fn plan(&self, survey: &Survey) -> Result<Journal, OutError> {
-        let last = |path: &String| path == MANIFEST;
-        let mut old: Vec<String> = survey.earlier.iter().cloned().collect();
-        old.sort_by_key(|path| !last(path));
-        let mut new = files_below(&self.new_files()).map_err(self.failed(&self.new_files()))?;
-        new.sort_by_key(last);
-        let mut found = Vec::new();
-        for path in &new {
-            if !self.is_free(path, survey).map_err(self.failed(&self.path.join(path)))? {
-                found.push(path.clone());
-            }
-        }
-        if !found.is_empty() {
-            return Err(OutError::InTheWay { path: self.path.clone(), found });
-        }
-        Ok(Journal { old, new })
+        write().map_err(self.failed(&path))
     }
 
     /// All moves, in order.
-    fn moves(&self, journal: &Journal) -> impl DoubleEndedIterator<Item = (PathBuf, PathBuf)> {
+    pub(super) fn moves(&self, journal: &Journal) -> impl DoubleEndedIterator<Item = (PathBuf, PathBuf)> + use<> {
         let out = |path: &String| self.path.join(path);
-        let away: Vec<_> = journal.old.iter().map(|path| (out(path), self.own.join(OLD).join(path))).collect();
-        let here: Vec<_> = journal.new.iter().map(|path| (self.new_files().join(path), out(path))).collect();
+        let away: Vec<_> = journal.old.iter().map(|(path, _)| (out(path), self.own.join(OLD).join(path))).collect();
+        let here: Vec<_> = journal.new.iter().map(|(path, _)| (self.new_files().join(path), out(path))).collect();
         away.into_iter().chain(here)
     }
 
     /// Puts back what was moved, the last first. A move that was not made, or is undone already, left its file where it is.
     fn undo(&self, journal: &Journal) -> Result<(), OutError> {
+        self.is_untouched(journal)?;
         for (from, to) in self.moves(journal).rev() {
             if fs::symlink_metadata(&from).is_err() && fs::symlink_metadata(&to).is_ok() {
                 move_file(&to, &from).map_err(self.failed(&from))?;
             }
         }
         self.clear_up(&journal.new).map_err(self.failed(&self.own))
+    }
+
+    /// Whether nobody put anything where files are moved from or to since a run was killed there.
+    fn is_untouched(&self, journal: &Journal) -> Result<(), OutError> {
+        let mut found = Vec::new();
+        for (path, _) in journal.old.iter().chain(&journal.new) {
+            let is_ours = match self.there(path).map_err(self.failed(&self.path))? {
+                There::Nothing => true,
+                There::File => {
+                    let now = hash(&self.path.join(path), &Host::detached()).map_err(self.failed(&self.path))?;
+                    let mut known = journal.old.iter().chain(&journal.new).filter(|(other, _)| other == path);
+                    known.any(|(_, sha256)| now.sha256 == *sha256)
+                }
+                There::Folder | There::Other(_) => false,
+            };
+            if !is_ours && !found.contains(path) {
+                found.push(path.clone());
+            }
+        }
+        if found.is_empty() { Ok(()) } else { Err(OutError::InTheWay { path: self.path.clone(), found }) }
     }
 
     /// Removes what the run before left.
@@ -195,7 +231,7 @@ impl OutDirectory {
     }
 
     /// Ends the moves, and removes the folders of `moved` that nothing is left in.
-    fn clear_up(&self, moved: &[String]) -> io::Result<()> {
+    fn clear_up(&self, moved: &[(String, String)]) -> io::Result<()> {
         for folder in folders(moved) {
             // Only an empty one is removed.
             let _ = fs::remove_dir(self.path.join(folder));
@@ -225,8 +261,8 @@ impl OutDirectory {
 }
 
 /// The folders that files are in, the deepest first; not the directory itself.
-fn folders(files: &[String]) -> impl Iterator<Item = &Path> {
-    let all: BTreeSet<&Path> = files.iter().flat_map(|file| Path::new(file).ancestors().skip(1)).collect();
+fn folders(files: &[(String, String)]) -> impl Iterator<Item = &Path> {
+    let all: BTreeSet<&Path> = files.iter().flat_map(|(file, _)| Path::new(file).ancestors().skip(1)).collect();
     all.into_iter().rev().filter(|folder| !folder.as_os_str().is_empty())
 }
 

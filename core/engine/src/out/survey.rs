@@ -1,6 +1,6 @@
 //! What lies in an out directory before a run writes into it: whose it is, and whether it is in the way.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -25,12 +25,12 @@ pub(super) fn list(found: &[String]) -> String {
 /// What an earlier run left in an out directory, and is still as it left it.
 #[derive(Debug, Default)]
 pub(crate) struct Survey {
-    /// The files that its manifest lists, itself among them.
-    pub(super) earlier: BTreeSet<String>,
+    /// The files that its manifest lists, itself among them, each with its hash.
+    pub(super) earlier: BTreeMap<String, String>,
 }
 
 /// What is at a path, no link being followed on the way.
-enum There {
+pub(super) enum There {
     Nothing,
     File,
     Folder,
@@ -45,7 +45,7 @@ impl OutDirectory {
     /// [`OutError::InTheWay`] for whatever no earlier run left as it is, and [`OutError::Input`] for what an earlier run left
     /// and this one reads.
     pub(crate) fn survey(&self, targets: &[OutPath], inputs: &[PathBuf], host: &Host<'_>) -> Result<Survey, OutError> {
-        let failed = |source| OutError::Disk { path: self.path.clone(), source };
+        let failed = |source| OutError::Unreadable { path: self.path.clone(), source };
         let mut found = Vec::new();
         let mut survey = Survey::default();
         match self.there(MANIFEST).map_err(failed)? {
@@ -66,44 +66,50 @@ impl OutDirectory {
         }
         let identities: Vec<_> = inputs.iter().filter_map(|input| identity(input)).collect();
         let is_read = |path: &&String| identity(&self.path.join(path)).is_some_and(|it| identities.contains(&it));
-        match survey.earlier.iter().find(is_read) {
+        match survey.earlier.keys().find(is_read) {
             Some(path) => Err(OutError::Input { path: self.path.join(path) }),
             None => Ok(survey),
         }
     }
 
     /// What the manifest that lies here lists and is as it says, if it is one that a run left as it is.
-    fn earlier(&self, host: &Host<'_>) -> io::Result<Option<BTreeSet<String>>> {
+    fn earlier(&self, host: &Host<'_>) -> io::Result<Option<BTreeMap<String, String>>> {
         let text = match fs::read_to_string(self.path.join(MANIFEST)) {
             Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(None),
             text => text?,
         };
         let Some(manifest) = Manifest::read_sealed(&text) else { return Ok(None) };
-        let mut earlier = BTreeSet::from([MANIFEST.to_owned()]);
+        let own = hash(&self.path.join(MANIFEST), host)?.sha256;
+        let mut earlier = BTreeMap::from([(MANIFEST.to_owned(), own)]);
         for output in manifest.outputs {
             let is_inside = Path::new(&output.path).components().all(|part| matches!(part, Component::Normal(_)));
             if is_inside
                 && matches!(self.there(&output.path)?, There::File)
                 && hash(&self.path.join(&output.path), host)?.sha256 == output.sha256
             {
-                earlier.insert(output.path);
+                earlier.insert(output.path, output.sha256);
             }
         }
         Ok(Some(earlier))
     }
 
     /// Gathers what is at a place of the run's files and is none of the earlier run's.
-    fn in_the_way(&self, target: &OutPath, earlier: &BTreeSet<String>, found: &mut Vec<String>) -> io::Result<()> {
+    fn in_the_way(
+        &self,
+        target: &OutPath,
+        earlier: &BTreeMap<String, String>,
+        found: &mut Vec<String>,
+    ) -> io::Result<()> {
         let path = target.as_str();
         match self.there(path)? {
             There::Nothing => {}
             There::Other(link) => found.push(link),
-            There::File if earlier.contains(path) && !target.is_folder => {}
+            There::File if earlier.contains_key(path) && !target.is_folder => {}
             There::File => found.push(path.to_owned()),
             There::Folder if !target.is_folder => found.push(path.to_owned()),
             There::Folder => {
                 let below = files_below(&self.path.join(path))?.into_iter().map(|file| format!("{path}/{file}"));
-                found.extend(below.filter(|file| !earlier.contains(file)));
+                found.extend(below.filter(|file| !earlier.contains_key(file)));
             }
         }
         Ok(())
@@ -113,12 +119,12 @@ impl OutDirectory {
     pub(super) fn is_free(&self, path: &str, survey: &Survey) -> io::Result<bool> {
         Ok(match self.there(path)? {
             There::Nothing => true,
-            There::File => survey.earlier.contains(path),
+            There::File => survey.earlier.contains_key(path),
             There::Folder | There::Other(_) => false,
         })
     }
 
-    fn there(&self, path: &str) -> io::Result<There> {
+    pub(super) fn there(&self, path: &str) -> io::Result<There> {
         let mut at = self.path.clone();
         let parts: Vec<&str> = path.split('/').collect();
         for (index, part) in parts.iter().enumerate() {

@@ -32,7 +32,7 @@ fn leave(out: &Path, files: &[(&str, &str)]) -> Result<(), OutError> {
     }
     directory.write_manifest(&manifest(outputs))?;
     let survey = directory.survey(&targets(), &[], &host)?;
-    directory.put_in_place(&survey)
+    directory.put_in_place(&survey, &host)
 }
 
 fn manifest(outputs: Vec<Output>) -> Manifest {
@@ -236,56 +236,84 @@ fn a_move_that_fails_is_undone_with_all_before_it() {
         fs::write(file, text).unwrap();
     }
     directory.write_manifest(&manifest(Vec::new())).unwrap();
-    // The table of the run before cannot be set aside: there is a folder with something in it.
-    let in_the_way = directory.own.join(OLD).join("stages/s/table/x");
-    fs::create_dir_all(in_the_way.parent().unwrap()).unwrap();
-    fs::write(in_the_way, "").unwrap();
-    let error = directory.put_in_place(&survey).unwrap_err();
+    // Something came to be where a report goes: told before the first move.
+    let mut survey = survey;
+    fs::create_dir_all(out.join("report.html")).unwrap();
+    let planned = directory.put_in_place(&survey, &host).unwrap_err();
+    assert!(matches!(&planned, OutError::InTheWay { found, .. } if found == &["report.html"]), "{planned}");
+    fs::remove_dir(out.join("report.html")).unwrap();
+    // And in the middle of it: a file to be set aside is gone.
+    survey.earlier.insert("stages/s/gone".to_owned(), String::new());
+    let error = directory.put_in_place(&survey, &host).unwrap_err();
     assert!(matches!(error, OutError::Disk { .. }), "{error}");
     drop(directory);
     assert_eq!(all(out), before);
     leave(out, SECOND).unwrap();
 }
 
+/// An out directory of the first run, and one of the second over it that was killed after so many moves.
+fn killed(out: &Path, done: usize) -> usize {
+    leave(out, FIRST).unwrap();
+    let host = Host::detached();
+    let directory = open(out);
+    directory.begin().unwrap();
+    let mut outputs = Vec::new();
+    for (path, text) in SECOND {
+        let file = directory.new_files().join(path);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, text).unwrap();
+        outputs.push(Output { path: (*path).to_owned(), sha256: hash(&file, &host).unwrap().sha256 });
+    }
+    directory.write_manifest(&manifest(outputs)).unwrap();
+    let survey = directory.survey(&targets(), &[], &host).unwrap();
+    let journal = directory.plan(&survey, &host).unwrap();
+    directory.note(&journal).unwrap();
+    let moves: Vec<_> = directory.moves(&journal).collect();
+    for (from, to) in moves.iter().take(done) {
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::rename(from, to).unwrap();
+        let lies = out.join(MANIFEST).exists() && done != moves.len();
+        assert!(!lies, "a manifest tells what is there");
+    }
+    moves.len()
+}
+
 /// What a run killed after any number of moves leaves is, to the next run, the run before or the new one, whole.
 #[test]
 fn a_kill_at_any_move_leaves_the_run_before_or_the_new_one() {
-    let copy = |from: &Path, to: &Path| {
-        for (path, text) in all(from) {
-            let file = to.join(path);
-            fs::create_dir_all(file.parent().unwrap()).unwrap();
-            fs::write(file, text).unwrap();
-        }
-    };
     let folder = tempfile::tempdir().unwrap();
-    let first = folder.path().join("first");
+    let [first, second] = ["first", "second"].map(|name| folder.path().join(name));
     leave(&first, FIRST).unwrap();
-    let before = all(&first);
-    let second = folder.path().join("second");
-    copy(&first, &second);
+    leave(&second, FIRST).unwrap();
     leave(&second, SECOND).unwrap();
-    let after = all(&second);
-
-    let mut old: Vec<&str> = before.iter().map(|(path, _)| &**path).collect();
-    let mut new: Vec<&str> = after.iter().map(|(path, _)| &**path).collect();
-    old.sort_by_key(|path| *path != MANIFEST);
-    new.sort_by_key(|path| *path == MANIFEST);
-    let moves = old.len() + new.len();
+    let (before, after) = (all(&first), all(&second));
+    let moves = before.len() + after.len();
     for done in 0..=moves {
         let out = folder.path().join(format!("killed-{done}"));
-        copy(&first, &out);
-        copy(&second, &out.join(OWN).join(NEW));
-        fs::write(out.join(OWN).join(LOCK), SIGN).unwrap();
-        let journal = txray_tables::seal::sealed(&json!({ "old": old, "new": new })).unwrap();
-        fs::write(out.join(OWN).join("journal.json"), journal).unwrap();
-        let away = old.iter().map(|path| (out.join(path), out.join(OWN).join(OLD).join(path)));
-        let here = new.iter().map(|path| (out.join(OWN).join(NEW).join(path), out.join(path)));
-        for (from, to) in away.chain(here).take(done) {
-            fs::create_dir_all(to.parent().unwrap()).unwrap();
-            fs::rename(from, to).unwrap();
-        }
+        assert_eq!(killed(&out, done), moves);
         drop(open(&out));
         assert_eq!(all(&out), if done == moves { after.clone() } else { before.clone() }, "after {done} moves");
+    }
+}
+
+/// The user may work in the directory before the next run puts it right.
+#[test]
+fn what_somebody_put_there_after_a_kill_is_neither_moved_nor_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    for (done, mine) in [(2, "models/m/weights"), (5, "models/m/weights"), (6, "report.html"), (3, "stages/s/table")] {
+        let out = folder.path().join(format!("{done}-{}", mine.replace('/', "-")));
+        killed(&out, done);
+        fs::create_dir_all(out.join(mine).parent().unwrap()).unwrap();
+        fs::write(out.join(mine), "mine").unwrap();
+        let before = all(&out);
+        match OutDirectory::open(&out, &Host::detached(), || ()).map(drop) {
+            Err(OutError::InTheWay { found, .. }) => assert_eq!(found, [mine]),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(all(&out), before);
+        fs::rename(out.join(mine), folder.path().join("elsewhere")).unwrap();
+        let opened = OutDirectory::open(&out, &Host::detached(), || ()).map(drop);
+        assert!(opened.is_ok(), "{opened:?}");
     }
 }
 
@@ -325,17 +353,15 @@ fn two_runs_into_one_directory_wait_for_each_other() {
 #[test]
 fn the_store_of_a_repeat_is_kept_until_it_is_in_place() {
     let folder = tempfile::tempdir().unwrap();
-    let mut directory = open(folder.path());
-    directory.keep();
+    let directory = open(folder.path());
     directory.store().unwrap();
     drop(directory);
     assert!(folder.path().join(OWN).join(REPEAT).exists(), "it was stopped");
     let mut directory = open(folder.path());
-    directory.keep();
     directory.begin().unwrap();
     directory.write_manifest(&manifest(Vec::new())).unwrap();
     let survey = directory.survey(&targets(), &[], &Host::detached()).unwrap();
-    directory.put_in_place(&survey).unwrap();
+    directory.put_in_place(&survey, &Host::detached()).unwrap();
     drop(directory);
     assert_eq!(files_below(folder.path()).unwrap(), [MANIFEST]);
 }

@@ -156,7 +156,11 @@ impl ModelRef {
             _ => {
                 let part = self.epoch.map_or_else(|| LAST.to_owned(), checkpoint);
                 let path = making.input(&*self.model)?.join(&part);
-                if making.entry(&*self.model)?.has(&part) { Ok(path) } else { Err(Error::Damaged { path }) }
+                let last = making.figures::<ModelFigures>(&*self.model)?.epochs;
+                match self.epoch {
+                    Some(epoch) if epoch > last => Err(Error::NoCheckpoint { epoch, last }),
+                    _ => Ok(path),
+                }
             }
         }
     }
@@ -259,7 +263,15 @@ impl Section for Model {
 fn read_checkpoints(check: &mut Check<'_>, pointer: &str, value: Option<Value>) -> Vec<u64> {
     match value.map(serde_json::from_value::<Vec<u64>>) {
         None => Vec::new(),
-        Some(Ok(epochs)) => epochs,
+        Some(Ok(epochs)) => {
+            for (index, epoch) in epochs.iter().enumerate().filter(|(index, epoch)| epochs[..*index].contains(epoch)) {
+                check.error(
+                    &format!("{pointer}/train/checkpoints/{index}"),
+                    format!("the epoch {epoch} is named twice"),
+                );
+            }
+            epochs
+        }
         Some(Err(_)) => {
             let message = "expected a list of epochs, such as [1, 10]";
             check.error(&format!("{pointer}/train/checkpoints"), message);

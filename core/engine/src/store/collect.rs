@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use txray_plugin::Host;
 
-use super::{ASIDE, Entry, Found, Key, Result, Store, StoreError, USED, USED_LOCK};
-use crate::files::{files_below, remove_all};
+use super::{ASIDE, Entry, Key, RECORD, REPLACED, Result, Store, StoreError, USED, USED_LOCK};
+use crate::files::{files_below, remove_all, stopped};
 use crate::lock::{Lock, Mode};
 
 /// What [`Store::collect`] removed.
@@ -35,7 +35,14 @@ impl Store {
         for key in self.keys("steps", "")? {
             let Some(_free) = self.free(&key)? else { continue };
             let directory = self.step(&key);
-            let is_damaged = !matches!(self.examine(&key, None, host)?, Found::Whole(_));
+            // What the disk does not give just now is not removed for it.
+            let is_damaged = match self.get(&key) {
+                Some(entry) => entry.is_changed(host),
+                None => has_no_record(&directory),
+            };
+            if host.cancelled() {
+                return Err(StoreError::disk("read", &directory, stopped()));
+            }
             if is_damaged || self.get(&key).is_some_and(|entry| entry.age() >= unused) {
                 collected.steps += 1;
                 collected.damaged += u64::from(is_damaged);
@@ -53,6 +60,12 @@ impl Store {
         for key in self.keys("partial", "")? {
             if let Some(_idle) = self.attempt(&self.lock(&key))? {
                 collected.bytes += self.discard(&self.partial(&key))?;
+            }
+        }
+        for key in self.keys("partial", REPLACED)? {
+            if let Some(_idle) = self.attempt(&self.lock(&key))? {
+                collected.bytes +=
+                    self.discard(&self.root.join("partial").join(format!("{}{REPLACED}", key.as_str())))?;
             }
         }
         for key in self.keys("unfinished", "")? {
@@ -105,6 +118,15 @@ impl Store {
     fn attempt(&self, lock: &Path) -> Result<Option<Lock>> {
         let lock = Lock::attempt(lock, Mode::Alone);
         lock.map_err(|source| StoreError::Unwritable { root: self.root().to_owned(), source })
+    }
+}
+
+/// Whether the record of a step is missing, or reads and is none.
+fn has_no_record(directory: &Path) -> bool {
+    use io::ErrorKind::{InvalidData, IsADirectory, NotADirectory, NotFound};
+    match fs::read_to_string(directory.join(RECORD)) {
+        Ok(_) => true,
+        Err(error) => matches!(error.kind(), InvalidData | IsADirectory | NotADirectory | NotFound),
     }
 }
 

@@ -75,16 +75,27 @@ impl<'a> Kept<'a> {
     /// What is in a directory, if every byte of it is as it was put there.
     fn whole(&self, name: &str, host: &Host<'_>) -> Result<Option<BTreeMap<String, FileRecord>>> {
         let directory = self.path(name);
-        let Ok(text) = fs::read_to_string(directory.join(RECORD)) else { return Ok(None) };
+        let failed = |path: &Path, error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::InvalidData => Ok(None),
+            _ if host.cancelled() => Err(Error::Cancelled),
+            _ => Err(Error::disk("read", path, error)),
+        };
+        let record = directory.join(RECORD);
+        let text = match fs::read_to_string(&record) {
+            Ok(text) => text,
+            Err(error) => return failed(&record, error),
+        };
         let files = is_sealed(&text).then(|| serde_json::from_str(&text).ok()).flatten();
         let Some(Files { files }) = files else { return Ok(None) };
-        let is_sound =
-            |(path, told): (&String, &FileRecord)| hash(&directory.join(path), host).ok().as_ref() == Some(told);
-        let are_sound = files.iter().all(is_sound);
-        if host.cancelled() {
-            return Err(Error::Cancelled);
+        for (path, told) in &files {
+            let path = directory.join(path);
+            match hash(&path, host) {
+                Ok(found) if found == *told => {}
+                Ok(_) => return Ok(None),
+                Err(error) => return failed(&path, error),
+            }
         }
-        Ok(are_sound.then_some(files))
+        Ok(Some(files))
     }
 
     /// Whether a directory is there, every byte of it as it was put there.

@@ -113,6 +113,9 @@ impl StoreError {
 /// Version of the layout.
 pub const FORMAT: u32 = 1;
 
+/// The folders in it.
+const PARTS: [&str; 5] = ["steps", "partial", "unfinished", "locks", "recent"];
+
 /// The file that tells it.
 const FORMAT_FILE: &str = "format";
 
@@ -222,9 +225,16 @@ impl Store {
         let cannot = |source| StoreError::Unwritable { root: root.to_owned(), source };
         fs::create_dir_all(root).map_err(cannot)?;
         let format = root.join(FORMAT_FILE);
-        // Whoever was killed here left an empty file.
-        let begun = fs::metadata(&format).is_ok_and(|file| file.len() == 0);
-        let is_new = begun || fs::read_dir(root).map_err(cannot)?.next().is_none();
+        // A run that is just beginning it, or was killed there, left an empty file at most, and the parts.
+        let told = fs::read_to_string(&format).unwrap_or_default();
+        let mut names = Vec::new();
+        for entry in fs::read_dir(root).map_err(cannot)? {
+            names.push(entry.map_err(cannot)?.file_name());
+        }
+        let has_format = names.iter().any(|name| name == FORMAT_FILE);
+        let is_ours =
+            |name: &std::ffi::OsString| name == FORMAT_FILE || has_format && PARTS.iter().any(|part| name == part);
+        let is_new = told.trim().is_empty() && names.iter().all(is_ours);
         if is_new {
             fs::write(&format, format!("{FORMAT}\n")).map_err(cannot)?;
         }
@@ -232,7 +242,7 @@ impl Store {
             Err(StoreError::Missing { root }) => return Err(StoreError::NotAStore { root }),
             store => store?,
         };
-        for part in ["steps", "partial", "unfinished", "locks", "recent"] {
+        for part in PARTS {
             match fs::create_dir_all(root.join(part)) {
                 // A store that cannot be written still serves with what it has.
                 Err(error) if is_new => return Err(cannot(error)),
@@ -294,8 +304,9 @@ impl Store {
             Ok(Some(lock)) => self.examine(key, Some(Arc::new(lock)), host),
             // It is being removed.
             Ok(None) => Ok(Found::Nothing),
-            // Where no lock can be had, nothing can be removed either.
-            Err(_) => self.examine(key, None, host),
+            // Where nothing can be written, nothing can be removed either.
+            Err(error) if is_closed(&error) => self.examine(key, None, host),
+            Err(error) => Err(StoreError::disk("lock", &self.used_lock(key), error)),
         }
     }
 
@@ -352,14 +363,20 @@ impl Store {
         let json = sealed(&record).map_err(|source| StoreError::Record { source })?;
         let finish = || {
             let path = claim.directory.join(RECORD);
+            fs::write(claim.directory.join(USED), "")?;
             fs::write(&path, json)?;
             fs::File::open(&path)?.sync_all()?;
             for directory in record.directories() {
                 sync_directory(&claim.directory.join(directory))?;
             }
-            // One that is there is damaged.
-            remove_all(&target)?;
-            fs::rename(&claim.directory, &target)?;
+            // One that is there is damaged. Whoever uses it all the same finds the sound one in its place.
+            let old = self.root.join("partial").join(format!("{}{REPLACED}", claim.key.0));
+            remove_all(&old)?;
+            match fs::rename(&target, &old) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => fs::rename(&claim.directory, &target)?,
+            }
+            remove_all(&old)?;
             sync_directory(&self.root.join("steps"))
         };
         finish().map_err(failed)?;
@@ -433,6 +450,12 @@ impl Store {
     }
 }
 
+/// Whether a file cannot be opened because nothing can be written where it is.
+fn is_closed(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem, Unsupported};
+    matches!(error.kind(), NotFound | PermissionDenied | ReadOnlyFilesystem | Unsupported)
+}
+
 /// The file in a step whose time tells when it was last used.
 const USED: &str = "used";
 
@@ -441,6 +464,9 @@ const USED_LOCK: &str = ".used";
 
 /// The file in a step that tells what it is.
 const RECORD: &str = "record.json";
+
+/// What the name of a damaged step ends with, while the sound one takes its place.
+const REPLACED: &str = ".replaced";
 
 /// What the name of a file begins with that is written aside, before the number of its process.
 const ASIDE: &str = "recent.";
@@ -475,6 +501,14 @@ impl Entry {
         let is_damaged =
             |(path, told): &(&String, &FileRecord)| hash(&self.directory.join(path), host).ok().as_ref() != Some(told);
         self.record.files.iter().filter(is_damaged).map(|(path, _)| path.clone()).collect()
+    }
+
+    /// Whether a file of it is certainly not what it was, and not only hard to read just now.
+    fn is_changed(&self, host: &Host<'_>) -> bool {
+        self.record.files.iter().any(|(path, told)| match hash(&self.directory.join(path), host) {
+            Ok(found) => found != *told,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        })
     }
 
     /// Its size on disk.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use txray_plugin::{Fault, FitReport, FitRequest, Host, Level, Model, ModelDescription, Text};
-use txray_tables::Folder;
+use txray_tables::{Folder, TableError};
 use txray_text::{Encoded, Tokenizer, Vocabulary};
 
 use crate::error::{Error, Result};
@@ -155,6 +155,12 @@ impl Training<'_> {
             }
         };
         for epoch in self.checkpoints {
+            if *epoch > report.epoch {
+                let message =
+                    format!("there is no checkpoint of epoch {epoch}: training stopped after {}", report.epoch);
+                host.log(Level::Warning, &message);
+                continue;
+            }
             let name = checkpoint(*epoch);
             // Copied and not moved: until the step is in the store, a kill must find them here.
             saved.kept.copy(&name, &directory.join(&name), host)?;
@@ -193,7 +199,8 @@ impl Training<'_> {
                 host.log(Level::Information, "going on from where an earlier run was stopped");
                 return Ok(Some(progress));
             }
-            Err(Error::Cancelled) => return Err(Error::Cancelled),
+            // A disk or a device that is busy now may not be so the next time: hours of training are not given up for it.
+            Err(error) if !is_damage(&error) => return Err(error),
             Err(error) => {
                 let message = format!("the saved training cannot be used, and begins anew: {error}");
                 host.log(Level::Warning, &message);
@@ -234,12 +241,15 @@ impl Training<'_> {
             if shorter.has(&name) {
                 saved.kept.put(&name, |directory| {
                     let files = shorter.files(&name);
-                    let copied = files.map(|(rest, from, _)| {
+                    for (rest, from, told) in files {
                         let to = directory.join(rest);
-                        to.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| copy(&from, &to, host))
-                    });
-                    let copied: std::io::Result<Vec<_>> = copied.collect();
-                    copied.map(drop).map_err(|error| Error::disk("keep the checkpoint", &shorter.directory, error))
+                        let made = to.parent().map_or(Ok(()), fs::create_dir_all);
+                        let copied = made.and_then(|()| copy(&from, &to, host));
+                        if copied.map_err(|error| Error::disk("keep the checkpoint", &to, error))? != *told {
+                            return Err(Error::Damaged { path: from });
+                        }
+                    }
+                    Ok(())
                 })?;
                 progress.kept.push(epoch);
             }
@@ -252,6 +262,16 @@ impl Training<'_> {
     fn save(&self, model: &dyn Model, tokenizer: &Tokenizer, directory: &Path) -> Result<()> {
         model.save(self.making.host, directory)?;
         Ok(tokenizer.save(directory)?)
+    }
+}
+
+/// Whether what was saved is at fault, and not the disk or the device that it is read with.
+fn is_damage(error: &Error) -> bool {
+    match error {
+        Error::Damaged { .. } => true,
+        Error::Table(error) => matches!(error, TableError::Malformed { .. }),
+        Error::Plugin(error) => error.fault() == Fault::Invalid,
+        _ => false,
     }
 }
 
