@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{NonEmptyStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use txray_engine::store::{Store, StoreError};
 use txray_host::Policy;
@@ -35,6 +36,11 @@ pub enum Command {
     Store(StoreCommand),
     /// Make plugins, list them, look into one, hold one to its claims.
     Plugin(PluginCommand),
+}
+
+/// A path that is UTF-8: what is written there is named in manifests and handed to plugins, which have no other text.
+fn as_text() -> impl TypedValueParser<Value = PathBuf> {
+    NonEmptyStringValueParser::new().map(PathBuf::from)
 }
 
 #[derive(Args)]
@@ -155,7 +161,7 @@ pub struct RunArgs {
     #[command(flatten)]
     pub store: StoreArgs,
     /// Where to leave what the run gives. Default: `runs/` and the pipeline's name.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = as_text())]
     pub out: Option<PathBuf>,
 }
 
@@ -170,7 +176,7 @@ pub struct PlanArgs {
 #[derive(Args)]
 pub struct StoreArgs {
     /// Where finished steps are kept, to be used again. Default: `txray` in the user's cache directory.
-    #[arg(long, value_name = "DIR", env = "TXRAY_STORE", global = true)]
+    #[arg(long, value_name = "DIR", env = "TXRAY_STORE", global = true, value_parser = as_text())]
     pub store: Option<PathBuf>,
 }
 

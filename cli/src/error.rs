@@ -102,6 +102,14 @@ pub enum Error {
         /// The system's reason.
         source: io::Error,
     },
+    /// The system gives a process only so many threads, or so much memory for their stacks.
+    #[error("cannot start {threads} threads: {source}; ask for fewer with --threads")]
+    Threads {
+        /// How many.
+        threads: usize,
+        /// The system's reason.
+        source: rayon::ThreadPoolBuildError,
+    },
     /// The system refused something that every program may do.
     #[error("cannot {doing}: {source}")]
     System {
@@ -122,7 +130,7 @@ impl Error {
             Self::Plugin(_) | Self::Differs { .. } | Self::Damaged | Self::NoCache => 2,
             Self::RelativePluginPath(_) | Self::PluginName(_) | Self::Exists(_) => 2,
             Self::Properties(_) | Self::Refused(_) | Self::Slow { .. } | Self::Crashed { .. } => 2,
-            Self::Disk { .. } | Self::Unprinted(_) => 2,
+            Self::Disk { .. } | Self::Threads { .. } | Self::Unprinted(_) => 2,
             Self::Stopped { signal } => 128 + signal,
         }
     }

@@ -34,7 +34,6 @@ use output::{say, tell};
 use terminal::{Terminal, Verbosity};
 
 fn main() -> ExitCode {
-    output::begin();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
@@ -57,14 +56,22 @@ fn main() -> ExitCode {
 
 /// Help and the version are results; whatever else clap has to say is a fault of the command line.
 fn usage(error: &clap::Error) -> ExitCode {
-    let text = error.render();
-    if error.use_stderr() {
-        // Without clap's colours: it quotes what it was given as it is.
-        output::report(&plain(&text.to_string()));
-        return ExitCode::from(2);
+    let has_colours = output::has_colours(error.use_stderr());
+    let shown = |error: &clap::Error| match error.render() {
+        text if has_colours => text.ansi().to_string(),
+        text => text.to_string(),
+    };
+    if !error.use_stderr() {
+        output::help(&shown(error));
+        return ended(Ok(()));
     }
-    output::help(&if output::has_colours() { text.ansi().to_string() } else { text.to_string() });
-    ended(Ok(()))
+    // What is wrong is quoted as it was given: of the same in plain text, the same is wrong.
+    let plainly = std::env::args_os().map(|argument| output::one_line(&argument.to_string_lossy()).into_owned());
+    match Cli::try_parse_from(plainly) {
+        Err(error) => output::report(&shown(&error)),
+        Ok(_) => output::report(&plain(&error.to_string())),
+    }
+    ExitCode::from(2)
 }
 
 /// What the process exits with. A command that did what it was asked to has failed where its results went nowhere.
@@ -164,7 +171,9 @@ fn execute(
     if matches!(outcome, Err(EngineError::Cancelled)) {
         let store = store.root().display();
         tell!("stopped: what is finished is kept in {store}, and the same command goes on from there");
-        return Err(Error::Stopped { signal: terminal.stop.signal() });
+        if let Some(signal) = terminal.stop.signal() {
+            return Err(Error::Stopped { signal });
+        }
     }
     Ok(outcome?)
 }
@@ -208,7 +217,7 @@ fn terminal(args: &PipelineArgs, verbosity: Verbosity) -> Result<Terminal, Error
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build_global()
-        .map_err(|error| Error::system("start the threads of --threads", error))?;
+        .map_err(|source| Error::Threads { threads, source })?;
     Ok(Terminal::new(verbosity, threads))
 }
 

@@ -10,7 +10,7 @@
 
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, IsTerminal, Write};
-use std::sync::{LazyLock, OnceLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use txray_config::plain;
@@ -28,44 +28,57 @@ macro_rules! tell {
 
 pub(crate) use {say, tell};
 
-/// Whether standard output was a terminal when the program began: one that has gone since does not say that it was one.
-static TERMINAL: LazyLock<bool> = LazyLock::new(|| io::stdout().is_terminal());
 /// Why standard output took no more.
 static REFUSED: OnceLock<io::Error> = OnceLock::new();
-
-/// To be called before anything is printed.
-pub fn begin() {
-    LazyLock::force(&TERMINAL);
-}
 
 /// Prints results of several lines.
 pub fn results(text: &str) {
     to_stdout(&plain(text));
 }
 
-/// Prints help, which has colours of its own and nothing from any file.
+/// Prints help, which may have colours: nothing in it is from a file.
 pub fn help(text: &str) {
     to_stdout(&but_colours(text));
 }
 
-/// Prints several lines about what happens, such as an error with its caret. It may have colours: whoever renders a
-/// [`txray_config::Diagnostic`] has none but its own.
+/// Prints several lines about what happens, such as an error with its caret. It may have colours: whoever
+/// renders it has cleaned what it quotes, as [`txray_config::Diagnostic`] does.
 pub fn report(text: &str) {
     // Where that is refused, there is nobody left to tell.
     let _ = write(io::stderr().lock(), &but_colours(text));
 }
 
-/// Why results could not be printed. That nobody reads them any more is no reason: it is how a reader says that it has
+/// Why results could not be printed. That nobody reads them any more is no reason: that is how a reader says that it has
 /// enough.
 pub fn refusal() -> Option<&'static io::Error> {
-    // What is written to a terminal that has gone is a fault of its device.
-    REFUSED.get().filter(|error| error.kind() != ErrorKind::BrokenPipe && !*TERMINAL)
+    REFUSED.get().filter(|error| match error.kind() {
+        ErrorKind::BrokenPipe => false,
+        ErrorKind::StorageFull => true,
+        _ => !is_device(),
+    })
 }
 
-/// Whether colours are wanted on standard output.
-pub fn has_colours() -> bool {
+/// Whether standard output is no file: a terminal that has gone is not called a terminal any more, and is to who writes
+/// there a device that fails.
+#[cfg(unix)]
+fn is_device() -> bool {
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::FileTypeExt;
+    let file = io::stdout().as_fd().try_clone_to_owned().map(std::fs::File::from);
+    file.and_then(|file| file.metadata()).is_ok_and(|metadata| metadata.file_type().is_char_device())
+}
+
+/// Elsewhere than in Unix the two are not told apart.
+#[cfg(not(unix))]
+fn is_device() -> bool {
+    false
+}
+
+/// Whether colours are wanted on standard error, or else on standard output.
+pub fn has_colours(on_stderr: bool) -> bool {
+    let is_terminal = if on_stderr { io::stderr().is_terminal() } else { io::stdout().is_terminal() };
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    *TERMINAL && !refused && std::env::var_os("TERM").is_some_and(|terminal| terminal != "dumb")
+    is_terminal && !refused && std::env::var_os("TERM").is_some_and(|terminal| terminal != "dumb")
 }
 
 /// A text as one line of plain text: a name, a path or a message cannot pretend to be a line of ours.

@@ -42,30 +42,31 @@ pub struct Terminal {
 /// Whether the user asked to stop, and how.
 #[derive(Default)]
 pub struct Stop {
-    asked: Arc<AtomicBool>,
+    /// The signal that asked; 0 before.
     signal: Arc<AtomicUsize>,
 }
 
 impl Stop {
     /// From now on Ctrl-C and SIGTERM ask the run to stop at its next safe place; the second of them ends the process.
     ///
-    /// A terminal that is closed ends it as before, or does not, where that is what `nohup` or `setsid` have asked for.
+    /// A terminal that is closed ends it, as it always did, or does not, where `nohup` has asked for that.
     pub fn listen(&self) -> io::Result<()> {
+        let asked = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM] {
+            // What a signal does is done in this order. The process ends in the handler itself: its threads may all be
+            // waiting for something. `asked` is set after it was looked at, so only a second signal finds it set.
+            flag::register_usize(signal, Arc::clone(&self.signal), signal as usize)?;
+            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&asked))?;
+            flag::register(signal, Arc::clone(&asked))?;
+        }
         #[cfg(unix)]
         tell_when_asked()?;
-        for signal in [SIGINT, SIGTERM] {
-            // First, so that it finds what the line below it sets only at the second. The process ends in the handler
-            // itself: all its threads may be waiting for something.
-            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&self.asked))?;
-            flag::register(signal, Arc::clone(&self.asked))?;
-            flag::register_usize(signal, Arc::clone(&self.signal), signal as usize)?;
-        }
         Ok(())
     }
 
-    /// The signal that asked; Ctrl-C's before any did.
-    pub fn signal(&self) -> u8 {
-        u8::try_from(self.signal.load(Ordering::Relaxed)).ok().filter(|&signal| signal > 0).unwrap_or(SIGINT as u8)
+    /// The signal that asked to stop.
+    pub fn signal(&self) -> Option<u8> {
+        u8::try_from(self.signal.load(Ordering::Relaxed)).ok().filter(|&signal| signal > 0)
     }
 }
 
@@ -176,7 +177,7 @@ impl HostServices for Terminal {
     }
 
     fn cancelled(&self) -> bool {
-        self.stop.asked.load(Ordering::Relaxed)
+        self.stop.signal().is_some()
     }
 }
 

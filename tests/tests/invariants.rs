@@ -167,6 +167,25 @@ fn libraries_print_nothing() {
     }
 }
 
+/// Lints keep `println!` and its like out of the program; the streams themselves they do not know.
+#[test]
+fn the_program_prints_in_one_place() {
+    // What the second answers is read by a process of ours.
+    let prints = ["cli/src/output.rs", "cli/src/plugin/probe.rs"];
+    for (name, source) in sources() {
+        if !name.starts_with("cli/src/") || prints.contains(&name.as_str()) {
+            continue;
+        }
+        for (number, line) in code(&source) {
+            let streams = ["stdout()", "stderr()", "stdout_raw", "/dev/std", "/dev/tty"];
+            let named = streams.iter().any(|stream| line.contains(stream));
+            // Whether there is a terminal, and what a bar is drawn on, is not printing.
+            let is_asked = line.contains(".is_terminal()") || line.contains("ProgressDrawTarget::stderr()");
+            assert!(!named || is_asked || line.contains(".use_stderr()"), "{name}:{number}: {line}");
+        }
+    }
+}
+
 /// The paths that a file's code names from `crate::`, `super::` or a module of its own on, `use` groups written out.
 fn named_paths(source: &str) -> Vec<Vec<String>> {
     let code: String = code(source).map(|(_, line)| line.to_owned() + "\n").collect();

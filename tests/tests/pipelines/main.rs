@@ -11,6 +11,9 @@ mod outputs;
 mod plugin_command;
 mod plugin_new;
 mod plugins;
+// It has `/dev/full`, and tells which signals a process handles.
+#[cfg(target_os = "linux")]
+mod printing;
 mod pytorch;
 mod trust;
 mod wired;
