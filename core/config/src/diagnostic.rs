@@ -126,7 +126,8 @@ const LONGEST: usize = 2000;
 fn is_unseen(c: char) -> bool {
     let is_bidirectional =
         matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    c.is_control() && c != '\n' && c != '\t' || is_bidirectional
+    let has_no_width = matches!(c, '\u{200b}' | '\u{2028}' | '\u{2029}' | '\u{2060}' | '\u{feff}');
+    c.is_control() && c != '\n' && c != '\t' || is_bidirectional || has_no_width
 }
 
 /// A text for a terminal: what could move its cursor, colour it or turn its lines around is written out.

@@ -69,6 +69,20 @@ fn pump(mut from: File, to: &mut dyn Write, host: &Host<'_>) -> io::Result<FileR
     }
 }
 
+/// Reads a whole file that people write: one without an end, or that is none, is refused.
+pub fn read_small(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_file(path)?.take(SMALL + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > SMALL {
+        let message = format!("it has more than {} MiB, which no such file has", SMALL >> 20);
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
+    Ok(bytes)
+}
+
+/// The bytes that a file which people write has at most.
+const SMALL: u64 = 1 << 26;
+
 /// What is said where the user asked to stop; the run then tells that instead.
 pub fn stopped() -> io::Error {
     io::Error::other("stopped")

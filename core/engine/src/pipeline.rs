@@ -15,6 +15,7 @@ use txray_text::Resolver;
 
 use crate::check::{Catalogue, Check, Checked, Section, SectionKind};
 use crate::error::Error;
+use crate::files::read_small;
 use crate::page::Page;
 use crate::step::Step;
 
@@ -76,7 +77,7 @@ impl Pipeline {
         registry: &mut Registry,
         host: &Host<'_>,
     ) -> Result<Self, Diagnostics> {
-        let text = std::fs::read(path)
+        let text = read_small(path)
             .map_err(|error| Diagnostic::new(format!("cannot read the pipeline {}: {error}", path.display())))?;
         let text = String::from_utf8(text).map_err(|error| {
             let at = error.utf8_error().valid_up_to();

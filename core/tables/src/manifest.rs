@@ -116,8 +116,15 @@ pub enum Difference {
 impl Manifest {
     /// Reads a manifest that a run left.
     pub fn read(path: &Path) -> TableResult<Self> {
-        let json = std::fs::read(path).map_err(|error| TableError::io("read the manifest", path, error))?;
-        let manifest: Self = serde_json::from_slice(&json)
+        let read = || {
+            // Before it is opened: a pipe would be waited for.
+            if !std::fs::metadata(path)?.is_file() {
+                return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is no file"));
+            }
+            std::fs::read_to_string(path)
+        };
+        let json = read().map_err(|error| TableError::io("read the manifest", path, error))?;
+        let manifest: Self = serde_json::from_str(&json)
             .map_err(|error| TableError::malformed(path, format!("it is no manifest of a run: {error}")))?;
         if manifest.format != FORMAT {
             return Err(TableError::Format { path: path.to_owned(), found: manifest.format, known: FORMAT });

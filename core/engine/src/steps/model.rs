@@ -17,6 +17,7 @@ use super::corpus::{Corpus, Text};
 use crate::check::{Check, Section};
 use crate::component::Component;
 use crate::error::{Error, Result};
+use crate::files::read_small;
 use crate::inputs::Hashes;
 use crate::out::{OutPath, Publication};
 use crate::page::Page;
@@ -333,7 +334,7 @@ fn kind_of_directory(path: &Path) -> std::result::Result<String, String> {
         model_type: String,
     }
     let path = path.join("config.json");
-    let text = std::fs::read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let text = read_small(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let config: Config = serde_json::from_slice(&text)
         .map_err(|error| format!("{} is no config.json of a model: {error}", path.display()))?;
     Ok(config.model_type.trim_start_matches("txray-").to_owned())
