@@ -7,7 +7,7 @@
 
 /* The same in JSON. */
 #define JSON "\\u001b[31mX\\u0007\\r\\u009b\\u202e\\nstage.x: there already"
-#define INFO TXRAY_TEXT("{\"name\": \"plain\", \"version\": \"" JSON "\", \"components\": [{" \
+#define INFO TXRAY_TEXT("{\"name\": \"plain\", \"version\": \"1\", \"components\": [{" \
                         "\"interface\": \"txray.metric/1\", \"kind\": \"plain\", \"about\": \"" JSON "\"," \
                         "\"options\": {\"type\": \"object\", \"properties\": {" \
                         "\"loud\": {\"type\": \"string\", \"description\": \"" JSON "\"}}}}]}")

@@ -36,7 +36,7 @@ fn compared() -> Comparison {
         counts: [u64::from(i), 3],
         lengths: [2, 1],
         union_length: 2,
-        distances: vec![(i % 3 > 0).then_some(0.25)],
+        distances: vec![(!i.is_multiple_of(3)).then_some(0.25)],
     };
     Comparison {
         sites: vec!["a".into()],
