@@ -2,8 +2,8 @@
 //!
 //! It belongs to its user. Only what the manifest of an earlier run lists there, with the hash that it had, is replaced or
 //! removed; whatever else is in the way is told before the first step (of a report: when it was made), and
-//! an input of the run is never touched ([`survey`]). A run's files are gathered aside, in `.txray` of the same directory, and then put in place, those of the
-//! run before being set aside first: what fails or is killed on the way is undone ([`replace`]).
+//! an input of the run is never touched (`survey.rs`). A run's files are gathered aside, in `.txray` of the same directory, and then put in place, those of the
+//! run before being set aside first: what fails or is killed on the way is undone (`replace.rs`).
 
 mod replace;
 mod survey;
