@@ -145,7 +145,7 @@ impl Pairs {
             left_out: LeftOut::default(),
         };
         for &(site, neuron, feature, sides) in entries {
-            let kept = sides[0].count + sides[1].count >= settings.min_count;
+            let kept = sides[0].count.saturating_add(sides[1].count) >= settings.min_count;
             for (side, preference) in sides.iter().enumerate() {
                 let mass = preference.mass.to_f64();
                 pairs.left_out.of[side] += mass;

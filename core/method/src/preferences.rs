@@ -24,7 +24,8 @@ pub struct Preference {
 
 impl Preference {
     fn merge(&mut self, other: &Self) {
-        self.count += other.count;
+        // As masses do: a table that was damaged may say anything.
+        self.count = self.count.saturating_add(other.count);
         self.mass += other.mass;
         self.max = self.max.max(other.max);
     }

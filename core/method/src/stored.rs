@@ -149,13 +149,52 @@ pub fn load(folder: &Folder<'_>) -> MethodResult<Preferences> {
             let at = read.sites.iter().position(|s| s.name == site.value(row));
             let of = layers.iter().position(|l| l == layer.value(row));
             let (Some(at), Some(of)) = (at, of) else { return Err(unfit().into()) };
-            if neuron.value(row) as usize >= read.sites[at].width {
+            let mass = Mass::from_parts(high.value(row), low.value(row));
+            if neuron.value(row) as usize >= read.sites[at].width || !mass.is_sound() {
                 return Err(unfit().into());
             }
-            let mass = Mass::from_parts(high.value(row), low.value(row));
             let preference = Preference { count: count.value(row), mass, max: max.value(row) };
             read.insert(of, at, neuron.value(row), feature.value(row), &preference);
         }
     }
     Ok(read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Settings, Weighting, compare};
+
+    fn stage(preferences: &[Preference]) -> Preferences {
+        let mut read = Preferences::new(vec![Site { name: "a".to_owned(), width: 1 }], &["word"]);
+        for preference in preferences {
+            read.insert(0, 0, 0, "the", preference);
+        }
+        read
+    }
+
+    #[test]
+    fn a_mass_beyond_all_sums_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Folder(folder.path());
+        for (high, is_sound) in [(1 << 62, true), (i64::MAX, false), (i64::MIN, false)] {
+            let mass = Mass::from_parts(high, 0);
+            write(&stage(&[Preference { count: 1, mass, max: 1.0 }]), &folder).unwrap();
+            let read = load(&folder);
+            assert_eq!(read.is_ok(), is_sound, "{high}");
+            if let Err(error) = read {
+                assert!(error.to_string().ends_with("it does not fit the tables beside it"), "{error}");
+            }
+        }
+    }
+
+    /// Counts of a table that was damaged stay at the greatest there is.
+    #[test]
+    fn counts_do_not_overflow() {
+        let most = Preference { count: u64::MAX, mass: Mass::of(1.0), max: 1.0 };
+        let stage = stage(&[most, most]);
+        assert_eq!(stage.rows()[0].preference.count, u64::MAX);
+        let settings = Settings { layers: vec!["word".to_owned()], weighting: Weighting::Mass, min_count: 2 };
+        compare(&stage, &stage, &settings, &[], &txray_plugin::Host::detached()).unwrap();
+    }
 }

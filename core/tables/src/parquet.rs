@@ -11,6 +11,7 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::arrow::arrow_writer::{ArrowWriter, ArrowWriterOptions};
 use parquet::basic::Compression;
+use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 use crate::{Kind, Table, TableError, TableResult};
@@ -100,14 +101,28 @@ impl TableWriter {
 /// Reads a table, batch by batch.
 pub fn read(path: &Path) -> TableResult<impl Iterator<Item = TableResult<Batch>> + use<>> {
     let file = File::open(path).map_err(|error| TableError::io("read", path, error))?;
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
-        .and_then(|builder| builder.with_batch_size(ROWS).build())
-        .map_err(|error| broken("read", path, error))?;
+    let open = || {
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
+        Ok::<_, ParquetError>(builder.with_batch_size(ROWS).build()?)
+    };
+    let reader = guarded(path, open)?.map_err(|error| broken("read", path, error))?;
     let path: Arc<Path> = path.into();
-    Ok(reader.map(move |batch| {
-        let rows = batch.map_err(|error| broken("read", &path, error))?;
-        Ok(Batch { rows, path: Arc::clone(&path) })
+    let mut reader = Some(reader);
+    Ok(std::iter::from_fn(move || {
+        let next = guarded(&path, || reader.as_mut()?.next());
+        let batch = next.transpose()?.and_then(|batch| batch.map_err(|error| broken("read", &path, error)));
+        if batch.is_err() {
+            // What a panic leaves half done is not used again.
+            reader = None;
+        }
+        Some(batch.map(|rows| Batch { rows, path: Arc::clone(&path) }))
     }))
+}
+
+/// Calls the `parquet` library, which panics on some malformed files: that is a fault of the file's.
+fn guarded<T>(path: &Path, call: impl FnOnce() -> T) -> TableResult<T> {
+    txray_plugin::guard::catch(call)
+        .map_err(|panic| TableError::malformed(path, format!("the `parquet` library breaks on it: {panic}")))
 }
 
 /// Some rows of a table.
@@ -215,6 +230,24 @@ mod tests {
             let table = TableWriter::create(Path::new("/dev/full"), &pruning::TABLE, &[""; 0]).unwrap();
             let error = table.finish().unwrap_err();
             assert!(matches!(error, TableError::Io { .. }) && error.to_string().contains("No space left"), "{error}");
+        }
+    }
+
+    /// Found by fuzzing: `parquet` panics on them, on one when it is opened and on the other when rows are read.
+    #[test]
+    fn a_file_that_the_library_breaks_on_is_malformed() {
+        for name in ["negative-offset", "no-dictionary"] {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/broken/{name}.parquet"));
+            let error = match read(&path) {
+                Ok(mut batches) => {
+                    let error = batches.find_map(Result::err).unwrap();
+                    assert!(batches.next().is_none(), "nothing is read behind an error");
+                    error
+                }
+                Err(error) => error,
+            };
+            assert!(matches!(error, TableError::Malformed { .. }), "{error}");
+            assert!(error.to_string().contains("the `parquet` library breaks on it: "), "{error}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a plugin says of itself, as the loader reads it.
 
-use txray_host::{Origin, PluginError, Policy, Registry};
+use txray_host::{Origin, PluginError, Registry};
 use txray_plugin::Host;
 use txray_plugin::abi::{METRIC, MODEL, Plugin, SINK, Slice};
 
@@ -8,7 +8,7 @@ use crate::{Outcome, fuzz};
 
 #[test]
 fn plugin_info() {
-    let built_in = txray_built_in::registry(Policy::default()).unwrap();
+    let built_in = crate::config::registry();
     let seeds = built_in.plugins().iter().map(|plugin| serde_json::to_vec(&plugin.info).unwrap());
     let words = [
         "\"name\"",

@@ -6,7 +6,7 @@ use serde_json::Value;
 use txray_config::{At, Diagnostics, Document};
 use txray_engine::pipeline::Pipeline;
 use txray_engine::steps::catalogue;
-use txray_host::Policy;
+use txray_host::{Policy, Registry};
 use txray_plugin::Host;
 use txray_tests::Folder;
 
@@ -70,15 +70,19 @@ pub fn look(diagnostics: &Diagnostics) {
         let mut report = String::new();
         handler.render_report(&mut report, one).unwrap();
         assert!(report.len() < LONGEST_REPORT, "a report of {} bytes", report.len());
-        let unseen = report.chars().find(|c| c.is_control() && *c != '\n');
+        let unseen = report.chars().find(|c| c.is_control() && !matches!(c, '\n' | '\t'));
         assert!(unseen.is_none(), "a report with {unseen:?}");
     }
 }
 
-/// Checks a pipeline as `txray check` does, with nothing to load.
-fn check(path: &Path, assignments: &[String]) -> Result<Pipeline, Diagnostics> {
-    let mut registry = txray_built_in::registry(Policy { load: false, ..Policy::default() }).unwrap();
-    Pipeline::read(path, assignments, None, &catalogue(), &mut registry, &Host::detached())
+/// The built-in plugins, and no others.
+pub fn registry() -> Registry {
+    txray_built_in::registry(Policy { load: false, ..Policy::default() }).unwrap()
+}
+
+/// Checks a pipeline as `txray check` does.
+fn check(path: &Path, assignments: &[String], registry: &mut Registry) -> Result<Pipeline, Diagnostics> {
+    Pipeline::read(path, assignments, None, &catalogue(), registry, &Host::detached())
 }
 
 /// A folder with the files that the pipelines of seeds name.
@@ -92,7 +96,7 @@ fn folder() -> Folder {
 
 #[test]
 fn toml() {
-    let folder = folder();
+    let (folder, mut registry) = (folder(), registry());
     let mut all = seeds("toml");
     for name in ["quickstart", "wikitext2"] {
         all.push(std::fs::read(txray_tests::path(&format!("../configs/{name}.toml"))).unwrap());
@@ -107,12 +111,12 @@ fn toml() {
                 }
             }
         }
-        let read = check(&folder.write("pipeline.toml", input), &[]);
+        let read = check(&folder.write("pipeline.toml", input), &[], &mut registry);
         match &read {
             Err(diagnostics) => look(diagnostics),
             Ok(pipeline) => {
                 // What a manifest keeps is the same pipeline.
-                let again = check(&folder.write("again.toml", toml_of(&pipeline.settings)), &[]);
+                let again = check(&folder.write("again.toml", toml_of(&pipeline.settings)), &[], &mut registry);
                 let again = again.map_err(|error| format!("{error:#}")).unwrap();
                 assert_eq!(again.settings, pipeline.settings, "settings are checked as they were");
             }
@@ -148,7 +152,7 @@ fn set() {
         "comparison.learning.metrics=[\"hellinger\", { kind = \"hellinger-2020\" }]",
         "device=\"cpu\" # and why",
     ];
-    let folder = folder();
+    let (folder, mut registry) = (folder(), registry());
     let path = folder.write("pipeline.toml", include_str!("../../../configs/quickstart.toml"));
     let text = std::fs::read_to_string(&path).unwrap();
     let document = Document::parse("pipeline.toml", text).unwrap();
@@ -167,7 +171,7 @@ fn set() {
                 assert_eq!(changed.value(), document.value(), "what is refused changes nothing");
             }
         }
-        let read = check(&path, &[assignment]);
+        let read = check(&path, &[assignment], &mut registry);
         read.as_ref().err().into_iter().for_each(look);
         Outcome::from(&read)
     });

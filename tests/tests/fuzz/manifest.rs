@@ -3,7 +3,6 @@
 use serde_json::Value;
 use txray_engine::pipeline::Pipeline;
 use txray_engine::steps::catalogue;
-use txray_host::Policy;
 use txray_plugin::Host;
 use txray_tables::{FORMAT, Input, Manifest, Output, PluginRecord, StepRecord, seal};
 use txray_tests::Folder;
@@ -38,7 +37,7 @@ fn manifest(settings: Value) -> Manifest {
 
 #[test]
 fn manifests() {
-    let mut registry = txray_built_in::registry(Policy::default()).unwrap();
+    let mut registry = crate::config::registry();
     let pipeline = txray_tests::path("../configs/quickstart.toml");
     let pipeline = Pipeline::read(&pipeline, &[], None, &catalogue(), &mut registry, &Host::detached()).unwrap();
     let seeds = vec![manifest(pipeline.settings).to_json().unwrap().into_bytes()];
@@ -73,7 +72,6 @@ fn manifests() {
             }
             Err(error) => assert!(!error.is_ours(), "{error}"),
         }
-        let mut registry = txray_built_in::registry(Policy { load: false, ..Policy::default() }).unwrap();
         match Pipeline::again(&path, &[], None, &catalogue(), &mut registry, &Host::detached()) {
             Ok(_) => Outcome::Read,
             Err(error) => {

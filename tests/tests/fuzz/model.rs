@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use txray_host::{FindError, Policy, Registry};
+use txray_host::{FindError, Registry};
 use txray_plugin::{EncodeRequest, Fault, Host, Model, SiteRequest, State, Text, abi};
 use txray_tests::{Folder, SmallModel};
 
+use crate::config::registry;
 use crate::{Outcome, fuzz};
 
 const WORDS: [&str; 22] = [
@@ -33,10 +34,6 @@ const WORDS: [&str; 22] = [
     "\0\0\u{7f}",
     "\"epochs\"",
 ];
-
-fn registry() -> Registry {
-    txray_built_in::registry(Policy::default()).unwrap()
-}
 
 /// Folders of small models of every make, as the plugin writes them.
 fn models(folder: &Folder) -> Vec<std::path::PathBuf> {
