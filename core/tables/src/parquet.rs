@@ -11,7 +11,6 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::arrow::arrow_writer::{ArrowWriter, ArrowWriterOptions};
 use parquet::basic::Compression;
-use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 use crate::{Kind, Table, TableError, TableResult};
@@ -103,7 +102,7 @@ pub fn read(path: &Path) -> TableResult<impl Iterator<Item = TableResult<Batch>>
     let file = File::open(path).map_err(|error| TableError::io("read", path, error))?;
     let open = || {
         let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
-        Ok::<_, ParquetError>(builder.with_batch_size(ROWS).build()?)
+        builder.with_batch_size(ROWS).build()
     };
     let reader = guarded(path, open)?.map_err(|error| broken("read", path, error))?;
     let path: Arc<Path> = path.into();
