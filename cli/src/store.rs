@@ -24,7 +24,11 @@ pub fn command(args: &StoreCommand) -> Result<(), Error> {
         StoreAction::Gc { unused_for } => {
             let unused = Duration::from_secs(unused_for.saturating_mul(24 * 60 * 60));
             let removed = store.collect(unused, &Host::detached())?;
-            let also = [(removed.damaged, "of them damaged"), (removed.trainings, "unfinished trainings removed")];
+            let also = [
+                (removed.damaged, "of them damaged"),
+                (removed.trainings, "unfinished trainings removed"),
+                (removed.kept, "kept because they hold files that are not txray's"),
+            ];
             let also = also.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!(", {count} {what}"));
             let (freed, root) = (bytes(removed.bytes), store.root().display());
             say!("{} steps removed{}, {freed} freed in {root}", removed.steps, also.collect::<String>());

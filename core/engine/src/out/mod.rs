@@ -61,6 +61,14 @@ pub enum OutError {
         /// Paths in it.
         found: Vec<String>,
     },
+    /// It is a store, or lies in one: what is kept there is removed when nobody uses it.
+    #[error("{} lies in the store {}, from which files are removed: choose another --out", path.display(), store.display())]
+    InStore {
+        /// The directory.
+        path: PathBuf,
+        /// The store.
+        store: PathBuf,
+    },
     /// Something in it cannot be looked at.
     #[error("cannot read {}: {source}", path.display())]
     Unreadable {
@@ -193,6 +201,9 @@ impl OutDirectory {
     /// `waiting` is called once if so.
     pub fn open(path: &Path, host: &Host<'_>, waiting: impl FnOnce()) -> Result<Self, OutError> {
         let unwritable = |source| OutError::Unwritable { path: path.to_owned(), source };
+        if let Some(store) = store_around(path).map_err(unwritable)? {
+            return Err(OutError::InStore { path: path.to_owned(), store });
+        }
         let is_new = !path.exists();
         fs::create_dir_all(path).map_err(unwritable)?;
         let own = path.join(OWN);
@@ -250,6 +261,15 @@ impl Drop for OutDirectory {
             let _ = fs::remove_dir(&self.path);
         }
     }
+}
+
+/// The store that a directory, which need not be there yet, is or lies in.
+fn store_around(path: &Path) -> io::Result<Option<PathBuf>> {
+    let path = std::path::absolute(path)?;
+    // Links are followed as far as there are any.
+    let there = path.ancestors().find_map(|above| above.canonicalize().ok()).unwrap_or_default();
+    let mut all = path.ancestors().chain(there.ancestors());
+    Ok(all.find(|above| Store::open(above).is_ok()).map(Path::to_owned))
 }
 
 /// Whether a folder of this name is txray's, or not there.

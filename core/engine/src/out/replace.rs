@@ -128,15 +128,14 @@ impl OutDirectory {
         self.note(&journal)?;
         let made = self.moves(&journal).try_for_each(|(from, to)| {
             // Moving over a file would remove it.
-            if fs::symlink_metadata(&to).is_ok() {
-                Err(io::ErrorKind::AlreadyExists.into())
-            } else {
-                move_file(&from, &to)
-            }
+            let is_free = fs::symlink_metadata(&to).is_err();
+            let moved = if is_free { move_file(&from, &to) } else { Err(io::ErrorKind::AlreadyExists.into()) };
+            // Of the two places, the one that its user knows.
+            moved.map_err(self.failed(if to.starts_with(&self.own) { &from } else { &to }))
         });
         if let Err(error) = made {
             self.undo(&journal)?;
-            return Err(OutError::Disk { path: self.path.clone(), source: error });
+            return Err(error);
         }
         self.finish(&journal);
         self.is_done = true;

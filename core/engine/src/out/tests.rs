@@ -365,3 +365,17 @@ fn the_store_of_a_repeat_is_kept_until_it_is_in_place() {
     drop(directory);
     assert_eq!(files_below(folder.path()).unwrap(), [MANIFEST]);
 }
+
+#[test]
+fn no_run_goes_into_a_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("store");
+    Store::create(&root).unwrap();
+    let before = files_below(&root).unwrap();
+    for out in ["", "steps", "steps/x/y", "recent", "../store/locks/.."] {
+        let error = OutDirectory::open(&root.join(out), &Host::detached(), || ()).unwrap_err();
+        assert!(matches!(error, OutError::InStore { .. }), "{out}: {error}");
+    }
+    assert_eq!(files_below(&root).unwrap(), before);
+    drop(open(&folder.path().join("beside")));
+}

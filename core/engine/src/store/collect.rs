@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use txray_plugin::Host;
 
-use super::{ASIDE, Entry, Key, RECORD, REPLACED, Result, Store, StoreError, USED, USED_LOCK};
+use super::{ASIDE, Entry, Key, RECORD, REPLACED, Result, Store, StoreError, USED, USED_LOCK, foreign};
 use crate::files::{files_below, remove_all, stopped};
 use crate::lock::{Lock, Mode};
 
@@ -18,6 +18,8 @@ pub struct Collected {
     pub steps: u64,
     /// Those of them that were damaged.
     pub damaged: u64,
+    /// Steps that stay because somebody put other files into their folders.
+    pub kept: u64,
     /// Trainings that nobody went on with.
     pub trainings: u64,
     /// Bytes in all.
@@ -43,7 +45,12 @@ impl Store {
             if host.cancelled() {
                 return Err(StoreError::disk("read", &directory, stopped()));
             }
-            if is_damaged || self.get(&key).is_some_and(|entry| entry.age() >= unused) {
+            let entry = self.get(&key);
+            if foreign(&directory, entry.as_ref()).is_some() {
+                collected.kept += 1;
+                continue;
+            }
+            if is_damaged || entry.is_some_and(|entry| entry.age() >= unused) {
                 collected.steps += 1;
                 collected.damaged += u64::from(is_damaged);
                 collected.bytes += self.get(&key).map_or_else(|| size(&directory), |entry| entry.bytes());
@@ -116,7 +123,11 @@ impl Store {
     }
 
     fn attempt(&self, lock: &Path) -> Result<Option<Lock>> {
-        let lock = Lock::attempt(lock, Mode::Alone);
+        let lock = match Lock::attempt(lock, Mode::Alone) {
+            // Somebody else's folder, where a lock is meant.
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => return Ok(None),
+            lock => lock,
+        };
         lock.map_err(|source| StoreError::Unwritable { root: self.root().to_owned(), source })
     }
 }

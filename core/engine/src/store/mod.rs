@@ -91,6 +91,14 @@ pub enum StoreError {
         /// What is missing.
         path: PathBuf,
     },
+    /// What is to be replaced holds files that txray did not put there.
+    #[error("{} is damaged, and holds {file}, which is not txray's: move it away, and run again", path.display())]
+    Foreign {
+        /// The step's directory.
+        path: PathBuf,
+        /// The first of them.
+        file: String,
+    },
     /// A record that does not write: a fault of ours.
     #[error("the record of a step does not write: {source}")]
     Record {
@@ -379,6 +387,9 @@ impl Store {
             remove_all(&old)?;
             sync_directory(&self.root.join("steps"))
         };
+        if let Some(file) = foreign(&target, self.get(&claim.key).as_ref()) {
+            return Err(StoreError::Foreign { path: target, file });
+        }
         finish().map_err(failed)?;
         let used = Some(Arc::new(claim.used));
         let entry = Entry { key: claim.key, directory: target, record, _used: used };
@@ -448,6 +459,14 @@ impl Store {
         let Key(hash) = Key::of(&json!({ "pipeline": pipeline }));
         self.root.join("recent").join(format!("{hash}.json"))
     }
+}
+
+/// A file in a step's directory that txray did not put there, as far as the step's record tells. Hidden ones are what
+/// systems leave everywhere.
+fn foreign(directory: &Path, entry: Option<&Entry>) -> Option<String> {
+    let is_ours = |path: &String| [RECORD, USED].contains(&&**path) || path.starts_with('.');
+    let entry = entry?;
+    files_below(directory).ok()?.into_iter().find(|path| !is_ours(path) && !entry.record.files.contains_key(path))
 }
 
 /// Whether a file cannot be opened because nothing can be written where it is.

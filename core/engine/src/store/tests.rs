@@ -160,7 +160,7 @@ fn only_what_nobody_needs_is_collected() {
     fs::File::open(store.unfinished(&abandoned)).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
     let claim = store.claim(&Key::of(&recipe(4)), &Host::detached(), || ()).unwrap();
     let collected = collect(&store, 600);
-    assert_eq!(collected, Collected { steps: 2, damaged: 1, trainings: 1, bytes: 9 + 9 + 4 + 4 + 4 });
+    assert_eq!(collected, Collected { steps: 2, damaged: 1, kept: 0, trainings: 1, bytes: 9 + 9 + 4 + 4 + 4 });
     assert!(used_at.exists() && !old_at.exists() && !damaged_at.exists() && !remains.exists());
     assert!(store.unfinished(&unfinished).exists() && !store.unfinished(&used.key).exists());
     assert!(!store.unfinished(&abandoned).exists() && !store.root().join("partial/recent.123").exists());
@@ -196,11 +196,24 @@ fn what_others_put_into_a_store_is_not_touched_and_breaks_nothing() {
         }
     }
     fs::write(entry.directory.join(".DS_Store"), "").unwrap();
+    let noted = put(&store, 2);
+    let notes = noted.directory.join("notes.txt");
+    fs::write(&notes, "mine").unwrap();
+    drop(noted);
+    fs::create_dir(store.root().join("locks").join(Key::of(&recipe(9)).as_str())).unwrap();
     assert!(matches!(hold(&store, &entry.key), Found::Whole(_)));
-    assert_eq!(store.entries().unwrap().len(), 1);
+    assert_eq!(store.entries().unwrap().len(), 2);
     assert!(store.unreadable().unwrap().is_empty());
     drop(entry);
-    assert_eq!(collect(&store, 0).steps, 1);
+    let collected = collect(&store, 0);
+    assert_eq!((collected.steps, collected.kept), (1, 1));
+    assert_eq!(fs::read_to_string(&notes).unwrap(), "mine");
+    // Nor is it lost where the step is damaged, and made again.
+    fs::write(notes.with_file_name("below").join("file"), "x").unwrap();
+    let claim = store.claim(&Key::of(&recipe(2)), &Host::detached(), || ()).unwrap();
+    let error = store.commit(claim, recipe(2), StepRecord::default(), &Host::detached()).unwrap_err();
+    assert!(error.to_string().contains("notes.txt"), "{error}");
+    assert_eq!(fs::read_to_string(&notes).unwrap(), "mine");
     for other in others {
         assert_eq!(fs::read_to_string(store.root().join(other)).unwrap(), "mine", "{other}");
     }
