@@ -10,7 +10,7 @@ use txray_host::{Policy, Registry};
 use txray_plugin::Host;
 use txray_tests::Folder;
 
-use crate::{Outcome, fuzz, seeds};
+use crate::{Outcome, fuzz, put, seeds};
 
 /// The longest report of one error, in bytes: whatever the file is, it can be read.
 const LONGEST_REPORT: usize = 20_000;
@@ -97,6 +97,7 @@ fn folder() -> Folder {
 #[test]
 fn toml() {
     let (folder, mut registry) = (folder(), registry());
+    let [path, again] = ["pipeline.toml", "again.toml"].map(|name| folder.path(name));
     let mut all = seeds("toml");
     for name in ["quickstart", "wikitext2"] {
         all.push(std::fs::read(txray_tests::path(&format!("../configs/{name}.toml"))).unwrap());
@@ -111,12 +112,14 @@ fn toml() {
                 }
             }
         }
-        let read = check(&folder.write("pipeline.toml", input), &[], &mut registry);
+        put(&path, input);
+        let read = check(&path, &[], &mut registry);
         match &read {
             Err(diagnostics) => look(diagnostics),
             Ok(pipeline) => {
                 // What a manifest keeps is the same pipeline.
-                let again = check(&folder.write("again.toml", toml_of(&pipeline.settings)), &[], &mut registry);
+                put(&again, toml_of(&pipeline.settings));
+                let again = check(&again, &[], &mut registry);
                 let again = again.map_err(|error| format!("{error:#}")).unwrap();
                 assert_eq!(again.settings, pipeline.settings, "settings are checked as they were");
             }

@@ -5,7 +5,7 @@ use txray_plugin::NULL;
 use txray_tests::Folder;
 use txray_text::{Context, CorpusError, Disk, Document, FORMATS, OpenError, Resolver, join, words};
 
-use crate::{Outcome, fuzz, seeds};
+use crate::{Outcome, fuzz, put, seeds};
 
 /// Documents that are looked at: grammars write as many as they are told.
 const SOME: usize = 50;
@@ -65,7 +65,7 @@ fn outcome(read: Result<Vec<Document>, Vec<String>>) -> Outcome {
 fn file_of_a_corpus(name: &'static str, options: Vec<Value>, marks: &[&str]) {
     let folder = Folder::new();
     fuzz(name, seeds(name), marks, move |input| {
-        folder.write("file", input);
+        put(&folder.path("file"), input);
         let read = options.iter().map(|options| outcome(documents(options, &folder)));
         read.min().unwrap()
     });

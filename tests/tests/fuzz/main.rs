@@ -84,6 +84,19 @@ fn seeds(name: &str) -> Vec<Vec<u8>> {
     files.into_iter().map(|file| fs::read(file).unwrap()).collect()
 }
 
+/// Writes a file anew. One that is there is removed first: some file systems flush what is written over another, which takes
+/// longer than anything else here.
+fn put(path: &Path, bytes: impl AsRef<[u8]>) {
+    let _ = fs::remove_file(path);
+    fs::write(path, bytes).unwrap();
+}
+
+/// Makes an empty folder, for the same reason.
+fn empty(path: &Path) {
+    let _ = fs::remove_dir_all(path);
+    fs::create_dir(path).unwrap();
+}
+
 /// Looks at inputs of one target by `check`, which panics where one is a failure. Failures of one kind are told once, with an
 /// input.
 fn fuzz(name: &'static str, seeds: Vec<Vec<u8>>, words: &[&str], check: impl FnMut(&[u8]) -> Outcome + Send + 'static) {
@@ -149,7 +162,7 @@ fn work(
     let (mut outcomes, mut failures) = (BTreeMap::new(), BTreeMap::<String, Failure>::new());
     let mut inputs = 0;
     let mut look = |index: u64, input: &[u8], outcomes: &mut BTreeMap<Outcome, u64>| {
-        fs::write(last, input).unwrap();
+        put(last, input);
         sender.send(()).unwrap();
         let message = match catch_unwind(AssertUnwindSafe(|| check(input))) {
             // Of targets that run at the same time, it may be another's: the replay tells.

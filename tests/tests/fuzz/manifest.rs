@@ -7,7 +7,7 @@ use txray_plugin::Host;
 use txray_tables::{FORMAT, Input, Manifest, Output, PluginRecord, StepRecord, seal};
 use txray_tests::Folder;
 
-use crate::{Outcome, fuzz};
+use crate::{Outcome, fuzz, put};
 
 fn manifest(settings: Value) -> Manifest {
     let sha256 = "0".repeat(64);
@@ -53,7 +53,8 @@ fn manifests() {
     ];
     let folder = Folder::new();
     fuzz("manifests", seeds, &words, move |input| {
-        let path = folder.write("manifest.json", input);
+        let path = folder.path("manifest.json");
+        put(&path, input);
         let text = String::from_utf8_lossy(input);
         let sealed = Manifest::read_sealed(&text);
         // Whoever changes one can seal it again.

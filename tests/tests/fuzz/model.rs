@@ -8,7 +8,7 @@ use txray_plugin::{EncodeRequest, Fault, Host, Model, SiteRequest, State, Text, 
 use txray_tests::{Folder, SmallModel};
 
 use crate::config::registry;
-use crate::{Outcome, fuzz};
+use crate::{Outcome, empty, fuzz, put};
 
 const WORDS: [&str; 22] = [
     "\"F32\"",
@@ -81,6 +81,7 @@ fn load(registry: &Registry, path: &Path, copy: &Path) -> Outcome {
     read(&*model, text).err().iter().for_each(mendable);
     // What was loaded is what is saved, to the byte.
     let save = |model: &dyn Model| {
+        empty(copy);
         model.save(&host, copy).unwrap();
         ["config.json", "model.safetensors"].map(|file| std::fs::read(copy.join(file)).unwrap())
     };
@@ -119,7 +120,6 @@ fn file_of_a_model(name: &'static str, file: &'static str) {
     let models = models(&folder);
     let seeds = models.iter().map(|model| std::fs::read(model.join(file)).unwrap()).collect();
     let copy = folder.path("copy");
-    std::fs::create_dir(&copy).unwrap();
     let registry = registry();
     let mut count = 0;
     fuzz(name, seeds, &WORDS, move |input| {
@@ -128,9 +128,9 @@ fn file_of_a_model(name: &'static str, file: &'static str) {
         let model = &models[count % models.len()];
         count += 1;
         let kept = std::fs::read(model.join(file)).unwrap();
-        std::fs::write(model.join(file), input).unwrap();
+        put(&model.join(file), input);
         let outcome = load(&registry, model, &copy);
-        std::fs::write(model.join(file), kept).unwrap();
+        put(&model.join(file), kept);
         outcome
     });
 }

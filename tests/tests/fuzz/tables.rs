@@ -8,7 +8,7 @@ use txray_tables::columns::{comparison, neurons, preferences};
 use txray_tables::{Folder as Tables, Table};
 use txray_tests::Folder;
 
-use crate::{Outcome, fuzz};
+use crate::{Outcome, empty, fuzz, put};
 
 fn stage(folder: &Path) {
     let sites = vec![Site { name: "a".into(), width: 3 }, Site { name: "b.cell".into(), width: 2 }];
@@ -59,9 +59,7 @@ fn tables() {
     let folder = Folder::new();
     let (at, copy) = (folder.path("at"), folder.path("copy"));
     let metrics = ["hellinger".to_owned()];
-    for path in [&at, &copy] {
-        std::fs::create_dir(path).unwrap();
-    }
+    empty(&at);
     stage(&at);
     compared().write(&Tables(&at)).unwrap();
     let file = |table: Table| table.file();
@@ -74,11 +72,12 @@ fn tables() {
         // As seeds go round, so do the files.
         let which = count % files.len();
         count += 1;
-        std::fs::write(at.join(&files[which]), input).unwrap();
+        put(&at.join(&files[which]), input);
         let outcome = if which == 3 {
             match Comparison::read(&Tables(&at), &metrics) {
                 Ok(read) => {
                     let _ = (read.fates(), read.summary("x", "y", txray_method::Weighting::default(), 1));
+                    empty(&copy);
                     read.write(&Tables(&copy)).unwrap();
                     let again = Comparison::read(&Tables(&copy), &metrics).unwrap();
                     assert_eq!(format!("{:?}", again.rows), format!("{:?}", read.rows));
@@ -93,6 +92,7 @@ fn tables() {
             match load(&Tables(&at)) {
                 Ok(read) => {
                     let _ = (read.alive(), read.mass(), read.len());
+                    empty(&copy);
                     write(&read, &Tables(&copy)).unwrap();
                     let again = load(&Tables(&copy)).map_err(|error| error.to_string()).unwrap();
                     assert_eq!(rows(&again), rows(&read), "tables are what they were read from");
@@ -104,7 +104,7 @@ fn tables() {
                 }
             }
         };
-        std::fs::write(at.join(&files[which]), &kept[which]).unwrap();
+        put(&at.join(&files[which]), &kept[which]);
         outcome
     });
 }
