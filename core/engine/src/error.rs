@@ -10,7 +10,7 @@ use txray_plugin::Fault;
 use txray_tables::TableError;
 use txray_text::{CorpusError, TokenizerError};
 
-use crate::inputs::CHANGED;
+use crate::files::CHANGED;
 use crate::out::OutError;
 use crate::store::StoreError;
 

@@ -83,6 +83,9 @@ pub fn read_small(path: &Path) -> io::Result<Vec<u8>> {
 /// The bytes that a file which people write has at most.
 const SMALL: u64 = 1 << 26;
 
+/// What is said of a file that is not what it was when the run was planned.
+pub const CHANGED: &str = "it changed while this run was reading it; run again, with nothing writing to it";
+
 /// What is said where the user asked to stop; the run then tells that instead.
 pub fn stopped() -> io::Error {
     io::Error::other("stopped")

@@ -16,7 +16,7 @@ use txray_text::{Disk, Files};
 
 use crate::component::Component;
 use crate::error::{Error, Result};
-use crate::files::{Hasher, hash};
+use crate::files::{CHANGED, Hasher, hash};
 
 /// Hashes of what recipes name: files, each read once, and libraries.
 pub struct Hashes<'a> {
@@ -171,9 +171,6 @@ impl Read for Watched {
         Ok(read)
     }
 }
-
-/// What is said of a file that is not what it was when the run was planned.
-pub(crate) const CHANGED: &str = "it changed while this run was reading it; run again, with nothing writing to it";
 
 #[cfg(test)]
 mod tests {

@@ -25,6 +25,7 @@ pub mod component;
 pub mod error;
 mod files;
 pub mod inputs;
+mod kept;
 mod lock;
 pub mod out;
 mod page;

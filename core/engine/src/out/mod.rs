@@ -53,7 +53,7 @@ pub enum OutError {
         "in {}, where the run's files would go, there is what no run of txray left there as it is now: {}; nothing was \
          touched: choose another --out, or move it away",
         path.display(),
-        survey::list(found)
+        list(found)
     )]
     InTheWay {
         /// The directory.
@@ -260,6 +260,17 @@ impl Drop for OutDirectory {
             // Which does nothing where there is anything in it.
             let _ = fs::remove_dir(&self.path);
         }
+    }
+}
+
+/// Paths that an error names; more are counted.
+const NAMED: usize = 8;
+
+fn list(found: &[String]) -> String {
+    let named = found.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    match found.len().saturating_sub(NAMED) {
+        0 => named,
+        more => format!("{named} and {more} more"),
     }
 }
 

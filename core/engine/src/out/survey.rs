@@ -11,17 +11,6 @@ use txray_tables::Manifest;
 use super::{MANIFEST, OutDirectory, OutError, OutPath};
 use crate::files::{files_below, hash};
 
-/// Paths that an error names; more are counted.
-const NAMED: usize = 8;
-
-pub(super) fn list(found: &[String]) -> String {
-    let named = found.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-    match found.len().saturating_sub(NAMED) {
-        0 => named,
-        more => format!("{named} and {more} more"),
-    }
-}
-
 /// What an earlier run left in an out directory, and is still as it left it.
 #[derive(Debug, Default)]
 pub(crate) struct Survey {

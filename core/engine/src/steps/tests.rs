@@ -1,7 +1,7 @@
 use std::fs;
 
 use crate::error::Error;
-use crate::inputs::CHANGED;
+use crate::files::CHANGED;
 use crate::out::OutError;
 use crate::steps::model::{Model, ModelFigures};
 use crate::steps::stage::{Stage, StageFigures};

@@ -7,24 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use txray_plugin::Host;
 
-use super::{ASIDE, Entry, Key, RECORD, REPLACED, Result, Store, StoreError, USED, USED_LOCK, foreign};
+use super::{ASIDE, Collected, Entry, Key, RECORD, REPLACED, Result, Store, StoreError, USED, USED_LOCK, foreign};
 use crate::files::{files_below, remove_all, stopped};
 use crate::lock::{Lock, Mode};
-
-/// What [`Store::collect`] removed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Collected {
-    /// Finished steps.
-    pub steps: u64,
-    /// Those of them that were damaged.
-    pub damaged: u64,
-    /// Steps that stay because somebody put other files into their folders.
-    pub kept: u64,
-    /// Trainings that nobody went on with.
-    pub trainings: u64,
-    /// Bytes in all.
-    pub bytes: u64,
-}
 
 /// How old a file has to be that is written aside and renamed at once, for its process to be gone.
 const GONE: Duration = Duration::from_secs(60);

@@ -15,7 +15,6 @@
 //! what is not so is made again. What has another name than these is not txray's, and is left alone.
 
 mod collect;
-mod kept;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -34,8 +33,6 @@ use crate::files::{below, files_below, hash, remove_all, sync_directory};
 use crate::lock::{Lock, Mode};
 
 pub use crate::files::FileRecord;
-pub use collect::Collected;
-pub(crate) use kept::Kept;
 
 /// A result with [`StoreError`].
 type Result<T, E = StoreError> = std::result::Result<T, E>;
@@ -206,6 +203,21 @@ pub enum Found {
     Damaged(Vec<String>),
     /// A step, every byte of it as it was.
     Whole(Box<Entry>),
+}
+
+/// What [`Store::collect`] removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Finished steps.
+    pub steps: u64,
+    /// Those of them that were damaged.
+    pub damaged: u64,
+    /// Steps that stay because somebody put other files into their folders.
+    pub kept: u64,
+    /// Trainings that nobody went on with.
+    pub trainings: u64,
+    /// Bytes in all.
+    pub bytes: u64,
 }
 
 /// A place that steps are kept in.

@@ -11,9 +11,10 @@ use txray_text::{Encoded, Tokenizer, Vocabulary};
 
 use crate::error::{Error, Result};
 use crate::files::copy;
+use crate::kept::Kept;
 use crate::step::{Made, Making, Step};
 use crate::steps::corpus::Text as Split;
-use crate::store::{Entry, Kept};
+use crate::store::Entry;
 
 /// The directory of the last weights within a model's step.
 pub const LAST: &str = "last";

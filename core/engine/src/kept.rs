@@ -9,9 +9,8 @@ use serde::{Deserialize, Serialize};
 use txray_plugin::Host;
 use txray_tables::seal::{is_sealed, sealed};
 
-use super::FileRecord;
 use crate::error::{Error, Result};
-use crate::files::{copy, files_below, hash, remove_all, sync_directory};
+use crate::files::{FileRecord, copy, files_below, hash, remove_all, sync_directory};
 
 /// The file in a kept directory that tells what the others are.
 const RECORD: &str = "kept.json";
