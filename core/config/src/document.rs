@@ -8,9 +8,10 @@ use serde_json::{Number, Value};
 use toml::Spanned;
 use toml::de::{DeFloat, DeInteger, DeTable, DeValue};
 
-use crate::diagnostic::{Diagnostic, Diagnostics, Place, Source};
+use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::pointer::{segment, unescape};
 use crate::schema::without_null;
+use crate::source::{Place, Source};
 use crate::syntax::syntax_errors;
 use crate::words::quoted;
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use miette::{MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
 
-use crate::diagnostic::{Source, stand_in};
+use crate::source::{Source, stand_in};
 
 /// The characters shown on either side of a caret, and the most that are underlined. A renderer is not made for lines
 /// without end: miette panics at 65,536 columns.

@@ -26,14 +26,16 @@ mod read;
 pub mod reference;
 mod schema;
 mod set;
+mod source;
 mod syntax;
 #[cfg(test)]
 mod tests;
 mod words;
 
-pub use diagnostic::{Diagnostic, Diagnostics, Place, plain};
+pub use diagnostic::{Diagnostic, Diagnostics};
 pub use document::{At, Document};
 pub use name::{Name, NameError, names};
 pub use pointer::child;
 pub use schema::{of_format, with_defaults};
+pub use source::{Place, plain};
 pub use words::suggestion;

@@ -6,9 +6,10 @@ use serde_json::{Map, Value};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::diagnostic::{Diagnostic, Diagnostics, Source};
+use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::document::{Builder, Document, Entry};
 use crate::pointer::segment;
+use crate::source::Source;
 use crate::syntax::syntax_errors;
 use crate::words::{self, quoted};
 

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use toml::de::{DeTable, DeValue, Error};
 
-use crate::diagnostic::{Diagnostic, Diagnostics, Source};
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::source::Source;
 use crate::words::quoted;
 
 /// The bytes that are parsed in all to find where keys that are set twice were set first.
