@@ -34,7 +34,7 @@ fn an_error_in_a_line_without_end_is_shown_with_what_is_beside_it() {
     let line = format!("model = {{ {} x = 'y', {} }}", "a = 1, ".repeat(20_000), "b = 2, ".repeat(20_000));
     let text = format!("seed = 1\n{line}\n# {}\n", "c".repeat(300));
     let place = text.find("'y'").unwrap();
-    let source = crate::diagnostic::Source::new("run.toml", text);
+    let source = crate::source::Source::new("run.toml", text);
     let error = Diagnostic::at(source.place(place..place + 3), "wrong").label("here");
     let beside = |word: &str| word.repeat(100 / word.len() + 1);
     let (before, after) = (beside("a = 1, "), beside("b = 2, "));
