@@ -1,17 +1,21 @@
 //! Parquet files, in and out, with plain columns that pandas, Polars and DuckDB open as they are.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, PrimitiveArray, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::arrow::arrow_writer::{ArrowWriter, ArrowWriterOptions};
 use parquet::basic::Compression;
+use parquet::errors::ParquetError;
+use parquet::file::FOOTER_SIZE;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::reader::{ChunkReader, Length};
 
 use crate::{Kind, Table, TableError, TableResult};
 
@@ -100,10 +104,7 @@ impl TableWriter {
 /// Reads a table, batch by batch.
 pub fn read(path: &Path) -> TableResult<impl Iterator<Item = TableResult<Batch>> + use<>> {
     let file = File::open(path).map_err(|error| TableError::io("read", path, error))?;
-    let open = || {
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
-        builder.with_batch_size(ROWS).build()
-    };
+    let open = || ParquetRecordBatchReaderBuilder::try_new(Pages(file))?.with_batch_size(ROWS).build();
     let reader = guarded(path, open)?.map_err(|error| broken("read", path, error))?;
     let path: Arc<Path> = path.into();
     let mut reader = Some(reader);
@@ -116,6 +117,61 @@ pub fn read(path: &Path) -> TableResult<impl Iterator<Item = TableResult<Batch>>
         }
         Some(batch.map(|rows| Batch { rows, path: Arc::clone(&path) }))
     }))
+}
+
+/// A file whose pages are held to what they can hold before the library makes room for what they say.
+struct Pages(File);
+
+impl Length for Pages {
+    fn len(&self) -> u64 {
+        Length::len(&self.0)
+    }
+}
+
+impl ChunkReader for Pages {
+    type T = BufReader<File>;
+
+    /// The library reads from where it stands at two kinds of places: the file's end, and the beginning of each page.
+    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
+        let mut reader = self.0.get_read(start)?;
+        if start.saturating_add(FOOTER_SIZE as u64) < Length::len(self) && !is_plausible(reader.fill_buf()?) {
+            return Err(ParquetError::General("a page says that it has more than it can hold".to_owned()));
+        }
+        Ok(reader)
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        self.0.get_bytes(start, length)
+    }
+}
+
+/// Whether the header of a page (the compact protocol of Thrift) says no more than there can be: snappy's shortest words, of
+/// three bytes, stand for 64, and a value of a dictionary takes a byte at least.
+fn is_plausible(header: &[u8]) -> bool {
+    /// Before a field there is one byte: how far its number is from the one before, and its type.
+    const NEXT_INTEGER: &[u8] = &[0x15];
+    const INTEGER_OF_DICTIONARY: &[u8] = &[0x4c, 0x15];
+    const DICTIONARY: u64 = 2;
+    let mut bytes = header.iter().copied();
+    let mut integer = |before: &[u8]| {
+        if !before.iter().all(|&expected| bytes.next() == Some(expected)) {
+            return None;
+        }
+        let mut value = 0;
+        for shift in (0..35).step_by(7) {
+            let byte = bytes.next()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                // A number below 0 is an odd one.
+                return value.is_multiple_of(2).then_some(value / 2);
+            }
+        }
+        None
+    };
+    let (kind, size, compressed) = (integer(NEXT_INTEGER), integer(NEXT_INTEGER), integer(NEXT_INTEGER));
+    let (Some(kind), Some(size), Some(compressed)) = (kind, size, compressed) else { return false };
+    let is_full = kind != DICTIONARY || integer(INTEGER_OF_DICTIONARY).is_some_and(|values| values <= size);
+    is_full && size <= 32 * compressed + 64
 }
 
 /// Calls the `parquet` library, which panics on some malformed files: that is a fault of the file's.
@@ -232,10 +288,39 @@ mod tests {
         }
     }
 
-    /// Found by fuzzing: `parquet` panics on them, on one when it is opened and on the other when rows are read.
+    /// A dictionary, many pages behind it, and pages without one; the values that take the fewest bytes.
+    #[test]
+    fn a_table_of_many_pages_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.parquet");
+        let mut table = TableWriter::create(&path, &pruning::TABLE, &[""; 0]).unwrap();
+        let rows = 300_000;
+        for first in (0..rows).step_by(ROWS) {
+            let some = first..rows.min(first + ROWS as u32);
+            table
+                .write(vec![
+                    Arc::new(StringArray::from_iter_values(some.clone().map(|_| "a"))),
+                    Arc::new(UInt32Array::from_iter_values(some.clone())),
+                    Arc::new(Float64Array::from_iter_values(some.clone().map(|_| 0.0))),
+                    Arc::new(UInt32Array::from_iter_values(some.map(|row| row % 1000))),
+                ])
+                .unwrap();
+        }
+        table.finish().unwrap();
+        let batches: Vec<Batch> = read(&path).unwrap().collect::<TableResult<_>>().unwrap();
+        let neurons = batches.iter().flat_map(|batch| batch.numbers::<UInt32Type>(pruning::NEURON).unwrap().values());
+        assert!(neurons.copied().eq(0..rows));
+    }
+
+    /// Found by fuzzing: `parquet` panics on the first when it is opened, on the second when rows are read, and takes
+    /// gigabytes for the third.
     #[test]
     fn a_file_that_the_library_breaks_on_is_malformed() {
-        for name in ["negative-offset", "no-dictionary"] {
+        let library = "the `parquet` library breaks on it: ";
+        let dictionary = "a page says that it has more than it can hold";
+        for (name, what) in
+            [("negative-offset", library), ("no-dictionary", library), ("endless-dictionary", dictionary)]
+        {
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/broken/{name}.parquet"));
             let error = match read(&path) {
                 Ok(mut batches) => {
@@ -246,7 +331,7 @@ mod tests {
                 Err(error) => error,
             };
             assert!(matches!(error, TableError::Malformed { .. }), "{error}");
-            assert!(error.to_string().contains("the `parquet` library breaks on it: "), "{error}");
+            assert!(error.to_string().contains(what), "{error}");
         }
     }
 

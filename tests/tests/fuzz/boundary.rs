@@ -25,7 +25,7 @@ fn plugin_info() {
         "cuda:0",
         "cpu",
     ];
-    fuzz("plugin_info", seeds.collect(), &words, |input| {
+    fuzz("plugin_info", seeds.collect(), &words, |input, _| {
         let real = txray_metrics::plugin();
         // Tables live as long as the process; their text is read once.
         let table: &'static Plugin = Box::leak(Box::new(Plugin {

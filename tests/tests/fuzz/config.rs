@@ -102,7 +102,7 @@ fn toml() {
     for name in ["quickstart", "wikitext2"] {
         all.push(std::fs::read(txray_tests::path(&format!("../configs/{name}.toml"))).unwrap());
     }
-    fuzz("toml", all, &WORDS, move |input| {
+    fuzz("toml", all, &WORDS, move |input, _| {
         if let Ok(text) = str::from_utf8(input) {
             match Document::parse("pipeline.toml", text.to_owned()) {
                 Err(diagnostics) => look(&diagnostics),
@@ -160,7 +160,7 @@ fn set() {
     let text = std::fs::read_to_string(&path).unwrap();
     let document = Document::parse("pipeline.toml", text).unwrap();
     let seeds = seeds.map(|seed| seed.as_bytes().to_vec());
-    fuzz("set", seeds.to_vec(), &WORDS, move |input| {
+    fuzz("set", seeds.to_vec(), &WORDS, move |input, _| {
         // Arguments that are not UTF-8 do not come past the command line.
         let assignment = String::from_utf8_lossy(input).into_owned();
         let mut changed = document.clone();
@@ -187,7 +187,7 @@ fn pointer() {
     let document = Document::parse("pipeline.toml", text.to_owned()).unwrap();
     let seeds = ["", "/model/lm/train/epochs", "/stage/early/layers/1", "/comparison/a~1b/~0", "//", "model"];
     let seeds = seeds.map(|seed| seed.as_bytes().to_vec());
-    fuzz("pointer", seeds.to_vec(), &["/model", "/stage", "/0", "/-1", "~0", "~", "//"], move |input| {
+    fuzz("pointer", seeds.to_vec(), &["/model", "/stage", "/0", "/-1", "~0", "~", "//"], move |input, _| {
         let pointer = String::from_utf8_lossy(input);
         for at in [At::Key, At::Value] {
             look(&document.error(&pointer, at, "wrong").label(document.table_name(&pointer)).into());

@@ -64,7 +64,7 @@ fn outcome(read: Result<Vec<Document>, Vec<String>>) -> Outcome {
 
 fn file_of_a_corpus(name: &'static str, options: Vec<Value>, marks: &[&str]) {
     let folder = Folder::new();
-    fuzz(name, seeds(name), marks, move |input| {
+    fuzz(name, seeds(name), marks, move |input, _| {
         put(&folder.path("file"), input);
         let read = options.iter().map(|options| outcome(documents(options, &folder)));
         read.min().unwrap()
@@ -113,7 +113,7 @@ fn corpus_options() {
         "..",
         "/dev/zero",
     ];
-    fuzz("corpus_options", seeds("corpus_options"), &marks, move |input| {
+    fuzz("corpus_options", seeds("corpus_options"), &marks, move |input, _| {
         match serde_json::from_slice::<Value>(input) {
             Ok(options) if options.is_object() => outcome(documents(&options, &folder)),
             _ => Outcome::Refused,

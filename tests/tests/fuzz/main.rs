@@ -97,9 +97,14 @@ fn empty(path: &Path) {
     fs::create_dir(path).unwrap();
 }
 
-/// Looks at inputs of one target by `check`, which panics where one is a failure. Failures of one kind are told once, with an
-/// input.
-fn fuzz(name: &'static str, seeds: Vec<Vec<u8>>, words: &[&str], check: impl FnMut(&[u8]) -> Outcome + Send + 'static) {
+/// Looks at inputs of one target by `check`, which panics where one is a failure; it is told which seed the input comes from.
+/// Failures of one kind are told once, with an input.
+fn fuzz(
+    name: &'static str,
+    seeds: Vec<Vec<u8>>,
+    words: &[&str],
+    check: impl FnMut(&[u8], usize) -> Outcome + Send + 'static,
+) {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fuzz").join(name);
     fs::create_dir_all(&folder).unwrap();
     let last = folder.join("last");
@@ -153,7 +158,7 @@ struct Failure {
 fn work(
     mutator: &Mutator,
     replay: Option<Vec<u8>>,
-    mut check: impl FnMut(&[u8]) -> Outcome,
+    mut check: impl FnMut(&[u8], usize) -> Outcome,
     folder: &Path,
     last: &Path,
     sender: &mpsc::Sender<()>,
@@ -164,7 +169,7 @@ fn work(
     let mut look = |index: u64, input: &[u8], outcomes: &mut BTreeMap<Outcome, u64>| {
         put(last, input);
         sender.send(()).unwrap();
-        let message = match catch_unwind(AssertUnwindSafe(|| check(input))) {
+        let message = match catch_unwind(AssertUnwindSafe(|| check(input, (index % mutator.seeds()) as usize))) {
             // Of targets that run at the same time, it may be another's: the replay tells.
             Ok(_) if ALLOCATOR.peak_usage() > LARGE => {
                 let held = ALLOCATOR.peak_usage() >> 20;
@@ -191,8 +196,11 @@ fn work(
     };
     match replay {
         Some(input) => {
-            inputs = 1;
-            look(0, &input, &mut outcomes);
+            // Which seed it comes from, it does not say.
+            inputs = mutator.seeds();
+            for seed in 0..inputs {
+                look(seed, &input, &mut outcomes);
+            }
         }
         None => {
             while !budget.is_spent(inputs, start) {

@@ -52,7 +52,7 @@ fn manifests() {
         "\"..\"",
     ];
     let folder = Folder::new();
-    fuzz("manifests", seeds, &words, move |input| {
+    fuzz("manifests", seeds, &words, move |input, _| {
         let path = folder.path("manifest.json");
         put(&path, input);
         let text = String::from_utf8_lossy(input);

@@ -121,12 +121,9 @@ fn file_of_a_model(name: &'static str, file: &'static str) {
     let seeds = models.iter().map(|model| std::fs::read(model.join(file)).unwrap()).collect();
     let copy = folder.path("copy");
     let registry = registry();
-    let mut count = 0;
-    fuzz(name, seeds, &WORDS, move |input| {
+    fuzz(name, seeds, &WORDS, move |input, seed| {
         let _ = &folder;
-        // As seeds go round, so do the folders.
-        let model = &models[count % models.len()];
-        count += 1;
+        let model = &models[seed];
         let kept = std::fs::read(model.join(file)).unwrap();
         put(&model.join(file), input);
         let outcome = load(&registry, model, &copy);
@@ -159,7 +156,7 @@ fn options() {
         "train": train,
     });
     let seeds = vec![b"{}".to_vec(), lstm.to_string().into_bytes()];
-    fuzz("options", seeds, &WORDS, move |input| {
+    fuzz("options", seeds, &WORDS, move |input, _| {
         let Ok(options) = serde_json::from_slice::<Value>(input) else { return Outcome::Refused };
         let host = Host::detached();
         let mut outcome = Outcome::Refused;

@@ -85,10 +85,15 @@ impl Mutator {
         Self { name, seeds: seeds.into_iter().map(Seed::new).collect(), words: words.collect() }
     }
 
+    /// How many seeds there are: input `i` comes from seed `i % seeds`.
+    pub fn seeds(&self) -> u64 {
+        self.seeds.len() as u64
+    }
+
     /// The input of that number. The first are the seeds as they are.
     pub fn input(&self, index: u64) -> Vec<u8> {
-        let seed = &self.seeds[(index % self.seeds.len() as u64) as usize];
-        if index < self.seeds.len() as u64 {
+        let seed = &self.seeds[(index % self.seeds()) as usize];
+        if index < self.seeds() {
             return seed.bytes.clone();
         }
         let mut random = Stream::new(20_260_101, self.name, index);

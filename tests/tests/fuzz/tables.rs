@@ -66,12 +66,8 @@ fn tables() {
     let files = [file(preferences::TABLE), file(neurons::TABLE), "coverage.json".to_owned(), file(comparison::TABLE)];
     let kept: Vec<Vec<u8>> = files.iter().map(|file| std::fs::read(at.join(file)).unwrap()).collect();
     let words = ["PAR1", "site", "neuron", "mass_hi", "\u{15}", "\u{2c}", "\u{19}", "snappy"];
-    let mut count = 0;
-    fuzz("tables", kept.clone(), &words, move |input| {
+    fuzz("tables", kept.clone(), &words, move |input, which| {
         let _ = &folder;
-        // As seeds go round, so do the files.
-        let which = count % files.len();
-        count += 1;
         put(&at.join(&files[which]), input);
         let outcome = if which == 3 {
             match Comparison::read(&Tables(&at), &metrics) {

@@ -55,7 +55,7 @@ fn tokenizer() {
     let documents = documents();
     let words =
         ["\"normalizer\"", "\"pre_tokenizer\"", "\"post_processor\"", "\"model\"", "\"added_tokens\"", "\"type\""];
-    fuzz("tokenizer", seeds("tokenizer"), &words, move |input| {
+    fuzz("tokenizer", seeds("tokenizer"), &words, move |input, _| {
         let tokenizer = match Tokenizer::load(Path::new("some/model"), &Memory(input.to_vec())) {
             Ok(tokenizer) => tokenizer,
             Err(error) => {
