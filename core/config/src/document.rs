@@ -82,7 +82,10 @@ impl Document {
     pub fn place(&self, pointer: &str, at: At) -> Place {
         let mut known = pointer;
         loop {
-            if let Some(entry) = self.entries.get(known) {
+            // No value has a longer one, and a plugin's may be as long as it likes.
+            let entry =
+                Some(known).filter(|known| known.len() <= LONGEST_POINTER).and_then(|known| self.entries.get(known));
+            if let Some(entry) = entry {
                 let key = entry.key.clone().filter(|_| at == At::Key && known == pointer);
                 return entry.source.place(key.unwrap_or_else(|| entry.value.clone()));
             }

@@ -30,6 +30,17 @@ fn look(diagnostics: &Diagnostics) {
 }
 
 #[test]
+fn a_pointer_without_end_is_followed_in_no_time() {
+    let document = Document::parse("run.toml", "a.b = 1".to_owned()).unwrap();
+    let start = Instant::now();
+    for below in ["/".repeat(1 << 20), "/x".repeat(1 << 19), "é/".repeat(1 << 18)] {
+        let error = document.error(&format!("/a/b/{below}"), At::Value, "wrong");
+        assert_eq!(error.place().unwrap().text(), "1");
+    }
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+#[test]
 fn an_error_in_a_line_without_end_is_shown_with_what_is_beside_it() {
     let line = format!("model = {{ {} x = 'y', {} }}", "a = 1, ".repeat(20_000), "b = 2, ".repeat(20_000));
     let text = format!("seed = 1\n{line}\n# {}\n", "c".repeat(300));
