@@ -14,8 +14,6 @@ mod handle;
 mod loader;
 
 pub use bounds::fits;
-pub use handle::calls::exit;
-pub use loader::sha256;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

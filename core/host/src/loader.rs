@@ -126,7 +126,7 @@ pub(crate) fn inspect(table: &'static abi::Plugin, origin: &Origin) -> Result<(P
 }
 
 /// A file's size in bytes, and its SHA-256 in lower-case hexadecimal. The file is not held in memory.
-pub fn sha256(path: &Path) -> std::io::Result<(u64, String)> {
+fn sha256(path: &Path) -> std::io::Result<(u64, String)> {
     let mut file = File::open(path)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 16];

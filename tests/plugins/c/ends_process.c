@@ -8,9 +8,12 @@
 
 #include "txray.h"
 
+#define INFO TXRAY_TEXT("{\"name\": \"ends\", \"version\": \"1\", \"components\": [" \
+                        "{\"interface\": \"txray.metric/1\", \"kind\": \"ends\"}]}")
+
 static char by;
 
-static txray_status create(const txray_host *host, txray_str kind, txray_str options, void **out) {
+static txray_status keep(const txray_host *host, txray_str kind, txray_str options, void **out) {
     (void)host, (void)kind;
     *out = &by;
     /* The options are {"by": "x"}: x is what is kept. */
@@ -19,10 +22,13 @@ static txray_status create(const txray_host *host, txray_str kind, txray_str opt
     return TXRAY_OK;
 }
 
-static void destroy(void *component) {
+#define CREATE keep
+
+static void end(void *component) {
     (void)component;
     if (by == 'd') exit(0);
 }
+#define DESTROY end
 
 /* Not without an end to a compiler, and deeper than any stack. */
 static int overflow(volatile char *above) {
@@ -61,7 +67,6 @@ static txray_status take_down(const void *metric, const txray_host *host, const 
     case 'f': raise(SIGFPE); break;
     case 'i': __builtin_trap();
     case 'a': abort();
-    case 'w': for (;;) pause();
     case 'o': out.ptr[0] = overflow(&none); break;
     /* A process of its own may end as it likes. */
     case 'F': if (fork() == 0) exit(0); break;
@@ -69,21 +74,6 @@ static txray_status take_down(const void *metric, const txray_host *host, const 
     for (size_t row = 0; row < out.len; row++) out.ptr[row] = 0.25;
     return TXRAY_OK;
 }
+#define DISTANCES take_down
 
-static const void *query(txray_str interface_name) {
-    static const txray_metric_table metric = {sizeof metric, create, destroy, take_down};
-    return txray_equals(interface_name, TXRAY_METRIC) ? &metric : NULL;
-}
-
-const txray_plugin *txray_plugin_v1(void) {
-    static const txray_plugin plugin = {
-        TXRAY_MAGIC,
-        TXRAY_ABI_MAJOR,
-        TXRAY_ABI_MINOR,
-        sizeof plugin,
-        TXRAY_TEXT("{\"name\": \"ends\", \"version\": \"1\", \"components\": ["
-                   "{\"interface\": \"txray.metric/1\", \"kind\": \"ends\"}]}"),
-        query,
-    };
-    return &plugin;
-}
+#include "plain.h"

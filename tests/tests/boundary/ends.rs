@@ -82,21 +82,6 @@ fn a_crash_in_a_call_names_the_plugin_and_remains_a_crash() {
 }
 
 #[test]
-fn the_user_may_end_the_process_in_the_middle_of_a_call() {
-    if std::env::var_os(CHILD).is_some() {
-        let metric = metric(&loaded(&c_plugin("ends_process")), "ends", json!({ "by": "w" }));
-        std::thread::spawn(|| {
-            std::thread::sleep(std::time::Duration::from_millis(100));
-            txray_host::exit(130)
-        });
-        distances(&*metric, &Pairs::example().batch()).unwrap();
-        unreachable!("it waits for ever");
-    }
-    let test = "ends::the_user_may_end_the_process_in_the_middle_of_a_call";
-    assert_eq!(ended(test, "w"), (Some(130), None, String::new()));
-}
-
-#[test]
 fn a_call_that_ended_leaves_nothing_behind() {
     // More than are kept at once, one after the other and beside each other.
     let registry: Registry = loaded(&c_plugin("untouched"));

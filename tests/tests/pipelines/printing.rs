@@ -521,11 +521,10 @@ fn what_a_manifest_says() {
         |manifest| manifest["settings"]["corpus"]["news"]["domain"] = json!(LINES),
         |manifest| manifest["pipeline"] = json!(LINES),
     ];
-    for (index, one) in changes.into_iter().enumerate() {
+    for one in changes {
         std::fs::write(&path, &whole).unwrap();
         change(&path, one);
-        let (code, said) = printed(&folder, &["run", "out/manifest.json", "--out", "again"]);
-        println!("{index}: {code:?} {}", said.contains("31mX"));
+        printed(&folder, &["run", "out/manifest.json", "--out", "again"]);
     }
 }
 

@@ -8,7 +8,7 @@
 use std::cell::Cell;
 use std::ptr::null_mut;
 use std::sync::Once;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// A text that lives as long as the process, behind one word: so a handler of signals always sees all of it.
 pub(crate) type Word = &'static &'static str;
@@ -90,16 +90,6 @@ pub(crate) fn marked<R>(plugin: Word, function: Word, body: impl FnOnce() -> R) 
     body()
 }
 
-/// Whoever ends the process means it.
-static EXPECTED: AtomicBool = AtomicBool::new(false);
-
-/// Ends the process although calls into plugins may be under way, because the user wants so. Other ends of the process
-/// during a call are the plugin's doing, and a failure.
-pub fn exit(code: i32) -> ! {
-    EXPECTED.store(true, Ordering::Relaxed);
-    std::process::exit(code)
-}
-
 /// The call that something happens in.
 enum Suspect {
     /// It happened on the thread of this call.
@@ -133,7 +123,7 @@ mod handlers {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-    use super::{EXPECTED, LOADING, Suspect};
+    use super::{LOADING, Suspect};
 
     /// The signals of a crash.
     const SIGNALS: [(c_int, &str); 7] = [
@@ -181,7 +171,7 @@ mod handlers {
     }
 
     extern "C" fn at_exit() {
-        if EXPECTED.load(Ordering::Relaxed) || process::id() != OURS.load(Ordering::Relaxed) {
+        if process::id() != OURS.load(Ordering::Relaxed) {
             return;
         }
         let Some(suspect) = Suspect::find() else { return };
