@@ -1,5 +1,6 @@
 //! Files: hashed, copied and listed. What takes long asks again and again whether to stop.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -44,8 +45,9 @@ pub fn hash(path: &Path, host: &Host<'_>) -> io::Result<FileRecord> {
     pump(open_file(path)?, &mut io::sink(), host)
 }
 
-/// Copies a file onto the disk, to a place where there is none; gives what was copied.
+/// Copies a file onto the disk, to a place where there is none, with the folders on the way there; gives what was copied.
 pub fn copy(from: &Path, to: &Path, host: &Host<'_>) -> io::Result<FileRecord> {
+    to.parent().map_or(Ok(()), fs::create_dir_all)?;
     let mut target = File::create_new(to)?;
     let copied = pump(open_file(from)?, &mut target, host)?;
     target.sync_all()?;
@@ -89,6 +91,19 @@ pub const CHANGED: &str = "it changed while this run was reading it; run again, 
 /// What is said where the user asked to stop; the run then tells that instead.
 pub fn stopped() -> io::Error {
     io::Error::other("stopped")
+}
+
+/// Writes all that is below a directory to the disk; gives its files, by path within it.
+pub fn flush_all(directory: &Path, host: &Host<'_>) -> io::Result<BTreeMap<String, FileRecord>> {
+    let mut files = BTreeMap::new();
+    for path in files_below(directory)? {
+        let file = directory.join(&path);
+        File::open(&file)?.sync_all()?;
+        files.insert(path, hash(&file, host)?);
+    }
+    let folders: BTreeSet<&Path> = files.keys().flat_map(|path| Path::new(path).ancestors().skip(1)).collect();
+    folders.into_iter().chain([Path::new("")]).try_for_each(|folder| sync_directory(&directory.join(folder)))?;
+    Ok(files)
 }
 
 /// Paths of all files below a directory, relative to it, with `/` between names. Links are files, and not followed.

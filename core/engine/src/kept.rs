@@ -10,7 +10,7 @@ use txray_plugin::Host;
 use txray_tables::seal::{is_sealed, sealed};
 
 use crate::error::{Error, Result};
-use crate::files::{FileRecord, copy, files_below, hash, remove_all, sync_directory};
+use crate::files::{FileRecord, copy, flush_all, hash, remove_all, sync_directory};
 
 /// The file in a kept directory that tells what the others are.
 const RECORD: &str = "kept.json";
@@ -53,13 +53,8 @@ impl<'a> Kept<'a> {
         remove_all(&aside).and_then(|()| fs::create_dir(&aside)).map_err(failed)?;
         write(&aside)?;
         let finish = || {
-            let mut files = BTreeMap::new();
-            for path in files_below(&aside)? {
-                let file = aside.join(&path);
-                File::open(&file)?.sync_all()?;
-                // Not to be stopped: what is saved because the user asks to stop has to be whole.
-                files.insert(path, hash(&file, &Host::detached())?);
-            }
+            // Not to be stopped: what is saved because the user asks to stop has to be whole.
+            let files = flush_all(&aside, &Host::detached())?;
             let path = aside.join(RECORD);
             fs::write(&path, sealed(&Files { files }).map_err(io::Error::from)?)?;
             File::open(&path)?.sync_all()?;
@@ -108,8 +103,7 @@ impl<'a> Kept<'a> {
         let damaged = || Error::Damaged { path: from.clone() };
         for (path, told) in self.whole(name, host)?.ok_or_else(damaged)? {
             let target = to.join(&path);
-            let made = target.parent().map_or(Ok(()), fs::create_dir_all);
-            let copied = made.and_then(|()| copy(&from.join(&path), &target, host));
+            let copied = copy(&from.join(&path), &target, host);
             if copied.map_err(|error| Error::disk("keep the checkpoint", &target, error))? != told {
                 return Err(damaged());
             }
@@ -126,6 +120,7 @@ impl<'a> Kept<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::files_below;
 
     #[test]
     fn what_was_kept_is_whole_until_any_bit_of_it_changes() {

@@ -64,8 +64,7 @@ impl OutDirectory {
             for (rest, file, told) in entry.files(from) {
                 let path = if rest.is_empty() { to.as_str().to_owned() } else { format!("{}/{rest}", to.as_str()) };
                 let target = self.new_files().join(&path);
-                let made = target.parent().map_or(Ok(()), fs::create_dir_all);
-                let copied = made.and_then(|()| copy(&file, &target, host)).map_err(self.failed(&target))?;
+                let copied = copy(&file, &target, host).map_err(self.failed(&target))?;
                 if copied != *told {
                     let damaged = io::Error::other(format!("{} was damaged just now; run again", file.display()));
                     return Err(OutError::Disk { path: target, source: damaged });

@@ -23,22 +23,22 @@ impl Store {
             let Some(_free) = self.free(&key)? else { continue };
             let directory = self.step(&key);
             // What the disk does not give just now is not removed for it.
-            let is_damaged = match self.get(&key) {
+            let entry = self.get(&key);
+            let is_damaged = match &entry {
                 Some(entry) => entry.is_changed(host),
                 None => has_no_record(&directory),
             };
             if host.cancelled() {
                 return Err(StoreError::disk("read", &directory, stopped()));
             }
-            let entry = self.get(&key);
             if foreign(&directory, entry.as_ref()).is_some() {
                 collected.kept += 1;
                 continue;
             }
-            if is_damaged || entry.is_some_and(|entry| entry.age() >= unused) {
+            if is_damaged || entry.as_ref().is_some_and(|entry| entry.age() >= unused) {
                 collected.steps += 1;
                 collected.damaged += u64::from(is_damaged);
-                collected.bytes += self.get(&key).map_or_else(|| size(&directory), |entry| entry.bytes());
+                collected.bytes += entry.map_or_else(|| size(&directory), |entry| entry.bytes());
                 // Out of the way at once: a kill leaves no half of a step where a whole one is looked for.
                 let aside = self.partial(&key);
                 let remove = || {
@@ -56,8 +56,7 @@ impl Store {
         }
         for key in self.keys("partial", REPLACED)? {
             if let Some(_idle) = self.attempt(&self.lock(&key))? {
-                collected.bytes +=
-                    self.discard(&self.root.join("partial").join(format!("{}{REPLACED}", key.as_str())))?;
+                collected.bytes += self.discard(&self.replaced(&key))?;
             }
         }
         for key in self.keys("unfinished", "")? {

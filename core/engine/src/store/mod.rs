@@ -29,7 +29,7 @@ use txray_plugin::Host;
 use txray_tables::StepRecord;
 use txray_tables::seal::{hex, is_sealed, sealed};
 
-use crate::files::{below, files_below, hash, remove_all, sync_directory};
+use crate::files::{below, files_below, flush_all, hash, remove_all, sync_directory};
 use crate::lock::{Lock, Mode};
 
 pub use crate::files::FileRecord;
@@ -308,6 +308,11 @@ impl Store {
         self.root.join("partial").join(&key.0)
     }
 
+    /// Where a damaged step is while the sound one takes its place.
+    fn replaced(&self, key: &Key) -> PathBuf {
+        self.root.join("partial").join(format!("{}{REPLACED}", key.0))
+    }
+
     /// A finished step, as its record tells it: its files are not looked at, and another run may remove it.
     pub fn get(&self, key: &Key) -> Option<Entry> {
         let directory = self.step(key);
@@ -372,13 +377,7 @@ impl Store {
     pub fn commit(&self, claim: Claim, recipe: Value, step: StepRecord, host: &Host<'_>) -> Result<Entry> {
         let target = self.step(&claim.key);
         let failed = |error: io::Error| StoreError::disk("write", &target, error);
-        let mut files = BTreeMap::new();
-        for path in files_below(&claim.directory).map_err(failed)? {
-            let file = claim.directory.join(&path);
-            let record = hash(&file, host).map_err(failed)?;
-            fs::File::open(&file).and_then(|file| file.sync_all()).map_err(failed)?;
-            files.insert(path, record);
-        }
+        let files = flush_all(&claim.directory, host).map_err(failed)?;
         let record = Record { format: FORMAT, recipe, step, files };
         let json = sealed(&record).map_err(|source| StoreError::Record { source })?;
         let finish = || {
@@ -386,11 +385,9 @@ impl Store {
             fs::write(claim.directory.join(USED), "")?;
             fs::write(&path, json)?;
             fs::File::open(&path)?.sync_all()?;
-            for directory in record.directories() {
-                sync_directory(&claim.directory.join(directory))?;
-            }
+            sync_directory(&claim.directory)?;
             // One that is there is damaged. Whoever uses it all the same finds the sound one in its place.
-            let old = self.root.join("partial").join(format!("{}{REPLACED}", claim.key.0));
+            let old = self.replaced(&claim.key);
             remove_all(&old)?;
             match fs::rename(&target, &old) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -501,13 +498,6 @@ const REPLACED: &str = ".replaced";
 
 /// What the name of a file begins with that is written aside, before the number of its process.
 const ASIDE: &str = "recent.";
-
-impl Record {
-    /// The directories that its files are in, itself among them.
-    fn directories(&self) -> std::collections::BTreeSet<&Path> {
-        self.files.keys().flat_map(|path| Path::new(path).ancestors().skip(1)).chain([Path::new("")]).collect()
-    }
-}
 
 impl Entry {
     /// Notes that a run uses it.

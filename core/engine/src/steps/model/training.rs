@@ -244,8 +244,7 @@ impl Training<'_> {
                     let files = shorter.files(&name);
                     for (rest, from, told) in files {
                         let to = directory.join(rest);
-                        let made = to.parent().map_or(Ok(()), fs::create_dir_all);
-                        let copied = made.and_then(|()| copy(&from, &to, host));
+                        let copied = copy(&from, &to, host);
                         if copied.map_err(|error| Error::disk("keep the checkpoint", &to, error))? != *told {
                             return Err(Error::Damaged { path: from });
                         }
