@@ -144,7 +144,7 @@ impl Run<'_> {
         if self.host.cancelled() {
             return Err(Error::Cancelled);
         }
-        out.put_in_place(&survey, self.host)?;
+        out.put_in_place(&survey, &manifest.outputs, self.host)?;
         self.store.remember(&pipeline.name, plan.steps.iter().map(|step| (step.id(), &step.recipe)));
         Ok(manifest)
     }

@@ -1,9 +1,9 @@
 //! The out directory: what steps publish goes there, under names that are names, and all at once.
 //!
 //! It belongs to its user. Only what the manifest of an earlier run lists there, with the hash that it had, is replaced or
-//! removed; whatever else is in the way is told before the first step (of a report: when it was made), and
-//! an input of the run is never touched (`survey.rs`). A run's files are gathered aside, in `.txray` of the same directory, and then put in place, those of the
-//! run before being set aside first: what fails or is killed on the way is undone (`replace.rs`).
+//! removed; whatever else is in the way is told before the first step (of a report: when it was made), and an input of the
+//! run is never touched (`survey.rs`). A run's files are gathered aside, in `.txray` of the same directory, and then put in
+//! place, those of the run before being set aside first: what fails or is killed on the way is undone (`replace.rs`).
 
 mod replace;
 mod survey;
@@ -97,7 +97,8 @@ pub enum OutError {
     },
     /// A report left something that is neither a file nor a folder.
     #[error(
-        "{path}, which [{table}] left, is no file of a report: no link, pipe or device goes into the out directory, and nothing into {OWN}"
+        "{path}, which [{table}] left, is no file of a report: no link, pipe or device goes into the out directory, and \
+         nothing into {OWN}"
     )]
     NotAFile {
         /// What it is.

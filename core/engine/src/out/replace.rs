@@ -122,8 +122,13 @@ impl OutDirectory {
     }
 
     /// Puts the run's files in the place of those of the run before, of which nothing that is still as it was stays.
-    pub(crate) fn put_in_place(&mut self, survey: &Survey, host: &Host<'_>) -> Result<(), OutError> {
-        let journal = self.plan(survey, host)?;
+    pub(crate) fn put_in_place(
+        &mut self,
+        survey: &Survey,
+        outputs: &[Output],
+        host: &Host<'_>,
+    ) -> Result<(), OutError> {
+        let journal = self.plan(survey, outputs, host)?;
         self.note(&journal)?;
         let made = self.moves(&journal).try_for_each(|(from, to)| {
             // Moving over a file would remove it.
@@ -141,23 +146,25 @@ impl OutDirectory {
         Ok(())
     }
 
-    pub(super) fn plan(&self, survey: &Survey, host: &Host<'_>) -> Result<Journal, OutError> {
-        let new_files = self.new_files();
+    /// What is going to be moved: `outputs`, whose hashes are known since they were gathered, and the manifest of them.
+    pub(super) fn plan(&self, survey: &Survey, outputs: &[Output], host: &Host<'_>) -> Result<Journal, OutError> {
         let is_manifest = |(path, _): &(String, String)| path == MANIFEST;
         let mut old: Vec<_> = survey.earlier.iter().map(|(path, hash)| (path.clone(), hash.clone())).collect();
         old.sort_by_key(|file| !is_manifest(file));
-        let (mut new, mut found) = (Vec::new(), Vec::new());
-        for path in files_below(&new_files).map_err(self.failed(&new_files))? {
-            if !self.is_free(&path, survey).map_err(self.failed(&self.path.join(&path)))? {
+        let manifest = self.new_files().join(MANIFEST);
+        let sha256 = hash(&manifest, host).map_err(self.failed(&manifest))?.sha256;
+        let mut new: Vec<_> = outputs.iter().map(|output| (output.path.clone(), output.sha256.clone())).collect();
+        // The last to be moved.
+        new.push((MANIFEST.to_owned(), sha256));
+        let mut found = Vec::new();
+        for (path, _) in &new {
+            if !self.is_free(path, survey).map_err(self.failed(&self.path.join(path)))? {
                 found.push(path.clone());
             }
-            let sha256 = hash(&new_files.join(&path), host).map_err(self.failed(&new_files))?.sha256;
-            new.push((path, sha256));
         }
         if !found.is_empty() {
             return Err(OutError::InTheWay { path: self.path.clone(), found });
         }
-        new.sort_by_key(is_manifest);
         Ok(Journal { old, new })
     }
 

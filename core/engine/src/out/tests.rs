@@ -22,17 +22,23 @@ fn leave(out: &Path, files: &[(&str, &str)]) -> Result<(), OutError> {
     let host = Host::detached();
     let mut directory = open(out);
     directory.survey(&targets(), &[], &host)?;
-    directory.begin()?;
-    let mut outputs = Vec::new();
-    for (path, text) in files {
+    let outputs = gather(&directory, files);
+    let survey = directory.survey(&targets(), &[], &host)?;
+    directory.put_in_place(&survey, &outputs, &host)
+}
+
+/// Gathers these files, as a run does.
+fn gather(directory: &OutDirectory, files: &[(&str, &str)]) -> Vec<Output> {
+    directory.begin().unwrap();
+    let write = |(path, text): &(&str, &str)| {
         let file = directory.new_files().join(path);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(&file, text).unwrap();
-        outputs.push(Output { path: (*path).to_owned(), sha256: hash(&file, &host).unwrap().sha256 });
-    }
-    directory.write_manifest(&manifest(outputs))?;
-    let survey = directory.survey(&targets(), &[], &host)?;
-    directory.put_in_place(&survey, &host)
+        Output { path: (*path).to_owned(), sha256: hash(&file, &Host::detached()).unwrap().sha256 }
+    };
+    let outputs: Vec<Output> = files.iter().map(write).collect();
+    directory.write_manifest(&manifest(outputs.clone())).unwrap();
+    outputs
 }
 
 fn manifest(outputs: Vec<Output>) -> Manifest {
@@ -228,23 +234,16 @@ fn a_move_that_fails_is_undone_with_all_before_it() {
     let before = all(out);
     let mut directory = open(out);
     let host = Host::detached();
-    let survey = directory.survey(&targets(), &[], &host).unwrap();
-    directory.begin().unwrap();
-    for (path, text) in SECOND {
-        let file = directory.new_files().join(path);
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(file, text).unwrap();
-    }
-    directory.write_manifest(&manifest(Vec::new())).unwrap();
+    let outputs = gather(&directory, SECOND);
+    let mut survey = directory.survey(&targets(), &[], &host).unwrap();
     // Something came to be where a report goes: told before the first move.
-    let mut survey = survey;
     fs::create_dir_all(out.join("report.html")).unwrap();
-    let planned = directory.put_in_place(&survey, &host).unwrap_err();
+    let planned = directory.put_in_place(&survey, &outputs, &host).unwrap_err();
     assert!(matches!(&planned, OutError::InTheWay { found, .. } if found == &["report.html"]), "{planned}");
     fs::remove_dir(out.join("report.html")).unwrap();
     // And in the middle of it: a file to be set aside is gone.
     survey.earlier.insert("stages/s/gone".to_owned(), String::new());
-    let error = directory.put_in_place(&survey, &host).unwrap_err();
+    let error = directory.put_in_place(&survey, &outputs, &host).unwrap_err();
     assert!(matches!(error, OutError::Disk { .. }), "{error}");
     drop(directory);
     assert_eq!(all(out), before);
@@ -256,17 +255,9 @@ fn killed(out: &Path, done: usize) -> usize {
     leave(out, FIRST).unwrap();
     let host = Host::detached();
     let directory = open(out);
-    directory.begin().unwrap();
-    let mut outputs = Vec::new();
-    for (path, text) in SECOND {
-        let file = directory.new_files().join(path);
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(&file, text).unwrap();
-        outputs.push(Output { path: (*path).to_owned(), sha256: hash(&file, &host).unwrap().sha256 });
-    }
-    directory.write_manifest(&manifest(outputs)).unwrap();
+    let outputs = gather(&directory, SECOND);
     let survey = directory.survey(&targets(), &[], &host).unwrap();
-    let journal = directory.plan(&survey, &host).unwrap();
+    let journal = directory.plan(&survey, &outputs, &host).unwrap();
     directory.note(&journal).unwrap();
     let moves: Vec<_> = directory.moves(&journal).collect();
     for (from, to) in moves.iter().take(done) {
@@ -361,7 +352,7 @@ fn the_store_of_a_repeat_is_kept_until_it_is_in_place() {
     directory.begin().unwrap();
     directory.write_manifest(&manifest(Vec::new())).unwrap();
     let survey = directory.survey(&targets(), &[], &Host::detached()).unwrap();
-    directory.put_in_place(&survey, &Host::detached()).unwrap();
+    directory.put_in_place(&survey, &[], &Host::detached()).unwrap();
     drop(directory);
     assert_eq!(files_below(folder.path()).unwrap(), [MANIFEST]);
 }
