@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::fmt::Write;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use proptest::strategy::Strategy;
@@ -198,8 +199,11 @@ pub(crate) struct Bench<'a> {
 }
 
 impl<'a> Bench<'a> {
-    /// Runs the suite of the component's interface.
+    /// Runs the suite of the component's interface, one at a time in a process: the memory of another would be counted as
+    /// this one's.
     fn component(&mut self, plugin: &Registered) {
+        static ALONE: Mutex<()> = Mutex::new(());
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let ComponentInfo { interface, kind, .. } = self.component;
         if let Ok((found, _)) = self.registry.find(interface, kind)
             && !std::ptr::eq(found, plugin)
