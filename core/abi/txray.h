@@ -49,7 +49,7 @@ extern "C" {
 
 #define TXRAY_MAGIC UINT64_C(0x676c707961727874) /* the bytes "txrayplg", little-endian */
 #define TXRAY_ABI_MAJOR UINT32_C(1)              /* must be equal in host and plugin */
-#define TXRAY_ABI_MINOR UINT32_C(0)              /* grows when structs grow; never compared */
+#define TXRAY_ABI_MINOR UINT32_C(1)              /* grows when structs grow; never compared */
 #define TXRAY_ENTRY "txray_plugin_v1"            /* the exported symbol */
 #define TXRAY_NULL UINT32_MAX                    /* "no value" in a column of uint32_t */
 
@@ -59,6 +59,7 @@ extern "C" {
 #define TXRAY_SOURCE "txray.source/1" /* txray_source_table: activations from elsewhere */
 #define TXRAY_SINK "txray.sink/1"     /* txray_sink_table: reports of a finished run */
 #define TXRAY_MODEL "txray.model/0"   /* txray_model_table: models; unstable while its version is 0 */
+#define TXRAY_MODEL_REVISION UINT64_C(1) /* grows with each change of that; must be equal in host and plugin */
 
 typedef int32_t txray_status;
 #define TXRAY_OK 0        /* it did what was asked */
@@ -84,6 +85,16 @@ typedef struct txray_f64_slice { const double *ptr; size_t len; } txray_f64_slic
 typedef struct txray_u32_slice_mut { uint32_t *ptr; size_t len; } txray_u32_slice_mut;
 typedef struct txray_f32_slice_mut { float *ptr; size_t len; } txray_f32_slice_mut;
 typedef struct txray_f64_slice_mut { double *ptr; size_t len; } txray_f64_slice_mut;
+
+/* A sum in fixed point, with 64 bits behind the point: (high * 2^64 + low) / 2^64. Adding is exact, so that any order of any
+ * parts gives the same bits; a double's sum does not. Sums stay within 2^62 of 0. `txray_sum_add` adds to one. */
+typedef struct txray_exact_sum {
+    int64_t high; /* the whole part, rounded down */
+    uint64_t low; /* what is above it, times 2^64 */
+} txray_exact_sum;
+
+typedef struct txray_exact_sum_slice { const txray_exact_sum *ptr; size_t len; } txray_exact_sum_slice;
+typedef struct txray_exact_sum_slice_mut { txray_exact_sum *ptr; size_t len; } txray_exact_sum_slice_mut;
 
 /* A table of strings: string i is bytes[offsets[i] .. offsets[i + 1]]. */
 typedef struct txray_strings {
@@ -222,8 +233,16 @@ typedef struct txray_moments {
     txray_f64_slice sum_sq;  /* of h * h */
 } txray_moments;
 
+/* The same in exact sums. */
+typedef struct txray_exact_moments {
+    txray_exact_sum_slice sum;
+    txray_exact_sum_slice sum_abs;
+    txray_exact_sum_slice sum_sq;
+} txray_exact_moments;
+
 typedef struct txray_layer_column_slice { const txray_layer_column *ptr; size_t len; } txray_layer_column_slice;
 typedef struct txray_moments_slice { const txray_moments *ptr; size_t len; } txray_moments_slice;
+typedef struct txray_exact_moments_slice { const txray_exact_moments *ptr; size_t len; } txray_exact_moments_slice;
 
 /* Whole documents with their tokens, the features of those tokens, and the activations that the record rule kept. */
 typedef struct txray_activation_batch {
@@ -239,7 +258,10 @@ typedef struct txray_activation_batch {
     txray_u32_slice site;            /* [observations] index into the sites described */
     txray_u32_slice neuron;          /* [observations] */
     txray_f32_slice activation;      /* [observations] */
-    txray_moments_slice moments;     /* [sites]; empty where the source does not know them */
+    txray_moments_slice moments;     /* [sites]; empty where the source does not know them, or knows them exactly */
+    /* Since minor version 1: [sites] the moments in exact sums, so that they do not depend on how documents are cut into
+     * batches; empty where the source does not know them so. */
+    txray_exact_moments_slice exact_moments;
 } txray_activation_batch;
 
 typedef struct txray_source_table {
@@ -265,15 +287,15 @@ typedef struct txray_text {
 } txray_text;
 
 /* What to keep of one site: of each token the k most active neurons, in falling order, ties by the lower index, and
- * over all tokens the moments. */
+ * over all tokens the moments: what is added to them for a document depends on that document alone, bit for bit. */
 typedef struct txray_site_request {
-    uint32_t site;                   /* index into the model's sites */
-    uint32_t k;                      /* neurons kept for each token, from 1 to the site's width */
-    txray_u32_slice_mut neurons;     /* [tokens, k] */
-    txray_f32_slice_mut activations; /* [tokens, k] */
-    txray_f64_slice_mut sum;         /* [width]: the sum of h over all tokens is added to it */
-    txray_f64_slice_mut sum_abs;     /* [width]: the sum of |h| is added to it */
-    txray_f64_slice_mut sum_sq;      /* [width]: the sum of h * h is added to it */
+    uint32_t site;                     /* index into the model's sites */
+    uint32_t k;                        /* neurons kept for each token, from 1 to the site's width */
+    txray_u32_slice_mut neurons;       /* [tokens, k] */
+    txray_f32_slice_mut activations;   /* [tokens, k] */
+    txray_exact_sum_slice_mut sum;     /* [width]: the sum of h over all tokens is added to it */
+    txray_exact_sum_slice_mut sum_abs; /* [width]: the sum of |h| is added to it */
+    txray_exact_sum_slice_mut sum_sq;  /* [width]: the sum of h * h is added to it */
 } txray_site_request;
 
 typedef struct txray_site_request_slice { const txray_site_request *ptr; size_t len; } txray_site_request_slice;
@@ -347,6 +369,7 @@ typedef struct txray_model_table {
     /* The inverse of `save_training`, for a model that was created with the same options and has no weights yet. `fit`
      * with the same request then goes on; options or a request that change the training are refused, here or there. */
     txray_status (*load_training)(void *model, const txray_host *host, txray_str directory);
+    uint64_t revision; /* TXRAY_MODEL_REVISION */
 } txray_model_table;
 
 /* ---- Conveniences -------------------------------------------------------------------------------------------- */
@@ -372,6 +395,34 @@ static inline txray_status txray_fail(const txray_host *host, txray_status statu
                                       const char *message) {
     host->fail(host->context, txray_text_of(pointer), txray_text_of(message));
     return status;
+}
+
+/* Adds a value to an exact sum, rounded to 2^-64, ties to even. What is no number, or beyond 2^62, makes the sum one that
+ * the host refuses, and so does a sum beyond that. */
+static inline void txray_sum_add(txray_exact_sum *sum, double value) {
+    const double limit = 4611686018427387904.0; /* 2^62 */
+    double size = value < 0 ? -value : value;
+    uint64_t high, low;
+    double scaled, rest;
+    if (sum->high > INT64_C(4611686018427387904) || sum->high < -INT64_C(4611686018427387904)) {
+        return;
+    }
+    if (!(size <= limit)) {
+        sum->high = INT64_MAX;
+        return;
+    }
+    high = (uint64_t)size;
+    scaled = (size - (double)high) * 18446744073709551616.0;
+    low = (uint64_t)scaled;
+    rest = scaled - (double)low;
+    low += rest > 0.5 || (rest == 0.5 && low % 2 == 1);
+    if (value < 0) {
+        low = 0 - low;
+        high = 0 - high - (low != 0);
+    }
+    sum->low += low;
+    high += (uint64_t)sum->high + (sum->low < low);
+    memcpy(&sum->high, &high, sizeof high);
 }
 
 #ifdef __cplusplus

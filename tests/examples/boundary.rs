@@ -15,7 +15,8 @@ use txray_lstm::{Lstm, LstmOptions};
 use txray_metrics::Hellinger;
 use txray_plugin::random::Stream;
 use txray_plugin::{
-    Component, EncodeRequest, Host, MetricBatch, Model, NoOptions, PreferenceMetric, SiteRequest, Text, Threads,
+    Component, EncodeRequest, ExactSum, Host, MetricBatch, Model, NoOptions, PreferenceMetric, SiteRequest, Text,
+    Threads,
 };
 
 fn main() {
@@ -60,7 +61,7 @@ fn main() {
     let offsets: Vec<u64> = (0..=600).map(|d| d * 100).collect();
     compare("60,000 tokens read", 31, &models, |model| {
         let (mut neurons, mut activations) = (vec![0; ids.len()], vec![0.0; ids.len()]);
-        let [mut sum, mut sum_abs, mut sum_sq] = [0; 3].map(|_| vec![0.0; 200]);
+        let [mut sum, mut sum_abs, mut sum_sq] = [0; 3].map(|_| vec![ExactSum::ZERO; 200]);
         let site = SiteRequest {
             site: 0,
             k: 1,

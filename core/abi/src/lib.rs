@@ -34,12 +34,14 @@
 
 use core::ffi::c_void;
 
+mod exact;
+
 /// The first field of every [`Plugin`]: the bytes `txrayplg`.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"txrayplg");
 /// Must be equal in host and plugin.
 pub const ABI_MAJOR: u32 = 1;
-/// Grows when structs grow at the end; never compared.
-pub const ABI_MINOR: u32 = 0;
+/// Grows when structs grow at the end; never compared. 1: [`ActivationBatch::exact_moments`].
+pub const ABI_MINOR: u32 = 1;
 /// The one symbol a plugin exports: an [`Entry`].
 pub const ENTRY: &str = "txray_plugin_v1";
 
@@ -53,6 +55,8 @@ pub const SOURCE: &str = "txray.source/1";
 pub const SINK: &str = "txray.sink/1";
 /// Models: [`ModelTable`]. Unstable while its version is 0.
 pub const MODEL: &str = "txray.model/0";
+/// Grows with each change of [`MODEL`] while that is unstable; must be equal in host and plugin.
+pub const MODEL_REVISION: u64 = 1;
 
 /// "No value" in a column of `u32`: a null span, a null feature.
 pub const NULL: u32 = u32::MAX;
@@ -145,6 +149,17 @@ impl<T> SliceMut<T> {
         // SAFETY: the caller's promise; a zero length, which may come with a null pointer, has returned above.
         unsafe { core::slice::from_raw_parts_mut(self.ptr, self.len) }
     }
+}
+
+/// A sum in fixed point, with 64 bits behind the point: `(high * 2^64 + low) / 2^64`. Adding is exact, so that any order of
+/// any parts gives the same bits; a float's sum does not. Sums stay within 2^62 of 0.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ExactSum {
+    /// The whole part, rounded down.
+    pub high: i64,
+    /// What is above it, times 2^64.
+    pub low: u64,
 }
 
 /// A table of strings: string `i` is `bytes[offsets[i]..offsets[i + 1]]`.
@@ -376,8 +391,11 @@ pub struct ActivationBatch {
     pub neuron: Slice<u32>,
     /// `[observations]` its activation.
     pub activation: Slice<f32>,
-    /// `[sites]` moments; empty where the source does not know them.
+    /// `[sites]` moments; empty where the source does not know them, or knows them exactly.
     pub moments: Slice<Moments>,
+    /// `[sites]` the moments in exact sums, so that they do not depend on how documents are cut into batches; empty where the
+    /// source does not know them so. Since minor version 1: who gives it says so by `size`.
+    pub exact_moments: Slice<ExactMoments>,
 }
 
 /// The features of one layer: token `t` has the feature named `names[features[t]]`, or none ([`NULL`]).
@@ -404,6 +422,18 @@ pub struct Moments {
     pub sum_abs: Slice<f64>,
     /// Sum of h².
     pub sum_sq: Slice<f64>,
+}
+
+/// [`Moments`] in exact sums.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ExactMoments {
+    /// Sum of h.
+    pub sum: Slice<ExactSum>,
+    /// Sum of |h|.
+    pub sum_abs: Slice<ExactSum>,
+    /// Sum of h².
+    pub sum_sq: Slice<ExactSum>,
 }
 
 /// `txray.model/0`: unstable.
@@ -452,6 +482,8 @@ pub struct ModelTable {
     pub save_training: unsafe extern "C" fn(model: *const c_void, host: *const Host, directory: Str) -> Status,
     /// Reads what `save_training` wrote, into a model of the same options without weights.
     pub load_training: unsafe extern "C" fn(model: *mut c_void, host: *const Host, directory: Str) -> Status,
+    /// [`MODEL_REVISION`] of the plugin.
+    pub revision: u64,
 }
 
 /// Ragged documents.
@@ -484,7 +516,7 @@ pub struct EncodeRequest {
 }
 
 /// What to keep of one site: of each token the `k` most active neurons, in falling order, ties by the lower index, and
-/// over all tokens the moments.
+/// over all tokens the moments: what is added to them for a document depends on that document alone, bit for bit.
 #[repr(C)]
 #[derive(Debug)]
 pub struct SiteRequest {
@@ -497,11 +529,11 @@ pub struct SiteRequest {
     /// `[tokens, k]` values of h.
     pub activations: SliceMut<f32>,
     /// `[width]`: the sum of h over all tokens is added to it.
-    pub sum: SliceMut<f64>,
+    pub sum: SliceMut<ExactSum>,
     /// `[width]`: the sum of |h| is added to it.
-    pub sum_abs: SliceMut<f64>,
+    pub sum_abs: SliceMut<ExactSum>,
     /// `[width]`: the sum of h² is added to it.
-    pub sum_sq: SliceMut<f64>,
+    pub sum_sq: SliceMut<ExactSum>,
 }
 
 /// Likelihood of a text.

@@ -35,6 +35,7 @@ macro_rules! layouts {
 /// source, so that nothing can be left out here.
 fn layouts() -> Vec<Layout> {
     layouts! {
+        ExactSum { high, low }
         Strings { bytes, offsets }
         Host { size, context, threads, reserved, log, progress, cancelled, fail }
         Plugin { magic, abi_major, abi_minor, size, info, query }
@@ -46,10 +47,15 @@ fn layouts() -> Vec<Layout> {
         SourceTable { size, create, destroy, describe, next }
         ActivationBatch {
             size, documents, groups, offsets, starts, ends, unknown, layers, token, site, neuron, activation, moments,
+            exact_moments,
         }
         LayerColumn { name, features, names, unjoined }
         Moments { sum, sum_abs, sum_sq }
-        ModelTable { size, create, destroy, initialize, load, save, describe, encode, score, fit, save_training, load_training }
+        ExactMoments { sum, sum_abs, sum_sq }
+        ModelTable {
+            size, create, destroy, initialize, load, save, describe, encode, score, fit, save_training, load_training,
+            revision,
+        }
         Text { ids, offsets }
         EncodeRequest { size, text, carry, reserved, state, sites }
         SiteRequest { site, k, neurons, activations, sum, sum_abs, sum_sq }
@@ -67,7 +73,7 @@ macro_rules! constants {
 
 /// Every constant, in the order of `lib.rs`, and those of `Status`.
 fn constants() -> Vec<(&'static str, String)> {
-    constants! { MAGIC ABI_MAJOR ABI_MINOR ENTRY METRIC PRUNER SOURCE SINK MODEL NULL; OK INVALID FAILED CANCELLED }
+    constants! { MAGIC ABI_MAJOR ABI_MINOR ENTRY METRIC PRUNER SOURCE SINK MODEL MODEL_REVISION NULL; OK INVALID FAILED CANCELLED }
 }
 
 /// The source without comments, on one line; `->` is written `=>` so that angle brackets balance.
@@ -174,6 +180,7 @@ impl Assertions {
         let scalar = match rust {
             "u32" => "uint32_t",
             "u64" => "uint64_t",
+            "i64" => "int64_t",
             "usize" => "size_t",
             "f32" => "float",
             "f64" => "double",
@@ -294,4 +301,114 @@ fn the_c_header_is_also_cpp() {
     if let Some(Err(complaint)) = compile("CXX", "c++", &["-std=c++11"], &file) {
         panic!("txray.h is not C++11:\n{complaint}");
     }
+}
+
+/// `txray_sum_add` and [`abi::ExactSum`] are one arithmetic written twice.
+#[test]
+fn sums_in_c_have_the_bits_of_those_in_rust() {
+    let values = [
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        0.1,
+        -0.1,
+        1e300,
+        -1e300,
+        f64::NAN,
+        f64::NEG_INFINITY,
+        2_f64.powi(62),
+        -(2_f64.powi(62)),
+        2_f64.powi(-64),
+        2_f64.powi(-65),
+        -(2_f64.powi(-65)),
+        3.0 * 2_f64.powi(-65),
+        -5.0 * 2_f64.powi(-66),
+        1e-300,
+        f64::from(0.3_f32),
+        -123_456.789,
+        4_503_599_627_370_497.5,
+        -0.000_976_562_5,
+        1.0 - 2_f64.powi(-53),
+    ];
+    let mut c = "#include <stdio.h>\n#include \"txray.h\"\nint main(void) {\n".to_owned();
+    let mut expected = Vec::new();
+    for first in values {
+        for second in values {
+            let mut sum = abi::ExactSum::of(first);
+            sum += second;
+            expected.push(sum);
+            let number = |value: f64| match value {
+                _ if value.is_nan() => "(0.0 / 0.0)".to_owned(),
+                _ if value.is_infinite() => "(-1.0 / 0.0)".to_owned(),
+                _ => format!("{value:?}"),
+            };
+            writeln!(
+                c,
+                "{{ txray_exact_sum sum = {{0, 0}}; txray_sum_add(&sum, {}); txray_sum_add(&sum, {}); \
+                 printf(\"%lld %llu\\n\", (long long)sum.high, (unsigned long long)sum.low); }}",
+                number(first),
+                number(second)
+            )
+            .unwrap();
+        }
+    }
+    c += "return 0; }\n";
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let (file, program) = (folder.join("sums.c"), folder.join("sums"));
+    std::fs::write(&file, c).unwrap();
+    let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
+    let mut words = compiler.split_whitespace();
+    let built = Command::new(words.next().unwrap())
+        .args(words)
+        .args(["-std=c11", "-O1", "-I", env!("CARGO_MANIFEST_DIR"), "-o"])
+        .args([&program, &file])
+        .status()
+        .unwrap();
+    assert!(built.success());
+    let found = Command::new(&program).output().unwrap();
+    let found = String::from_utf8(found.stdout).unwrap();
+    for (at, (found, expected)) in found.lines().zip(expected).enumerate() {
+        let (first, second) = (values[at / values.len()], values[at % values.len()]);
+        let (high, low) = found.split_once(' ').unwrap();
+        let found = abi::ExactSum { high: high.parse().unwrap(), low: low.parse().unwrap() };
+        assert_eq!(found.is_sound(), expected.is_sound(), "{first:?} + {second:?}");
+        assert!(found == expected || !expected.is_sound(), "{first:?} + {second:?}: {found:?}, not {expected:?}");
+    }
+    assert_eq!(found.lines().count(), values.len() * values.len());
+}
+
+#[test]
+fn sums_are_rounded_to_the_nearest_and_ties_go_to_even() {
+    let bit = 2_f64.powi(-64);
+    let low = |value| abi::ExactSum::of(value).low;
+    assert_eq!([bit / 2.0, bit * 1.5, bit * 0.75, bit * 2.5, bit].map(low), [0, 2, 1, 2, 1]);
+    assert_eq!(abi::ExactSum::of(-bit), abi::ExactSum { high: -1, low: u64::MAX });
+    // From a generator of its own: this crate depends on nothing.
+    let mut state = 1_u64;
+    for _ in 0..100_000 {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let value = f32::from_bits((state >> 32) as u32);
+        let scaled = (f64::from(value) * (1_u128 << 64) as f64).round_ties_even() as i128;
+        let sum = abi::ExactSum::of(f64::from(value));
+        if value.abs() <= 2_f32.powi(62) {
+            assert_eq!(i128::from(sum.high) << 64 | i128::from(sum.low), scaled, "{value:?}");
+            if value.abs() >= 2_f32.powi(-40) {
+                assert_eq!(sum.to_f64(), f64::from(value));
+            }
+        } else {
+            assert!(!sum.is_sound(), "{value:?}");
+        }
+    }
+}
+
+#[test]
+fn a_sum_beyond_the_limit_is_found_however_it_came() {
+    let mut sum = abi::ExactSum::of(2_f64.powi(62));
+    assert!(sum.is_sound());
+    sum += 1.0;
+    assert!(!sum.is_sound());
+    let mut far = abi::ExactSum::of(f64::MAX);
+    far += f64::MAX;
+    assert!(!far.is_sound());
 }

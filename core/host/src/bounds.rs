@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use txray_plugin::{ActivationBatch, ModelDescription, NULL, Site, SourceDescription};
+use txray_plugin::{ActivationBatch, ExactSum, ModelDescription, NULL, Site, SourceDescription};
 
 use crate::{ComponentInfo, PluginInfo};
 
@@ -213,6 +213,11 @@ fn observations(batch: &ActivationBatch, description: &SourceDescription, tokens
     Ok(())
 }
 
+/// A sum for a person: one that is no number, or is too large, does not remember what it was.
+pub(crate) fn shown(sum: ExactSum) -> String {
+    if sum.is_sound() { sum.to_f64().to_string() } else { "no number within 2^62".to_owned() }
+}
+
 fn moments(batch: &ActivationBatch, description: &SourceDescription) -> Result<(), String> {
     if batch.moments.is_empty() {
         return Ok(());
@@ -230,8 +235,8 @@ fn moments(batch: &ActivationBatch, description: &SourceDescription) -> Result<(
                     site.width
                 ));
             }
-            if let Some(sum) = moment.iter().find(|sum| !sum.is_finite() || what != "h" && **sum < 0.0) {
-                return Err(format!("at site `{}` a sum of {what} is {sum}", site.name));
+            if let Some(sum) = moment.iter().find(|sum| !sum.is_sound() || what != "h" && sum.high < 0) {
+                return Err(format!("at site `{}` a sum of {what} is {}", site.name, shown(*sum)));
             }
         }
     }

@@ -7,9 +7,7 @@ use std::borrow::Borrow;
 
 use hashbrown::HashMap;
 use indexmap::IndexSet;
-use txray_plugin::Site;
-
-use crate::mass::Mass;
+use txray_plugin::{ExactSum, Site};
 
 /// How a neuron met a feature.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -17,7 +15,7 @@ pub struct Preference {
     /// Observations with an activation > 0.
     pub count: u64,
     /// Sum of those activations.
-    pub mass: Mass,
+    pub mass: ExactSum,
     /// The largest of them.
     pub max: f32,
 }
@@ -37,11 +35,11 @@ pub struct NeuronTotals {
     /// Observations with an activation > 0: the neuron is alive if there is one.
     pub count: u64,
     /// Sum of those activations.
-    pub mass: Mass,
+    pub mass: ExactSum,
     /// Observations whose activation was not > 0; they enter no preference.
     pub not_positive: u64,
     /// Sums of h, |h| and h² over all tokens, recorded or not.
-    pub moments: [f64; 3],
+    pub moments: [ExactSum; 3],
 }
 
 /// The features of one layer, numbered in the order they came, and who prefers them.
@@ -118,7 +116,7 @@ impl Preferences {
         let totals = &mut self.totals[site][neuron as usize];
         if activation > 0.0 {
             totals.count += 1;
-            totals.mass += Mass::of(activation);
+            totals.mass += ExactSum::of(f64::from(activation));
             true
         } else {
             totals.not_positive += 1;
@@ -131,7 +129,7 @@ impl Preferences {
     pub fn prefer(&mut self, layer: usize, site: usize, neuron: u32, feature: u32, activation: f32) {
         self.layers[layer].cells[site].entry(key(neuron, feature)).or_default().merge(&Preference {
             count: 1,
-            mass: Mass::of(activation),
+            mass: ExactSum::of(f64::from(activation)),
             max: activation,
         });
     }
@@ -224,8 +222,8 @@ impl Preferences {
     }
 
     /// Sum of all activations > 0.
-    pub fn mass(&self) -> Mass {
-        let mut all = Mass::default();
+    pub fn mass(&self) -> ExactSum {
+        let mut all = ExactSum::default();
         for totals in self.totals.iter().flatten() {
             all += totals.mass;
         }
@@ -300,7 +298,7 @@ mod tests {
     fn bits(preferences: &Preferences) -> Vec<String> {
         let row = |r: Row<'_>| {
             let Preference { count, mass, max } = r.preference;
-            format!("{} {} {} {} {count} {:?} {}", r.site, r.neuron, r.layer, r.feature, mass.parts(), max.to_bits())
+            format!("{} {} {} {} {count} {:?} {}", r.site, r.neuron, r.layer, r.feature, mass, max.to_bits())
         };
         preferences.rows().into_iter().map(row).collect()
     }

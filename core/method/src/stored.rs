@@ -7,12 +7,11 @@ use arrow_array::{
     ArrayRef, BooleanArray, Float32Array, Float64Array, Int64Array, StringArray, UInt32Array, UInt64Array,
 };
 use serde::{Deserialize, Serialize};
-use txray_plugin::Site;
+use txray_plugin::{ExactSum, Site};
 use txray_tables::columns::{neurons, preferences};
 use txray_tables::{Folder, ROWS};
 
 use crate::error::MethodResult;
-use crate::mass::Mass;
 use crate::preferences::{NeuronTotals, Preference, Preferences};
 
 /// The file of [`Coverage`].
@@ -52,7 +51,6 @@ pub fn write(read: &Preferences, folder: &Folder<'_>) -> MethodResult<()> {
 fn write_preferences(read: &Preferences, folder: &Folder<'_>) -> MethodResult<()> {
     let mut table = folder.create(&preferences::TABLE, &[""; 0])?;
     for rows in read.rows().chunks(ROWS) {
-        let mass = |hi: bool| rows.iter().map(move |r| (hi, r.preference.mass.parts()));
         table.write(vec![
             Arc::new(StringArray::from_iter_values(rows.iter().map(|r| &read.sites[r.site].name))),
             Arc::new(UInt32Array::from_iter_values(rows.iter().map(|r| r.neuron))),
@@ -61,8 +59,8 @@ fn write_preferences(read: &Preferences, folder: &Folder<'_>) -> MethodResult<()
             Arc::new(UInt64Array::from_iter_values(rows.iter().map(|r| r.preference.count))),
             Arc::new(Float64Array::from_iter_values(rows.iter().map(|r| r.preference.mass.to_f64()))),
             Arc::new(Float32Array::from_iter_values(rows.iter().map(|r| r.preference.max))),
-            Arc::new(Int64Array::from_iter_values(mass(true).map(|(_, (hi, _))| hi))),
-            Arc::new(UInt64Array::from_iter_values(mass(false).map(|(_, (_, lo))| lo))),
+            Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| r.preference.mass.high))),
+            Arc::new(UInt64Array::from_iter_values(rows.iter().map(|r| r.preference.mass.low))),
         ])?;
     }
     Ok(table.finish()?)
@@ -75,7 +73,12 @@ fn write_neurons(read: &Preferences, folder: &Folder<'_>) -> MethodResult<()> {
     let known = read.has_moments && read.tokens > 0;
     for (index, (site, totals)) in read.sites.iter().zip(&read.totals).enumerate() {
         let from_moments = |of: fn([f64; 3], f64) -> f64| -> ArrayRef {
-            Arc::new(totals.iter().map(|t| known.then(|| of(t.moments, tokens))).collect::<Float64Array>())
+            Arc::new(
+                totals
+                    .iter()
+                    .map(|t| known.then(|| of(t.moments.map(ExactSum::to_f64), tokens)))
+                    .collect::<Float64Array>(),
+            )
         };
         let mut columns: Vec<ArrayRef> = vec![
             Arc::new(StringArray::from_iter_values(totals.iter().map(|_| &site.name))),
@@ -149,7 +152,7 @@ pub fn load(folder: &Folder<'_>) -> MethodResult<Preferences> {
             let at = read.sites.iter().position(|s| s.name == site.value(row));
             let of = layers.iter().position(|l| l == layer.value(row));
             let (Some(at), Some(of)) = (at, of) else { return Err(unfit().into()) };
-            let mass = Mass::from_parts(high.value(row), low.value(row));
+            let mass = ExactSum { high: high.value(row), low: low.value(row) };
             if neuron.value(row) as usize >= read.sites[at].width || !mass.is_sound() {
                 return Err(unfit().into());
             }
@@ -178,7 +181,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let folder = Folder(folder.path());
         for (high, is_sound) in [(1 << 62, true), (i64::MAX, false), (i64::MIN, false)] {
-            let mass = Mass::from_parts(high, 0);
+            let mass = ExactSum { high, low: 0 };
             write(&stage(&[Preference { count: 1, mass, max: 1.0 }]), &folder).unwrap();
             let read = load(&folder);
             assert_eq!(read.is_ok(), is_sound, "{high}");
@@ -191,7 +194,7 @@ mod tests {
     /// Counts of a table that was damaged stay at the greatest there is.
     #[test]
     fn counts_do_not_overflow() {
-        let most = Preference { count: u64::MAX, mass: Mass::of(1.0), max: 1.0 };
+        let most = Preference { count: u64::MAX, mass: ExactSum::of(1.0), max: 1.0 };
         let stage = stage(&[most, most]);
         assert_eq!(stage.rows()[0].preference.count, u64::MAX);
         let settings = Settings { layers: vec!["word".to_owned()], weighting: Weighting::Mass, min_count: 2 };

@@ -157,6 +157,7 @@ unsafe extern "C" fn query<S: PluginSet>(interface: Str) -> *const c_void {
             fit: model_fit,
             save_training: model_save_training,
             load_training: model_load_training,
+            revision: abi::MODEL_REVISION,
         };
     }
     fn table<T: ?Sized, C>(makers: &[Maker<T>], table: &'static C) -> *const c_void {
@@ -493,10 +494,10 @@ unsafe extern "C" fn source_next(
                     unjoined: layer.unjoined,
                 })
                 .collect();
-            let moments: Vec<abi::Moments> = batch
+            let moments: Vec<abi::ExactMoments> = batch
                 .moments
                 .iter()
-                .map(|m| abi::Moments {
+                .map(|m| abi::ExactMoments {
                     sum: Slice::new(&m.sum),
                     sum_abs: Slice::new(&m.sum_abs),
                     sum_sq: Slice::new(&m.sum_sq),
@@ -515,7 +516,8 @@ unsafe extern "C" fn source_next(
                 site: Slice::new(&batch.site),
                 neuron: Slice::new(&batch.neuron),
                 activation: Slice::new(&batch.activation),
-                moments: Slice::new(&moments),
+                moments: Slice::EMPTY,
+                exact_moments: Slice::new(&moments),
             };
             emit(context, &raw const view);
             Ok(())

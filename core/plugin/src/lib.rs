@@ -76,7 +76,7 @@ pub use pruner::{Columns, Pruner};
 pub use sink::ReportSink;
 pub use source::{ActivationBatch, ActivationSource, LayerColumn, Moments, Site, SourceDescription};
 pub use strings::{StringTable, Strings};
-pub use txray_abi::NULL;
+pub use txray_abi::{ExactSum, NULL};
 
 /// A named thing that a plugin supplies, and how it is made from options.
 pub trait Component: Sized {

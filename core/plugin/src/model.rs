@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Host, Result, Site};
+use crate::{ExactSum, Host, Result, Site};
 
 /// A network at one moment of its training.
 ///
@@ -117,7 +117,8 @@ pub struct EncodeRequest<'a> {
 }
 
 /// What to keep of one site: of each token the `k` most active neurons (max-1: `k` = 1), in falling order, ties by the
-/// lower index, and over all tokens the [`Moments`](crate::Moments).
+/// lower index, and over all tokens the [`Moments`](crate::Moments): what is added to them for a document depends on that
+/// document alone, bit for bit, so that they do not depend on how a text is cut. Adding token by token keeps that.
 #[derive(Debug)]
 pub struct SiteRequest<'a> {
     /// Index into [`ModelDescription::sites`].
@@ -129,11 +130,11 @@ pub struct SiteRequest<'a> {
     /// `[tokens, k]` values of h.
     pub activations: &'a mut [f32],
     /// `[width]`: the sum of h over all tokens is added to it.
-    pub sum: &'a mut [f64],
+    pub sum: &'a mut [ExactSum],
     /// `[width]`: the sum of |h| is added to it.
-    pub sum_abs: &'a mut [f64],
+    pub sum_abs: &'a mut [ExactSum],
     /// `[width]`: the sum of h² is added to it.
-    pub sum_sq: &'a mut [f64],
+    pub sum_sq: &'a mut [ExactSum],
 }
 
 /// Likelihood of a text.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Host, Result, StringTable};
+use crate::{ExactSum, Host, Result, StringTable};
 
 /// A named place in a model where neurons are read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,9 +80,9 @@ pub struct LayerColumn {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Moments {
     /// Sum of h.
-    pub sum: Vec<f64>,
+    pub sum: Vec<ExactSum>,
     /// Sum of |h|.
-    pub sum_abs: Vec<f64>,
+    pub sum_abs: Vec<ExactSum>,
     /// Sum of h².
-    pub sum_sq: Vec<f64>,
+    pub sum_sq: Vec<ExactSum>,
 }

@@ -6,7 +6,7 @@
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use txray_lstm::{Cell, Lstm, LstmOptions, TrainOptions};
-use txray_plugin::{Component, EncodeRequest, FitRequest, Host, Model, SiteRequest, State, Text, Threads};
+use txray_plugin::{Component, EncodeRequest, ExactSum, FitRequest, Host, Model, SiteRequest, State, Text, Threads};
 
 fn main() {
     divan::main();
@@ -31,7 +31,8 @@ fn read(bencher: Bencher<'_, '_>, options: LstmOptions) {
     let model = model(options, 1000);
     let (ids, offsets) = text(48, 32, 1000);
     let (mut neurons, mut activations) = (vec![0; ids.len()], vec![0.0; ids.len()]);
-    let (mut sum, mut sum_abs, mut sum_sq) = (vec![0.0; width], vec![0.0; width], vec![0.0; width]);
+    let (mut sum, mut sum_abs, mut sum_sq) =
+        (vec![ExactSum::ZERO; width], vec![ExactSum::ZERO; width], vec![ExactSum::ZERO; width]);
     bencher.counter(ItemsCount::new(ids.len())).bench_local(|| {
         let site = SiteRequest {
             site: 0,

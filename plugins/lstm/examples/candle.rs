@@ -15,7 +15,7 @@ use candle_nn::rnn::{LSTMConfig, RNN, lstm};
 use candle_nn::{Module, Optimizer, SGD, VarBuilder, VarMap, embedding, linear, loss::cross_entropy};
 use txray_lstm::{Lstm, LstmOptions, TrainOptions};
 use txray_plugin::random::Stream;
-use txray_plugin::{Component, EncodeRequest, FitRequest, Host, Model, SiteRequest, State, Text};
+use txray_plugin::{Component, EncodeRequest, ExactSum, FitRequest, Host, Model, SiteRequest, State, Text};
 
 const STREAMS: usize = 64;
 const LENGTH: usize = 200;
@@ -62,7 +62,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for _ in 0..6 {
         let start = Instant::now();
         let (mut neurons, mut activations) = (vec![0; ids.len()], vec![0.0; ids.len()]);
-        let [mut sum, mut sum_abs, mut sum_sq] = [(); 3].map(|()| vec![0.0; hidden]);
+        let [mut sum, mut sum_abs, mut sum_sq] = [(); 3].map(|()| vec![ExactSum::ZERO; hidden]);
         let (neurons, activations) = (&mut neurons[..], &mut activations[..]);
         let [sum, sum_abs, sum_sq] = [&mut sum[..], &mut sum_abs[..], &mut sum_sq[..]];
         let site = SiteRequest { site: 0, k: 1, neurons, activations, sum, sum_abs, sum_sq };

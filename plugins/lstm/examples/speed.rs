@@ -14,7 +14,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use txray_lstm::{Lstm, LstmOptions, TrainOptions};
-use txray_plugin::{Component, EncodeRequest, FitRequest, Host, Model, SiteRequest, State, Text, Threads};
+use txray_plugin::{Component, EncodeRequest, ExactSum, FitRequest, Host, Model, SiteRequest, State, Text, Threads};
 
 type Vocabulary = HashMap<String, u32>;
 
@@ -66,7 +66,8 @@ fn encode(model: &Lstm, host: &Host<'_>, (ids, offsets): &(Vec<u32>, Vec<u64>)) 
     let site = model.describe()?.sites.len() - 1;
     for round in 0..4 {
         let (mut neurons, mut activations) = (vec![0; ids.len()], vec![0.0; ids.len()]);
-        let (mut sum, mut sum_abs, mut sum_sq) = (vec![0.0; width], vec![0.0; width], vec![0.0; width]);
+        let (mut sum, mut sum_abs, mut sum_sq) =
+            (vec![ExactSum::ZERO; width], vec![ExactSum::ZERO; width], vec![ExactSum::ZERO; width]);
         let sites = vec![SiteRequest {
             site,
             k: 1,

@@ -65,7 +65,7 @@ pub(crate) fn encode(network: Network<'_>, request: &mut EncodeRequest<'_>, trac
         for unit in &units {
             let moments = [&mut *site.sum, &mut *site.sum_abs, &mut *site.sum_sq];
             for (total, part) in moments.into_iter().zip(&unit[site.site / network.sites][site.site % network.sites]) {
-                total.iter_mut().zip(part).for_each(|(total, part)| *total += part);
+                total.iter_mut().zip(part).for_each(|(total, part)| *total += *part);
             }
         }
     }

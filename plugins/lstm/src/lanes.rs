@@ -29,7 +29,8 @@ use crate::workspace::Workspace;
 const STEPS: usize = 128;
 /// Units come in multiples of this, to share well among 2, 4, 8 threads.
 const SHARES: usize = 8;
-/// Steps after which moments in single precision are added to those in double precision.
+/// Tokens of a document after which its moments, in single precision, are added to the exact ones. They are added at its end,
+/// too, so that what a document adds depends on it alone.
 const FLUSH: usize = 64;
 
 /// Shares documents of these lengths out to units of `width` lanes: the longest first, each to the lane with the fewest
@@ -103,8 +104,8 @@ impl Network<'_> {
         let cursors = &mut cursors.as_flattened_mut()[..lanes.len()];
         // An idle lane reads some token of the text, which counts for nothing.
         let idle = lanes.iter().flatten().find_map(|&d| documents[d].first()).copied().unwrap_or(0);
+        let mut due = Vec::with_capacity(P * 16);
         let (mut active, mut tokens) = ([[0.0_f32; 16]; P], [[idle; 16]; P]);
-        let mut step = 0_usize;
         loop {
             let (mut running, mut live) = (0, 0);
             for (lane, cursor) in cursors.iter_mut().enumerate() {
@@ -123,16 +124,21 @@ impl Network<'_> {
                     (running, live) = (running + 1, lane / 16 + 1);
                 }
             }
-            if step.is_multiple_of(FLUSH) || running == 0 {
-                layers.iter_mut().for_each(LayerLanes::flush);
-            }
             if running == 0 {
                 break;
             }
             self.step(live, layers, embedded, &tokens, &active);
             self.check(layers)?;
             observer.observe(cursors, layers)?;
-            step += 1;
+            due.clear();
+            due.extend(cursors.iter().enumerate().filter_map(|(lane, cursor)| {
+                let (document, position) = (*cursor)?;
+                let is_due = (position + 1).is_multiple_of(FLUSH) || position + 1 == documents[document].len();
+                is_due.then_some(lane)
+            }));
+            if !due.is_empty() {
+                layers.iter_mut().for_each(|layer| layer.flush(&due));
+            }
             tracker.advance(running)?;
         }
         if let Some(state) = state {

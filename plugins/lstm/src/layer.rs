@@ -1,9 +1,11 @@
 //! One layer of a unit of lanes: from its gate sums to its state. The most active neuron and the moments of some
 //! neurons are taken while these are in cache.
 
+use std::array::from_fn;
 use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
+use txray_plugin::ExactSum;
 
 use crate::kernel::{next_gru, next_lstm};
 use crate::panels::{NEURONS, Panels, Strips, strips};
@@ -17,10 +19,10 @@ pub(crate) type Lanes<T, const P: usize> = [[T; 16]; P];
 pub(crate) struct SiteLanes<const P: usize> {
     /// The most active neuron of each lane at the last step, the lower index on a tie, and its activation.
     pub top: (Lanes<u32, P>, Lanes<f32, P>),
-    /// `[hidden][3][lane]`: the moments over the steps since the last flush.
-    recent: Vec<[[f32; 16]; 3]>,
+    /// `[strip][hidden][3][lane]`: the moments of each lane's document over the tokens since the last flush.
+    recent: [Vec<[[f32; 16]; 3]>; P],
     /// `[3][hidden]`: the sums of h, |h| and h² over all tokens.
-    pub moments: [Vec<f64>; 3],
+    pub moments: [Vec<ExactSum>; 3],
     /// 0, or NaN once an activation, or what it is made of, was not finite.
     pub poison: Lanes<f32, P>,
 }
@@ -29,25 +31,26 @@ impl<const P: usize> SiteLanes<P> {
     fn new(width: usize) -> Self {
         Self {
             top: ([[0; 16]; P], [[0.0; 16]; P]),
-            recent: vec![[[0.0; 16]; 3]; width],
-            moments: [vec![0.0; width], vec![0.0; width], vec![0.0; width]],
+            recent: from_fn(|_| vec![[[0.0; 16]; 3]; width]),
+            moments: from_fn(|_| vec![ExactSum::ZERO; width]),
             poison: [[0.0; 16]; P],
         }
     }
 
     fn clear(&mut self) {
-        self.recent.fill([[0.0; 16]; 3]);
-        self.moments.iter_mut().for_each(|moment| moment.fill(0.0));
+        self.recent.iter_mut().for_each(|recent| recent.fill([[0.0; 16]; 3]));
+        self.moments.iter_mut().for_each(|moment| moment.fill(ExactSum::ZERO));
         self.poison = [[0.0; 16]; P];
     }
 
-    fn flush(&mut self) {
+    fn flush(&mut self, lanes: &[usize]) {
         let [sum, sum_abs, sum_sq] = &mut self.moments;
-        for (n, recent) in self.recent.iter_mut().enumerate() {
-            for (total, part) in [&mut sum[n], &mut sum_abs[n], &mut sum_sq[n]].into_iter().zip(recent.iter()) {
-                *total += part.iter().map(|&v| f64::from(v)).sum::<f64>();
+        for (n, ((sum, sum_abs), sum_sq)) in sum.iter_mut().zip(sum_abs).zip(sum_sq).enumerate() {
+            for &lane in lanes {
+                for (total, part) in [&mut *sum, sum_abs, sum_sq].into_iter().zip(&mut self.recent[lane / 16][n]) {
+                    *total += f64::from(std::mem::take(&mut part[lane % 16]));
+                }
             }
-            *recent = [[0.0; 16]; 3];
         }
     }
 }
@@ -106,9 +109,9 @@ impl<const P: usize> LayerLanes<P> {
         out.iter_mut().zip(rows).for_each(|(out, row)| *out = row[lane % 16]);
     }
 
-    /// Adds the moments of the last steps to those over all tokens, in double precision.
-    pub fn flush(&mut self) {
-        self.sites.iter_mut().for_each(SiteLanes::flush);
+    /// Adds the moments of the last steps of some lanes to those over all tokens, exactly.
+    pub fn flush(&mut self, lanes: &[usize]) {
+        self.sites.iter_mut().for_each(|site| site.flush(lanes));
     }
 
     /// One step of the first `live` strips: the products of the input (`None`: it is in the gate sums already) and of
@@ -276,7 +279,7 @@ fn record<const P: usize>(
 ) {
     // Kept in registers over all neurons: for a choice in memory the compiler writes masked stores, which are slow.
     let (mut neuron, mut most, mut bad) = (site.top.0[strip], site.top.1[strip], site.poison[strip]);
-    for ((n, value), recent) in (first as u32..).zip(values).zip(&mut site.recent[first..]) {
+    for ((n, value), recent) in (first as u32..).zip(values).zip(&mut site.recent[strip][first..]) {
         let [sum, sum_abs, sum_sq] = recent;
         for l in 0..16 {
             let more = value[l] > most[l];

@@ -3,6 +3,8 @@
 use std::array::from_fn;
 use std::sync::{Mutex, PoisonError};
 
+use txray_plugin::ExactSum;
+
 use crate::layer::LayerLanes;
 use crate::panels::{Aligned, Strips, strips};
 use crate::weights::Sizes;
@@ -36,7 +38,7 @@ impl<const P: usize> Workspace<P> {
     }
 
     /// `[layer][site][3][hidden]`: the sums of h, |h| and h² over all tokens of the unit.
-    pub fn moments(&self) -> Vec<Vec<[Vec<f64>; 3]>> {
+    pub fn moments(&self) -> Vec<Vec<[Vec<ExactSum>; 3]>> {
         let sites = |layer: &LayerLanes<P>| layer.sites.iter().map(|site| site.moments.clone()).collect();
         self.layers.iter().map(sites).collect()
     }

@@ -7,7 +7,7 @@ mod common;
 use common::{Patience, Reading, edit, encode, random, unsorted};
 use proptest::prelude::*;
 use txray_lstm::{Cell, Lstm, LstmOptions};
-use txray_plugin::{EncodeRequest, Fault, Host, Model, SiteRequest, Text};
+use txray_plugin::{EncodeRequest, ExactSum, Fault, Host, Model, SiteRequest, Text};
 
 const VOCABULARY: u32 = 29;
 const HIDDEN: usize = 19;
@@ -70,6 +70,29 @@ proptest! {
         }
     }
 
+    /// What a text adds to the moments is what its documents add one by one, whatever their lengths.
+    #[test]
+    fn moments_are_those_of_the_documents(
+        batch in proptest::collection::vec(proptest::collection::vec(0..VOCABULARY, 0..200), 1..80),
+    ) {
+        let model = model(1);
+        let mut together = encode(&model, &batch, &[(0, 1)], None, 2).unwrap().remove(0).moments.concat();
+        let mut carried = vec![0.0; model.describe().unwrap().state_size];
+        let stream = encode(&model, &batch, &[(0, 1)], Some(&mut carried), 2).unwrap();
+        let mut state = vec![0.0; carried.len()];
+        let mut apart = [vec![ExactSum::ZERO; 3 * HIDDEN], vec![ExactSum::ZERO; 3 * HIDDEN]];
+        for document in batch.chunks(1) {
+            let alone = [
+                encode(&model, document, &[(0, 1)], None, 1).unwrap(),
+                encode(&model, document, &[(0, 1)], Some(&mut state), 1).unwrap(),
+            ];
+            for (sums, alone) in apart.iter_mut().zip(alone) {
+                sums.iter_mut().zip(alone[0].moments.concat()).for_each(|(sum, more)| *sum += more);
+            }
+        }
+        prop_assert_eq!(&apart, &[std::mem::take(&mut together), stream[0].moments.concat()]);
+    }
+
     /// Every number of the answer is the same on any number of threads, moments included.
     #[test]
     fn threads_change_nothing(batch in documents(300..500)) {
@@ -100,7 +123,7 @@ proptest! {
             let values = || hidden.iter().map(|h| f64::from(h[n]));
             let expected = [values().sum::<f64>(), values().map(f64::abs).sum(), values().map(|v| v * v).sum()];
             for (moment, expected) in all.moments.iter().zip(expected) {
-                let found = moment[n];
+                let found = moment[n].to_f64();
                 prop_assert!((found - expected).abs() <= 1e-5 * (1.0 + expected.abs()), "{found} is not {expected}");
             }
         }
@@ -179,7 +202,7 @@ fn nothing_is_read_from_nothing() {
     for documents in [vec![], vec![vec![], vec![]]] {
         let reading = &encode(&model, &documents, &[(0, 1)], None, 2).unwrap()[0];
         assert!(reading.neurons.is_empty());
-        assert_eq!(reading.moments[0], [0.0; HIDDEN]);
+        assert_eq!(reading.moments[0], [ExactSum::ZERO; HIDDEN]);
     }
     encode(&model, &[vec![1, 2]], &[], None, 2).unwrap();
 }
@@ -229,7 +252,7 @@ fn requests_that_do_not_fit_are_refused() {
 #[test]
 fn a_host_that_stops_is_obeyed() {
     let (mut neurons, mut activations) = ([0; 2], [0.0; 2]);
-    let mut moments = [[0.0; HIDDEN]; 3];
+    let mut moments = [[ExactSum::ZERO; HIDDEN]; 3];
     let [sum, sum_abs, sum_sq] = &mut moments;
     let site =
         SiteRequest { site: 0, k: 1, neurons: &mut neurons, activations: &mut activations, sum, sum_abs, sum_sq };

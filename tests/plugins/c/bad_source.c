@@ -34,7 +34,14 @@ static txray_status next(void *source, const txray_host *host,
     static const uint64_t none[] = {0};
     batch.offsets.ptr = none;
     batch.offsets.len = 1;
-    batch.size = fault == 'z' ? sizeof batch - 1 : sizeof batch;
+    const size_t first = offsetof(txray_activation_batch, exact_moments); /* all that version 1.0 had */
+    batch.size = fault == 'z' ? first - 1 : fault == 'f' ? first : sizeof batch;
+    static const double sums[] = {1.0, -0.5, 0.25}, sizes[] = {1.0, 0.5, 0.25};
+    static const txray_moments moments[] = {{{sums, 3}, {sizes, 3}, {sizes, 3}}};
+    if (fault == 'f') {
+        batch.moments.ptr = moments, batch.moments.len = 1;
+        batch.exact_moments.len = SIZE_MAX; /* not there, by its size */
+    }
     static const uint64_t beyond[] = {0, 9};
     if (fault == 'g') {
         batch.groups.bytes = txray_text_of("short");

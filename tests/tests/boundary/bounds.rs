@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use txray_host::{Origin, Registry};
 use txray_plugin::{
-    ActivationBatch, ActivationSource, Component, EncodeRequest, Error, Fault, FitReport, FitRequest, Host,
+    ActivationBatch, ActivationSource, Component, EncodeRequest, Error, ExactSum, Fault, FitReport, FitRequest, Host,
     LayerColumn, Model, ModelDescription, Moments, NULL, Result, Score, SiteRequest, SourceDescription, State, Text,
     schemars, serde,
 };
@@ -47,7 +47,7 @@ impl Told {
 
 /// Two documents of three tokens at a site of three neurons, in one layer.
 fn batch() -> ActivationBatch {
-    let sums = || vec![1.0; 3];
+    let sums = || [1.0; 3].map(ExactSum::of).to_vec();
     ActivationBatch {
         documents: vec![0, 1],
         offsets: vec![0, 2, 3],
@@ -89,7 +89,7 @@ impl ActivationSource for Told {
             "token beyond" => batch.token[2] = 3,
             "falling tokens" => batch.token = vec![1, 0, 2],
             "NaN" => batch.activation[1] = f32::NAN,
-            "NaN sum" => batch.moments[0].sum_sq[1] = f64::NAN,
+            "NaN sum" => batch.moments[0].sum_sq[1] += f64::NAN,
             "short sums" => drop(batch.moments[0].sum.pop()),
             "short observations" => drop(batch.neuron.pop()),
             "unknown" => batch.unknown = u64::MAX,
@@ -118,7 +118,7 @@ impl Model for Told {
         let site = &mut request.sites[0];
         match &self.0.fault[..] {
             "neuron beyond" => site.neurons[0] = 3,
-            "NaN sum" => site.sum[0] = f64::NAN,
+            "NaN sum" => site.sum[0] += f64::NAN,
             "NaN" => site.activations[0] = f32::NAN,
             _ => {}
         }
@@ -277,7 +277,7 @@ fn batches_that_do_not_fit() {
         ("token beyond", "observation 2 is at token 3 of 3"),
         ("falling tokens", "the tokens of the observations fall"),
         ("NaN", "observation 1 has the activation NaN"),
-        ("NaN sum", "at site `h` a sum of h² is NaN"),
+        ("NaN sum", "at site `h` a sum of h² is no number within 2^62"),
         ("short sums", "at site `h` there are 2 sums of h for 3 neurons"),
         ("short observations", "a batch with 2 neurons of observations, where 3 belong"),
         ("unknown", "18446744073709551615 of 3 tokens are unknown"),
@@ -295,7 +295,7 @@ fn batches_that_do_not_fit() {
 fn read(fault: &str) -> Result<()> {
     let model = model(&json!({ "description": good_model(), "fault": fault }));
     let (mut neurons, mut activations) = ([0], [0.0]);
-    let [mut sum, mut sum_abs, mut sum_sq] = [[0.0; 3]; 3];
+    let [mut sum, mut sum_abs, mut sum_sq] = [[ExactSum::ZERO; 3]; 3];
     let site = SiteRequest {
         site: 0,
         k: 1,
@@ -313,7 +313,7 @@ fn read(fault: &str) -> Result<()> {
 fn a_model_that_reads_what_is_not_there() {
     read("").unwrap();
     assert_eq!(words(&read("neuron beyond").unwrap_err()), "it gave neuron 3 of 3 at its site 0");
-    assert_eq!(words(&read("NaN sum").unwrap_err()), "it gave a sum of NaN at its site 0");
+    assert_eq!(words(&read("NaN sum").unwrap_err()), "it gave a sum that is no number within 2^62 at its site 0");
     // The engine tells this with its document.
     read("NaN").unwrap();
     let model = model(&json!({ "description": good_model() }));

@@ -4,7 +4,7 @@
 use serde_json::json;
 use txray_conformance::strategies::Pairs;
 use txray_host::Registry;
-use txray_plugin::{Error, Fault, Host};
+use txray_plugin::{Error, ExactSum, Fault, Host};
 use txray_tests::{c_plugin, path};
 
 use crate::{distances, loaded, metric, refused};
@@ -187,6 +187,9 @@ fn batches_of_a_source() {
     assert_eq!(next("z"), error("it gave a batch of the wrong size"));
     assert_eq!(next("n"), error("it gave a batch with a null or misaligned pointer"));
     assert_eq!(next("0"), error("it gave a batch at a null or misaligned pointer"));
+    // A plugin that was built before there were exact moments.
+    let batch = source("f").next(&Host::detached()).unwrap().unwrap();
+    assert_eq!(batch.moments[0].sum, [1.0, -0.5, 0.25].map(ExactSum::of));
     assert_eq!(next("2"), error("it gave more than one batch in a call"));
     assert_eq!(next("m"), error("it gave a batch with a null or misaligned pointer"));
     let most = "268435456 is the most at once";

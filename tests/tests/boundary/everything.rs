@@ -10,8 +10,8 @@ use serde_json::json;
 use txray_conformance::strategies::Pairs;
 use txray_host::Registry;
 use txray_plugin::{
-    Columns, EncodeRequest, Error, Fault, FitRequest, Host, Level, Model, ModelDescription, Score, Site, SiteRequest,
-    SourceDescription, State, StringTable, Text,
+    Columns, EncodeRequest, Error, ExactSum, Fault, FitRequest, Host, Level, Model, ModelDescription, Score, Site,
+    SiteRequest, SourceDescription, State, StringTable, Text,
 };
 use txray_tests::{Recorder, rust_plugin};
 
@@ -164,7 +164,11 @@ fn a_model_and_its_checkpoint() {
 struct Read {
     neurons: Vec<u32>,
     activations: Vec<f32>,
-    sums: [Vec<f64>; 3],
+    sums: [Vec<ExactSum>; 3],
+}
+
+fn sums(values: &[f64]) -> Vec<ExactSum> {
+    values.iter().copied().map(ExactSum::of).collect()
 }
 
 /// Reads a text, and checks that the model was given what it was given here.
@@ -176,7 +180,7 @@ fn encode(model: &dyn Model, text: Text<'_>, carry: Option<&mut [f32]>, sites: &
         .map(|&(site, k)| Read {
             neurons: vec![9; text.ids.len() * k],
             activations: vec![0.5; text.ids.len() * k],
-            sums: [1.0, 2.0, 3.0].map(|start| vec![start; widths[site]]),
+            sums: [1.0, 2.0, 3.0].map(|start| vec![ExactSum::of(start); widths[site]]),
         })
         .collect();
     let requests = read.iter_mut().zip(sites).map(|(read, &(site, k))| {
@@ -203,12 +207,12 @@ fn a_model_is_read() {
         Read {
             neurons: vec![2, 1, 2, 1, 1, 0],
             activations: vec![1.0, 0.0, 3.0, 2.0, 2.0, 1.0],
-            sums: [vec![2.0, 5.0, 3.0], vec![5.0, 6.0, 8.0], vec![6.0, 11.0, 17.0]],
+            sums: [&[2.0, 5.0, 3.0][..], &[5.0, 6.0, 8.0], &[6.0, 11.0, 17.0]].map(sums),
         },
         Read {
             neurons: vec![1, 1, 0],
             activations: vec![1.0, 3.0, 2.0],
-            sums: [vec![5.0, 3.0], vec![6.0, 8.0], vec![11.0, 17.0]],
+            sums: [&[5.0, 3.0][..], &[6.0, 8.0], &[11.0, 17.0]].map(sums),
         },
     ];
     assert_eq!(read, expected);
@@ -224,7 +228,7 @@ fn a_model_is_read() {
     let read = encode(&*model, NO_TEXT, Some(&mut state), &[(1, 2)]);
     assert_eq!(
         read[0],
-        Read { neurons: vec![], activations: vec![], sums: [vec![1.0; 2], vec![2.0; 2], vec![3.0; 2]] }
+        Read { neurons: vec![], activations: vec![], sums: [&[1.0; 2][..], &[2.0; 2], &[3.0; 2]].map(sums) }
     );
     assert_eq!(state, [13.0]);
 }
@@ -236,7 +240,7 @@ fn a_model_is_asked_only_for_what_it_has() {
     model.initialize(&Host::detached(), 3, 0).unwrap();
     let error = |text, state: Option<&mut [f32]>, site, k: usize| {
         let (mut neurons, mut activations) = (vec![0; 3 * k], vec![0.0; 3 * k]);
-        let [mut sum, mut sum_abs, mut sum_sq] = [[0.0; 3]; 3];
+        let [mut sum, mut sum_abs, mut sum_sq] = [[ExactSum::ZERO; 3]; 3];
         let request = SiteRequest {
             site,
             k,

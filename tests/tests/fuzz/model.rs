@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use txray_host::{FindError, Registry};
-use txray_plugin::{EncodeRequest, Fault, Host, Model, SiteRequest, State, Text, abi};
+use txray_plugin::{EncodeRequest, ExactSum, Fault, Host, Model, SiteRequest, State, Text, abi};
 use txray_tests::{Folder, SmallModel};
 
 use crate::config::registry;
@@ -99,7 +99,8 @@ fn read(model: &dyn Model, text: Text<'_>) -> txray_plugin::Result<()> {
         .sites
         .iter()
         .map(|site| {
-            (vec![0; tokens], vec![0.0; tokens], vec![0.0; site.width], vec![0.0; site.width], vec![0.0; site.width])
+            let sums = || vec![ExactSum::ZERO; site.width];
+            (vec![0; tokens], vec![0.0; tokens], sums(), sums(), sums())
         })
         .collect();
     let sites = outs.iter_mut().enumerate().map(|(site, (neurons, activations, sum, sum_abs, sum_sq))| SiteRequest {

@@ -1,7 +1,7 @@
 //! What is read from a model.
 
 use proptest::prelude::*;
-use txray_plugin::{EncodeRequest, Host, Model, ModelDescription, Score, SiteRequest, State, Threads};
+use txray_plugin::{EncodeRequest, ExactSum, Host, Model, ModelDescription, Score, SiteRequest, State, Threads};
 
 use super::{CASES, Documents, ModelMaker, SEED, VOCABULARY, initialized};
 use crate::bench::{Bench, Failure};
@@ -12,7 +12,7 @@ use crate::guarded::Guarded;
 const MOMENTS_TOLERANCE: f64 = 1e-4;
 
 /// What the moments are set to before a call, which adds to them.
-const BEFORE: f64 = 0.5;
+const BEFORE: ExactSum = ExactSum::of(0.5);
 
 /// 1 to 5 documents of up to 11 tokens; some have none.
 fn documents() -> impl Strategy<Value = Vec<Vec<u32>>> {
@@ -30,7 +30,7 @@ struct Reading {
     k: usize,
     neurons: Vec<u32>,
     activations: Vec<f32>,
-    moments: [Vec<f64>; 3],
+    moments: [Vec<ExactSum>; 3],
 }
 
 impl Reading {
@@ -55,6 +55,7 @@ pub(super) fn hold(bench: &mut Bench<'_>, maker: &ModelMaker<'_>) {
     let Some((model, description)) = model.filter(|_| reads) else { return };
     observations(bench, &*model, &description);
     moments(bench, &*model, &description);
+    whole_documents(bench, &*model, &description);
     state(bench, &*model, &description);
     scores(bench, &*model);
 }
@@ -158,10 +159,10 @@ fn moments(bench: &mut Bench<'_>, model: &dyn Model, description: &ModelDescript
                 }
                 for (what, (sum, expected)) in ["h", "|h|", "h²"].iter().zip(reading.moments.iter().zip(&expected)) {
                     for n in 0..reading.k {
-                        if (sum[n] - BEFORE - expected[n]).abs() > MOMENTS_TOLERANCE * size[n] + 1e-9 {
+                        let rose = sum[n].to_f64() - BEFORE.to_f64();
+                        if (rose - expected[n]).abs() > MOMENTS_TOLERANCE * size[n] + 1e-9 {
                             return Err(format!(
-                                "at site {site} the sum of {what} of neuron {n} rose by {}, not {}",
-                                sum[n] - BEFORE,
+                                "at site {site} the sum of {what} of neuron {n} rose by {rose}, not {}",
                                 expected[n]
                             ));
                         }
@@ -171,6 +172,37 @@ fn moments(bench: &mut Bench<'_>, model: &dyn Model, description: &ModelDescript
             Ok(())
         })
     });
+}
+
+/// What is added to the moments for each document is that document's.
+fn whole_documents(bench: &mut Bench<'_>, model: &dyn Model, description: &ModelDescription) {
+    bench.property("adds to the moments the same whatever documents are beside", |settings| {
+        settings.at_most(CASES).for_all(documents(), |documents| {
+            let mut together = moments_of(model, description, documents)?;
+            let mut apart = vec![ExactSum::ZERO; together.len()];
+            for (number, document) in documents.iter().enumerate() {
+                let alone = moments_of(model, description, std::slice::from_ref(document))?;
+                apart.iter_mut().zip(alone).for_each(|(sum, more)| *sum += more);
+                if number > 0 {
+                    // Each reading adds to what was there before.
+                    together.iter_mut().for_each(|sum| *sum += BEFORE);
+                }
+            }
+            match together == apart {
+                true => Ok(()),
+                false => Err("of documents read one by one the moments sum to other bits".to_owned()),
+            }
+        })
+    });
+}
+
+/// Of all sites, one after the other.
+fn moments_of(
+    model: &dyn Model,
+    description: &ModelDescription,
+    documents: &[Vec<u32>],
+) -> Result<Vec<ExactSum>, String> {
+    Ok(all(model, description, documents, 2)?.into_iter().flat_map(|reading| reading.moments.concat()).collect())
 }
 
 /// The state that is carried from call to call.
@@ -273,7 +305,7 @@ fn encode(
         .iter()
         .map(|&(site, k)| {
             let width = description.sites[site].width;
-            let sum = || Guarded::new(width, BEFORE, -777.0);
+            let sum = || Guarded::new(width, BEFORE, ExactSum::of(-777.0));
             (
                 Guarded::new(tokens * k, u32::MAX, 77_777_u32),
                 Guarded::new(tokens * k, f32::NAN, -777.0),

@@ -29,18 +29,24 @@ pub(crate) use source::Source;
 /// The table of an interface. All tables begin alike: size, create, destroy.
 ///
 /// # Safety
-/// An implementor must be a `repr(C)` struct of one `usize`, its size, and function pointers alone.
+/// An implementor must be a `repr(C)` struct of one `usize`, its size, of function pointers, and of words that are not 0.
 pub(crate) unsafe trait Table: 'static {
     const INTERFACE: &'static str;
+    /// What plugin and host speak of an interface that still changes, where these differ.
+    fn revisions(&self) -> Option<[u64; 2]>;
     fn create(&self) -> abi::Create;
     fn destroy(&self) -> abi::Destroy;
 }
 
 macro_rules! tables {
-    ($($table:ident: $interface:ident,)*) => {$(
+    ($($table:ident: $interface:ident $($field:ident $current:ident)?,)*) => {$(
         // SAFETY: by its definition in `txray-abi`.
         unsafe impl Table for abi::$table {
             const INTERFACE: &'static str = abi::$interface;
+            fn revisions(&self) -> Option<[u64; 2]> {
+                let revisions = [0 $(+ self.$field)?, 0 $(+ abi::$current)?];
+                (revisions[0] != revisions[1]).then_some(revisions)
+            }
             fn create(&self) -> abi::Create {
                 self.create
             }
@@ -51,7 +57,13 @@ macro_rules! tables {
     )*};
 }
 
-tables! { MetricTable: METRIC, PrunerTable: PRUNER, SinkTable: SINK, SourceTable: SOURCE, ModelTable: MODEL, }
+tables! {
+    MetricTable: METRIC,
+    PrunerTable: PRUNER,
+    SinkTable: SINK,
+    SourceTable: SOURCE,
+    ModelTable: MODEL revision MODEL_REVISION,
+}
 
 /// A component of a plugin.
 pub(crate) struct Handle<T: Table> {
@@ -186,7 +198,11 @@ fn table<T: Table>(plugin: &'static abi::Plugin) -> Result<&'static T, String> {
         return Err(format!("its table of {} lacks a function", T::INTERFACE));
     }
     // SAFETY: long enough, no function is null, and it lives as long as the process.
-    Ok(unsafe { &*table.cast::<T>() })
+    let table = unsafe { &*table.cast::<T>() };
+    match table.revisions() {
+        Some([theirs, ours]) => Err(format!("it speaks revision {theirs} of {}, and this is {ours}", T::INTERFACE)),
+        None => Ok(table),
+    }
 }
 
 /// What the host functions of a call work on.

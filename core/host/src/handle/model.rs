@@ -68,9 +68,13 @@ impl Model for Handle<abi::ModelTable> {
             // An activation that is no number, the engine tells with its document.
             let sums = [&site.sum, &site.sum_abs, &site.sum_sq].into_iter().flat_map(|sums| sums.iter());
             if site.activations.iter().all(|activation| activation.is_finite())
-                && let Some(sum) = sums.into_iter().find(|sum| !sum.is_finite())
+                && let Some(&sum) = sums.into_iter().find(|sum| !sum.is_sound())
             {
-                return Err(self.fault(&format!("it gave a sum of {sum} at its site {}", site.site)));
+                return Err(self.fault(&format!(
+                    "it gave a sum that is {} at its site {}",
+                    bounds::shown(sum),
+                    site.site
+                )));
             }
         }
         Ok(())

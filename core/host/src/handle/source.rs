@@ -1,11 +1,13 @@
 //! Sources behind their C table, and their batches copied out of the plugin's memory.
 
 use std::ffi::c_void;
+use std::mem::offset_of;
 use std::sync::{Arc, OnceLock};
 
 use txray_plugin::abi::{self, Slice};
 use txray_plugin::{
-    ActivationBatch, ActivationSource, Host, LayerColumn, Moments, Result, SourceDescription, StringTable, Strings,
+    ActivationBatch, ActivationSource, ExactSum, Host, LayerColumn, Moments, Result, SourceDescription, StringTable,
+    Strings,
 };
 
 use super::{Handle, values};
@@ -98,9 +100,14 @@ unsafe fn own(batch: *const abi::ActivationBatch, described: &SourceDescription)
         if batch.is_null() || !batch.is_aligned() {
             return Err("a batch at a null or misaligned pointer".to_owned());
         }
-        if (*batch).size < size_of::<abi::ActivationBatch>() {
+        // What the first version of the boundary had; fields were added behind it.
+        const FIRST: usize = offset_of!(abi::ActivationBatch, exact_moments);
+        let size = (*batch).size;
+        if size < FIRST {
             return Err("a batch of the wrong size".to_owned());
         }
+        let exact = if size < size_of::<abi::ActivationBatch>() { Slice::EMPTY } else { (*batch).exact_moments };
+        // SAFETY of the place: fields beyond the plugin's size are never read through it.
         let batch = &*batch;
         // Before anything is copied: columns of one length, as many as were described.
         let (tokens, observations) = (batch.starts.len, batch.token.len);
@@ -112,6 +119,7 @@ unsafe fn own(batch: *const abi::ActivationBatch, described: &SourceDescription)
             ("neurons of observations", batch.neuron.len, observations),
             ("activations of observations", batch.activation.len, observations),
             ("moments", batch.moments.len, if batch.moments.len == 0 { 0 } else { described.sites.len() }),
+            ("exact moments", exact.len, if exact.len == 0 { 0 } else { described.sites.len() }),
         ];
         if let Some((what, found, expected)) = lengths.into_iter().find(|(_, found, expected)| found != expected) {
             return Err(format!("a batch with {found} {what}, where {expected} belong"));
@@ -125,9 +133,20 @@ unsafe fn own(batch: *const abi::ActivationBatch, described: &SourceDescription)
                 unjoined: layer.unjoined,
             })
         });
-        let moments = slice(batch.moments)?
-            .iter()
-            .map(|m| Ok(Moments { sum: list(m.sum)?, sum_abs: list(m.sum_abs)?, sum_sq: list(m.sum_sq)? }));
+        let moments: Result<Vec<Moments>, String> = if exact.len > 0 {
+            let exact = slice(exact)?.iter();
+            exact
+                .map(|m| Ok(Moments { sum: list(m.sum)?, sum_abs: list(m.sum_abs)?, sum_sq: list(m.sum_sq)? }))
+                .collect()
+        } else {
+            let sums = |values: Slice<f64>| -> Result<Vec<ExactSum>, String> {
+                Ok(slice(values)?.iter().map(|&sum| ExactSum::of(sum)).collect())
+            };
+            let moments = slice(batch.moments)?.iter();
+            moments
+                .map(|m| Ok(Moments { sum: sums(m.sum)?, sum_abs: sums(m.sum_abs)?, sum_sq: sums(m.sum_sq)? }))
+                .collect()
+        };
         let batch = ActivationBatch {
             documents: list(batch.documents)?,
             groups: table(batch.groups)?,
@@ -140,7 +159,7 @@ unsafe fn own(batch: *const abi::ActivationBatch, described: &SourceDescription)
             site: list(batch.site)?,
             neuron: list(batch.neuron)?,
             activation: list(batch.activation)?,
-            moments: moments.collect::<Result<_, String>>()?,
+            moments: moments?,
         };
         bounds::fits(&batch, described).map_err(|what| format!("a batch that does not fit: {what}"))?;
         Ok(batch)

@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use txray_lstm::{Lstm, LstmOptions};
-use txray_plugin::{Component, EncodeRequest, Host, HostServices, Level, Model, Result, SiteRequest, Text, Threads};
+use txray_plugin::{
+    Component, EncodeRequest, ExactSum, Host, HostServices, Level, Model, Result, SiteRequest, Text, Threads,
+};
 
 /// A host that wants to stop once it has been asked `left` times whether it does.
 pub struct Patience {
@@ -93,7 +95,7 @@ pub fn ragged(documents: &[Vec<u32>]) -> (Vec<u32>, Vec<u64>) {
 pub struct Reading {
     pub neurons: Vec<u32>,
     pub activations: Vec<f32>,
-    pub moments: [Vec<f64>; 3],
+    pub moments: [Vec<ExactSum>; 3],
 }
 
 /// Reads documents at `sites` (index, k).
@@ -111,7 +113,7 @@ pub fn encode(
         .map(|&(site, k)| Reading {
             neurons: vec![0; ids.len() * k],
             activations: vec![0.0; ids.len() * k],
-            moments: std::array::from_fn(|_| vec![0.0; description.sites[site].width]),
+            moments: std::array::from_fn(|_| vec![ExactSum::ZERO; description.sites[site].width]),
         })
         .collect();
     let requests = readings

@@ -11,7 +11,9 @@ use metrics::{
     Neighbours, NoNumber, NoTriangle, NotIdentity, NotSymmetric, OffByOne, OneRowShort, Panics, PanicsInThread,
     SlowToEnd, Unbounded,
 };
-use models::{Backwards, Dull, Generous, Gullible, Hasty, None, Sociable, Spoilt, Stateless, Sumless, Unseeded};
+use models::{
+    Backwards, Dull, Excessive, Generous, Gullible, Hasty, None, Rounding, Sociable, Spoilt, Stateless, Unseeded,
+};
 use pruners::{ByEverything, ByPlace, GoodPruner, Presumptuous, Selective};
 use sinks::{Careless, GoodSink, Numbered, Silent, Vandal};
 use sources::{GoodSource, Ragged, Restless, WakesUp};
@@ -50,7 +52,8 @@ txray_plugin::plugin!(
         Spoilt<Sociable>,
         Spoilt<Hasty>,
         Spoilt<Backwards>,
-        Spoilt<Sumless>,
+        Spoilt<Excessive>,
+        Spoilt<Rounding>,
         Spoilt<Stateless>,
         Spoilt<Generous>,
         Spoilt<Dull>,

@@ -7,7 +7,8 @@ use std::marker::PhantomData;
 use std::path::Path;
 
 use txray_plugin::{
-    Component, EncodeRequest, FitReport, FitRequest, Host, Model, ModelDescription, Result, Score, State, Text,
+    Component, EncodeRequest, ExactSum, FitReport, FitRequest, Host, Model, ModelDescription, Result, Score, State,
+    Text,
 };
 
 use lookup::{Lookup, Options};
@@ -141,13 +142,25 @@ impl Fault for Backwards {
     }
 }
 
-/// Adds nothing up.
-pub struct Sumless;
+/// Adds 1 too much for each token.
+pub struct Excessive;
 
-impl Fault for Sumless {
-    const KIND: &'static str = "sumless";
+impl Fault for Excessive {
+    const KIND: &'static str = "excessive";
     fn encoded(_: &Host<'_>, request: &mut EncodeRequest<'_>) {
-        request.sites.iter_mut().for_each(|site| site.sum_sq.fill(0.0));
+        let tokens = request.text.ids.len() as f64;
+        request.sites.iter_mut().for_each(|site| site.sum_sq.iter_mut().for_each(|sum| *sum += tokens));
+    }
+}
+
+/// Adds up all documents in single precision, and tells that sum.
+pub struct Rounding;
+
+impl Fault for Rounding {
+    const KIND: &'static str = "rounding";
+    fn encoded(_: &Host<'_>, request: &mut EncodeRequest<'_>) {
+        let sums = request.sites.iter_mut().flat_map(|site| site.sum_abs.iter_mut());
+        sums.for_each(|sum| *sum = ExactSum::of(f64::from((sum.to_f64() / 3.0) as f32) * 3.0));
     }
 }
 

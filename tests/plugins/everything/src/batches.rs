@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use txray_plugin::{ActivationBatch, LayerColumn, Moments, NULL, StringTable};
+use txray_plugin::{ActivationBatch, ExactSum, LayerColumn, Moments, NULL, StringTable};
+
+fn sums(values: &[f64]) -> Vec<ExactSum> {
+    values.iter().copied().map(ExactSum::of).collect()
+}
 
 /// Two documents with all that a batch can hold, then a document without tokens and nothing else.
 pub fn batches() -> Vec<ActivationBatch> {
@@ -25,8 +29,8 @@ pub fn batches() -> Vec<ActivationBatch> {
         neuron: vec![1, 0, 0, 0],
         activation: vec![0.1, -0.0, f32::MIN_POSITIVE, 3.5],
         moments: vec![
-            Moments { sum: vec![0.1, 0.2], sum_abs: vec![0.3, 0.4], sum_sq: vec![0.5, 0.6] },
-            Moments { sum: vec![-1.5], sum_abs: vec![1.5], sum_sq: vec![1e300] },
+            Moments { sum: sums(&[0.1, 0.2]), sum_abs: sums(&[0.3, 0.4]), sum_sq: sums(&[0.5, 0.6]) },
+            Moments { sum: sums(&[-1.5]), sum_abs: sums(&[1.5]), sum_sq: sums(&[1e18]) },
         ],
     };
     let empty = ActivationBatch {

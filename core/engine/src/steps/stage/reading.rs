@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 use txray_plugin::{
-    ActivationBatch, ActivationSource, EncodeRequest, Error, Fault, Host, HostServices, LayerColumn, Level, Model,
-    ModelDescription, Moments, NULL, Result, Site, SiteRequest, SourceDescription, State, StringTable, Text,
+    ActivationBatch, ActivationSource, EncodeRequest, Error, ExactSum, Fault, Host, HostServices, LayerColumn, Level,
+    Model, ModelDescription, Moments, NULL, Result, Site, SiteRequest, SourceDescription, State, StringTable, Text,
 };
 use txray_text::{Annotation, Document, Documents, Encoded, Tokenizer, join, words};
 
@@ -157,7 +157,8 @@ fn read(
     carry: Option<&mut [f32]>,
 ) -> Result<Observed> {
     let rows = text.ids.len() * k;
-    let zeros = |width| Moments { sum: vec![0.0; width], sum_abs: vec![0.0; width], sum_sq: vec![0.0; width] };
+    let sums = |width| vec![ExactSum::ZERO; width];
+    let zeros = |width| Moments { sum: sums(width), sum_abs: sums(width), sum_sq: sums(width) };
     let mut observed = Observed {
         neurons: vec![vec![0; rows]; sites.len()],
         activations: vec![vec![0.0; rows]; sites.len()],

@@ -1,0 +1,85 @@
+//! The arithmetic of [`ExactSum`].
+
+use core::ops::AddAssign;
+
+use crate::ExactSum;
+
+/// Sums beyond this are no longer told exactly: 2^62.
+const LIMIT: u128 = 1 << (62 + 64);
+/// Bits of a sum behind the point.
+const FRACTION: i32 = 64;
+/// Bits of a float64 behind its leading one.
+const MANTISSA: i32 = 52;
+const BIAS: i32 = 1023;
+
+impl ExactSum {
+    /// Nothing added yet.
+    pub const ZERO: Self = Self { high: 0, low: 0 };
+
+    /// A value, rounded to 2^-64, ties to even: a float32 of 2^-40 or more is kept exactly. What is no number, or beyond
+    /// 2^62, becomes a sum that is not [sound](Self::is_sound).
+    #[inline]
+    pub const fn of(value: f64) -> Self {
+        let bits = value.to_bits();
+        let exponent = (bits >> MANTISSA & 0x7ff) as i32;
+        // What is below 2^-1022 is far below the last bit.
+        let mantissa = (bits & ((1 << MANTISSA) - 1) | 1 << MANTISSA) as i128;
+        let shift = exponent - BIAS - MANTISSA + FRACTION;
+        let size = if shift > 127 - MANTISSA - 1 {
+            i128::MAX
+        } else if shift >= 0 {
+            mantissa << shift
+        } else if shift >= -(MANTISSA + 1) {
+            let (below, half) = (mantissa & ((1 << -shift) - 1), 1 << (-shift - 1));
+            let whole = mantissa >> -shift;
+            if below > half || below == half && whole & 1 == 1 { whole + 1 } else { whole }
+        } else {
+            0
+        };
+        Self::from_i128(if bits >> 63 == 1 { -size } else { size })
+    }
+
+    /// The nearest float64.
+    #[inline]
+    pub const fn to_f64(self) -> f64 {
+        // The conversion rounds once, and the product with a power of two is exact.
+        self.to_i128() as f64 * (1.0 / (1_u128 << FRACTION) as f64)
+    }
+
+    /// Whether the sum is within 2^62 of 0. One that is not stays so.
+    #[inline]
+    pub const fn is_sound(self) -> bool {
+        self.to_i128().unsigned_abs() <= LIMIT
+    }
+
+    #[inline]
+    const fn to_i128(self) -> i128 {
+        (self.high as i128) << 64 | self.low as i128
+    }
+
+    #[inline]
+    const fn from_i128(bits: i128) -> Self {
+        Self { high: (bits >> 64) as i64, low: bits as u64 }
+    }
+}
+
+impl AddAssign for ExactSum {
+    /// A sum beyond its limit stays as it is, so that it is found whatever is added to it.
+    #[inline]
+    fn add_assign(&mut self, other: Self) {
+        // Of two that are within their limits, the sum is far from that of the type.
+        *self = match (self.is_sound(), other.is_sound()) {
+            (true, true) => Self::from_i128(self.to_i128().wrapping_add(other.to_i128())),
+            (true, false) => other,
+            (false, _) => *self,
+        };
+    }
+}
+
+impl AddAssign<f64> for ExactSum {
+    /// Adds [`ExactSum::of`] the value.
+    #[inline]
+    fn add_assign(&mut self, value: f64) {
+        *self += Self::of(value);
+    }
+}
