@@ -36,6 +36,8 @@ pub enum Command {
     Store(StoreCommand),
     /// Make plugins, list them, look into one, hold one to its claims.
     Plugin(PluginCommand),
+    /// Change the method itself, in a crate of one's own.
+    Extension(ExtensionCommand),
 }
 
 /// A path that is UTF-8: what is written there is named in manifests and handed to plugins, which have no other text.
@@ -143,6 +145,22 @@ pub enum PluginAction {
         cases: Option<u32>,
         #[arg(long, default_value_t = 1111)]
         seed: u64,
+    },
+}
+
+#[derive(Args)]
+pub struct ExtensionCommand {
+    #[command(subcommand)]
+    pub action: ExtensionAction,
+}
+
+#[derive(Subcommand)]
+pub enum ExtensionAction {
+    /// Write a small project with a record rule and a weighting of its own, the laws that hold them, and a program that
+    /// compares stages of a run under them.
+    New {
+        /// The project's name, and that of its directory: small letters, digits and `-`.
+        name: String,
     },
 }
 

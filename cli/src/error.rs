@@ -51,13 +51,13 @@ pub enum Error {
         .0.display()
     )]
     RelativePluginPath(PathBuf),
-    /// A name that a new plugin cannot have.
-    #[error("`{0}` is no name for a plugin: use small letters, digits and `-`, such as `my-metric`")]
+    /// A name that a new project cannot have.
+    #[error("`{0}` is no name for a project: use small letters, digits and `-`, such as `my-metric`")]
     PluginName(String),
-    /// What a new plugin is to be written to is there.
+    /// What a new project is to be written to is there.
     #[error("{} is there already: choose another name", .0.display())]
     Exists(PathBuf),
-    /// The sources that go with a new plugin are not what they should be: a fault of ours.
+    /// The sources that go with a new project are not what they should be: a fault of ours.
     #[error("the sources of the SDK: {0}")]
     Sdk(String),
     /// A library does not keep its word.

@@ -50,6 +50,7 @@ fn main() -> ExitCode {
         Command::Plan(args) => plan(args, verbosity),
         Command::Store(args) => store::command(args),
         Command::Plugin(args) => plugin::command(args),
+        Command::Extension(args) => plugin::extension(args),
     };
     ended(result)
 }

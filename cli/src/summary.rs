@@ -1,6 +1,5 @@
 //! What a run prints at its end, on standard output.
 
-use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,19 +11,12 @@ use txray_engine::step::Step;
 use txray_engine::steps::comparison::Comparison;
 use txray_engine::steps::model::{Model, ModelFigures};
 use txray_engine::steps::stage::{Stage, StageFigures, StageOf};
-use txray_method::{Comparison as Compared, ComparisonRow, Preference, Preferences};
+use txray_method::{Share, Summary};
 use txray_tables::StepRecord;
 
 use crate::output;
 use crate::table::Table;
 use crate::terminal::thousands;
-
-/// Neurons told of in a comparison.
-const TOLD: usize = 5;
-/// Features told of each.
-const FEATURES: usize = 5;
-/// Below this many observations on a side a distance is mostly noise, and the neuron is not told of.
-const ENOUGH: u64 = 20;
 
 /// The text of a summary.
 pub fn of(pipeline: &Pipeline, outcome: &Outcome, out: &Path) -> Result<String> {
@@ -33,19 +25,12 @@ pub fn of(pipeline: &Pipeline, outcome: &Outcome, out: &Path) -> Result<String> 
     stages(&mut text, pipeline, outcome)?;
     let mut compared = Vec::new();
     for comparison in pipeline.all::<Comparison>() {
-        let made = comparison.read(&outcome.finished.entry(&*comparison)?.directory)?;
-        compared.push((comparison, made));
+        let summary = comparison.summary(&outcome.finished.entry(&*comparison)?.directory)?;
+        compared.push((comparison, summary));
     }
     comparisons(&mut text, &compared);
-    let mut read: HashMap<String, Preferences> = HashMap::new();
-    for (comparison, made) in &compared {
-        for stage in [&comparison.from, &comparison.to] {
-            if !read.contains_key(stage.name.as_str()) {
-                let preferences = stage.read(&outcome.finished.entry(&**stage)?.directory)?;
-                read.insert(stage.name.to_string(), preferences);
-            }
-        }
-        changed_most(&mut text, comparison, made, |stage| read.get(stage.name.as_str()));
+    for (comparison, summary) in &compared {
+        changed_most(&mut text, comparison, summary);
     }
     text += &output::line(&format!("The tables are in {}", out.display()));
     Ok(text)
@@ -117,23 +102,24 @@ fn stages(text: &mut String, pipeline: &Pipeline, outcome: &Outcome) -> Result<(
     Ok(())
 }
 
-fn comparisons(text: &mut String, compared: &[(Arc<Comparison>, Compared)]) {
+fn comparisons(text: &mut String, compared: &[(Arc<Comparison>, Summary)]) {
     if compared.is_empty() {
         return;
     }
     let header = ["comparison", "stages", "shared", "lost", "gained", "dead", "layer", "mean distance of the shared"];
     let mut table = Table::new(&header, &[2, 3, 4, 5]);
-    for (settings, comparison) in compared {
-        let fates = comparison.fates();
+    for (comparison, summary) in compared {
+        let fates = summary.fates;
         for (index, layer) in comparison.layers.iter().enumerate() {
-            let means = comparison.metrics.iter().enumerate().filter_map(|(metric, name)| {
-                comparison.mean(index, metric).mean.map(|mean| format!("{name} {mean:.4}"))
+            let metrics = summary.layers.get(layer).map(|layer| &layer.metrics);
+            let means = comparison.metrics().filter_map(|name| {
+                metrics.and_then(|metrics| metrics.get(name)?.mean).map(|mean| format!("{name} {mean:.4}"))
             });
             // What is of the neurons and not of a layer stands once.
             let once = |cell: String| if index == 0 { cell } else { String::new() };
             table.row([
-                once(settings.name.to_string()),
-                once(format!("{} -> {}", settings.from.name, settings.to.name)),
+                once(comparison.name.to_string()),
+                once(format!("{} -> {}", summary.from, summary.to)),
                 once(fates.shared.to_string()),
                 once(fates.lost.to_string()),
                 once(fates.gained.to_string()),
@@ -146,46 +132,31 @@ fn comparisons(text: &mut String, compared: &[(Arc<Comparison>, Compared)]) {
     add(text, &table);
 }
 
-/// The neurons that moved furthest in a comparison's first layer and metric, with what they preferred.
-fn changed_most<'p>(
-    text: &mut String,
-    settings: &Comparison,
-    comparison: &Compared,
-    read: impl Fn(&Stage) -> Option<&'p Preferences>,
-) {
-    let (Some(layer), Some(metric)) = (comparison.layers.first(), comparison.metrics.first()) else { return };
-    let enough =
-        |row: &&ComparisonRow| row.layer == 0 && row.counts.iter().all(|&n| n >= ENOUGH) && row.distances[0].is_some();
-    let mut rows: Vec<&ComparisonRow> = comparison.rows.iter().filter(enough).collect();
-    rows.sort_by(|a, b| b.distances[0].partial_cmp(&a.distances[0]).unwrap_or(std::cmp::Ordering::Equal));
-    if rows.is_empty() {
+/// The neurons that moved furthest in a comparison's first layer, with what they preferred.
+fn changed_most(text: &mut String, comparison: &Comparison, summary: &Summary) {
+    let Some(layer) = comparison.layers.first() else { return };
+    let Some(changed) = summary.layers.get(layer).and_then(|layer| layer.changed_most.as_ref()) else { return };
+    if changed.neurons.is_empty() {
         return;
     }
     *text += &output::line(&format!(
-        "{}: changed most in `{layer}`, of the {} neurons with at least {ENOUGH} observations on both sides",
-        settings.name,
-        rows.len()
+        "{}: changed most in `{layer}`, of the {} neurons with at least {} observations on both sides",
+        comparison.name, changed.of, changed.at_least
     ));
-    let before = format!("prefers in {}", settings.from.name);
-    let after = format!("prefers in {}", settings.to.name);
-    let mut table = Table::new(&["neuron", metric, "observations", &before, &after], &[1, 2]);
-    for row in rows.into_iter().take(TOLD) {
-        let prefers = |stage: &Stage| {
-            let Some(read) = read(stage) else { return String::new() };
-            let Some(index) = read.layers.iter().position(|l| l.name == *layer) else { return String::new() };
-            let weight = |preference: &Preference| settings.settings.weighting.weight(preference);
-            let all = read.preferred(index, row.site, row.neuron, weight);
-            let whole: f64 = all.iter().map(|(_, weight)| weight).sum();
-            let told: Vec<String> =
-                all.iter().take(FEATURES).map(|(f, weight)| format!("{f} {}", percent(weight / whole))).collect();
-            told.join("  ")
+    let before = format!("prefers in {}", summary.from);
+    let after = format!("prefers in {}", summary.to);
+    let mut table = Table::new(&["neuron", &changed.metric, "observations", &before, &after], &[1, 2]);
+    for neuron in &changed.neurons {
+        let prefers = |shares: &[Share]| {
+            let told = shares.iter().map(|share| format!("{} {}", share.feature, percent(share.share)));
+            told.collect::<Vec<_>>().join("  ")
         };
         table.row([
-            format!("{}[{}]", comparison.sites[row.site], row.neuron),
-            row.distances[0].map(|d| format!("{d:.4}")).unwrap_or_default(),
-            format!("{} -> {}", thousands(row.counts[0]), thousands(row.counts[1])),
-            prefers(&settings.from),
-            prefers(&settings.to),
+            format!("{}[{}]", neuron.site, neuron.neuron),
+            format!("{:.4}", neuron.distance),
+            neuron.observations.map(thousands).join(" -> "),
+            prefers(&neuron.from),
+            prefers(&neuron.to),
         ]);
     }
     add(text, &table);

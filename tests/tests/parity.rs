@@ -5,11 +5,12 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::Value;
 use txray_host::Policy;
-use txray_method::{Preferences, Settings, Weighting, compare};
-use txray_plugin::{Host, Site};
+use txray_method::{AsGiven, Settings, Stage, Tally, Weighting, compare};
+use txray_plugin::{ActivationBatch, Host, LayerColumn, NULL, Site, SourceDescription};
 use txray_tests::shared;
 
 /// By metric, layer and neuron: distance and union length.
@@ -17,22 +18,38 @@ type Expected = HashMap<String, HashMap<String, HashMap<String, (f64, u64)>>>;
 
 const LAYERS: [&str; 2] = ["token", "pos"];
 
-fn read(path: &Path) -> Preferences {
-    let mut read = Preferences::new(vec![Site { name: "lstm.0.hidden".to_owned(), width: 100 }], &LAYERS);
+/// Its observations as one document, a token each.
+fn read(path: &Path) -> Stage {
+    let sites = vec![Site { name: "lstm.0.hidden".to_owned(), width: 100 }];
+    let mut batch = ActivationBatch { documents: vec![0], ..ActivationBatch::default() };
+    let mut names: [Vec<String>; 2] = Default::default();
     let text = std::fs::read_to_string(path).unwrap();
     for line in text.lines().skip(1) {
         let [_, _, token, pos, neuron, activation] = line.split('\t').collect::<Vec<_>>()[..] else {
             panic!("six columns: {line}");
         };
-        let (neuron, activation) = (neuron.parse().unwrap(), activation.parse().unwrap());
-        if read.observe(0, neuron, activation) {
-            for (layer, feature) in [token, pos].into_iter().enumerate() {
-                let feature = read.layers[layer].feature(feature);
-                read.prefer(layer, 0, neuron, feature, activation);
-            }
-        }
+        batch.token.push(batch.token.len() as u32);
+        batch.neuron.push(neuron.parse().unwrap());
+        batch.activation.push(activation.parse().unwrap());
+        names.iter_mut().zip([token, pos]).for_each(|(names, name)| names.push(name.to_owned()));
     }
-    read
+    let tokens = batch.token.len();
+    batch.offsets = vec![0, tokens as u64];
+    (batch.starts, batch.ends, batch.site) = (vec![NULL; tokens], vec![NULL; tokens], vec![0; tokens]);
+    // A feature a token: that some have one name is the method's affair.
+    batch.layers = LAYERS
+        .iter()
+        .zip(&names)
+        .map(|(name, names)| LayerColumn {
+            name: (*name).to_owned(),
+            features: (0..tokens as u32).collect(),
+            names: Arc::new(names.iter().collect()),
+            unjoined: 0,
+        })
+        .collect();
+    let mut tally = Tally::new(&SourceDescription { sites, layers: LAYERS.map(str::to_owned).to_vec() });
+    tally.read(&batch, &AsGiven).unwrap();
+    tally.finish()
 }
 
 #[test]
@@ -48,8 +65,9 @@ fn distances_are_those_of_the_authors() {
         .iter()
         .map(|name| ((*name).to_owned(), registry.metric(name, &Value::Object(Default::default()), &host).unwrap()))
         .collect();
-    let settings = Settings { layers: LAYERS.map(str::to_owned).to_vec(), weighting: Weighting::Mean, min_count: 1 };
-    let comparison = compare(&a, &b, &settings, &metrics, &host).unwrap();
+    let layers = LAYERS.map(str::to_owned);
+    let settings = Settings { layers: &layers, weighting: &Weighting::Mean, min_count: 1 };
+    let comparison = compare(&a, &b, &settings, &metrics, &host).unwrap().comparison;
 
     for (metric, name) in names.iter().enumerate() {
         for (layer, layer_name) in LAYERS.iter().enumerate() {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use txray_config::reference::option_rows;
 use txray_host::{ComponentInfo, Origin, PluginInfo, Policy};
 
-use crate::args::{LibraryArgs, PluginAction, PluginCommand, PolicyArgs};
+use crate::args::{ExtensionAction, ExtensionCommand, LibraryArgs, PluginAction, PluginCommand, PolicyArgs};
 use crate::error::Error;
 use crate::output::{self, say};
 use crate::table::Table;
@@ -28,17 +28,31 @@ pub fn command(args: &PluginCommand) -> Result<(), Error> {
 }
 
 fn make(name: &str, kind: Kind, language: Language) -> Result<(), Error> {
-    let directory = new::new(name, kind, language, Path::new(""))?;
+    let directory = new::plugin(name, kind, language, Path::new(""))?;
     let (build, test) = match language {
         Language::Rust => ("cargo build --release", "cargo test --release"),
         Language::C => ("make", "make check"),
     };
+    next(&directory, &[build, test, "txray run pipeline.toml"]);
+    Ok(())
+}
+
+/// Runs a subcommand of `txray extension`.
+pub fn extension(args: &ExtensionCommand) -> Result<(), Error> {
+    let ExtensionAction::New { name } = &args.action;
+    let directory = new::extension(name, Path::new(""))?;
+    next(&directory, &["cargo test --release", "cargo run --release -- RUN/stages/FROM RUN/stages/TO"]);
+    Ok(())
+}
+
+/// What is to be done with a project that was written.
+fn next(directory: &Path, commands: &[&str]) {
     say!("{} is written; its README says what is in it. Next:", directory.display());
     say!();
-    for command in [&format!("cd {name}"), build, test, "txray run pipeline.toml"] {
+    say!("    cd {}", directory.display());
+    for command in commands {
         say!("    {command}");
     }
-    Ok(())
 }
 
 /// The file that a library is named by: itself, or that of the name in the plugin directories.

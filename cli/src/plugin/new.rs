@@ -1,4 +1,4 @@
-//! `txray plugin new`: a small project that builds, passes the conformance tests, and runs in a pipeline as it is.
+//! `txray plugin new` and `txray extension new`: small projects that build, pass their tests, and run as they are.
 
 use std::path::{Path, PathBuf};
 
@@ -32,11 +32,12 @@ pub enum Language {
     C,
 }
 
-/// The crates that a plugin in Rust is built from, as they were when this program was.
-static SDK: [(&str, Dir<'_>); 5] = [
+/// The crates that a project in Rust is built from, as they were when this program was.
+static SDK: [(&str, Dir<'_>); 6] = [
     ("abi", include_dir!("$CARGO_MANIFEST_DIR/../core/abi")),
     ("plugin", include_dir!("$CARGO_MANIFEST_DIR/../core/plugin")),
     ("tables", include_dir!("$CARGO_MANIFEST_DIR/../core/tables")),
+    ("method", include_dir!("$CARGO_MANIFEST_DIR/../core/method")),
     ("host", include_dir!("$CARGO_MANIFEST_DIR/../core/host")),
     ("conformance", include_dir!("$CARGO_MANIFEST_DIR/../core/conformance")),
 ];
@@ -53,19 +54,38 @@ macro_rules! template {
 ///
 /// # Errors
 /// A name that is none for a crate, a directory that is there already, a disk that is full. Nothing is left half-written.
-pub fn new(name: &str, kind: Kind, language: Language, into: &Path) -> Result<PathBuf, Error> {
+pub fn plugin(name: &str, kind: Kind, language: Language, into: &Path) -> Result<PathBuf, Error> {
     check_name(name)?;
-    let target = into.join(name);
-    if target.exists() {
-        return Err(Error::Exists(target));
-    }
     let files = match language {
         Language::Rust => rust(name, kind)?,
         Language::C => c(name, kind),
     };
+    write(name, into, &files)
+}
+
+/// As [`plugin`], a project that changes the method itself.
+pub fn extension(name: &str, into: &Path) -> Result<PathBuf, Error> {
+    check_name(name)?;
+    let files = [
+        ("Cargo.toml", template!("extension/Cargo.toml.in")),
+        ("src/lib.rs", template!("extension/lib.rs")),
+        ("src/main.rs", template!("extension/main.rs")),
+        ("README.md", template!("extension/README.md")),
+        (".gitignore", "/target\n"),
+    ];
+    let mut files: Files = files.map(|(path, text)| (PathBuf::from(path), filled(text, name, ""))).into();
+    files.extend(sdk()?);
+    write(name, into, &files)
+}
+
+fn write(name: &str, into: &Path, files: &Files) -> Result<PathBuf, Error> {
+    let target = into.join(name);
+    if target.exists() {
+        return Err(Error::Exists(target));
+    }
     let aside = into.join(format!(".{name}.{}", std::process::id()));
     let write = || {
-        for (path, contents) in &files {
+        for (path, contents) in files {
             let path = aside.join(path);
             std::fs::create_dir_all(path.parent().unwrap_or(&aside))?;
             std::fs::write(path, contents)?;
@@ -97,7 +117,9 @@ type Files = Vec<(PathBuf, String)>;
 fn filled(template: &str, name: &str, library: &str) -> String {
     let capital = |part: &str| part[..1].to_uppercase() + &part[1..];
     let type_name: String = name.split('-').map(capital).collect();
-    template.replace("{{name}}", name).replace("{{Type}}", &type_name).replace("{{library}}", library)
+    let krate = name.replace('-', "_");
+    let filled = template.replace("{{name}}", name).replace("{{Type}}", &type_name).replace("{{crate}}", &krate);
+    filled.replace("{{library}}", library)
 }
 
 /// The file name of a library, as this system has it.
@@ -148,7 +170,13 @@ fn rust(name: &str, kind: Kind) -> Result<Files, Error> {
     ];
     let files = files.into_iter().chain(more);
     let mut files: Files = files.map(|(path, text)| (PathBuf::from(path), filled(&text, name, &library))).collect();
-    files.push((PathBuf::from("sdk/Cargo.toml"), sdk_workspace()?));
+    files.extend(sdk()?);
+    Ok(files)
+}
+
+/// The crates that a project in Rust is built from.
+fn sdk() -> Result<Files, Error> {
+    let mut files = vec![(PathBuf::from("sdk/Cargo.toml"), sdk_workspace()?)];
     for (directory, source) in &SDK {
         for file in sources(source) {
             let text = file.contents_utf8().ok_or_else(|| Error::Sdk("one is not UTF-8".to_owned()))?;

@@ -197,9 +197,9 @@ static txray_status encode(const void *component, const txray_host *host, const 
             for (size_t n = 0; n < of->hidden; n++) {
                 double value = h[n];
                 if (!isfinite(value)) status = invalid(host, "an activation is not finite");
-                site->sum.ptr[n] += value;
-                site->sum_abs.ptr[n] += fabs(value);
-                site->sum_sq.ptr[n] += value * value;
+                txray_sum_add(&site->sum.ptr[n], value);
+                txray_sum_add(&site->sum_abs.ptr[n], fabs(value));
+                txray_sum_add(&site->sum_sq.ptr[n], value * value);
             }
         }
     }
@@ -367,7 +367,7 @@ static txray_status load_training(void *component, const txray_host *host, txray
 
 static const txray_model_table table = {
     sizeof(txray_model_table), create, destroy, initialize, load, save, describe, encode, score, fit,
-    save_training,             load_training,
+    save_training, load_training, TXRAY_MODEL_REVISION,
 };
 
 static const void *query(txray_str interface_name) {

@@ -403,6 +403,35 @@ fn sums_are_rounded_to_the_nearest_and_ties_go_to_even() {
 }
 
 #[test]
+fn a_sum_of_all_has_the_bits_of_adding_one_by_one() {
+    let mut state = 7_u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state >> 32
+    };
+    for round in 0..20_000 {
+        let count = next() % 50;
+        let mut values: Vec<f64> = (0..count)
+            .map(|_| {
+                let exponent =
+                    (next() % if round % 2 == 0 { 40 } else { 140 }) as i32 - if round % 2 == 0 { 40 } else { 80 };
+                (next() as f64 / 2_f64.powi(31) - 1.0) * 2_f64.powi(exponent)
+            })
+            .collect();
+        // Ties: halves of the last bit.
+        values.extend((0..count % 5).map(|i| (i as f64 + 0.5) * 2_f64.powi(-64)));
+        if round % 100 == 7 {
+            values.push(f64::NAN);
+        }
+        let mut one_by_one = abi::ExactSum::ZERO;
+        values.iter().for_each(|&value| one_by_one += value);
+        let all = abi::ExactSum::of_all(values.iter().copied());
+        assert_eq!(all.is_sound(), one_by_one.is_sound(), "{values:?}");
+        assert!(all == one_by_one || !all.is_sound(), "{values:?}");
+    }
+}
+
+#[test]
 fn a_sum_beyond_the_limit_is_found_however_it_came() {
     let mut sum = abi::ExactSum::of(2_f64.powi(62));
     assert!(sum.is_sound());

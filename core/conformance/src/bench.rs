@@ -113,7 +113,7 @@ pub fn assert_conforms(plugin: fn() -> &'static abi::Plugin, interface: &str) {
 }
 
 /// The failures as text; empty where there are none.
-fn report(findings: &[Finding]) -> String {
+pub(crate) fn report(findings: &[Finding]) -> String {
     let mut report = String::new();
     for Finding { interface, kind, property, verdict } in findings {
         let Verdict::Failed { message, counterexample } = verdict else { continue };

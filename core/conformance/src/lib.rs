@@ -34,6 +34,8 @@ mod bench;
 mod compare;
 mod guarded;
 mod lifecycle;
+#[cfg(feature = "method")]
+pub mod method;
 mod metric;
 mod model;
 mod options;
@@ -41,11 +43,6 @@ mod pruner;
 mod sink;
 mod source;
 pub mod strategies;
-
-/// The code of the page is compiled and run.
-#[cfg(doctest)]
-#[doc = include_str!("../../../docs/research-extensions.md")]
-struct ResearchExtensions;
 
 #[doc(hidden)]
 pub use bench::assert_conforms;
@@ -82,4 +79,30 @@ suites! {
     sink_suite: SINK, sinks_keep_what_they_promise;
     /// A test that holds every model of a plugin to its suite: `model_suite!(txray_lstm::plugin)`.
     model_suite: MODEL, models_keep_what_they_promise;
+}
+
+/// A test that holds a record rule of one's own to the laws of all record rules. The argument makes the rule
+/// (`Box<dyn RecordRule>`) of a stage in which every activation counts:
+/// `record_rule_suite!(|stage| Box::new(OverMean::of(&stage.neurons)))`.
+#[cfg(feature = "method")]
+#[macro_export]
+macro_rules! record_rule_suite {
+    ($make:expr) => {
+        #[test]
+        fn the_record_rule_keeps_the_laws() {
+            $crate::method::assert_lawful(&$crate::method::record_rule(&$make, $crate::Settings::default()));
+        }
+    };
+}
+
+/// A test that holds a weighting of one's own to the laws of all weightings: `weighting_suite!(Surprisal)`.
+#[cfg(feature = "method")]
+#[macro_export]
+macro_rules! weighting_suite {
+    ($weighting:expr) => {
+        #[test]
+        fn the_weighting_keeps_the_laws() {
+            $crate::method::assert_lawful(&$crate::method::weighting(&$weighting, $crate::Settings::default()));
+        }
+    };
 }

@@ -1,7 +1,7 @@
 //! Running a plan: each step is made once, kept in the store under its fingerprint, and what of it people look at is copied
 //! into the out directory.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -110,7 +110,7 @@ impl Run<'_> {
             }
         }
         let mut steps = Vec::new();
-        for planned in &plan.steps {
+        for (at, planned) in plan.steps.iter().enumerate() {
             let (entry, cached) = match held.get(&planned.key) {
                 Some(entry) => (entry.clone(), true),
                 None => self.obtain(planned)?,
@@ -122,6 +122,10 @@ impl Run<'_> {
             self.observer.end(&record, planned.step.level());
             steps.push(record);
             self.finished.insert(planned.id(), entry);
+            let to_make = plan.steps[at + 1..].iter().filter(|planned| !held.contains_key(&planned.key));
+            let needed: HashSet<String> =
+                to_make.flat_map(|planned| planned.step.inputs()).map(|(_, step)| step.id()).collect();
+            self.finished.keep_read(|id| needed.contains(id));
         }
 
         out.begin()?;

@@ -1,6 +1,10 @@
 //! What a step of a pipeline is: what it is made of, how it is made, and what of it is published.
 
+use std::any::Any;
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -103,17 +107,40 @@ impl Made {
 
 /// The steps that are there, by their names in all.
 #[derive(Debug, Default)]
-pub struct Finished(IndexMap<String, Entry>);
+pub struct Finished {
+    entries: IndexMap<String, Entry>,
+    /// What was read of their files, while further steps are to read them.
+    read: RefCell<HashMap<String, Rc<dyn Any>>>,
+}
 
 impl Finished {
     pub(crate) fn insert(&mut self, id: String, entry: Entry) {
-        self.0.insert(id, entry);
+        self.entries.insert(id, entry);
     }
 
     /// The entry of a step.
     pub fn entry(&self, step: &dyn Step) -> Result<&Entry> {
         let id = step.id();
-        self.0.get(&id).ok_or(Error::Order { step: id })
+        self.entries.get(&id).ok_or(Error::Order { step: id })
+    }
+
+    /// What is read of the files of a step: once, until [`Finished::keep_read`] drops it.
+    fn read<T: Any>(&self, step: &dyn Step, read: impl FnOnce(&Path) -> Result<T>) -> Result<Rc<T>> {
+        let id = step.id();
+        let known = self.read.borrow().get(&id).cloned().and_then(|known| known.downcast().ok());
+        match known {
+            Some(known) => Ok(known),
+            None => {
+                let new = Rc::new(read(&self.entry(step)?.directory)?);
+                self.read.borrow_mut().insert(id, Rc::clone(&new) as _);
+                Ok(new)
+            }
+        }
+    }
+
+    /// Drops what was read of steps that no step needs any more.
+    pub(crate) fn keep_read(&self, needs: impl Fn(&str) -> bool) {
+        self.read.borrow_mut().retain(|id, _| needs(id));
     }
 
     /// The figures that a step left.
@@ -152,6 +179,11 @@ impl Making<'_> {
     /// Where the files of an input are.
     pub fn input(&self, step: &dyn Step) -> Result<&Path> {
         Ok(&self.finished.entry(step)?.directory)
+    }
+
+    /// What `read` makes of an input's directory: read once, however many steps ask for it.
+    pub fn read<T: Any>(&self, step: &dyn Step, read: impl FnOnce(&Path) -> Result<T>) -> Result<Rc<T>> {
+        self.finished.read(step, read)
     }
 
     /// The figures that an input left.

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use txray_plugin::{ActivationBatch, ExactSum, ModelDescription, NULL, Site, SourceDescription};
+use txray_plugin::{ModelDescription, NULL, Site, SourceDescription};
 
 use crate::{ComponentInfo, PluginInfo};
 
@@ -141,104 +141,6 @@ pub(crate) fn model(description: &ModelDescription) -> Result<(), String> {
             "it has a state of {state} values, which would need {} of memory; {MOST_VALUES} is the most",
             bytes(state as u128 * size_of::<f32>() as u128)
         ));
-    }
-    Ok(())
-}
-
-/// An error where a batch breaks a rule of [`ActivationBatch`], or does not fit the description of its source.
-pub fn fits(batch: &ActivationBatch, description: &SourceDescription) -> Result<(), String> {
-    let ActivationBatch { documents, groups, offsets, starts, ends, unknown, layers, .. } = batch;
-    let tokens = starts.len();
-    let lengths = |what: &str, found: usize, of: &str, expected: usize| match found == expected {
-        true => Ok(()),
-        false => Err(format!("there are {found} {what} for {expected} {of}")),
-    };
-    lengths("offsets", offsets.len(), "documents and the end", documents.len() + 1)?;
-    if offsets.first() != Some(&0) || offsets.last() != Some(&(tokens as u64)) || !offsets.is_sorted() {
-        return Err(format!("the offsets {offsets:?} do not cut {tokens} tokens into documents"));
-    }
-    if !groups.is_empty() {
-        lengths("groups", groups.len(), "documents", documents.len())?;
-    }
-    lengths("ends", ends.len(), "starts", tokens)?;
-    for (token, (&start, &end)) in starts.iter().zip(ends).enumerate() {
-        if (start == NULL) != (end == NULL) || start > end {
-            return Err(format!("token {token} reaches from {start} to {end}"));
-        }
-    }
-    if *unknown > tokens as u64 {
-        return Err(format!("{unknown} of {tokens} tokens are unknown"));
-    }
-    let names: Vec<&String> = layers.iter().map(|layer| &layer.name).collect();
-    if names != description.layers.iter().collect::<Vec<_>>() {
-        return Err(format!("the layers are {names:?}, but {:?} were described", description.layers));
-    }
-    for layer in layers {
-        lengths(&format!("features of layer `{}`", layer.name), layer.features.len(), "tokens", tokens)?;
-        let beyond = |&&feature: &&u32| feature != NULL && feature as usize >= layer.names.len();
-        if let Some(feature) = layer.features.iter().find(beyond) {
-            return Err(format!("feature {feature} of layer `{}` has no name", layer.name));
-        }
-        if layer.unjoined > tokens as u64 {
-            return Err(format!("{} of {tokens} tokens are unjoined in layer `{}`", layer.unjoined, layer.name));
-        }
-    }
-    observations(batch, description, tokens)?;
-    moments(batch, description)
-}
-
-fn observations(batch: &ActivationBatch, description: &SourceDescription, tokens: usize) -> Result<(), String> {
-    let ActivationBatch { token, site, neuron, activation, .. } = batch;
-    let lengths = [token.len(), site.len(), neuron.len(), activation.len()];
-    if lengths.iter().any(|&length| length != token.len()) {
-        return Err(format!("the columns of the observations have the lengths {lengths:?}"));
-    }
-    if !token.is_sorted() {
-        return Err("the tokens of the observations fall".to_owned());
-    }
-    for at in 0..token.len() {
-        if token[at] as usize >= tokens {
-            return Err(format!("observation {at} is at token {} of {tokens}", token[at]));
-        }
-        let Some(described) = description.sites.get(site[at] as usize) else {
-            return Err(format!("observation {at} is at site {} of {}", site[at], description.sites.len()));
-        };
-        if neuron[at] as usize >= described.width {
-            return Err(format!("observation {at} is of neuron {} of {}", neuron[at], described.width));
-        }
-        if !activation[at].is_finite() {
-            return Err(format!("observation {at} has the activation {}", activation[at]));
-        }
-    }
-    Ok(())
-}
-
-/// A sum for a person: one that is no number, or is too large, does not remember what it was.
-pub(crate) fn shown(sum: ExactSum) -> String {
-    if sum.is_sound() { sum.to_f64().to_string() } else { "no number within 2^62".to_owned() }
-}
-
-fn moments(batch: &ActivationBatch, description: &SourceDescription) -> Result<(), String> {
-    if batch.moments.is_empty() {
-        return Ok(());
-    }
-    if batch.moments.len() != description.sites.len() {
-        return Err(format!("there are moments of {} of {} sites", batch.moments.len(), description.sites.len()));
-    }
-    for (moments, site) in batch.moments.iter().zip(&description.sites) {
-        for (what, moment) in [("h", &moments.sum), ("|h|", &moments.sum_abs), ("h²", &moments.sum_sq)] {
-            if moment.len() != site.width {
-                return Err(format!(
-                    "at site `{}` there are {} sums of {what} for {} neurons",
-                    site.name,
-                    moment.len(),
-                    site.width
-                ));
-            }
-            if let Some(sum) = moment.iter().find(|sum| !sum.is_sound() || what != "h" && sum.high < 0) {
-                return Err(format!("at site `{}` a sum of {what} is {}", site.name, shown(*sum)));
-            }
-        }
     }
     Ok(())
 }

@@ -13,8 +13,6 @@ mod bounds;
 mod handle;
 mod loader;
 
-pub use bounds::fits;
-
 use std::fmt;
 use std::path::{Path, PathBuf};
 

@@ -1,217 +1,184 @@
 //! Two stages held against each other: the fate of each neuron, and how far its preferences moved.
 
-use hashbrown::HashMap;
-use txray_plugin::{Host, Level, MetricBatch, PreferenceMetric, StringTable};
+use std::cmp::Ordering;
 
-use crate::comparison::{Comparison, ComparisonRow, LeftOut};
+use txray_plugin::{Host, Level, MetricBatch, NULL, PreferenceMetric, StringTable};
+
+use crate::comparison::{Changed, ChangedMost, Compared, Comparison, ComparisonRow, ENOUGH, LeftOut, Share, TOLD};
 use crate::error::{MethodError, MethodResult};
 use crate::fate::Fate;
-use crate::preferences::{Preference, Preferences, Row};
-use crate::weighting::Weighting;
+use crate::preferences::{Preference, Preferences};
+use crate::stage::Stage;
+use crate::weighting::Weigh;
 
 /// How to compare.
-#[derive(Clone, Debug)]
-pub struct Settings {
+#[derive(Clone, Copy)]
+pub struct Settings<'a> {
     /// The layers compared: each is one of both stages.
-    pub layers: Vec<String>,
+    pub layers: &'a [String],
     /// What preferences are weighted by.
-    pub weighting: Weighting,
-    /// Features observed less often than this, both stages pooled, are left out.
+    pub weighting: &'a dyn Weigh,
+    /// Features observed less often than this, both stages pooled, are left out of a neuron's distributions.
     pub min_count: u64,
 }
 
+/// A distance, and the name of its column.
+pub type Metric = (String, Box<dyn PreferenceMetric>);
+
 /// Compares two stages that were read at the same sites. Each metric is called once a layer, with all its neurons.
+///
+/// # Errors
+/// Stages of different sites, a layer that one of them lacks, a weight that is none, and those of the metrics.
 pub fn compare(
-    from: &Preferences,
-    to: &Preferences,
-    settings: &Settings,
-    metrics: &[(String, Box<dyn PreferenceMetric>)],
+    from: &Stage,
+    to: &Stage,
+    settings: &Settings<'_>,
+    metrics: &[Metric],
     host: &Host<'_>,
-) -> MethodResult<Comparison> {
-    if from.sites != to.sites {
+) -> MethodResult<Compared> {
+    if from.neurons.sites != to.neurons.sites {
         return Err(MethodError::Sites);
     }
-    let mut by_layer: Vec<Vec<ComparisonRow>> = Vec::new();
-    let mut left_out = Vec::new();
-    for (index, layer) in settings.layers.iter().enumerate() {
-        let pairs = Pairs::of([from, to], layer, settings)?;
-        let mut rows = Vec::new();
-        let mut lengths = HashMap::new();
-        for (row, &(site, neuron)) in pairs.neurons.iter().enumerate() {
-            let at = pairs.offsets[row] as usize..pairs.offsets[row + 1] as usize;
-            let length = |count: &[u64]| count[at.clone()].iter().filter(|&&c| c > 0).count() as u64;
-            let lengths_of = [length(&pairs.count[0]), length(&pairs.count[1])];
-            lengths.insert((site, neuron), (lengths_of, at.len() as u64));
+    let neurons: Vec<(usize, u32)> = from.neurons.places().collect();
+    let counts = |neuron: usize| [from.neurons.count[neuron], to.neurons.count[neuron]];
+    let mut rows: Vec<Option<ComparisonRow>> = vec![None; neurons.len() * settings.layers.len()];
+    let (mut left_out, mut changed_most) = (Vec::new(), Vec::new());
+    for (layer, name) in settings.layers.iter().enumerate() {
+        let pairs = Pairs::of([from.layer(name)?, to.layer(name)?], neurons.len(), settings)?;
+        let distances = pairs.distances(name, metrics, host)?;
+        changed_most.push(metrics.first().map(|(metric, _)| ChangedMost {
+            metric: metric.clone(),
+            ..pairs.changed_most(&distances[0], counts, |neuron| {
+                let (site, neuron) = neurons[neuron];
+                (from.neurons.sites[site].name.clone(), neuron)
+            })
+        }));
+        let mut defined = pairs.neurons.iter().enumerate().peekable();
+        for (neuron, &(site, index)) in neurons.iter().enumerate() {
+            let row = defined.next_if(|(_, of)| **of == neuron).map(|(row, _)| row);
+            let distance = |of: &Vec<f64>| row.map(|row| of[row]).filter(|distance| !distance.is_nan());
+            let counts = counts(neuron);
+            // By neuron, and within each by layer.
+            rows[neuron * settings.layers.len() + layer] = Some(ComparisonRow {
+                site,
+                neuron: index,
+                layer,
+                fate: Fate::of(counts[0] > 0, counts[1] > 0),
+                counts,
+                lengths: pairs.lengths[neuron],
+                union_length: pairs.union_lengths[neuron],
+                distances: distances.iter().map(distance).collect(),
+            });
         }
-        let (defined, batch) = pairs.defined();
-        let mut distances: HashMap<(usize, u32), Vec<Option<f64>>> = HashMap::new();
-        for (name, metric) in metrics {
-            let mut out = vec![f64::NAN; defined.len()];
-            metric
-                .distances(host, &batch.view(), &mut out)
-                .map_err(|source| MethodError::Metric { name: name.clone(), source })?;
-            if !out.is_empty() && out.iter().all(|distance| distance.is_nan()) {
-                let message =
-                    format!("`{name}` gives no distance at all in `{layer}`: it is NaN for all {} neurons", out.len());
-                host.log(Level::Warning, &message);
-            }
-            for (&neuron, &distance) in defined.iter().zip(&out) {
-                distances.entry(neuron).or_default().push(Some(distance).filter(|d| !d.is_nan()));
-            }
-        }
-        for (site, totals) in from.totals.iter().zip(&to.totals).enumerate() {
-            for (neuron, (a, b)) in totals.0.iter().zip(totals.1).enumerate() {
-                let key = (site, neuron as u32);
-                let (lengths, union_length) = lengths.get(&key).copied().unwrap_or_default();
-                rows.push(ComparisonRow {
-                    site,
-                    neuron: neuron as u32,
-                    layer: index,
-                    fate: Fate::of(a.count > 0, b.count > 0),
-                    counts: [a.count, b.count],
-                    lengths,
-                    union_length,
-                    distances: distances.remove(&key).unwrap_or_else(|| vec![None; metrics.len()]),
-                });
-            }
-        }
-        by_layer.push(rows);
         left_out.push(pairs.left_out);
     }
-    let mut rows: Vec<_> = by_layer.into_iter().flatten().collect();
-    rows.sort_by_key(|row| (row.site, row.neuron, row.layer));
-    Ok(Comparison {
-        sites: from.sites.iter().map(|site| site.name.clone()).collect(),
-        layers: settings.layers.clone(),
+    let comparison = Comparison {
+        sites: from.neurons.sites.iter().map(|site| site.name.clone()).collect(),
+        layers: settings.layers.to_vec(),
         metrics: metrics.iter().map(|(name, _)| name.clone()).collect(),
-        rows,
-        left_out,
-    })
+        rows: rows.into_iter().flatten().collect(),
+    };
+    Ok(Compared { comparison, left_out, changed_most })
 }
 
-/// The preferences of both sides in one layer, over the union of their features: ragged columns by neuron.
+/// The distributions of both sides in one layer, over the union of their features: ragged columns of the neurons that
+/// have one on both sides, and what there is to say of every neuron.
 struct Pairs {
-    neurons: Vec<(usize, u32)>,
-    offsets: Vec<u64>,
-    features: Vec<u32>,
-    weight: [Vec<f64>; 2],
-    count: [Vec<u64>; 2],
-    mass: [Vec<f64>; 2],
-    names: StringTable,
-    left_out: LeftOut,
-}
-
-impl Pairs {
-    fn of(sides: [&Preferences; 2], layer: &str, settings: &Settings) -> MethodResult<Self> {
-        let mut entries: Vec<(usize, u32, &str, [Preference; 2])> = Vec::new();
-        let mut rows = Vec::new();
-        for side in sides {
-            let index = side.layers.iter().position(|l| l.name == layer);
-            let index = index.ok_or_else(|| MethodError::NoLayer { layer: layer.to_owned() })?;
-            rows.push(side.rows().into_iter().filter(|row| row.layer == index).collect::<Vec<Row<'_>>>());
-        }
-        // Both are in the order of (site, neuron, feature), so their union is one merge.
-        let (mut a, mut b) = (rows[0].iter().peekable(), rows[1].iter().peekable());
-        loop {
-            let ordering = match (a.peek(), b.peek()) {
-                (None, None) => break,
-                (Some(_), None) => std::cmp::Ordering::Less,
-                (None, Some(_)) => std::cmp::Ordering::Greater,
-                (Some(a), Some(b)) => (a.site, a.neuron, a.feature).cmp(&(b.site, b.neuron, b.feature)),
-            };
-            let left = if ordering.is_le() { a.next() } else { None };
-            let right = if ordering.is_ge() { b.next() } else { None };
-            let Some(row) = left.or(right) else { break };
-            let preference = |row: Option<&Row<'_>>| row.map(|r| r.preference).unwrap_or_default();
-            entries.push((row.site, row.neuron, row.feature, [preference(left), preference(right)]));
-        }
-        Ok(Self::gather(&entries, settings))
-    }
-
-    fn gather(entries: &[(usize, u32, &str, [Preference; 2])], settings: &Settings) -> Self {
-        let mut names: Vec<&str> = entries.iter().map(|entry| entry.2).collect();
-        names.sort_unstable();
-        names.dedup();
-        // Ids follow the order of the names, so that rows in order of names are in order of ids.
-        let ids: HashMap<&str, u32> = names.iter().zip(0..).map(|(name, id)| (*name, id)).collect();
-        let mut pairs = Self {
-            neurons: Vec::new(),
-            offsets: vec![0],
-            features: Vec::new(),
-            weight: Default::default(),
-            count: Default::default(),
-            mass: Default::default(),
-            names: names.iter().collect(),
-            left_out: LeftOut::default(),
-        };
-        for &(site, neuron, feature, sides) in entries {
-            let kept = sides[0].count.saturating_add(sides[1].count) >= settings.min_count;
-            for (side, preference) in sides.iter().enumerate() {
-                let mass = preference.mass.to_f64();
-                pairs.left_out.of[side] += mass;
-                if kept {
-                    pairs.weight[side].push(settings.weighting.weight(preference));
-                    pairs.count[side].push(preference.count);
-                    pairs.mass[side].push(mass);
-                } else {
-                    pairs.left_out.mass[side] += mass;
-                }
-            }
-            if kept {
-                if pairs.neurons.last() != Some(&(site, neuron)) {
-                    pairs.neurons.push((site, neuron));
-                    pairs.offsets.push(pairs.features.len() as u64);
-                }
-                pairs.features.push(ids[feature]);
-                let last = pairs.offsets.len() - 1;
-                pairs.offsets[last] = pairs.features.len() as u64;
-            }
-        }
-        pairs
-    }
-
-    /// The neurons that have weight on both sides, and their columns with the weights made to sum to 1.
-    fn defined(&self) -> (Vec<(usize, u32)>, Batch<'_>) {
-        let mut batch = Batch::of(self);
-        let mut neurons = Vec::new();
-        for (row, &neuron) in self.neurons.iter().enumerate() {
-            let at = self.offsets[row] as usize..self.offsets[row + 1] as usize;
-            let sums = [0, 1].map(|side: usize| self.weight[side][at.clone()].iter().sum::<f64>());
-            if !(sums[0] > 0.0 && sums[1] > 0.0) {
-                continue;
-            }
-            neurons.push(neuron);
-            batch.features.extend_from_slice(&self.features[at.clone()]);
-            for side in [0, 1] {
-                batch.probability[side].extend(self.weight[side][at.clone()].iter().map(|w| w / sums[side]));
-                batch.count[side].extend_from_slice(&self.count[side][at.clone()]);
-                batch.mass[side].extend_from_slice(&self.mass[side][at.clone()]);
-            }
-            batch.offsets.push(batch.features.len() as u64);
-        }
-        (neurons, batch)
-    }
-}
-
-/// The columns of a [`MetricBatch`].
-struct Batch<'a> {
-    pairs: &'a Pairs,
+    /// The neurons of the rows, counted through all sites.
+    neurons: Vec<usize>,
+    /// `[rows + 1]`
     offsets: Vec<u64>,
     features: Vec<u32>,
     probability: [Vec<f64>; 2],
     count: [Vec<u64>; 2],
     mass: [Vec<f64>; 2],
+    names: StringTable,
+    /// `[neurons]` of all sites: how many features each side prefers, of those that are not left out.
+    lengths: Vec<[u64; 2]>,
+    /// `[neurons]` likewise, of both sides together.
+    union_lengths: Vec<u64>,
+    left_out: LeftOut,
 }
 
-impl<'a> Batch<'a> {
-    fn of(pairs: &'a Pairs) -> Self {
-        Self {
-            pairs,
+impl Pairs {
+    fn of(sides: [&Preferences; 2], neurons: usize, settings: &Settings<'_>) -> MethodResult<Self> {
+        let union = Union::of(sides.map(Preferences::features));
+        let mut counts = vec![0_u64; union.names.len()];
+        for (side, numbers) in sides.iter().zip(&union.numbers) {
+            for (count, &number) in side.counts().iter().zip(numbers) {
+                let sum = &mut counts[number as usize];
+                *sum = sum.saturating_add(*count);
+            }
+        }
+        let all = counts.iter().fold(0_u64, |sum, &count| sum.saturating_add(count)) as f64;
+        let share = |feature: u32| counts[feature as usize] as f64 / all;
+
+        let most = sides[0].len() + sides[1].len();
+        let mut pairs = Self {
+            neurons: Vec::new(),
             offsets: vec![0],
-            features: Vec::new(),
-            probability: Default::default(),
-            count: Default::default(),
-            mass: Default::default(),
+            features: Vec::with_capacity(most),
+            probability: [(); 2].map(|()| Vec::with_capacity(most)),
+            count: [(); 2].map(|()| Vec::with_capacity(most)),
+            mass: [(); 2].map(|()| Vec::with_capacity(most)),
+            names: union.names,
+            lengths: Vec::with_capacity(neurons),
+            union_lengths: Vec::with_capacity(neurons),
+            left_out: LeftOut::default(),
+        };
+        for neuron in 0..neurons {
+            let start = pairs.features.len();
+            let (mut lengths, mut sums) = ([0; 2], [0.0; 2]);
+            let sides = [0, 1].map(|side: usize| {
+                let ((features, met), numbers) = (sides[side].of(neuron), &union.numbers[side]);
+                (features.iter().map(move |&feature| numbers[feature as usize]), met)
+            });
+            for (feature, both) in merged(sides) {
+                let pooled = both.iter().flatten().fold(0_u64, |sum, met| sum.saturating_add(met.count));
+                let is_kept = pooled >= settings.min_count;
+                for (side, met) in both.iter().enumerate() {
+                    let mass = met.map_or(0.0, |met| met.mass.to_f64());
+                    pairs.left_out.of[side] += mass;
+                    if !is_kept {
+                        pairs.left_out.mass[side] += mass;
+                        continue;
+                    }
+                    let weight = match met.filter(|met| met.count > 0) {
+                        Some(met) => settings.weighting.weight(met, share(feature)),
+                        None => 0.0,
+                    };
+                    if !(weight.is_finite() && weight >= 0.0) {
+                        return Err(MethodError::Weight { weight });
+                    }
+                    lengths[side] += u64::from(met.is_some());
+                    sums[side] += weight;
+                    pairs.probability[side].push(weight);
+                    pairs.count[side].push(met.map_or(0, |met| met.count));
+                    pairs.mass[side].push(mass);
+                }
+                if is_kept {
+                    pairs.features.push(feature);
+                }
+            }
+            pairs.lengths.push(lengths);
+            pairs.union_lengths.push((pairs.features.len() - start) as u64);
+            pairs.end_row(neuron, start, sums);
+        }
+        Ok(pairs)
+    }
+
+    /// Makes the weights from `start` on a row if both sides have some, and drops them otherwise.
+    fn end_row(&mut self, neuron: usize, start: usize, sums: [f64; 2]) {
+        if sums.iter().all(|&sum| sum > 0.0) {
+            for (weights, sum) in self.probability.iter_mut().zip(sums) {
+                weights[start..].iter_mut().for_each(|weight| *weight /= sum);
+            }
+            self.neurons.push(neuron);
+            self.offsets.push(self.features.len() as u64);
+        } else {
+            self.features.truncate(start);
+            self.probability.iter_mut().chain(&mut self.mass).for_each(|column| column.truncate(start));
+            self.count.iter_mut().for_each(|column| column.truncate(start));
         }
     }
 
@@ -225,7 +192,106 @@ impl<'a> Batch<'a> {
             count_q: &self.count[1],
             mass_p: &self.mass[0],
             mass_q: &self.mass[1],
-            names: self.pairs.names.as_strings(),
+            names: self.names.as_strings(),
         }
     }
+
+    /// `[metrics][rows]`; NaN where a distance is undefined.
+    fn distances(&self, layer: &str, metrics: &[Metric], host: &Host<'_>) -> MethodResult<Vec<Vec<f64>>> {
+        let distances = metrics.iter().map(|(name, metric)| {
+            let mut out = vec![f64::NAN; self.neurons.len()];
+            let asked = metric.distances(host, &self.view(), &mut out);
+            asked.map_err(|source| MethodError::Metric { name: name.clone(), source })?;
+            if !out.is_empty() && out.iter().all(|distance| distance.is_nan()) {
+                let message =
+                    format!("`{name}` gives no distance at all in `{layer}`: it is NaN for all {} neurons", out.len());
+                host.log(Level::Warning, &message);
+            }
+            Ok(out)
+        });
+        distances.collect()
+    }
+
+    /// The neurons that moved furthest of those with enough observations, with what they preferred.
+    fn changed_most(
+        &self,
+        distances: &[f64],
+        counts: impl Fn(usize) -> [u64; 2],
+        name: impl Fn(usize) -> (String, u32),
+    ) -> ChangedMost {
+        let has_enough =
+            |&row: &usize| !distances[row].is_nan() && counts(self.neurons[row]).iter().all(|&count| count >= ENOUGH);
+        let mut rows: Vec<usize> = (0..self.neurons.len()).filter(has_enough).collect();
+        let of = rows.len() as u64;
+        rows.sort_by(|&a, &b| distances[b].total_cmp(&distances[a]));
+        let changed = rows.into_iter().take(TOLD).map(|row| {
+            let (site, neuron) = name(self.neurons[row]);
+            let [from, to] = [0, 1].map(|side| self.preferred(row, side));
+            Changed { site, neuron, distance: distances[row], observations: counts(self.neurons[row]), from, to }
+        });
+        ChangedMost { metric: String::new(), at_least: ENOUGH, of, neurons: changed.collect() }
+    }
+
+    /// The features with the greatest shares of one side of a row; ties by name.
+    fn preferred(&self, row: usize, side: usize) -> Vec<Share> {
+        let at = self.offsets[row] as usize..self.offsets[row + 1] as usize;
+        let (features, probability) = (&self.features[at.clone()], &self.probability[side][at]);
+        let mut order: Vec<usize> = (0..features.len()).filter(|&i| probability[i] > 0.0).collect();
+        order.sort_by(|&a, &b| probability[b].total_cmp(&probability[a]));
+        let share = |i: usize| {
+            let feature = self.names.get(features[i] as usize).unwrap_or_default().to_owned();
+            Share { feature, share: probability[i] }
+        };
+        order.into_iter().take(TOLD).map(share).collect()
+    }
+}
+
+/// The names of two sides, each once in rising order, and what the numbers of each side are among them.
+struct Union {
+    names: StringTable,
+    numbers: [Vec<u32>; 2],
+}
+
+impl Union {
+    fn of(sides: [&StringTable; 2]) -> Self {
+        let mut union = Self { names: StringTable::new(), numbers: sides.map(|side| Vec::with_capacity(side.len())) };
+        let [from, to] = sides.map(|side| side.as_strings().iter());
+        let [mut from, mut to] = [from.peekable(), to.peekable()];
+        while let Some(order) = order(from.peek(), to.peek()) {
+            let mut next = None;
+            for (side, names) in [(0, &mut from), (1, &mut to)] {
+                let is_next = if side == 0 { order.is_le() } else { order.is_ge() };
+                if is_next {
+                    next = names.next();
+                    union.numbers[side].push(u32::try_from(union.names.len()).unwrap_or(NULL));
+                }
+            }
+            union.names.push(next.unwrap_or_default());
+        }
+        union
+    }
+}
+
+/// Which of two comes next: `None` where both are at their end.
+fn order<T: Ord>(a: Option<&T>, b: Option<&T>) -> Option<Ordering> {
+    match (a, b) {
+        (None, None) => None,
+        (Some(_), None) => Some(Ordering::Less),
+        (None, Some(_)) => Some(Ordering::Greater),
+        (Some(a), Some(b)) => Some(a.cmp(b)),
+    }
+}
+
+/// The features of two sides in rising order, each once, with what each side has of it.
+fn merged(
+    sides: [(impl Iterator<Item = u32>, &[Preference]); 2],
+) -> impl Iterator<Item = (u32, [Option<&Preference>; 2])> {
+    let [mut from, mut to] = sides.map(|(features, met)| features.zip(met).peekable());
+    std::iter::from_fn(move || {
+        let order = order(from.peek().map(|(feature, _)| feature), to.peek().map(|(feature, _)| feature))?;
+        let left = if order.is_le() { from.next() } else { None };
+        let right = if order.is_ge() { to.next() } else { None };
+        let (feature, _) = left.or(right)?;
+        Some((feature, [left.map(|(_, met)| met), right.map(|(_, met)| met)]))
+    })
 }

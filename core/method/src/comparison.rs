@@ -54,8 +54,61 @@ pub struct Comparison {
     pub metrics: Vec<String>,
     /// One row for each site, neuron and layer, in this order.
     pub rows: Vec<ComparisonRow>,
-    /// By layer, what `min_count` left out.
+}
+
+/// What comparing gives: the table, and what stands in the summary alone.
+#[derive(Clone, Debug)]
+pub struct Compared {
+    /// The table.
+    pub comparison: Comparison,
+    /// `[layers]` what `min_count` left out.
     pub left_out: Vec<LeftOut>,
+    /// `[layers]` the neurons that moved furthest; none without a metric.
+    pub changed_most: Vec<Option<ChangedMost>>,
+}
+
+/// Neurons, and features of each, that [`ChangedMost`] tells of.
+pub(crate) const TOLD: usize = 5;
+/// Below this many observations on a side a distance is mostly noise, and [`ChangedMost`] does not tell of the neuron.
+pub(crate) const ENOUGH: u64 = 20;
+
+/// The neurons that moved furthest in one layer by the first metric.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChangedMost {
+    /// The metric.
+    pub metric: String,
+    /// Observations that a neuron needs on both sides to be told of.
+    pub at_least: u64,
+    /// How many neurons have as many, and a distance.
+    pub of: u64,
+    /// The first of them.
+    pub neurons: Vec<Changed>,
+}
+
+/// A neuron that moved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Changed {
+    /// Its site.
+    pub site: String,
+    /// The neuron.
+    pub neuron: u32,
+    /// How far.
+    pub distance: f64,
+    /// How often it was observed with a strength > 0, from and to.
+    pub observations: [u64; 2],
+    /// What it preferred most before.
+    pub from: Vec<Share>,
+    /// And after.
+    pub to: Vec<Share>,
+}
+
+/// A feature, and its share in a distribution.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Share {
+    /// Its name.
+    pub feature: String,
+    /// From 0 to 1.
+    pub share: f64,
 }
 
 /// What a comparison comes to: `comparisons/<name>.json`.
@@ -82,6 +135,9 @@ pub struct LayerSummary {
     pub left_out: LeftOut,
     /// By metric.
     pub metrics: BTreeMap<String, MetricSummary>,
+    /// The neurons that moved furthest by the first metric.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed_most: Option<ChangedMost>,
 }
 
 /// One metric of a [`LayerSummary`].
@@ -117,34 +173,9 @@ impl Comparison {
         MetricSummary { neurons: values.len() as u64, mean: Some(mean).filter(|m| m.is_finite()) }
     }
 
-    /// What it comes to: of the stages of these names, compared like that.
-    pub fn summary(&self, from: &str, to: &str, weighting: Weighting, min_count: u64) -> Summary {
-        let metrics =
-            |layer| self.metrics.iter().enumerate().map(|(i, name)| (name.clone(), self.mean(layer, i))).collect();
-        let layers = self
-            .layers
-            .iter()
-            .enumerate()
-            .map(|(i, name)| (name.clone(), LayerSummary { left_out: self.left_out[i], metrics: metrics(i) }));
-        Summary {
-            from: from.to_owned(),
-            to: to.to_owned(),
-            weighting,
-            min_count,
-            fates: self.fates(),
-            layers: layers.collect(),
-        }
-    }
-
-    /// Reads a table that [`Comparison::write`] wrote. What `min_count` left out is in the summary, not here.
+    /// Reads a table that [`Comparison::write`] wrote.
     pub fn read(folder: &Folder<'_>, metrics: &[String]) -> MethodResult<Self> {
-        let mut all = Self {
-            sites: Vec::new(),
-            layers: Vec::new(),
-            metrics: metrics.to_vec(),
-            rows: Vec::new(),
-            left_out: Vec::new(),
-        };
+        let mut all = Self { sites: Vec::new(), layers: Vec::new(), metrics: metrics.to_vec(), rows: Vec::new() };
         for batch in folder.read(&comparison::TABLE)? {
             let batch = batch?;
             let site = batch.text(comparison::SITE)?;
@@ -172,7 +203,6 @@ impl Comparison {
                 });
             }
         }
-        all.left_out = vec![LeftOut::default(); all.layers.len()];
         Ok(all)
     }
 
@@ -196,6 +226,29 @@ impl Comparison {
         }
         table.write(columns)?;
         Ok(table.finish()?)
+    }
+}
+
+impl Compared {
+    /// What it comes to: of the stages of these names, compared like that.
+    pub fn summary(&self, from: &str, to: &str, weighting: Weighting, min_count: u64) -> Summary {
+        let Self { comparison, left_out, changed_most } = self;
+        let metrics = |layer| {
+            let metrics = comparison.metrics.iter().enumerate();
+            metrics.map(|(metric, name)| (name.clone(), comparison.mean(layer, metric))).collect()
+        };
+        let layers = comparison.layers.iter().enumerate().map(|(layer, name)| {
+            let (left_out, changed_most) = (left_out[layer], changed_most[layer].clone());
+            (name.clone(), LayerSummary { left_out, metrics: metrics(layer), changed_most })
+        });
+        Summary {
+            from: from.to_owned(),
+            to: to.to_owned(),
+            weighting,
+            min_count,
+            fates: comparison.fates(),
+            layers: layers.collect(),
+        }
     }
 }
 

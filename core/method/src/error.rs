@@ -14,7 +14,7 @@ pub enum MethodError {
     #[error(transparent)]
     Source(PluginError),
     /// A source gave what no source may give.
-    #[error("the source gave a malformed batch: {what}")]
+    #[error("the source gave a batch that does not fit: {what}")]
     Batch {
         /// Which rule it broke.
         what: String,
@@ -28,6 +28,20 @@ pub enum MethodError {
         activation: f32,
         /// Where in the model.
         site: String,
+    },
+    /// A record rule kept what it was not given.
+    #[error("the record rule keeps candidate {candidate} of {of}")]
+    Rule {
+        /// Which.
+        candidate: usize,
+        /// How many there were.
+        of: usize,
+    },
+    /// A weighting gave what is no weight.
+    #[error("the weighting gives a preference the weight {weight}")]
+    Weight {
+        /// Below 0, infinite or NaN.
+        weight: f64,
     },
     /// A sum is beyond what is summed exactly.
     #[error("the activations of a neuron sum to more than 2^62")]
@@ -88,7 +102,12 @@ impl MethodError {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Source(error) | Self::Pruner(error) | Self::Metric { source: error, .. } => error.fault(),
-            Self::Batch { .. } | Self::Score { .. } | Self::Rows { .. } | Self::Columns { .. } => Fault::Failed,
+            Self::Batch { .. }
+            | Self::Rule { .. }
+            | Self::Weight { .. }
+            | Self::Score { .. }
+            | Self::Rows { .. }
+            | Self::Columns { .. } => Fault::Failed,
             Self::NotFinite { .. } | Self::TooLarge | Self::Sites | Self::NoLayer { .. } => Fault::Invalid,
             Self::Table(error) if error.is_ours() => Fault::Failed,
             Self::Table(_) => Fault::Invalid,

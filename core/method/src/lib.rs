@@ -1,21 +1,29 @@
 //! The method alone: what a neuron prefers, and how far that moved. No TOML, no store, no paths: whoever changes what the
-//! numbers mean changes this crate, and its tests say what must hold.
+//! numbers mean changes this crate, or works against it from one of their own, and its laws say what must hold.
 //!
 //! ```text
-//! ActivationSource --batches--> stage::read --> observations (written as they come)
-//!      (Record: what counts)        |
-//!                                   v
-//!                              Preferences: for each (site, neuron, layer, feature) count, exact sum, max
-//!                                   |       a commutative monoid: shards merge in any order to the same bits
-//!             two of them           v
+//! ActivationSource --batches--> Legend --numbers--> Observations (columns; written as they come)
+//!    (RecordRule: what counts)     (Symbols)            |
+//!                                                       v
+//!                              Tally: for each (neuron, layer, feature) count, exact sum, max
+//!                                     a commutative monoid: shards merge in any order to the same bits
+//!                                                       |
+//!                                                       v
+//!                              Stage: what its tables hold, features in the order of their names
+//!                  two of them, a Weigh                 |
+//!                                                       v
 //!                              compare --> Comparison: Fate, lengths, a distance a PreferenceMetric
-//!                                   |
-//!                                   v
+//!                                                       |
+//!                                                       v
 //!                              NeuronColumns --> a Pruner's scores --> ranks
 //! ```
 //!
-//! Tables go out and come in through `txray-tables`, where their columns are defined; in which folder they lie is the
+//! A name becomes a number where a batch comes in, and a name again where a table is written: in between there are numbers
+//! alone. Tables go out and come in through `txray-tables`, where their columns are defined; in which folder they lie is the
 //! caller's affair ([`Folder`](txray_tables::Folder)).
+//!
+//! Two things of the method can be one's own: which activations count ([`RecordRule`]), and what a preference weighs
+//! ([`Weigh`]). `txray-conformance` has a suite of laws for each.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -26,18 +34,25 @@ mod fate;
 mod observations;
 mod preferences;
 mod prune;
+mod read;
 mod record;
 mod stage;
-mod stored;
+mod symbols;
+mod tally;
 mod weighting;
 
-pub use compare::{Settings, compare};
-pub use comparison::{Comparison, ComparisonRow, LayerSummary, LeftOut, MetricSummary, Summary};
+pub use compare::{Metric, Settings, compare};
+pub use comparison::{
+    Changed, ChangedMost, Compared, Comparison, ComparisonRow, LayerSummary, LeftOut, MetricSummary, Share, Summary,
+};
 pub use error::{MethodError, MethodResult};
 pub use fate::{Fate, Fates};
-pub use preferences::{LayerPreferences, MergeError, NeuronTotals, Preference, Preferences, Row};
+pub use observations::{Layer, Legend, Observations};
+pub use preferences::{Preference, Preferences};
 pub use prune::{NeuronColumns, Scored, score, write_ranks};
-pub use record::Record;
-pub use stage::{Times, read};
-pub use stored::{COVERAGE, Coverage, LayerCoverage, load, write};
-pub use weighting::Weighting;
+pub use read::{Times, read};
+pub use record::{AsGiven, Kept, Record, RecordRule};
+pub use stage::{COVERAGE, Coverage, LayerCoverage, Neurons, Stage};
+pub use symbols::Symbols;
+pub use tally::{MergeError, Tally};
+pub use weighting::{Weigh, Weighting};

@@ -1,67 +1,276 @@
-//! Observations on their way to disk.
+//! What a record rule keeps, by number: columns, whose numbers a [`Legend`] explains.
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Float32Array, StringArray, UInt32Array, UInt64Array};
-use txray_plugin::{ActivationBatch, NULL, SourceDescription};
+use arrow_array::types::{Float32Type, UInt32Type, UInt64Type};
+use arrow_array::{Array, ArrayRef, Float32Array, StringArray, UInt32Array, UInt64Array};
+use txray_plugin::{ActivationBatch, NULL, Site, SourceDescription, StringTable};
 use txray_tables::columns::observations;
-use txray_tables::{Folder, ROWS, TableWriter};
+use txray_tables::{Folder, ROWS, TableResult, TableWriter};
 
-use crate::error::MethodResult;
+use crate::error::{MethodError, MethodResult};
+use crate::record::{Kept, RecordRule};
+use crate::symbols::Symbols;
 
-/// Writes `observations.parquet`, some rows at a time.
-pub(crate) struct ObservationWriter {
-    table: TableWriter,
-    sites: Vec<String>,
+/// What the numbers in observations stand for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Legend {
+    /// The sites.
+    pub sites: Vec<Site>,
+    /// The layers of features.
+    pub layers: Vec<Layer>,
+    /// The groups of documents (articles, movies).
+    pub groups: Symbols,
 }
 
-impl ObservationWriter {
-    pub fn create(folder: &Folder<'_>, description: &SourceDescription) -> MethodResult<Self> {
-        let table = folder.create(&observations::TABLE, &description.layers)?;
-        Ok(Self { table, sites: description.sites.iter().map(|site| site.name.clone()).collect() })
+/// A layer of features.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layer {
+    /// Its name, such as `pos`.
+    pub name: String,
+    /// Its features.
+    pub symbols: Symbols,
+}
+
+impl AsRef<str> for Layer {
+    fn as_ref(&self) -> &str {
+        &self.name
+    }
+}
+
+/// Observations of some documents in the order of the text: `[observations]` each.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observations {
+    /// The document's number.
+    pub document: Vec<u64>,
+    /// The group that the document is in; [`NULL`]: in none.
+    pub group: Vec<u32>,
+    /// The token, counted from 0 in its document.
+    pub position: Vec<u32>,
+    /// Index of the site.
+    pub site: Vec<u32>,
+    /// The neuron.
+    pub neuron: Vec<u32>,
+    /// Its activation.
+    pub activation: Vec<f32>,
+    /// What it counts for.
+    pub strength: Vec<f32>,
+    /// Where the token starts in the document's text, in Unicode scalars; [`NULL`] where it has no span.
+    pub start: Vec<u32>,
+    /// Where it ends, likewise.
+    pub end: Vec<u32>,
+    /// `[layers]`: the token's feature; [`NULL`] where it has none.
+    pub features: Vec<Vec<u32>>,
+}
+
+impl Legend {
+    /// Of what a source will give.
+    pub fn of(description: &SourceDescription) -> Self {
+        let layer = |name: &String| Layer { name: name.clone(), symbols: Symbols::default() };
+        Self {
+            sites: description.sites.clone(),
+            layers: description.layers.iter().map(layer).collect(),
+            groups: Symbols::default(),
+        }
     }
 
-    /// Adds the observations of a batch that was found sound.
-    pub fn write(&mut self, batch: &ActivationBatch) -> MethodResult<()> {
-        let mut document = 0;
-        for from in (0..batch.token.len()).step_by(ROWS) {
-            let rows = from..(from + ROWS).min(batch.token.len());
-            let tokens = &batch.token[rows.clone()];
-            let documents: Vec<usize> = tokens
-                .iter()
-                .map(|&token| {
-                    while batch.offsets[document + 1] <= u64::from(token) {
-                        document += 1;
-                    }
-                    document
-                })
-                .collect();
-            let group = |d: usize| batch.groups.get(d).filter(|name| !name.is_empty());
-            let place = |column: &[u32], t: u32| Some(column[t as usize]).filter(|&at| at != NULL);
-            let position = |(&t, &d): (&u32, &usize)| (u64::from(t) - batch.offsets[d]) as u32;
-            let mut columns: Vec<ArrayRef> = vec![
-                Arc::new(UInt64Array::from_iter_values(documents.iter().map(|&d| batch.documents[d]))),
-                Arc::new(documents.iter().map(|&d| group(d)).collect::<StringArray>()),
-                Arc::new(UInt32Array::from_iter_values(tokens.iter().zip(&documents).map(position))),
-                Arc::new(StringArray::from_iter_values(
-                    batch.site[rows.clone()].iter().map(|&site| &self.sites[site as usize]),
-                )),
-                Arc::new(UInt32Array::from_iter_values(batch.neuron[rows.clone()].iter().copied())),
-                Arc::new(Float32Array::from_iter_values(batch.activation[rows.clone()].iter().copied())),
-                Arc::new(tokens.iter().map(|&t| place(&batch.starts, t)).collect::<UInt32Array>()),
-                Arc::new(tokens.iter().map(|&t| place(&batch.ends, t)).collect::<UInt32Array>()),
-            ];
-            for layer in &batch.layers {
-                let feature = |&t: &u32| layer.names.get(layer.features[t as usize] as usize);
-                columns.push(Arc::new(tokens.iter().map(feature).collect::<StringArray>()));
+    /// What a rule keeps of a batch, its features and groups numbered.
+    ///
+    /// # Errors
+    /// A batch that is not what its source described, and an activation that is no number.
+    pub fn record(&mut self, batch: &ActivationBatch, rule: &dyn RecordRule) -> MethodResult<Observations> {
+        self.check(batch)?;
+        let mut numbers: Vec<Numbers<'_>> = self
+            .layers
+            .iter_mut()
+            .zip(&batch.layers)
+            .map(|(layer, of)| Numbers::new(&mut layer.symbols, &of.names))
+            .collect();
+        let mut groups = Numbers::new(&mut self.groups, &batch.groups);
+        let mut observed = Observations::with_capacity(batch.token.len(), numbers.len());
+        let (mut document, mut group) = (usize::MAX, NULL);
+        let mut kept: Vec<Kept> = Vec::new();
+        let mut from = 0;
+        while from < batch.token.len() {
+            let (token, site) = (batch.token[from], batch.site[from]);
+            let same = |at: &usize| batch.token[*at] == token && batch.site[*at] == site;
+            let to = (from + 1..batch.token.len()).find(|at| !same(at)).unwrap_or(batch.token.len());
+            kept.clear();
+            rule.record(site as usize, &batch.neuron[from..to], &batch.activation[from..to], &mut kept);
+
+            if document == usize::MAX || batch.offsets[document + 1] <= u64::from(token) {
+                document = batch.offsets.partition_point(|&offset| offset <= u64::from(token)) - 1;
+                let is_in_one = batch.groups.get(document).is_some_and(|name| !name.is_empty());
+                group = if is_in_one { groups.number(document as u32) } else { NULL };
             }
-            self.table.write(columns)?;
+            let at = token as usize;
+            for &Kept { candidate, strength } in &kept {
+                let Some(&activation) = batch.activation[from..to].get(candidate) else {
+                    return Err(MethodError::Rule { candidate, of: to - from });
+                };
+                observed.document.push(batch.documents[document]);
+                observed.group.push(group);
+                observed.position.push((u64::from(token) - batch.offsets[document]) as u32);
+                observed.site.push(site);
+                observed.neuron.push(batch.neuron[from + candidate]);
+                observed.activation.push(activation);
+                observed.strength.push(strength);
+                observed.start.push(batch.starts[at]);
+                observed.end.push(batch.ends[at]);
+                for ((column, layer), numbers) in observed.features.iter_mut().zip(&batch.layers).zip(&mut numbers) {
+                    column.push(numbers.number(layer.features[at]));
+                }
+            }
+            from = to;
+        }
+        Ok(observed)
+    }
+
+    /// So that everything after may index freely.
+    fn check(&self, batch: &ActivationBatch) -> MethodResult<()> {
+        batch.fits(&self.sites, &self.layers).map_err(|what| MethodError::Batch { what })?;
+        let Some(at) = batch.activation.iter().position(|activation| !activation.is_finite()) else { return Ok(()) };
+        let document = batch.offsets.partition_point(|&offset| offset <= u64::from(batch.token[at])) - 1;
+        Err(MethodError::NotFinite {
+            document: batch.documents[document],
+            activation: batch.activation[at],
+            site: self.sites[batch.site[at] as usize].name.clone(),
+        })
+    }
+}
+
+/// From the numbers of a batch to those of a legend: each name is looked up once a batch, and only if it occurs.
+struct Numbers<'a> {
+    symbols: &'a mut Symbols,
+    names: &'a StringTable,
+    known: Vec<u32>,
+}
+
+impl<'a> Numbers<'a> {
+    fn new(symbols: &'a mut Symbols, names: &'a StringTable) -> Self {
+        Self { symbols, names, known: vec![NULL; names.len()] }
+    }
+
+    #[inline]
+    fn number(&mut self, local: u32) -> u32 {
+        match self.known.get_mut(local as usize) {
+            Some(known) => {
+                if *known == NULL {
+                    *known = self.symbols.number(self.names.get(local as usize).unwrap_or_default());
+                }
+                *known
+            }
+            None => NULL,
+        }
+    }
+}
+
+impl Observations {
+    fn with_capacity(rows: usize, layers: usize) -> Self {
+        Self {
+            document: Vec::with_capacity(rows),
+            group: Vec::with_capacity(rows),
+            position: Vec::with_capacity(rows),
+            site: Vec::with_capacity(rows),
+            neuron: Vec::with_capacity(rows),
+            activation: Vec::with_capacity(rows),
+            strength: Vec::with_capacity(rows),
+            start: Vec::with_capacity(rows),
+            end: Vec::with_capacity(rows),
+            features: vec![Vec::with_capacity(rows); layers],
+        }
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.document.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.document.is_empty()
+    }
+
+    /// Reads a stage's observations back, of neurons at these sites, under the rules whose strength is the activation.
+    pub fn read(folder: &Folder<'_>, sites: &[Site], layers: &[String]) -> MethodResult<(Legend, Self)> {
+        let mut legend = Legend::of(&SourceDescription { sites: sites.to_vec(), layers: layers.to_vec() });
+        let mut all = Self { features: vec![Vec::new(); layers.len()], ..Self::default() };
+        for batch in folder.read(&observations::TABLE)? {
+            let batch = batch?;
+            let group = batch.text(observations::GROUP)?;
+            let site = batch.text(observations::SITE)?;
+            let features = layers.iter().map(|layer| batch.text(layer)).collect::<TableResult<Vec<_>>>()?;
+            let neurons = batch.numbers::<UInt32Type>(observations::NEURON)?;
+            for row in 0..batch.len() {
+                let at = sites.iter().position(|known| known.name == site.value(row));
+                let at = at.filter(|&at| (neurons.value(row) as usize) < sites[at].width);
+                let unfit = || folder.malformed(&observations::TABLE, "it does not fit the tables beside it");
+                all.site.push(at.ok_or_else(unfit)? as u32);
+                let group = group.is_valid(row).then(|| legend.groups.number(group.value(row)));
+                all.group.push(group.unwrap_or(NULL));
+                for ((column, layer), features) in all.features.iter_mut().zip(&mut legend.layers).zip(&features) {
+                    let feature = features.is_valid(row).then(|| layer.symbols.number(features.value(row)));
+                    column.push(feature.unwrap_or(NULL));
+                }
+            }
+            all.document.extend(batch.numbers::<UInt64Type>(observations::DOC)?.values());
+            all.position.extend(batch.numbers::<UInt32Type>(observations::POSITION)?.values());
+            all.neuron.extend(neurons.values());
+            all.activation.extend(batch.numbers::<Float32Type>(observations::ACTIVATION)?.values());
+            for (column, into) in [(observations::START, &mut all.start), (observations::END, &mut all.end)] {
+                into.extend(batch.numbers::<UInt32Type>(column)?.iter().map(|at| at.unwrap_or(NULL)));
+            }
+        }
+        all.strength.clone_from(&all.activation);
+        Ok((legend, all))
+    }
+}
+
+/// Writes `observations.parquet`, some rows at a time.
+pub(crate) struct ObservationWriter(TableWriter);
+
+impl ObservationWriter {
+    pub fn create(folder: &Folder<'_>, legend: &Legend) -> MethodResult<Self> {
+        let layers: Vec<&str> = legend.layers.iter().map(|layer| layer.name.as_str()).collect();
+        Ok(Self(folder.create(&observations::TABLE, &layers)?))
+    }
+
+    pub fn write(&mut self, observed: &Observations, legend: &Legend) -> MethodResult<()> {
+        for from in (0..observed.len()).step_by(ROWS) {
+            let rows = from..(from + ROWS).min(observed.len());
+            let names = |column: &[u32], symbols: &Symbols| -> ArrayRef {
+                Arc::new(
+                    column[rows.clone()]
+                        .iter()
+                        .map(|&number| symbols.names().get(number as usize))
+                        .collect::<StringArray>(),
+                )
+            };
+            let places = |column: &[u32]| -> ArrayRef {
+                Arc::new(
+                    column[rows.clone()].iter().map(|&at| Some(at).filter(|&at| at != NULL)).collect::<UInt32Array>(),
+                )
+            };
+            let sites = observed.site[rows.clone()].iter().map(|&site| &legend.sites[site as usize].name);
+            let mut columns: Vec<ArrayRef> = vec![
+                Arc::new(UInt64Array::from_iter_values(observed.document[rows.clone()].iter().copied())),
+                names(&observed.group, &legend.groups),
+                Arc::new(UInt32Array::from_iter_values(observed.position[rows.clone()].iter().copied())),
+                Arc::new(StringArray::from_iter_values(sites)),
+                Arc::new(UInt32Array::from_iter_values(observed.neuron[rows.clone()].iter().copied())),
+                Arc::new(Float32Array::from_iter_values(observed.activation[rows.clone()].iter().copied())),
+                places(&observed.start),
+                places(&observed.end),
+            ];
+            let layers = observed.features.iter().zip(&legend.layers);
+            columns.extend(layers.map(|(column, layer)| names(column, &layer.symbols)));
+            self.0.write(columns)?;
         }
         Ok(())
     }
 
     /// Ends the table.
     pub fn finish(self) -> MethodResult<()> {
-        Ok(self.table.finish()?)
+        Ok(self.0.finish()?)
     }
 }

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow_array::types::{Float64Type, UInt64Type};
-use arrow_array::{Array, ArrayRef, Float64Array, StringArray, UInt32Array};
+use arrow_array::{ArrayRef, Float64Array, StringArray, UInt32Array};
 use txray_plugin::{Columns, Host, Pruner, StringTable};
-use txray_tables::columns::{PRUNER_NEURON, neurons, pruner_columns, pruning};
-use txray_tables::{Folder, TableResult};
+use txray_tables::Folder;
+use txray_tables::columns::{PRUNER_NEURON, pruner_columns, pruning};
 
 use crate::comparison::Comparison;
 use crate::error::{MethodError, MethodResult};
+use crate::stage::Neurons;
 
 /// What is known of every neuron: one row a neuron, in the order of sites and neurons, in the columns of
 /// [`pruner_columns`]; missing values are NaN.
@@ -21,19 +21,19 @@ pub struct NeuronColumns {
 }
 
 impl NeuronColumns {
-    /// Gathers them from the tables of two stages, and from their comparison.
+    /// Gathers them from two stages, and from their comparison.
     ///
     /// # Errors
-    /// A table that cannot be read, or that is not of the same neurons as the others.
-    pub fn gather(from: &Folder<'_>, to: &Folder<'_>, comparison: &Comparison) -> MethodResult<Self> {
+    /// What is not of the same neurons as the others.
+    pub fn gather(from: &Neurons, to: &Neurons, comparison: &Comparison) -> MethodResult<Self> {
         let of_neurons = comparison.rows.iter().step_by(comparison.layers.len().max(1));
         let mut columns: Vec<Vec<f64>> = vec![
             of_neurons.clone().map(|row| row.site as f64).collect(),
             of_neurons.map(|row| f64::from(row.neuron)).collect(),
         ];
         let rows = columns[0].len();
-        columns.extend(of_stage(from)?);
-        columns.extend(of_stage(to)?);
+        columns.extend(of_stage(from));
+        columns.extend(of_stage(to));
         for layer in 0..comparison.layers.len() {
             let of_layer = || comparison.rows.iter().filter(move |row| row.layer == layer);
             columns.push(of_layer().map(|row| row.lengths[0] as f64).collect());
@@ -60,19 +60,12 @@ impl NeuronColumns {
 }
 
 /// The columns of [`PRUNER_NEURON`] of a stage.
-fn of_stage(folder: &Folder<'_>) -> TableResult<[Vec<f64>; PRUNER_NEURON.len()]> {
-    let mut columns = [const { Vec::new() }; PRUNER_NEURON.len()];
-    for batch in folder.read(&neurons::TABLE)? {
-        let batch = batch?;
-        let count = batch.numbers::<UInt64Type>(neurons::COUNT)?;
-        columns[0].extend(count.values().iter().map(|&count| f64::from(u8::from(count > 0))));
-        columns[1].extend(count.values().iter().map(|&count| count as f64));
-        for (column, values) in PRUNER_NEURON[2..].iter().zip(&mut columns[2..]) {
-            let column = batch.numbers::<Float64Type>(column)?;
-            values.extend((0..batch.len()).map(|row| if column.is_valid(row) { column.value(row) } else { f64::NAN }));
-        }
-    }
-    Ok(columns)
+fn of_stage(neurons: &Neurons) -> [Vec<f64>; PRUNER_NEURON.len()] {
+    let alive = neurons.count.iter().map(|&count| f64::from(u8::from(count > 0))).collect();
+    let count = neurons.count.iter().map(|&count| count as f64).collect();
+    let unknown = || [(); 3].map(|()| vec![f64::NAN; neurons.len()]);
+    let [mean, mean_abs, sd] = neurons.moments.clone().unwrap_or_else(unknown);
+    [alive, count, neurons.mass.clone(), mean, mean_abs, sd]
 }
 
 /// A neuron's score, and its place in the order of pruning.

@@ -1,154 +1,374 @@
-//! A stage: a source of activations, read to its end into observations and preferences.
+//! A stage: all that its tables hold of a source that was read to its end, and nothing that they do not.
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
-use txray_plugin::{ActivationBatch, ActivationSource, Host, Moments, NULL, Site, SourceDescription};
-use txray_tables::Folder;
+use arrow_array::types::{Float32Type, Float64Type, Int64Type, UInt32Type, UInt64Type};
+use arrow_array::{
+    Array, ArrayRef, BooleanArray, Float32Array, Float64Array, Int64Array, StringArray, UInt32Array, UInt64Array,
+};
+use serde::{Deserialize, Serialize};
+use txray_plugin::{ExactSum, Site};
+use txray_tables::columns::{neurons, preferences};
+use txray_tables::{Folder, ROWS};
 
 use crate::error::{MethodError, MethodResult};
-use crate::observations::ObservationWriter;
-use crate::preferences::Preferences;
-use crate::stored;
+use crate::preferences::{Preference, Preferences};
+use crate::symbols::Symbols;
 
-/// What reading a stage took, apart from the source.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Times {
-    /// In the source: encoding, tokenizing, reading the corpus.
-    pub source: Duration,
-    /// Gathering preferences.
-    pub aggregate: Duration,
-    /// Writing tables.
-    pub write: Duration,
+/// The file of [`Coverage`].
+pub const COVERAGE: &str = "coverage.json";
+
+/// A stage. What was written and is read back is the same.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stage {
+    /// What of the text was covered: [`COVERAGE`].
+    pub coverage: Coverage,
+    /// `neurons.parquet`.
+    pub neurons: Neurons,
+    /// `preferences.parquet`, one a layer.
+    pub layers: Vec<Preferences>,
 }
 
-/// Reads a source to its end, and writes the tables of the stage into a folder. Memory is bound by the distinct (neuron,
-/// feature) pairs and a batch.
-pub fn read(
-    source: &mut dyn ActivationSource,
-    host: &Host<'_>,
-    folder: &Folder<'_>,
-) -> MethodResult<(Preferences, Times)> {
-    let description = source.describe().map_err(MethodError::Source)?;
-    let mut preferences = Preferences::new(description.sites.clone(), &description.layers);
-    let mut observations = ObservationWriter::create(folder, &description)?;
-    let mut times = Times::default();
-    loop {
-        let start = Instant::now();
-        // A source may go on for ever without asking by itself.
-        if host.cancelled() {
-            return Err(MethodError::Source(txray_plugin::Error::cancelled()));
-        }
-        let Some(batch) = source.next(host).map_err(MethodError::Source)? else { break };
-        validate(&batch, &description)?;
-        times.source += start.elapsed();
-
-        let start = Instant::now();
-        gather(&batch, &mut preferences)?;
-        times.aggregate += start.elapsed();
-
-        let start = Instant::now();
-        observations.write(&batch)?;
-        times.write += start.elapsed();
-    }
-    let start = Instant::now();
-    observations.finish()?;
-    stored::write(&preferences, folder)?;
-    times.write += start.elapsed();
-    Ok((preferences, times))
+/// What of a stage's text its layers cover.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// Tokens read, special ones included.
+    pub tokens: u64,
+    /// Documents read.
+    pub documents: u64,
+    /// Tokens that the vocabulary did not know.
+    pub unknown: u64,
+    /// The layers, in order.
+    pub layers: Vec<LayerCoverage>,
+    /// Observations whose strength was not > 0: kept, but preferring nothing.
+    pub not_positive: u64,
 }
 
-/// Checks what a source claims of its batch, so that everything after may index freely; stops at the first
-/// activation that is no number.
-fn validate(batch: &ActivationBatch, description: &SourceDescription) -> MethodResult<()> {
-    let wrong = |what: &str| Err(MethodError::Batch { what: what.to_owned() });
-    let tokens = batch.starts.len();
-    let covers = batch.offsets.first() == Some(&0) && batch.offsets.last() == Some(&(tokens as u64));
-    if !covers || !batch.offsets.is_sorted() || batch.offsets.len() != batch.documents.len() + 1 {
-        return wrong("its offsets do not cut its tokens into documents");
+/// What of a stage's text one layer covers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerCoverage {
+    /// The layer.
+    pub name: String,
+    /// Tokens with a span that found no annotation.
+    pub unjoined: u64,
+}
+
+/// The neurons of a stage, in the order of sites and neurons: `[neurons]` each.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Neurons {
+    /// Where they are.
+    pub sites: Vec<Site>,
+    /// Observations with a strength > 0: the neuron is alive if there is one.
+    pub count: Vec<u64>,
+    /// Sum of those strengths.
+    pub mass: Vec<f64>,
+    /// Mean of h, mean of |h| and standard deviation of h over all tokens, recorded or not, where the source tells.
+    pub moments: Option<[Vec<f64>; 3]>,
+}
+
+impl Neurons {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.count.len()
     }
-    if batch.ends.len() != tokens || !(batch.groups.is_empty() || batch.groups.len() == batch.documents.len()) {
-        return wrong("its columns have different lengths");
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.count.is_empty()
     }
-    if !batch.layers.iter().map(|layer| &layer.name).eq(&description.layers) {
-        return wrong("its layers are not those described");
+
+    /// The index of the site of each, and its own there.
+    pub fn places(&self) -> impl Iterator<Item = (usize, u32)> {
+        let sites = self.sites.iter().enumerate();
+        sites.flat_map(|(site, of)| (0..of.width as u32).map(move |neuron| (site, neuron)))
     }
-    for layer in &batch.layers {
-        let known = |&feature: &u32| feature == NULL || (feature as usize) < layer.names.len();
-        if layer.features.len() != tokens || !layer.features.iter().all(known) {
-            return wrong(&format!("the features of layer `{}` do not fit its tokens or names", layer.name));
-        }
-    }
-    let count = batch.token.len();
-    if [batch.site.len(), batch.neuron.len(), batch.activation.len()] != [count; 3] {
-        return wrong("the columns of its observations have different lengths");
-    }
-    if !batch.token.is_sorted() || batch.token.last().is_some_and(|&t| t as usize >= tokens) {
-        return wrong("its observations are out of order, or of no token");
-    }
-    for ((&token, &site), (&neuron, &activation)) in
-        batch.token.iter().zip(&batch.site).zip(batch.neuron.iter().zip(&batch.activation))
-    {
-        let Some(site) = description.sites.get(site as usize) else { return wrong("an observation at no site") };
-        if neuron as usize >= site.width {
-            return wrong(&format!("an observation of neuron {neuron} of {}", site.name));
-        }
-        if !activation.is_finite() {
-            let document = batch.offsets.partition_point(|&o| o <= u64::from(token)) - 1;
-            return Err(MethodError::NotFinite {
-                document: batch.documents[document],
-                activation,
-                site: site.name.clone(),
-            });
-        }
-    }
-    let widths = |m: &Moments, s: &Site| [m.sum.len(), m.sum_abs.len(), m.sum_sq.len()] == [s.width; 3];
-    let fit = batch.moments.iter().zip(&description.sites).all(|(m, s)| widths(m, s));
-    match batch.moments.len() {
-        0 => Ok(()),
-        n if n == description.sites.len() && fit => Ok(()),
-        _ => wrong("its moments do not fit its sites"),
+
+    /// How many are alive.
+    pub fn alive(&self) -> usize {
+        self.count.iter().filter(|&&count| count > 0).count()
     }
 }
 
-fn gather(batch: &ActivationBatch, preferences: &mut Preferences) -> MethodResult<()> {
-    preferences.tokens += batch.starts.len() as u64;
-    preferences.documents += batch.documents.len() as u64;
-    preferences.unknown += batch.unknown;
-    preferences.has_moments &= !batch.moments.is_empty();
-    for (totals, moments) in preferences.totals.iter_mut().zip(&batch.moments) {
-        for (neuron, totals) in totals.iter_mut().enumerate() {
-            let more = [moments.sum[neuron], moments.sum_abs[neuron], moments.sum_sq[neuron]];
-            for (sum, more) in totals.moments.iter_mut().zip(more) {
-                *sum += more;
+impl Stage {
+    /// What is preferred in a layer.
+    ///
+    /// # Errors
+    /// The stage was read without it.
+    pub fn layer(&self, name: &str) -> MethodResult<&Preferences> {
+        let layer = self.layers.iter().find(|of| of.layer == name);
+        layer.ok_or_else(|| MethodError::NoLayer { layer: name.to_owned() })
+    }
+
+    /// How many rows its table of preferences has.
+    pub fn rows(&self) -> usize {
+        self.layers.iter().map(Preferences::len).sum()
+    }
+
+    /// Writes the tables of preferences and neurons, and [`COVERAGE`].
+    pub fn write(&self, folder: &Folder<'_>) -> MethodResult<()> {
+        self.write_preferences(folder)?;
+        self.write_neurons(folder)?;
+        Ok(folder.write_json(COVERAGE, &self.coverage)?)
+    }
+
+    /// By site, neuron, layer and name of the feature.
+    fn write_preferences(&self, folder: &Folder<'_>) -> MethodResult<()> {
+        let mut table = folder.create(&preferences::TABLE, &[""; 0])?;
+        let mut rows = self.neurons.places().enumerate().flat_map(|(index, (site, neuron))| {
+            self.layers.iter().flat_map(move |layer| {
+                let (features, met) = layer.of(index);
+                features.iter().zip(met).map(move |(&feature, met)| (site, neuron, layer, feature, met))
+            })
+        });
+        loop {
+            let rows: Vec<_> = rows.by_ref().take(ROWS).collect();
+            if rows.is_empty() {
+                return Ok(table.finish()?);
+            }
+            let feature = |layer: &Preferences, feature: u32| {
+                layer.features().get(feature as usize).unwrap_or_default().to_owned()
+            };
+            table.write(vec![
+                Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &self.neurons.sites[row.0].name))),
+                Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| row.1))),
+                Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.2.layer))),
+                Arc::new(StringArray::from_iter_values(rows.iter().map(|row| feature(row.2, row.3)))),
+                Arc::new(UInt64Array::from_iter_values(rows.iter().map(|row| row.4.count))),
+                Arc::new(Float64Array::from_iter_values(rows.iter().map(|row| row.4.mass.to_f64()))),
+                Arc::new(Float32Array::from_iter_values(rows.iter().map(|row| row.4.max))),
+                Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.4.mass.high))),
+                Arc::new(UInt64Array::from_iter_values(rows.iter().map(|row| row.4.mass.low))),
+            ])?;
+        }
+    }
+
+    fn write_neurons(&self, folder: &Folder<'_>) -> MethodResult<()> {
+        let layers: Vec<&str> = self.layers.iter().map(|layer| layer.layer.as_str()).collect();
+        let mut table = folder.create(&neurons::TABLE, &layers)?;
+        let Neurons { sites, count, mass, moments } = &self.neurons;
+        let moment = |which: usize| -> ArrayRef {
+            match moments {
+                Some(moments) => Arc::new(Float64Array::from_iter_values(moments[which].iter().copied())),
+                None => Arc::new(Float64Array::new_null(count.len())),
+            }
+        };
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(StringArray::from_iter_values(self.neurons.places().map(|(site, _)| &sites[site].name))),
+            Arc::new(UInt32Array::from_iter_values(self.neurons.places().map(|(_, neuron)| neuron))),
+            Arc::new(count.iter().map(|&count| Some(count > 0)).collect::<BooleanArray>()),
+            Arc::new(UInt64Array::from_iter_values(count.iter().copied())),
+            Arc::new(Float64Array::from_iter_values(mass.iter().copied())),
+            moment(0),
+            moment(1),
+            moment(2),
+        ];
+        for layer in &self.layers {
+            columns.push(Arc::new(UInt64Array::from_iter_values(layer.lengths())));
+        }
+        table.write(columns)?;
+        Ok(table.finish()?)
+    }
+
+    /// Reads what [`Stage::write`] wrote.
+    ///
+    /// # Errors
+    /// Tables that cannot be read, that do not fit each other, or whose rows are out of order.
+    pub fn read(folder: &Folder<'_>) -> MethodResult<Self> {
+        let neurons = read_neurons(folder)?;
+        let coverage: Coverage = folder.read_json(COVERAGE)?;
+        let layers = read_preferences(folder, &neurons, &coverage)?;
+        Ok(Self { coverage, neurons, layers })
+    }
+}
+
+fn read_neurons(folder: &Folder<'_>) -> MethodResult<Neurons> {
+    let unfit = |what: &str| folder.malformed(&neurons::TABLE, what);
+    let mut read = Neurons { sites: Vec::new(), count: Vec::new(), mass: Vec::new(), moments: None };
+    let (mut moments, mut unknown): ([Vec<f64>; 3], _) = (Default::default(), 0);
+    for batch in folder.read(&neurons::TABLE)? {
+        let batch = batch?;
+        let (names, numbers) = (batch.text(neurons::SITE)?, batch.numbers::<UInt32Type>(neurons::NEURON)?);
+        for row in 0..batch.len() {
+            if read.sites.last().is_none_or(|site| site.name != names.value(row)) {
+                if read.sites.iter().any(|site| site.name == names.value(row)) {
+                    return Err(unfit("a site is there twice").into());
+                }
+                read.sites.push(Site { name: names.value(row).to_owned(), width: 0 });
+            }
+            if let Some(site) = read.sites.last_mut() {
+                if numbers.value(row) as usize != site.width {
+                    return Err(unfit("its neurons are out of order").into());
+                }
+                site.width += 1;
+            }
+        }
+        read.count.extend(batch.numbers::<UInt64Type>(neurons::COUNT)?.values());
+        read.mass.extend(batch.numbers::<Float64Type>(neurons::MASS)?.values());
+        for (column, into) in [neurons::MEAN, neurons::MEAN_ABS, neurons::SD].into_iter().zip(&mut moments) {
+            let column = batch.numbers::<Float64Type>(column)?;
+            unknown += column.null_count();
+            into.extend(column.values());
+        }
+    }
+    match unknown {
+        0 if !read.is_empty() => read.moments = Some(moments),
+        _ if unknown == 3 * read.len() => {}
+        _ => return Err(unfit("means are missing of some neurons, and not of all").into()),
+    }
+    Ok(read)
+}
+
+fn read_preferences(folder: &Folder<'_>, neurons: &Neurons, coverage: &Coverage) -> MethodResult<Vec<Preferences>> {
+    let unfit = |what: &str| MethodError::from(folder.malformed(&preferences::TABLE, what));
+    let mut starts = vec![0];
+    for site in &neurons.sites {
+        starts.push(starts[starts.len() - 1] + site.width);
+    }
+    let mut layers: Vec<Filling> = coverage.layers.iter().map(|layer| Filling::new(&layer.name)).collect();
+    // Rows come in order: what the last one was, the next mostly is.
+    let (mut at, mut of) = (0, 0);
+    for batch in folder.read(&preferences::TABLE)? {
+        let batch = batch?;
+        let site = batch.text(preferences::SITE)?;
+        let (layer, feature) = (batch.text(preferences::LAYER)?, batch.text(preferences::FEATURE)?);
+        let neuron = batch.numbers::<UInt32Type>(preferences::NEURON)?;
+        let count = batch.numbers::<UInt64Type>(preferences::COUNT)?;
+        let max = batch.numbers::<Float32Type>(preferences::MAX)?;
+        let high = batch.numbers::<Int64Type>(preferences::MASS_HIGH)?;
+        let low = batch.numbers::<UInt64Type>(preferences::MASS_LOW)?;
+        for row in 0..batch.len() {
+            let is_site = |at: &usize| neurons.sites.get(*at).is_some_and(|known| known.name == site.value(row));
+            let is_layer = |of: &usize| coverage.layers.get(*of).is_some_and(|known| known.name == layer.value(row));
+            let (Some(next), Some(which)) = (
+                Some(at).filter(is_site).or_else(|| (0..neurons.sites.len()).find(is_site)),
+                Some(of).filter(is_layer).or_else(|| (0..layers.len()).find(is_layer)),
+            ) else {
+                return Err(unfit("it does not fit the tables beside it"));
+            };
+            (at, of) = (next, which);
+            let mass = ExactSum { high: high.value(row), low: low.value(row) };
+            if neuron.value(row) as usize >= neurons.sites[at].width || !mass.is_sound() {
+                return Err(unfit("it does not fit the tables beside it"));
+            }
+            let preference = Preference { count: count.value(row), mass, max: max.value(row) };
+            let neuron = starts[at] + neuron.value(row) as usize;
+            if !layers[of].push(neuron, feature.value(row), preference) {
+                return Err(unfit("its rows are out of order"));
             }
         }
     }
-    // Which observations features may prefer does not depend on the layer.
-    let mut positive = Vec::with_capacity(batch.token.len());
-    for i in 0..batch.token.len() {
-        if preferences.observe(batch.site[i] as usize, batch.neuron[i], batch.activation[i]) {
-            positive.push(i);
+    layers
+        .into_iter()
+        .map(|layer| layer.finish(neurons.len()).ok_or_else(|| unfit("its rows are out of order")))
+        .collect()
+}
+
+/// The preferences of a layer while they are read.
+struct Filling {
+    layer: String,
+    symbols: Symbols,
+    rows: Vec<(u32, Preference)>,
+    /// Where the rows of neurons end, as far as these are known.
+    ends: Vec<usize>,
+}
+
+impl Filling {
+    fn new(layer: &str) -> Self {
+        Self { layer: layer.to_owned(), symbols: Symbols::default(), rows: Vec::new(), ends: Vec::new() }
+    }
+
+    /// False where the neuron is one before the last.
+    fn push(&mut self, neuron: usize, feature: &str, preference: Preference) -> bool {
+        if neuron < self.ends.len() {
+            return false;
+        }
+        self.ends.resize(neuron, self.rows.len());
+        self.rows.push((self.symbols.number(feature), preference));
+        true
+    }
+
+    /// `None` where the features of a neuron are not in rising order.
+    fn finish(mut self, neurons: usize) -> Option<Preferences> {
+        self.ends.resize(neurons, self.rows.len());
+        let (names, places) = self.symbols.ordered(|_| true);
+        let mut read = Preferences::new(self.layer, names);
+        let mut start = 0;
+        for end in self.ends {
+            let rows = &mut self.rows[start..end];
+            rows.iter_mut().for_each(|row| row.0 = places[row.0 as usize]);
+            if !rows.is_sorted_by(|a, b| a.0 < b.0) {
+                return None;
+            }
+            read.push(rows.iter().copied());
+            start = end;
+        }
+        Some(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use txray_plugin::Host;
+
+    use super::*;
+    use crate::{Settings, Weighting, compare};
+
+    /// Of one neuron, which prefers these features.
+    fn stage(rows: &[(&str, Preference)]) -> Stage {
+        let mut names: Vec<&str> = rows.iter().map(|row| row.0).collect();
+        names.sort_unstable();
+        names.dedup();
+        let number = |name: &str| names.iter().position(|known| *known == name).unwrap() as u32;
+        let mut layer = Preferences::new("word".to_owned(), names.iter().collect());
+        layer.push(rows.iter().map(|(name, met)| (number(name), *met)));
+        let layers = vec![LayerCoverage { name: "word".to_owned(), unjoined: 0 }];
+        Stage {
+            coverage: Coverage { tokens: 3, documents: 1, unknown: 0, layers, not_positive: 0 },
+            neurons: Neurons {
+                sites: vec![Site { name: "a".to_owned(), width: 1 }],
+                count: vec![1],
+                mass: vec![1.0],
+                moments: None,
+            },
+            layers: vec![layer],
         }
     }
-    for (index, layer) in batch.layers.iter().enumerate() {
-        preferences.layers[index].unjoined += layer.unjoined;
-        // Names are looked up once a batch, and only those that occur.
-        let mut numbers = vec![NULL; layer.names.len()];
-        for &i in &positive {
-            let local = layer.features[batch.token[i] as usize];
-            if local == NULL {
-                continue;
+
+    fn read_back(stage: &Stage) -> Result<Stage, String> {
+        let folder = tempfile::tempdir().unwrap();
+        stage.write(&Folder(folder.path())).unwrap();
+        Stage::read(&Folder(folder.path())).map_err(|error| error.to_string())
+    }
+
+    const ONE: Preference = Preference { count: 1, mass: ExactSum::of(1.0), max: 1.0 };
+
+    #[test]
+    fn a_mass_beyond_all_sums_is_refused() {
+        for (high, is_sound) in [(1 << 62, true), (i64::MAX, false), (i64::MIN, false)] {
+            let stage = stage(&[("the", Preference { mass: ExactSum { high, low: 0 }, ..ONE })]);
+            match read_back(&stage) {
+                Ok(read) => assert!(is_sound && read == stage, "{high}"),
+                Err(error) => assert!(!is_sound && error.ends_with("it does not fit the tables beside it"), "{error}"),
             }
-            let number = &mut numbers[local as usize];
-            if *number == NULL {
-                *number = preferences.layers[index].feature(layer.names.get(local as usize).unwrap_or_default());
-            }
-            preferences.prefer(index, batch.site[i] as usize, batch.neuron[i], *number, batch.activation[i]);
         }
     }
-    let unsound = preferences.totals.iter().flatten().any(|totals| !totals.mass.is_sound());
-    if unsound {
-        return Err(MethodError::TooLarge);
+
+    #[test]
+    fn rows_out_of_order_and_rows_that_are_there_twice_are_refused() {
+        assert!(read_back(&stage(&[("cat", ONE), ("the", ONE)])).is_ok());
+        for rows in [[("the", ONE), ("cat", ONE)], [("the", ONE), ("the", ONE)]] {
+            let error = read_back(&stage(&rows)).unwrap_err();
+            assert!(error.ends_with("its rows are out of order"), "{error}");
+        }
     }
-    Ok(())
+
+    /// Counts of a table that was damaged stay at the greatest there is.
+    #[test]
+    fn counts_do_not_overflow() {
+        let most = Preference { count: u64::MAX, ..ONE };
+        let stage = stage(&[("cat", most), ("the", most)]);
+        let layers = ["word".to_owned()];
+        let settings = Settings { layers: &layers, weighting: &Weighting::Count, min_count: 2 };
+        compare(&stage, &stage, &settings, &[], &Host::detached()).unwrap();
+    }
 }

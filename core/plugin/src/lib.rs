@@ -54,6 +54,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod batch;
 mod error;
 #[doc(hidden)]
 pub mod guard;

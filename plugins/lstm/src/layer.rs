@@ -46,10 +46,10 @@ impl<const P: usize> SiteLanes<P> {
     fn flush(&mut self, lanes: &[usize]) {
         let [sum, sum_abs, sum_sq] = &mut self.moments;
         for (n, ((sum, sum_abs), sum_sq)) in sum.iter_mut().zip(sum_abs).zip(sum_sq).enumerate() {
-            for &lane in lanes {
-                for (total, part) in [&mut *sum, sum_abs, sum_sq].into_iter().zip(&mut self.recent[lane / 16][n]) {
-                    *total += f64::from(std::mem::take(&mut part[lane % 16]));
-                }
+            for (m, total) in [sum, sum_abs, sum_sq].into_iter().enumerate() {
+                let recent = &mut self.recent;
+                let parts = lanes.iter().map(|&lane| std::mem::take(&mut recent[lane / 16][n][m][lane % 16]));
+                *total += ExactSum::of_all(parts.map(f64::from));
             }
         }
     }

@@ -1,9 +1,10 @@
 //! Tables of steps that are read back, from folders that others may have written to.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use txray_method::{Comparison, ComparisonRow, Fate, LeftOut, MethodError, Preferences, load, write};
-use txray_plugin::{Fault, Site};
+use txray_method::{AsGiven, Comparison, ComparisonRow, Fate, MethodError, Settings, Stage, Tally, Weighting, compare};
+use txray_plugin::{ActivationBatch, Fault, Host, LayerColumn, NULL, Site, SourceDescription, StringTable};
 use txray_tables::columns::{comparison, neurons, preferences};
 use txray_tables::{Folder as Tables, Table};
 use txray_tests::Folder;
@@ -12,19 +13,28 @@ use crate::{Outcome, empty, fuzz, put};
 
 fn stage(folder: &Path) {
     let sites = vec![Site { name: "a".into(), width: 3 }, Site { name: "b.cell".into(), width: 2 }];
-    let mut read = Preferences::new(sites, &["word", "pos"]);
-    (read.tokens, read.documents) = (9, 2);
-    for i in 0..40_u32 {
-        let (site, activation) = ((i % 2) as usize, (i as f32 - 3.0) / 7.0);
-        let neuron = i % if site == 0 { 3 } else { 2 };
-        if read.observe(site, neuron, activation) {
-            for layer in [0, 1] {
-                let feature = read.layers[layer].feature(["the", "cat", "caté", "<unk>"][(i / 3 % 4) as usize]);
-                read.prefer(layer, site, neuron, feature, activation);
-            }
-        }
-    }
-    write(&read, &Tables(folder)).unwrap();
+    let names: Arc<StringTable> = Arc::new(["the", "cat", "caté", "<unk>"].into_iter().collect());
+    let layer = |name: &str| LayerColumn {
+        name: name.to_owned(),
+        features: (0..40).map(|i| i / 3 % 4).collect(),
+        names: Arc::clone(&names),
+        unjoined: 1,
+    };
+    let batch = ActivationBatch {
+        documents: vec![0, 1],
+        offsets: vec![0, 9, 40],
+        starts: vec![NULL; 40],
+        ends: vec![NULL; 40],
+        layers: vec![layer("word"), layer("pos")],
+        token: (0..40).collect(),
+        site: (0..40).map(|i| i % 2).collect(),
+        neuron: (0..40).map(|i| i % if i % 2 == 0 { 3 } else { 2 }).collect(),
+        activation: (0..40_u8).map(|i| (f32::from(i) - 3.0) / 7.0).collect(),
+        ..ActivationBatch::default()
+    };
+    let mut tally = Tally::new(&SourceDescription { sites, layers: vec!["word".into(), "pos".into()] });
+    tally.read(&batch, &AsGiven).unwrap();
+    tally.finish().write(&Tables(folder)).unwrap();
 }
 
 fn compared() -> Comparison {
@@ -43,7 +53,6 @@ fn compared() -> Comparison {
         layers: vec!["word".into(), "pos".into()],
         metrics: vec!["hellinger".into()],
         rows: (0..8).map(row).collect(),
-        left_out: vec![LeftOut::default(); 2],
     }
 }
 
@@ -72,7 +81,7 @@ fn tables() {
         let outcome = if which == 3 {
             match Comparison::read(&Tables(&at), &metrics) {
                 Ok(read) => {
-                    let _ = (read.fates(), read.summary("x", "y", txray_method::Weighting::default(), 1));
+                    let _ = read.fates();
                     empty(&copy);
                     read.write(&Tables(&copy)).unwrap();
                     let again = Comparison::read(&Tables(&copy), &metrics).unwrap();
@@ -85,13 +94,17 @@ fn tables() {
                 }
             }
         } else {
-            match load(&Tables(&at)) {
+            match Stage::read(&Tables(&at)) {
                 Ok(read) => {
-                    let _ = (read.alive(), read.mass(), read.len());
+                    let _ = (read.neurons.alive(), read.rows());
                     empty(&copy);
-                    write(&read, &Tables(&copy)).unwrap();
-                    let again = load(&Tables(&copy)).map_err(|error| error.to_string()).unwrap();
-                    assert_eq!(rows(&again), rows(&read), "tables are what they were read from");
+                    read.write(&Tables(&copy)).unwrap();
+                    let again = Stage::read(&Tables(&copy)).map_err(|error| error.to_string()).unwrap();
+                    // As text, where NaN is NaN.
+                    assert_eq!(format!("{again:?}"), format!("{read:?}"), "tables are what they were read from");
+                    let layers: Vec<String> = read.layers.iter().map(|layer| layer.layer.clone()).collect();
+                    let settings = Settings { layers: &layers, weighting: &Weighting::Mass, min_count: 2 };
+                    let _ = compare(&read, &read, &settings, &[], &Host::detached());
                     Outcome::Read
                 }
                 Err(error) => {
@@ -103,8 +116,4 @@ fn tables() {
         put(&at.join(&files[which]), &kept[which]);
         outcome
     });
-}
-
-fn rows(read: &Preferences) -> Vec<String> {
-    read.rows().iter().map(|row| format!("{row:?}")).collect()
 }

@@ -1,4 +1,5 @@
-//! `txray plugin new`: what it writes builds, passes its own tests and runs, outside this repository.
+//! `txray plugin new`, `txray extension new`: what they write builds, passes its own tests and runs, outside this
+//! repository.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,20 +25,34 @@ fn project(folder: &Folder, name: &str, kind: &str, lang: &str) -> PathBuf {
 
 /// Runs a command in a project; gives what it printed.
 fn ran(project: &Path, program: &str, args: &[&str]) -> String {
+    let (succeeded, text) = printed(project, program, args);
+    assert!(succeeded, "{program} {args:?} in {}:\n{text}", project.display());
+    text
+}
+
+/// Whether it succeeded, and what it printed.
+fn printed(project: &Path, program: &str, args: &[&str]) -> (bool, String) {
     let mut command = Command::new(program);
     command.args(args).current_dir(project).env("CARGO_TARGET_DIR", target());
     // The flags and the profile of the tests' own build are not a user's.
     command.env("TXRAY", txray_tests::txray()).env_remove("RUSTFLAGS");
     let output = command.output().unwrap_or_else(|error| panic!("{program}: {error}"));
     let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-    assert!(output.status.success(), "{program} {args:?} in {}:\n{text}", project.display());
-    text
+    (output.status.success(), text)
 }
 
 /// The project itself is built as its author would build it; what it depends on, with less care: that is most of the time.
 fn cargo(project: &Path, args: &[&str]) -> String {
+    let (succeeded, text) = cargo_printed(project, args);
+    assert!(succeeded, "cargo {args:?} in {}:\n{text}", project.display());
+    text
+}
+
+fn cargo_printed(project: &Path, args: &[&str]) -> (bool, String) {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    ran(project, &cargo, &[args, &["--offline", "--config", "profile.release.package.\"*\".opt-level=1"]].concat())
+    let (command, rest) = args.split_at(1);
+    let careless = ["--offline", "--config", "profile.release.package.\"*\".opt-level=1"];
+    printed(project, &cargo, &[command, &careless, rest].concat())
 }
 
 /// Puts what cargo built where the project's pipeline looks for it, as it would be had it a target directory of its own.
@@ -80,6 +95,59 @@ fn in_rust_every_kind_builds_keeps_its_promises_and_runs() {
         }
     }
     any_compiler(&folder);
+}
+
+/// A change of the method as the page about it describes it: it keeps the laws, reads a run, and falls when it is broken as the
+/// page says.
+#[test]
+fn a_change_of_the_method_keeps_its_laws_and_breaks_as_the_page_says() {
+    let folder = Folder::new();
+    let said = folder.txray(["extension", "new", "my-extension"]).succeeded().stdout;
+    assert!(said.contains("cargo test --release"), "{said}");
+    let project = folder.path("my-extension");
+    std::fs::copy(txray_tests::path("../Cargo.lock"), project.join("Cargo.lock")).unwrap();
+    let tested = cargo(&project, &["test", "--release"]);
+    assert!(tested.contains("3 passed"), "{tested}");
+
+    // The pipeline of a metric's project, without that metric.
+    let pipeline = std::fs::read_to_string(txray_tests::path("../cli/templates/metric.toml")).unwrap();
+    let pipeline = pipeline.replace("[plugin.{{name}}]\npath = \"{{library}}\"\n", "").replace(", \"{{name}}\"", "");
+    folder.write("pipeline.toml", pipeline);
+    folder.txray(["run", "pipeline.toml", "--out", "out"]).succeeded();
+    let stages = ["early", "late"].map(|stage| folder.path("out/stages").join(stage).display().to_string());
+    let told = cargo(&project, &["run", "--release", "--", &stages[0], &stages[1]]);
+    assert!(told.contains("mean distance") && told.contains("by surprisal"), "{told}");
+
+    let lib = project.join("src/lib.rs");
+    let whole = std::fs::read_to_string(&lib).unwrap();
+    // What the page shows is what was built.
+    let page = std::fs::read_to_string(txray_tests::path("../docs/research-extensions.md")).unwrap();
+    let blocks: Vec<&str> = page.split("```rust\n").skip(1).filter_map(|block| block.split("```").next()).collect();
+    assert!(blocks.len() > 3);
+    for block in blocks {
+        assert!(whole.contains(block), "the page shows what the template does not have:\n{block}");
+    }
+    for (from, to, law) in [
+        (
+            "preference.mass.to_f64() * (1.0 - share.ln())",
+            "preference.mass.to_f64().ln_1p()",
+            "the scale of activations",
+        ),
+        ("(1.0 - share.ln())", "-share.ln()", "gives a distribution to every neuron that prefers something"),
+        (".max_by(order)", ".min_by_key(|&i| (i, order(&i, &i)))", "the order in which neurons are given"),
+        (
+            "kept.extend(best",
+            "static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);\n\
+             let third = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 3 == 0;\n\
+             kept.extend(best.filter(|_| third)",
+            "counts merged shards as it counts the whole",
+        ),
+    ] {
+        assert!(whole.contains(from), "{from}");
+        std::fs::write(&lib, whole.replace(from, to)).unwrap();
+        let (succeeded, told) = cargo_printed(&project, &["test", "--release"]);
+        assert!(!succeeded && told.contains(law), "{law}: {told}");
+    }
 }
 
 #[test]
@@ -144,7 +212,7 @@ fn any_compiler(folder: &Folder) {
 fn what_cannot_be_made_is_told_and_nothing_is_left() {
     let folder = Folder::new();
     let said = folder.txray(["plugin", "new", "Not_A_Name", "--kind", "metric"]).failed(2);
-    assert!(said.contains("is no name for a plugin"), "{said}");
+    assert!(said.contains("is no name for a project"), "{said}");
     folder.write("there/file", "mine");
     let said = folder.txray(["plugin", "new", "there", "--kind", "sink"]).failed(2);
     assert!(said.contains("is there already"), "{said}");

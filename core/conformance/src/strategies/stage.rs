@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use proptest::sample::Index;
-use txray_plugin::{ActivationBatch, LayerColumn, NULL, Site, SourceDescription, StringTable};
+use txray_plugin::{ActivationBatch, ExactSum, LayerColumn, Moments, NULL, Site, SourceDescription, StringTable};
 
 use super::{Preference, magnitude};
 
-/// What was read of a model over a corpus, under the record rule `max-1`: one observation a token and site.
+/// What was read of a model over a corpus.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stage {
     /// One or two sites, and the layers `token` and `pos`.
@@ -24,78 +23,198 @@ pub type Neuron = (u32, u32);
 /// What each neuron prefers in one layer, by the names of features.
 pub type PreferenceTable = BTreeMap<Neuron, BTreeMap<String, Preference>>;
 
-/// A token of a drawn document. At each site one neuron, an index into as many as the site has, and its activation.
-#[derive(Clone, Debug)]
+/// The activations of a model over a text, from which stages are made: 1 or 2 sites, 1 to 8 documents in up to 3 groups, at
+/// least 2 tokens; some documents are without tokens, some in no group. No activation is 0, and no two neurons of a site have
+/// the same at a token: so no rule has to break a tie.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Activations {
+    widths: Vec<usize>,
+    documents: Vec<Document>,
+    words: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Document {
+    group: usize,
+    /// Whether a batch begins with it.
+    begins: bool,
+    tokens: Vec<Token>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
 struct Token {
     /// `None`: a special token, without a span and features.
     word: Option<usize>,
     pos: usize,
-    observed: Vec<(Index, f32)>,
+    /// `[sites][width]`
+    activations: Vec<Vec<f32>>,
 }
 
 const WORDS: [&str; 8] = ["the", "cat", "Straße", "sat", "😀", "on", "a", "mat"];
 const POS: [&str; 3] = ["DET", "NOUN", "VERB"];
+const LAYERS: [&str; 2] = ["token", "pos"];
 
-/// An activation: mostly above 0, now and then 0 or below.
-pub fn activation() -> impl Strategy<Value = f32> {
-    prop_oneof![
-        8 => magnitude().prop_map(|size| size as f32),
-        1 => magnitude().prop_map(|size| -size as f32),
-        1 => Just(0.0),
-    ]
-}
-
-/// A stage of 1 or 2 sites and 1 to 8 documents in up to 3 groups; some documents are without tokens, some in no group.
-pub fn stage() -> impl Strategy<Value = Stage> {
+/// Activations of any size, four of five above 0.
+pub fn activations() -> impl Strategy<Value = Activations> {
     let sites = prop::collection::vec(1_usize..6, 1..=2);
-    sites.prop_flat_map(|widths| {
-        let observed = prop::collection::vec((any::<Index>(), activation()), widths.len());
+    let drawn = sites.prop_flat_map(|widths| {
+        let activation = || (magnitude(), 0..5_u8).prop_map(|(size, sign)| if sign == 0 { -size } else { size } as f32);
+        let site = |&width: &usize| prop::collection::vec(activation(), width).prop_map(told_apart);
+        let observed: Vec<_> = widths.iter().map(site).collect();
         let token = (prop::option::weighted(0.9, 0..WORDS.len()), 0..POS.len(), observed)
-            .prop_map(|(word, pos, observed)| Token { word, pos, observed });
-        let document = (0_usize..4, any::<bool>(), prop::collection::vec(token, 0..12));
-        prop::collection::vec(document, 1..=8).prop_map(move |documents| build(&widths, &documents))
-    })
+            .prop_map(|(word, pos, activations)| Token { word, pos, activations });
+        let document = (0_usize..4, any::<bool>(), prop::collection::vec(token, 0..12))
+            .prop_map(|(group, begins, tokens)| Document { group, begins, tokens });
+        prop::collection::vec(document, 1..=8).prop_map(move |documents| Activations {
+            widths: widths.clone(),
+            documents,
+            words: WORDS.map(str::to_owned).to_vec(),
+        })
+    });
+    drawn.prop_filter("there are 2 tokens", |drawn| drawn.documents.iter().map(|d| d.tokens.len()).sum::<usize>() > 1)
 }
 
-/// Each document is (group, whether a batch begins with it, tokens).
-fn build(widths: &[usize], documents: &[(usize, bool, Vec<Token>)]) -> Stage {
-    let sites = widths.iter().enumerate().map(|(site, &width)| Site { name: format!("lstm.{site}.hidden"), width });
-    let layers = ["token", "pos"];
-    let description = SourceDescription { sites: sites.collect(), layers: layers.map(str::to_owned).into() };
-    let names: [Arc<StringTable>; 2] = [Arc::new(WORDS.iter().collect()), Arc::new(POS.iter().collect())];
-    let mut batches: Vec<ActivationBatch> = Vec::new();
-    for (id, (group, begins, tokens)) in documents.iter().enumerate() {
-        if *begins || batches.is_empty() {
-            let layers = layers.iter().zip(&names);
-            let layers = layers.map(|(&name, names)| LayerColumn {
-                name: name.to_owned(),
-                names: Arc::clone(names),
-                ..LayerColumn::default()
-            });
-            batches.push(ActivationBatch { offsets: vec![0], layers: layers.collect(), ..Default::default() });
+fn told_apart(mut activations: Vec<f32>) -> Vec<f32> {
+    for at in 1..activations.len() {
+        while activations[..at].contains(&activations[at]) {
+            activations[at] *= 1.01;
         }
-        let Some(batch) = batches.last_mut() else { continue };
+    }
+    activations
+}
+
+/// A stage under the record rule `max-1`: one observation a token and site.
+pub fn stage() -> impl Strategy<Value = Stage> {
+    activations().prop_map(|activations| activations.most_active())
+}
+
+impl Activations {
+    /// As a source gives them that gives every neuron at every token.
+    pub fn all(&self) -> Stage {
+        self.stage(|activations| activations.iter().copied().enumerate().collect())
+    }
+
+    /// As a source gives them that gives the most active neuron of each site at every token.
+    pub fn most_active(&self) -> Stage {
+        self.stage(|activations| {
+            let most = activations.iter().copied().enumerate().max_by(|a, b| a.1.total_cmp(&b.1));
+            most.into_iter().collect()
+        })
+    }
+
+    /// Every activation so many times as large.
+    #[must_use]
+    pub fn scaled(mut self, factor: f32) -> Self {
+        self.each_site(|activations| activations.iter_mut().for_each(|activation| *activation *= factor));
+        self
+    }
+
+    /// The neurons of each site in the opposite order.
+    #[must_use]
+    pub fn turned(mut self) -> Self {
+        self.each_site(|activations| activations.reverse());
+        self
+    }
+
+    /// The words under other names, which stand in another order.
+    #[must_use]
+    pub fn renamed(mut self) -> Self {
+        self.words = self.words.iter().enumerate().map(|(i, word)| format!("{:02} once {word}", 99 - i)).collect();
+        self
+    }
+
+    /// The words of some tokens replaced by one that is nowhere else: of those whose number (counted through the text) has
+    /// its bit in `which`, every 64th.
+    #[must_use]
+    pub fn replaced(mut self, which: u64) -> Self {
+        self.words.push("never met before".to_owned());
+        let new = self.words.len() - 1;
+        let tokens = self.documents.iter_mut().flat_map(|document| &mut document.tokens);
+        for (_, token) in tokens.enumerate().filter(|(number, _)| which >> (number % 64) & 1 == 1) {
+            token.word = token.word.map(|_| new);
+        }
+        self
+    }
+
+    /// How many neurons each site has.
+    pub fn widths(&self) -> &[usize] {
+        &self.widths
+    }
+
+    fn each_site(&mut self, change: impl Fn(&mut Vec<f32>)) {
+        let tokens = self.documents.iter_mut().flat_map(|document| &mut document.tokens);
+        tokens.flat_map(|token| &mut token.activations).for_each(change);
+    }
+
+    fn stage(&self, given: impl Fn(&[f32]) -> Vec<(usize, f32)>) -> Stage {
+        let sites = self.widths.iter().enumerate();
+        let sites = sites.map(|(site, &width)| Site { name: format!("lstm.{site}.hidden"), width }).collect();
+        let names: [Arc<StringTable>; 2] = [Arc::new(self.words.iter().collect()), Arc::new(POS.iter().collect())];
+        let mut batches: Vec<ActivationBatch> = Vec::new();
+        for (id, document) in self.documents.iter().enumerate() {
+            if document.begins || batches.is_empty() {
+                let layers = LAYERS.iter().zip(&names);
+                let layers = layers.map(|(&name, names)| LayerColumn {
+                    name: name.to_owned(),
+                    names: Arc::clone(names),
+                    ..LayerColumn::default()
+                });
+                let zeros = |&width: &usize| {
+                    let zeros = || vec![ExactSum::ZERO; width];
+                    Moments { sum: zeros(), sum_abs: zeros(), sum_sq: zeros() }
+                };
+                batches.push(ActivationBatch {
+                    offsets: vec![0],
+                    layers: layers.collect(),
+                    moments: self.widths.iter().map(zeros).collect(),
+                    ..ActivationBatch::default()
+                });
+            }
+            if let Some(batch) = batches.last_mut() {
+                self.add(batch, id, document, &given);
+            }
+        }
+        Stage { description: SourceDescription { sites, layers: LAYERS.map(str::to_owned).into() }, batches }
+    }
+
+    fn add(
+        &self,
+        batch: &mut ActivationBatch,
+        id: usize,
+        document: &Document,
+        given: &impl Fn(&[f32]) -> Vec<(usize, f32)>,
+    ) {
         batch.documents.push(id as u64);
-        batch.groups.push(["", "first", "second", "third"][*group]);
+        batch.groups.push(["", "first", "second", "third"][document.group]);
         let mut at = 0;
-        for token in tokens {
-            let length = token.word.map_or(0, |word| WORDS[word].chars().count() as u32);
+        for token in &document.tokens {
+            let length = token.word.map_or(0, |word| self.words[word].chars().count() as u32);
             let span = token.word.map_or((NULL, NULL), |_| (at, at + length));
             at += length + 1;
-            for (site, (neuron, activation)) in token.observed.iter().enumerate() {
-                batch.token.push(batch.starts.len() as u32);
-                batch.site.push(site as u32);
-                batch.neuron.push(neuron.index(widths[site]) as u32);
-                batch.activation.push(*activation);
+            for (site, activations) in token.activations.iter().enumerate() {
+                for (neuron, activation) in given(activations) {
+                    batch.token.push(batch.starts.len() as u32);
+                    batch.site.push(site as u32);
+                    batch.neuron.push(neuron as u32);
+                    batch.activation.push(activation);
+                }
+                let Moments { sum, sum_abs, sum_sq } = &mut batch.moments[site];
+                for (neuron, &activation) in activations.iter().enumerate() {
+                    let h = f64::from(activation);
+                    sum[neuron] += h;
+                    sum_abs[neuron] += h.abs();
+                    sum_sq[neuron] += h * h;
+                }
             }
             batch.starts.push(span.0);
             batch.ends.push(span.1);
+            batch.unknown += u64::from(token.word == Some(0));
             batch.layers[0].features.push(token.word.map_or(NULL, |word| word as u32));
             batch.layers[1].features.push(token.word.map_or(NULL, |_| token.pos as u32));
+            batch.layers[1].unjoined += u64::from(token.word == Some(1));
         }
         batch.offsets.push(batch.starts.len() as u64);
     }
-    Stage { description, batches }
 }
 
 impl Stage {
@@ -117,6 +236,62 @@ impl Stage {
         }
         table
     }
+
+    /// Each batch as a stage by itself.
+    pub fn shards(&self) -> Vec<Self> {
+        let shard =
+            |batch: &ActivationBatch| Self { description: self.description.clone(), batches: vec![batch.clone()] };
+        self.batches.iter().map(shard).collect()
+    }
+
+    /// All documents in one batch.
+    #[must_use]
+    pub fn joined(&self) -> Self {
+        let mut batches = self.batches.iter().cloned();
+        let Some(mut all) = batches.next() else { return self.clone() };
+        for batch in batches {
+            let tokens = all.starts.len();
+            all.documents.extend(&batch.documents);
+            for group in batch.groups.as_strings().iter() {
+                all.groups.push(group);
+            }
+            all.offsets.extend(batch.offsets[1..].iter().map(|offset| offset + tokens as u64));
+            all.starts.extend(&batch.starts);
+            all.ends.extend(&batch.ends);
+            all.unknown += batch.unknown;
+            for (all, layer) in all.layers.iter_mut().zip(&batch.layers) {
+                all.features.extend(&layer.features);
+                all.unjoined += layer.unjoined;
+            }
+            all.token.extend(batch.token.iter().map(|token| token + tokens as u32));
+            all.site.extend(&batch.site);
+            all.neuron.extend(&batch.neuron);
+            all.activation.extend(&batch.activation);
+            for (all, moments) in all.moments.iter_mut().zip(&batch.moments) {
+                let sums = [
+                    (&mut all.sum, &moments.sum),
+                    (&mut all.sum_abs, &moments.sum_abs),
+                    (&mut all.sum_sq, &moments.sum_sq),
+                ];
+                for (all, more) in sums {
+                    all.iter_mut().zip(more).for_each(|(sum, more)| *sum += *more);
+                }
+            }
+        }
+        Self { description: self.description.clone(), batches: vec![all] }
+    }
+
+    /// What is given of each token in the opposite order.
+    #[must_use]
+    pub fn candidates_turned(mut self) -> Self {
+        for batch in &mut self.batches {
+            let mut order: Vec<usize> = (0..batch.token.len()).collect();
+            order.sort_by_key(|&at| (batch.token[at], batch.site[at], std::cmp::Reverse(at)));
+            batch.neuron = order.iter().map(|&at| batch.neuron[at]).collect();
+            batch.activation = order.iter().map(|&at| batch.activation[at]).collect();
+        }
+        self
+    }
 }
 
 /// Two stages of one model over texts that differ in known places.
@@ -135,21 +310,16 @@ pub struct Planted {
 /// A stage of one site, and another where the words at some observations of some neurons were replaced.
 pub fn planted() -> impl Strategy<Value = Planted> {
     // A token's word can change for one neuron alone only where one site reads it.
-    let drawn = stage().prop_map(with_one_site);
+    let drawn = activations().prop_map(|activations| with_one_site(activations).most_active());
     let drawn = drawn.prop_filter("a word must have been met", |stage| !stage.preferences("token").is_empty());
     (drawn, any::<u64>(), any::<u64>()).prop_map(|(from, which, share)| plant(from, which, share))
 }
 
-fn with_one_site(mut stage: Stage) -> Stage {
-    stage.description.sites.truncate(1);
-    for batch in &mut stage.batches {
-        let kept: Vec<usize> = (0..batch.site.len()).filter(|&at| batch.site[at] == 0).collect();
-        batch.token = kept.iter().map(|&at| batch.token[at]).collect();
-        batch.neuron = kept.iter().map(|&at| batch.neuron[at]).collect();
-        batch.activation = kept.iter().map(|&at| batch.activation[at]).collect();
-        batch.site.retain(|&site| site == 0);
-    }
-    stage
+fn with_one_site(mut activations: Activations) -> Activations {
+    activations.widths.truncate(1);
+    let tokens = activations.documents.iter_mut().flat_map(|document| &mut document.tokens);
+    tokens.for_each(|token| token.activations.truncate(1));
+    activations
 }
 
 /// The bits of `which` choose the neurons that change, at least the first; `share` says how many observations of each.
@@ -183,22 +353,30 @@ fn plant(from: Stage, which: u64, share: u64) -> Planted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use txray_host::fits;
+
+    fn fits(stage: &Stage) -> Result<(), String> {
+        stage.batches.iter().try_for_each(|batch| batch.fits(&stage.description.sites, &stage.description.layers))
+    }
 
     proptest! {
         #[test]
-        fn a_stage_is_what_a_source_may_give(stage in stage()) {
-            for batch in &stage.batches {
-                prop_assert_eq!(fits(batch, &stage.description), Ok(()));
+        fn stages_are_what_a_source_may_give(drawn in activations(), which: u64) {
+            let others = [drawn.clone().scaled(4.0), drawn.clone().turned(), drawn.clone().renamed(), drawn.clone().replaced(which)];
+            for activations in others.into_iter().chain([drawn]) {
+                let (all, most) = (activations.all(), activations.most_active());
+                prop_assert_eq!(fits(&all), Ok(()));
+                prop_assert_eq!(fits(&most), Ok(()));
+                prop_assert_eq!(fits(&all.joined()), Ok(()));
+                prop_assert_eq!(fits(&all.clone().candidates_turned()), Ok(()));
+                prop_assert_eq!(all.joined().preferences("pos"), all.preferences("pos"));
+                prop_assert_eq!(most.joined().batches[0].moments.clone(), all.joined().batches[0].moments.clone());
             }
         }
 
         #[test]
         fn what_was_planted_is_found_and_nothing_else(planted in planted()) {
             let Planted { from, to, changed } = &planted;
-            for batch in from.batches.iter().chain(&to.batches) {
-                prop_assert_eq!(fits(batch, &from.description), Ok(()));
-            }
+            prop_assert_eq!((fits(from), fits(to)), (Ok(()), Ok(())));
             prop_assert!(!changed.is_empty());
             let (before, after) = (from.preferences("token"), to.preferences("token"));
             prop_assert!(before.keys().eq(after.keys()));

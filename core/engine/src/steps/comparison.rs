@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use txray_config::{Name, child};
-use txray_method::{Settings, Weighting, compare};
+use txray_method::{MethodError, Settings, Summary, Weighting, compare};
 use txray_plugin::abi;
 use txray_tables::Folder;
 use txray_tables::columns::comparison;
@@ -62,8 +62,10 @@ pub struct Comparison {
     pub from: Arc<Stage>,
     /// The later stage.
     pub to: Arc<Stage>,
-    /// How they are compared.
-    pub settings: Settings,
+    /// The layers compared.
+    pub layers: Vec<String>,
+    weighting: Weighting,
+    min_count: u64,
     /// The distances; each has a column of its kind's name.
     metrics: Vec<Component>,
 }
@@ -101,8 +103,8 @@ impl Section for Comparison {
         if layers.is_empty() {
             check.error(pointer, "the two stages have no layer in common");
         }
-        let settings = Settings { layers, weighting: keys.weighting, min_count: keys.min_count };
-        let comparison = Self { name: name.clone(), from, to, settings, metrics };
+        let (weighting, min_count) = (keys.weighting, keys.min_count);
+        let comparison = Self { name: name.clone(), from, to, layers, weighting, min_count, metrics };
         (check.diagnostics.len() == before).then_some(comparison)
     }
 
@@ -136,10 +138,20 @@ fn check_metrics(check: &mut Check<'_>, pointer: &str, values: &[Value]) -> Vec<
 }
 
 impl Comparison {
-    /// What was made of it, read from its table in `directory`.
+    /// The names of its metrics, in order.
+    pub fn metrics(&self) -> impl Iterator<Item = &str> {
+        self.metrics.iter().map(|metric| metric.kind.as_str())
+    }
+
+    /// Its table, in `directory`.
     pub fn read(&self, directory: &Path) -> Result<txray_method::Comparison> {
-        let metrics: Vec<String> = self.metrics.iter().map(|metric| metric.kind.clone()).collect();
+        let metrics: Vec<String> = self.metrics().map(str::to_owned).collect();
         Ok(txray_method::Comparison::read(&Folder(directory), &metrics)?)
+    }
+
+    /// What it came to, in `directory`.
+    pub fn summary(&self, directory: &Path) -> Result<Summary> {
+        Ok(Folder(directory).read_json(SUMMARY).map_err(MethodError::from)?)
     }
 }
 
@@ -161,9 +173,9 @@ impl Step for Comparison {
         Ok(json!({
             // They stand in the summary.
             "names": [self.from.name, self.to.name],
-            "layers": self.settings.layers,
-            "weighting": self.settings.weighting,
-            "min_count": self.settings.min_count,
+            "layers": self.layers,
+            "weighting": self.weighting,
+            "min_count": self.min_count,
             "metrics": metrics,
         }))
     }
@@ -173,14 +185,13 @@ impl Step for Comparison {
         for metric in &self.metrics {
             metrics.push((metric.kind.clone(), metric.metric(making.registry, making.host)?));
         }
-        let [from, to] = [&self.from, &self.to].map(|stage| stage.read(making.input(&**stage)?));
-        let (from, to) = (from?, to?);
+        let (from, to) = (self.from.read(making)?, self.to.read(making)?);
         let start = Instant::now();
-        let comparison = compare(&from, &to, &self.settings, &metrics, making.host)?;
+        let settings = Settings { layers: &self.layers, weighting: &self.weighting, min_count: self.min_count };
+        let compared = compare(&from, &to, &settings, &metrics, making.host)?;
         let seconds = start.elapsed().as_secs_f64();
-        comparison.write(&making.folder())?;
-        let Settings { weighting, min_count, .. } = self.settings;
-        let summary = comparison.summary(&self.from.name, &self.to.name, weighting, min_count);
+        compared.comparison.write(&making.folder())?;
+        let summary = compared.summary(&self.from.name, &self.to.name, self.weighting, self.min_count);
         making.folder().write_json(SUMMARY, &summary)?;
         Ok(Made::default().seconds(seconds))
     }

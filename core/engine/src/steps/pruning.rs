@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use txray_config::{Name, child};
 use txray_method::{NeuronColumns, score, write_ranks};
 use txray_plugin::abi;
-use txray_tables::Folder;
 use txray_tables::columns::pruning;
 
 use super::comparison::Comparison;
@@ -95,8 +94,8 @@ impl Step for Pruning {
     fn make(&self, making: &Making<'_>) -> Result<Made> {
         let pruner = self.pruner.pruner(making.registry, making.host)?;
         let comparison = self.comparison.read(making.input(&*self.comparison)?)?;
-        let (from, to) = (making.input(&*self.comparison.from)?, making.input(&*self.comparison.to)?);
-        let columns = NeuronColumns::gather(&Folder(from), &Folder(to), &comparison)?;
+        let (from, to) = (self.comparison.from.read(making)?, self.comparison.to.read(making)?);
+        let columns = NeuronColumns::gather(&from.neurons, &to.neurons, &comparison)?;
         let start = Instant::now();
         let scored = score(&*pruner, &columns, making.host).map_err(|error| match Error::from(error) {
             Error::Method(source) => Error::Pruner { kind: self.pruner.kind.clone(), source },

@@ -3,7 +3,7 @@
 mod reading;
 
 use std::cell::OnceCell;
-use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use txray_config::{At, Name, child, suggestion};
 use txray_host::FindError;
-use txray_method::{Preferences, Record, Times};
+use txray_method::{AsGiven, Record, Times};
 use txray_plugin::{Level, State, abi};
 use txray_tables::Folder;
 use txray_tables::columns::observations;
@@ -197,9 +197,9 @@ fn source_of(check: &mut Check<'_>, pointer: &str, value: &Value, keys: &Keys) -
 }
 
 impl Stage {
-    /// The preferences that were read, from its tables in `directory`.
-    pub fn read(&self, directory: &Path) -> Result<Preferences> {
-        Ok(txray_method::load(&Folder(directory))?)
+    /// What was read, from its tables; once, however many steps ask.
+    pub fn read(&self, making: &Making<'_>) -> Result<Rc<txray_method::Stage>> {
+        making.read(self, |directory| Ok(txray_method::Stage::read(&Folder(directory))?))
     }
 
     fn read_model(
@@ -224,11 +224,11 @@ impl Stage {
             // A word is about a token, and every document ends with one.
             expected: told.words + told.documents,
         })?;
-        let read = txray_method::read(&mut source, making.host, &making.folder());
+        let read = txray_method::read(&mut source, &record, making.host, &making.folder());
         if let Some(error) = source.failed.take() {
             return Err(error);
         }
-        let (read, times) = read?;
+        let (stage, times) = read?;
         if !source.has_known() {
             return Err(Error::UnknownText { text: text.name() });
         }
@@ -236,9 +236,9 @@ impl Stage {
         let figures = StageFigures {
             load_seconds: Some(load_seconds),
             tokenize_seconds: Some(source.tokenize.as_secs_f64()),
-            ..figures(&read, times)
+            ..figures(&stage, times)
         };
-        Ok(Made::with(self, &figures)?.seconds(seconds).tokens(read.tokens))
+        Ok(Made::with(self, &figures)?.seconds(seconds).tokens(stage.coverage.tokens))
     }
 
     /// How the state is handled at document starts. Warns where the model was trained otherwise.
@@ -257,17 +257,17 @@ impl Stage {
     }
 }
 
-fn figures(read: &Preferences, times: Times) -> StageFigures {
+fn figures(stage: &txray_method::Stage, times: Times) -> StageFigures {
     StageFigures {
         load_seconds: None,
         tokenize_seconds: None,
         write_seconds: times.write.as_secs_f64(),
-        documents: read.documents,
-        unknown: read.unknown,
-        neurons: read.sites.iter().map(|site| site.width).sum(),
-        alive: read.alive(),
-        rows: read.len(),
-        mass: read.mass().to_f64(),
+        documents: stage.coverage.documents,
+        unknown: stage.coverage.unknown,
+        neurons: stage.neurons.len(),
+        alive: stage.neurons.alive(),
+        rows: stage.rows(),
+        mass: stage.neurons.mass.iter().sum(),
     }
 }
 
@@ -307,9 +307,9 @@ impl Step for Stage {
                 if layers != self.layers {
                     return Err(Error::Described { found: layers, expected: self.layers.clone() });
                 }
-                let (read, times) = txray_method::read(&mut *source, making.host, &making.folder())?;
+                let (stage, times) = txray_method::read(&mut *source, &AsGiven, making.host, &making.folder())?;
                 let seconds = (times.source + times.aggregate).as_secs_f64();
-                Ok(Made::with(self, &figures(&read, times))?.seconds(seconds).tokens(read.tokens))
+                Ok(Made::with(self, &figures(&stage, times))?.seconds(seconds).tokens(stage.coverage.tokens))
             }
         }
     }

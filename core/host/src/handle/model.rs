@@ -70,11 +70,7 @@ impl Model for Handle<abi::ModelTable> {
             if site.activations.iter().all(|activation| activation.is_finite())
                 && let Some(&sum) = sums.into_iter().find(|sum| !sum.is_sound())
             {
-                return Err(self.fault(&format!(
-                    "it gave a sum that is {} at its site {}",
-                    bounds::shown(sum),
-                    site.site
-                )));
+                return Err(self.fault(&format!("it gave a sum that is {} at its site {}", sum, site.site)));
             }
         }
         Ok(())

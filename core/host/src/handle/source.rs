@@ -62,6 +62,13 @@ impl ActivationSource for Source {
     }
 }
 
+fn are_numbers(activations: &[f32]) -> Result<(), String> {
+    match activations.iter().position(|activation| !activation.is_finite()) {
+        Some(at) => Err(format!("observation {at} has the activation {}", activations[at])),
+        None => Ok(()),
+    }
+}
+
 /// Copies a batch out of a plugin's memory, where it fits together and to its source.
 ///
 /// # Safety
@@ -161,7 +168,8 @@ unsafe fn own(batch: *const abi::ActivationBatch, described: &SourceDescription)
             activation: list(batch.activation)?,
             moments: moments?,
         };
-        bounds::fits(&batch, described).map_err(|what| format!("a batch that does not fit: {what}"))?;
+        let fits = batch.fits(&described.sites, &described.layers).and_then(|()| are_numbers(&batch.activation));
+        fits.map_err(|what| format!("a batch that does not fit: {what}"))?;
         Ok(batch)
     }
 }

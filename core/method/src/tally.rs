@@ -1,0 +1,241 @@
+//! Observations, counted: the monoid of the method.
+//!
+//! A tally of no observations is its neutral element, and merging the tallies of shards, in any order, gives the bits of one
+//! tally of all: counts are whole, sums are exact, and features are told apart by name.
+
+use hashbrown::HashMap;
+use rayon::prelude::*;
+use txray_plugin::{ActivationBatch, ExactSum, Moments, NULL, SourceDescription};
+
+use crate::error::{MethodError, MethodResult};
+use crate::observations::{Legend, Observations};
+use crate::preferences::{Preference, Preferences};
+use crate::record::RecordRule;
+use crate::stage::{Coverage, LayerCoverage, Neurons, Stage};
+
+/// What has been read of a stage so far.
+#[derive(Clone, Debug)]
+pub struct Tally {
+    legend: Legend,
+    /// In the order of sites and neurons.
+    neurons: Vec<Neuron>,
+    /// `[sites + 1]` where the neurons of each site are.
+    starts: Vec<usize>,
+    /// `[layers]` tokens with a span that found no annotation.
+    unjoined: Vec<u64>,
+    tokens: u64,
+    documents: u64,
+    unknown: u64,
+    /// Whether the moments were known of every batch.
+    has_moments: bool,
+}
+
+/// What is known of a neuron.
+#[derive(Clone, Debug)]
+struct Neuron {
+    count: u64,
+    mass: ExactSum,
+    not_positive: u64,
+    /// Sums of h, |h| and h² over all tokens, recorded or not.
+    moments: [ExactSum; 3],
+    /// `[layers]` by the number of the feature.
+    prefers: Vec<HashMap<u32, Preference>>,
+}
+
+/// Why tallies do not merge.
+#[derive(Debug, thiserror::Error)]
+pub enum MergeError {
+    /// They were read at other places, or for other features.
+    #[error("they differ in their sites or layers")]
+    Shape,
+}
+
+impl Tally {
+    /// Of nothing, from a source that describes itself so.
+    pub fn new(description: &SourceDescription) -> Self {
+        let mut starts = vec![0];
+        for site in &description.sites {
+            starts.push(starts[starts.len() - 1] + site.width);
+        }
+        let neuron = Neuron {
+            count: 0,
+            mass: ExactSum::ZERO,
+            not_positive: 0,
+            moments: [ExactSum::ZERO; 3],
+            prefers: vec![HashMap::new(); description.layers.len()],
+        };
+        Self {
+            legend: Legend::of(description),
+            neurons: vec![neuron; starts[starts.len() - 1]],
+            starts,
+            unjoined: vec![0; description.layers.len()],
+            tokens: 0,
+            documents: 0,
+            unknown: 0,
+            has_moments: true,
+        }
+    }
+
+    /// What the numbers in its observations stand for.
+    pub fn legend(&self) -> &Legend {
+        &self.legend
+    }
+
+    /// Adds a batch of whole documents, and gives what the rule kept of it.
+    ///
+    /// # Errors
+    /// A batch that is not what the source described; an activation that is no number; a sum beyond 2^62.
+    pub fn read(&mut self, batch: &ActivationBatch, rule: &dyn RecordRule) -> MethodResult<Observations> {
+        let observed = self.legend.record(batch, rule)?;
+        self.tokens += batch.starts.len() as u64;
+        self.documents += batch.documents.len() as u64;
+        self.unknown += batch.unknown;
+        self.has_moments &= !batch.moments.is_empty();
+        for (unjoined, layer) in self.unjoined.iter_mut().zip(&batch.layers) {
+            *unjoined += layer.unjoined;
+        }
+        for (start, Moments { sum, sum_abs, sum_sq }) in self.starts.iter().zip(&batch.moments) {
+            let sums = sum.iter().zip(sum_abs).zip(sum_sq);
+            for (neuron, ((sum, sum_abs), sum_sq)) in self.neurons[*start..].iter_mut().zip(sums) {
+                neuron.moments.iter_mut().zip([sum, sum_abs, sum_sq]).for_each(|(moment, more)| *moment += *more);
+            }
+        }
+        self.add(&observed)?;
+        Ok(observed)
+    }
+
+    /// Of observations that were read back, which a legend explains: what is known of all tokens is not among them.
+    ///
+    /// # Errors
+    /// A sum beyond 2^62.
+    pub fn of(legend: Legend, observed: &Observations) -> MethodResult<Self> {
+        let layers = legend.layers.iter().map(|layer| layer.name.clone()).collect();
+        let mut tally = Self::new(&SourceDescription { sites: legend.sites.clone(), layers });
+        (tally.legend, tally.has_moments) = (legend, false);
+        tally.add(observed)?;
+        Ok(tally)
+    }
+
+    fn add(&mut self, observed: &Observations) -> MethodResult<()> {
+        // Each neuron's observations together: then neurons are counted side by side, each in memory of its own.
+        let neuron = |at: usize| self.starts[observed.site[at] as usize] + observed.neuron[at] as usize;
+        let mut ends = vec![0_u32; self.neurons.len() + 1];
+        (0..observed.len()).for_each(|at| ends[neuron(at) + 1] += 1);
+        (1..ends.len()).for_each(|n| ends[n] += ends[n - 1]);
+        let mut order = vec![0_u32; observed.len()];
+        for at in 0..observed.len() {
+            let end = &mut ends[neuron(at)];
+            order[*end as usize] = at as u32;
+            *end += 1;
+        }
+        let is_sound = self.neurons.par_iter_mut().enumerate().with_min_len(16).map(|(n, neuron)| {
+            let start = if n == 0 { 0 } else { ends[n - 1] };
+            neuron.add(observed, &order[start as usize..ends[n] as usize])
+        });
+        if is_sound.reduce(|| true, |a, b| a && b) { Ok(()) } else { Err(MethodError::TooLarge) }
+    }
+
+    /// Adds what another tally of the same sites and layers has read.
+    pub fn merge(&mut self, other: &Self) -> Result<(), MergeError> {
+        let layers = |legend: &Legend| legend.layers.iter().map(|layer| layer.name.clone()).collect::<Vec<_>>();
+        if self.legend.sites != other.legend.sites || layers(&self.legend) != layers(&other.legend) {
+            return Err(MergeError::Shape);
+        }
+        self.tokens += other.tokens;
+        self.documents += other.documents;
+        self.unknown += other.unknown;
+        self.has_moments &= other.has_moments;
+        self.unjoined.iter_mut().zip(&other.unjoined).for_each(|(mine, theirs)| *mine += theirs);
+        let mut numbers = Vec::new();
+        for (mine, theirs) in self.legend.layers.iter_mut().zip(&other.legend.layers) {
+            let names = theirs.symbols.names().as_strings();
+            numbers.push(names.iter().map(|name| mine.symbols.number(name)).collect::<Vec<u32>>());
+        }
+        self.neurons.par_iter_mut().zip(&other.neurons).for_each(|(mine, theirs)| {
+            mine.count += theirs.count;
+            mine.mass += theirs.mass;
+            mine.not_positive += theirs.not_positive;
+            mine.moments.iter_mut().zip(theirs.moments).for_each(|(moment, more)| *moment += more);
+            for ((mine, theirs), numbers) in mine.prefers.iter_mut().zip(&theirs.prefers).zip(&numbers) {
+                for (&feature, preference) in theirs {
+                    mine.entry(numbers[feature as usize]).or_default().merge(preference);
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// All that the tables of the stage hold.
+    pub fn finish(mut self) -> Stage {
+        let layers = self.legend.layers.iter().enumerate().map(|(index, layer)| {
+            // Features of observations that count for nothing are preferred by nobody.
+            let mut is_met = vec![false; layer.symbols.len()];
+            for neuron in &self.neurons {
+                neuron.prefers[index].keys().for_each(|&number| is_met[number as usize] = true);
+            }
+            let (names, places) = layer.symbols.ordered(|number| is_met[number as usize]);
+            let mut preferences = Preferences::new(layer.name.clone(), names);
+            let rows = self.neurons.par_iter_mut().map(|neuron| {
+                let met = std::mem::take(&mut neuron.prefers[index]);
+                let mut rows: Vec<_> = met.into_iter().map(|(number, met)| (places[number as usize], met)).collect();
+                rows.sort_unstable_by_key(|(feature, _)| *feature);
+                rows
+            });
+            // In the order of neurons, however many threads made them.
+            rows.collect::<Vec<_>>().into_iter().for_each(|rows| preferences.push(rows));
+            preferences
+        });
+        let layers: Vec<Preferences> = layers.collect();
+        let tokens = self.tokens as f64;
+        let moments = (self.has_moments && self.tokens > 0).then(|| {
+            let column = |of: fn([f64; 3], f64) -> f64| {
+                self.neurons.iter().map(|neuron| of(neuron.moments.map(ExactSum::to_f64), tokens)).collect()
+            };
+            [
+                column(|[sum, _, _], n| sum / n),
+                column(|[_, sum_abs, _], n| sum_abs / n),
+                column(|[sum, _, sum_sq], n| (sum_sq / n - (sum / n).powi(2)).max(0.0).sqrt()),
+            ]
+        });
+        let neurons = Neurons {
+            sites: self.legend.sites,
+            count: self.neurons.iter().map(|neuron| neuron.count).collect(),
+            mass: self.neurons.iter().map(|neuron| neuron.mass.to_f64()).collect(),
+            moments,
+        };
+        let covered = layers.iter().zip(&self.unjoined);
+        let coverage = Coverage {
+            tokens: self.tokens,
+            documents: self.documents,
+            unknown: self.unknown,
+            layers: covered.map(|(of, &unjoined)| LayerCoverage { name: of.layer.clone(), unjoined }).collect(),
+            not_positive: self.neurons.iter().map(|neuron| neuron.not_positive).sum(),
+        };
+        Stage { coverage, neurons, layers }
+    }
+}
+
+impl Neuron {
+    /// Adds some of the observations; false where its sum is beyond the limit.
+    fn add(&mut self, observed: &Observations, rows: &[u32]) -> bool {
+        for &at in rows {
+            let strength = observed.strength[at as usize];
+            if strength > 0.0 {
+                self.count += 1;
+                self.mass += f64::from(strength);
+            } else {
+                self.not_positive += 1;
+            }
+        }
+        for (prefers, features) in self.prefers.iter_mut().zip(&observed.features) {
+            for &at in rows {
+                let (feature, strength) = (features[at as usize], observed.strength[at as usize]);
+                if feature != NULL && strength > 0.0 {
+                    let one = Preference { count: 1, mass: ExactSum::of(f64::from(strength)), max: strength };
+                    prefers.entry(feature).or_default().merge(&one);
+                }
+            }
+        }
+        self.mass.is_sound()
+    }
+}

@@ -1,0 +1,331 @@
+//! The laws of the method, over everything that can be drawn.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use proptest::prelude::*;
+use txray_conformance::method::{record_rule, weighting};
+use txray_conformance::strategies::{Neuron, Preference as Plain, Stage as Drawn, activations, stage};
+use txray_conformance::{Finding, Settings as Thorough, Verdict};
+use txray_method::{
+    AsGiven, Compared, Kept, MethodError, Observations, Preference, Record, RecordRule, Settings, Stage, Tally, Weigh,
+    Weighting, compare, read,
+};
+use txray_plugin::{ActivationBatch, ActivationSource, Host, MetricBatch, PreferenceMetric, SourceDescription};
+use txray_tables::Folder;
+
+fn tally(drawn: &Drawn) -> Tally {
+    let mut tally = Tally::new(&drawn.description);
+    drawn.batches.iter().for_each(|batch| drop(tally.read(batch, &AsGiven).unwrap()));
+    tally
+}
+
+/// A source of what was drawn.
+struct Source(Drawn, usize);
+
+impl ActivationSource for Source {
+    fn describe(&self) -> txray_plugin::Result<SourceDescription> {
+        Ok(self.0.description.clone())
+    }
+    fn next(&mut self, _: &Host<'_>) -> txray_plugin::Result<Option<ActivationBatch>> {
+        self.1 += 1;
+        Ok(self.0.batches.get(self.1 - 1).cloned())
+    }
+}
+
+/// Hellinger's distance, and the batches that it was given.
+struct Hellinger;
+
+impl PreferenceMetric for Hellinger {
+    fn distances(&self, _: &Host<'_>, batch: &MetricBatch<'_>, out: &mut [f64]) -> txray_plugin::Result<()> {
+        assert!(batch.is_consistent());
+        for (out, row) in out.iter_mut().zip(batch.rows()) {
+            assert!(row.features.is_sorted_by(|a, b| a < b));
+            let sum: f64 = row.p.iter().zip(row.q).map(|(p, q)| (p.sqrt() - q.sqrt()).powi(2)).sum();
+            *out = (sum / 2.0).sqrt();
+        }
+        Ok(())
+    }
+}
+
+fn compared(from: &Stage, to: &Stage, weighting: &dyn Weigh, min_count: u64) -> Compared {
+    let layers = ["token".to_owned(), "pos".to_owned()];
+    let settings = Settings { layers: &layers, weighting, min_count };
+    let metrics = [("hellinger".to_owned(), Box::new(Hellinger) as _)];
+    compare(from, to, &settings, &metrics, &Host::detached()).unwrap()
+}
+
+proptest! {
+    /// Every column of every table, the means and deviations among them.
+    #[test]
+    fn merged_shards_in_any_order_have_the_bits_of_one_run(
+        (drawn, order) in activations().prop_flat_map(|drawn| {
+            let drawn = drawn.all();
+            let order: Vec<usize> = (0..drawn.batches.len()).collect();
+            (Just(drawn), Just(order).prop_shuffle())
+        })
+    ) {
+        let whole = tally(&drawn).finish();
+        let shards = drawn.shards();
+        let mut merged = Tally::new(&drawn.description);
+        for &shard in &order {
+            merged.merge(&tally(&shards[shard])).unwrap();
+        }
+        prop_assert_eq!(merged.finish(), whole.clone());
+        // However the text is cut into windows.
+        prop_assert_eq!(tally(&drawn.joined()).finish(), whole);
+    }
+
+    #[test]
+    fn merging_keeps_the_laws_of_a_monoid(drawn in activations()) {
+        let drawn = drawn.all();
+        let shards = drawn.shards();
+        let [a, b, c] = [0, 1, 2].map(|shard| tally(&shards[shard % shards.len()]));
+        let neutral = Tally::new(&drawn.description);
+        let merge = |first: &Tally, second: &Tally| {
+            let mut first = first.clone();
+            first.merge(second).unwrap();
+            first
+        };
+        prop_assert_eq!(merge(&a, &b).finish(), merge(&b, &a).finish());
+        prop_assert_eq!(merge(&merge(&a, &b), &c).finish(), merge(&a, &merge(&b, &c)).finish());
+        prop_assert_eq!(merge(&a, &neutral).finish(), a.clone().finish());
+        prop_assert_eq!(merge(&neutral, &a).finish(), a.finish());
+    }
+
+    /// Against counting one after the other, in floats.
+    #[test]
+    fn preferences_are_what_plain_counting_gives(drawn in activations()) {
+        let drawn = drawn.all();
+        let stage = tally(&drawn).finish();
+        for layer in &stage.layers {
+            let mut expected = drawn.preferences(&layer.layer);
+            let mut index = 0;
+            for (site, of) in stage.neurons.sites.iter().enumerate() {
+                for neuron in 0..of.width {
+                    let (features, met) = layer.of(index);
+                    let expected = expected.remove(&(site as u32, neuron as u32)).unwrap_or_default();
+                    let names = features.iter().map(|&feature| layer.features().get(feature as usize).unwrap());
+                    prop_assert!(names.clone().eq(expected.keys()), "in the order of names");
+                    for (found, expected) in met.iter().zip(expected.values()) {
+                        prop_assert_eq!(found.count, expected.count);
+                        prop_assert!((found.mass.to_f64() - expected.mass).abs() <= 1e-12 * expected.mass);
+                    }
+                    index += 1;
+                }
+            }
+            prop_assert!(expected.is_empty());
+        }
+    }
+
+    /// What is read from the tables is all that there was.
+    #[test]
+    fn a_stage_is_what_its_tables_hold(drawn in activations(), all: bool) {
+        let drawn = if all { drawn.all() } else { drawn.most_active() };
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Folder(folder.path());
+        let (stage, _) = read(&mut Source(drawn.clone(), 0), &AsGiven, &Host::detached(), &folder).unwrap();
+        prop_assert_eq!(&stage, &tally(&drawn).finish());
+        prop_assert_eq!(&Stage::read(&folder).unwrap(), &stage);
+
+        // And so are its observations: preferences are a fold of them.
+        let layers: Vec<String> = stage.layers.iter().map(|layer| layer.layer.clone()).collect();
+        let (legend, observed) = Observations::read(&folder, &stage.neurons.sites, &layers).unwrap();
+        prop_assert_eq!(observed.len(), drawn.batches.iter().map(|batch| batch.token.len()).sum::<usize>());
+        let again = Tally::of(legend, &observed).unwrap().finish();
+        prop_assert_eq!(&again.layers, &stage.layers);
+        prop_assert_eq!(&again.neurons.count, &stage.neurons.count);
+    }
+
+    /// Distances, lengths and what `min_count` leaves out, against plain arithmetic over plain counts.
+    #[test]
+    fn a_comparison_is_plain_arithmetic(
+        from in activations(),
+        which: u64,
+        weighting in prop::sample::select(vec![Weighting::Mass, Weighting::Mean, Weighting::Count]),
+        min_count in 1_u64..4,
+    ) {
+        let (from, to) = (from.clone().all(), from.replaced(which).all());
+        let found = compared(&tally(&from).finish(), &tally(&to).finish(), &weighting, min_count);
+        for (layer, name) in ["token", "pos"].into_iter().enumerate() {
+            let (before, after) = (from.preferences(name), to.preferences(name));
+            let (mut left_out, mut of) = ([0.0; 2], [0.0; 2]);
+            for row in found.comparison.rows.iter().filter(|row| row.layer == layer) {
+                let neuron: Neuron = (row.site as u32, row.neuron);
+                let sides = [&before, &after].map(|side| side.get(&neuron).cloned().unwrap_or_default());
+                let expected = Expected::of(&sides, weighting, min_count);
+                prop_assert_eq!(row.lengths, expected.lengths);
+                prop_assert_eq!(row.union_length, expected.union_length);
+                prop_assert_eq!(row.distances[0].is_some(), expected.distance.is_some());
+                if let (Some(found), Some(expected)) = (row.distances[0], expected.distance) {
+                    prop_assert!((found - expected).abs() <= 1e-7, "{} is not {}", found, expected);
+                }
+                for side in [0, 1] {
+                    left_out[side] += expected.left_out[side];
+                    of[side] += sides[side].values().map(|p| p.mass).sum::<f64>();
+                }
+            }
+            for side in [0, 1] {
+                let near = |a: f64, b: f64| (a - b).abs() <= 1e-9 * b.max(1.0);
+                prop_assert!(near(found.left_out[layer].mass[side], left_out[side]));
+                prop_assert!(near(found.left_out[layer].of[side], of[side]));
+            }
+        }
+    }
+}
+
+/// What a comparison should say of one neuron.
+struct Expected {
+    lengths: [u64; 2],
+    union_length: u64,
+    distance: Option<f64>,
+    left_out: [f64; 2],
+}
+
+impl Expected {
+    fn of(sides: &[BTreeMap<String, Plain>; 2], weighting: Weighting, min_count: u64) -> Self {
+        let count = |side: usize, name: &String| sides[side].get(name).map_or(0, |p| p.count);
+        let mut names: Vec<&String> = sides.iter().flat_map(BTreeMap::keys).collect();
+        names.sort();
+        names.dedup();
+        let (kept, dropped): (Vec<&String>, Vec<&String>) =
+            names.into_iter().partition(|name| count(0, name) + count(1, name) >= min_count);
+        let weight = |side: usize, name: &String| match (sides[side].get(name), weighting) {
+            (None, _) => 0.0,
+            (Some(p), Weighting::Mass) => p.mass,
+            (Some(p), Weighting::Mean) => p.mass / p.count as f64,
+            (Some(p), Weighting::Count) => p.count as f64,
+        };
+        let whole = [0, 1].map(|side| kept.iter().map(|name| weight(side, name)).sum::<f64>());
+        let affinity = |name: &&String| (weight(0, name) / whole[0] * weight(1, name) / whole[1]).sqrt();
+        Self {
+            lengths: [0, 1].map(|side| kept.iter().filter(|name| count(side, name) > 0).count() as u64),
+            union_length: kept.len() as u64,
+            distance: (whole[0] > 0.0 && whole[1] > 0.0)
+                .then(|| (1.0 - kept.iter().map(affinity).sum::<f64>()).max(0.0).sqrt()),
+            left_out: [0, 1].map(|side| dropped.iter().filter_map(|name| sides[side].get(*name)).map(|p| p.mass).sum()),
+        }
+    }
+}
+
+#[test]
+fn stages_of_different_sites_are_not_compared() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    runner
+        .run(&stage(), |drawn| {
+            let mut wider = drawn.clone();
+            wider.description.sites[0].width += 1;
+            wider.batches.iter_mut().for_each(|batch| batch.moments.clear());
+            let (from, to) = (tally(&drawn).finish(), tally(&wider).finish());
+            let layers = ["token".to_owned()];
+            let settings = Settings { layers: &layers, weighting: &Weighting::Mass, min_count: 1 };
+            let error = compare(&from, &to, &settings, &[], &Host::detached()).unwrap_err();
+            prop_assert!(matches!(error, MethodError::Sites), "{}", error);
+            let layers = ["lemma".to_owned()];
+            let settings = Settings { layers: &layers, ..settings };
+            let error = compare(&from, &from, &settings, &[], &Host::detached()).unwrap_err();
+            prop_assert!(matches!(error, MethodError::NoLayer { .. }), "{}", error);
+            prop_assert!(tally(&drawn).merge(&tally(&wider)).is_err());
+            Ok(())
+        })
+        .unwrap();
+}
+
+/// Laws that are broken, by their names.
+fn broken(findings: &[Finding]) -> Vec<&str> {
+    let broken = |finding: &&Finding| finding.verdict != Verdict::Passed;
+    findings.iter().filter(broken).map(|finding| finding.property.as_str()).collect()
+}
+
+#[test]
+fn what_the_method_has_keeps_the_laws() {
+    for of in [Weighting::Mass, Weighting::Mean, Weighting::Count] {
+        let findings = weighting(&of, Thorough::default());
+        assert!(broken(&findings).is_empty(), "{findings:?}");
+    }
+    for make in [|| Box::new(Record::Max1) as Box<dyn RecordRule>, || Box::new(AsGiven) as Box<dyn RecordRule>] {
+        let findings = record_rule(&|_| make(), Thorough::default());
+        assert!(broken(&findings).is_empty(), "{findings:?}");
+    }
+}
+
+struct By<F>(F);
+
+impl<F: Fn(&Preference, f64) -> f64 + Sync> Weigh for By<F> {
+    fn weight(&self, preference: &Preference, share: f64) -> f64 {
+        (self.0)(preference, share)
+    }
+}
+
+/// Each law is broken by something.
+#[test]
+fn a_weighting_that_breaks_a_law_is_found_out() {
+    let calls = AtomicU32::new(0);
+    let changing = By(|p: &Preference, _: f64| p.count as f64 + f64::from(calls.fetch_add(1, Ordering::Relaxed)));
+    let rare_alone = By(|p: &Preference, _: f64| if p.count < 2 { 1.0 } else { 0.0 });
+    let logarithm = By(|p: &Preference, _: f64| p.mass.to_f64().ln_1p());
+    let negative = By(|p: &Preference, _: f64| p.mass.to_f64() - 1.0);
+    let common_alone = By(|_: &Preference, share: f64| if share > 0.4 { 1.0 } else { 1e-200 });
+    for (of, law) in [
+        (&changing as &dyn Weigh, "weighs merged shards as it weighs the whole"),
+        (&changing, "does not depend on how neurons are numbered"),
+        (&rare_alone, "gives a distribution to every neuron that prefers something"),
+        (&logarithm, "does not depend on the scale of activations"),
+        (&negative, "gives a distribution to every neuron that prefers something"),
+        (&changing, "does not depend on how features are numbered"),
+        (&common_alone, "sees what was planted, and nothing else"),
+    ] {
+        let findings = weighting(of, Thorough::default());
+        assert!(broken(&findings).contains(&law), "{law}: {:?}", broken(&findings));
+    }
+}
+
+type Rule = fn(&[u32], &[f32]) -> Vec<Kept>;
+
+struct Plainly(Rule);
+
+impl RecordRule for Plainly {
+    fn record(&self, _: usize, neurons: &[u32], activations: &[f32], kept: &mut Vec<Kept>) {
+        kept.extend((self.0)(neurons, activations));
+    }
+}
+
+#[test]
+fn a_record_rule_that_breaks_a_law_is_found_out() {
+    fn one(candidate: usize, strength: f32) -> Vec<Kept> {
+        vec![Kept { candidate, strength }]
+    }
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    let rules: [(Rule, &str); 7] = [
+        (|_, a| one(a.len(), 1.0), "keeps what it is given, each once, and for as much as is a number"),
+        (
+            |_, a| [one(0, a[0]), one(0, a[0])].concat(),
+            "keeps what it is given, each once, and for as much as is a number",
+        ),
+        (|_, _| one(0, f32::NAN), "keeps what it is given, each once, and for as much as is a number"),
+        (
+            |_, a| if CALLS.fetch_add(1, Ordering::Relaxed).is_multiple_of(3) { one(0, a[0]) } else { Vec::new() },
+            "counts merged shards as it counts the whole",
+        ),
+        (|_, a| one(0, a[0]), "does not depend on the order in which neurons are given"),
+        (
+            |n, a| one((0..n.len()).min_by_key(|&i| n[i]).unwrap_or(0), a[0].abs()),
+            "does not depend on how neurons are numbered",
+        ),
+        (
+            |_, a| {
+                (0..a.len())
+                    .filter(|&i| a[i] > 0.5)
+                    .map(|candidate| Kept { candidate, strength: a[candidate] })
+                    .collect()
+            },
+            "does not depend on the scale of activations",
+        ),
+    ];
+    for (rule, law) in rules {
+        let findings = record_rule(&|_| Box::new(Plainly(rule)), Thorough::default());
+        assert!(broken(&findings).contains(&law), "{law}: {:?}", broken(&findings));
+    }
+}
