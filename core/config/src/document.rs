@@ -12,7 +12,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::pointer::{segment, unescape};
 use crate::schema::without_null;
 use crate::source::{Place, Source};
-use crate::syntax::syntax_errors;
+use crate::syntax::{check_depth, syntax_errors};
 use crate::words::quoted;
 
 /// Which part of an entry an error is about.
@@ -52,6 +52,7 @@ impl Document {
     /// `inf`; and values too deep in others for whoever reads them in turn.
     pub fn parse(name: &str, text: String) -> Result<Self, Diagnostics> {
         let source = Source::new(name, text);
+        check_depth(&source, source.text())?;
         let (table, errors) = DeTable::parse_recoverable(source.text());
         let mut builder = Builder::new(&source);
         syntax_errors(&source, errors, &mut builder.diagnostics);

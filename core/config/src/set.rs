@@ -10,7 +10,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::document::{Builder, Document, Entry};
 use crate::pointer::segment;
 use crate::source::Source;
-use crate::syntax::syntax_errors;
+use crate::syntax::{check_depth, syntax_errors};
 use crate::words::{self, quoted};
 
 impl Document {
@@ -25,6 +25,7 @@ impl Document {
     /// document is then as before.
     pub fn set(&mut self, assignment: &str) -> Result<(), Diagnostics> {
         let source = Source::new("--set", assignment.to_owned());
+        check_depth(&source, assignment)?;
         let Some(equals) = find_equals(assignment) else {
             let place = source.place(0..assignment.len());
             let error =

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use toml::de::{DeTable, DeValue, Error};
+use toml_parser::lexer::TokenKind;
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::source::Source;
@@ -13,6 +14,28 @@ const PARSED: usize = 8 << 20;
 
 /// What the parser says of a key of too many parts.
 const LONG_KEY: &str = "recursion limit";
+
+/// Tables and arrays that may be open one in another before a text is parsed at all. The parser stops at 80, but in the midst of
+/// other errors it counts brackets as closed that are not (`{a = 1, {}b = {a = 1, {}b = `), and takes a kilobyte of stack for
+/// each.
+const OPEN: usize = 500;
+
+/// An error where brackets are open in more brackets than the parser has stack for.
+pub(crate) fn check_depth(source: &Source, text: &str) -> Result<(), Diagnostic> {
+    let mut open = 0_usize;
+    for token in toml_parser::Source::new(text).lex() {
+        match token.kind() {
+            TokenKind::LeftCurlyBracket | TokenKind::LeftSquareBracket => open += 1,
+            TokenKind::RightCurlyBracket | TokenKind::RightSquareBracket => open = open.saturating_sub(1),
+            _ => {}
+        }
+        if open > OPEN {
+            let place = source.place(token.span().start()..token.span().end());
+            return Err(Diagnostic::at(place, "this is nested too deeply").label("in too many tables and arrays"));
+        }
+    }
+    Ok(())
+}
 
 /// Adds the parser's errors as diagnostics in `source`, which begins as the text that was parsed.
 pub(crate) fn syntax_errors(source: &Source, errors: Vec<Error>, diagnostics: &mut Diagnostics) {

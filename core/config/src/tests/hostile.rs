@@ -417,3 +417,19 @@ proptest! {
         prop_assert_eq!(nulls, 0);
     }
 }
+
+/// Found by fuzzing: beside errors, the parser does not count how deep it is.
+#[test]
+fn brackets_without_end_are_told() {
+    for open in ["{ a = 3, {}b = ", "[", "{ a = ", "[[1], {}, "] {
+        let text = format!("x = {}", open.repeat(20_000));
+        let errors = check(text.clone());
+        look(&errors);
+        assert!(render(errors.iter().next().unwrap()).contains("this is nested too deeply"), "{open}");
+        let mut document = Document::parse("run.toml", String::new()).unwrap();
+        look(&document.set(&text).unwrap_err());
+    }
+    // In strings and comments they are none.
+    let many = "[{".repeat(2000);
+    assert!(check(format!("name = \"{many}\" # {many}")).iter().all(|error| !render(error).contains("too deeply")));
+}
