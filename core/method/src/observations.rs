@@ -80,50 +80,42 @@ impl Legend {
     /// A batch that is not what its source described, and an activation that is no number.
     pub fn record(&mut self, batch: &ActivationBatch, rule: &dyn RecordRule) -> MethodResult<Observations> {
         self.check(batch)?;
-        let mut numbers: Vec<Numbers<'_>> = self
-            .layers
-            .iter_mut()
-            .zip(&batch.layers)
-            .map(|(layer, of)| Numbers::new(&mut layer.symbols, &of.names))
+        let (rows, strength) = kept(batch, rule)?;
+        let tokens: Vec<u32> = rows.iter().map(|&row| batch.token[row as usize]).collect();
+        let mut document = 0;
+        let documents: Vec<usize> = tokens
+            .iter()
+            .map(|&token| {
+                while batch.offsets[document + 1] <= u64::from(token) {
+                    document += 1;
+                }
+                document
+            })
             .collect();
         let mut groups = Numbers::new(&mut self.groups, &batch.groups);
-        let mut observed = Observations::with_capacity(batch.token.len(), numbers.len());
-        let (mut document, mut group) = (usize::MAX, NULL);
-        let mut kept: Vec<Kept> = Vec::new();
-        let mut from = 0;
-        while from < batch.token.len() {
-            let (token, site) = (batch.token[from], batch.site[from]);
-            let same = |at: &usize| batch.token[*at] == token && batch.site[*at] == site;
-            let to = (from + 1..batch.token.len()).find(|at| !same(at)).unwrap_or(batch.token.len());
-            kept.clear();
-            rule.record(site as usize, &batch.neuron[from..to], &batch.activation[from..to], &mut kept);
-
-            if document == usize::MAX || batch.offsets[document + 1] <= u64::from(token) {
-                document = batch.offsets.partition_point(|&offset| offset <= u64::from(token)) - 1;
-                let is_in_one = batch.groups.get(document).is_some_and(|name| !name.is_empty());
-                group = if is_in_one { groups.number(document as u32) } else { NULL };
-            }
-            let at = token as usize;
-            for &Kept { candidate, strength } in &kept {
-                let Some(&activation) = batch.activation[from..to].get(candidate) else {
-                    return Err(MethodError::Rule { candidate, of: to - from });
-                };
-                observed.document.push(batch.documents[document]);
-                observed.group.push(group);
-                observed.position.push((u64::from(token) - batch.offsets[document]) as u32);
-                observed.site.push(site);
-                observed.neuron.push(batch.neuron[from + candidate]);
-                observed.activation.push(activation);
-                observed.strength.push(strength);
-                observed.start.push(batch.starts[at]);
-                observed.end.push(batch.ends[at]);
-                for ((column, layer), numbers) in observed.features.iter_mut().zip(&batch.layers).zip(&mut numbers) {
-                    column.push(numbers.number(layer.features[at]));
-                }
-            }
-            from = to;
-        }
-        Ok(observed)
+        let mut group = |document: &usize| match batch.groups.get(*document) {
+            Some(name) if !name.is_empty() => groups.number(*document as u32),
+            _ => NULL,
+        };
+        let features = self.layers.iter_mut().zip(&batch.layers).map(|(layer, of)| {
+            let mut numbers = Numbers::new(&mut layer.symbols, &of.names);
+            tokens.iter().map(|&token| numbers.number(of.features[token as usize])).collect()
+        });
+        let of_rows = |column: &[u32]| rows.iter().map(|&row| column[row as usize]).collect();
+        let of_tokens = |column: &[u32]| tokens.iter().map(|&token| column[token as usize]).collect();
+        let position = |(&token, &document): (&u32, &usize)| (u64::from(token) - batch.offsets[document]) as u32;
+        Ok(Observations {
+            features: features.collect(),
+            document: documents.iter().map(|&document| batch.documents[document]).collect(),
+            group: documents.iter().map(&mut group).collect(),
+            position: tokens.iter().zip(&documents).map(position).collect(),
+            site: of_rows(&batch.site),
+            neuron: of_rows(&batch.neuron),
+            activation: rows.iter().map(|&row| batch.activation[row as usize]).collect(),
+            strength,
+            start: of_tokens(&batch.starts),
+            end: of_tokens(&batch.ends),
+        })
     }
 
     /// So that everything after may index freely.
@@ -137,6 +129,31 @@ impl Legend {
             site: self.sites[batch.site[at] as usize].name.clone(),
         })
     }
+}
+
+/// Which observations of a batch a rule keeps, in the order of the tokens, and for how much each counts.
+fn kept(batch: &ActivationBatch, rule: &dyn RecordRule) -> MethodResult<(Vec<u32>, Vec<f32>)> {
+    let (mut rows, mut strength) = (Vec::with_capacity(batch.token.len()), Vec::with_capacity(batch.token.len()));
+    let mut kept: Vec<Kept> = Vec::new();
+    let mut from = 0;
+    while from < batch.token.len() {
+        let place = (batch.token[from], batch.site[from]);
+        let mut to = from + 1;
+        while to < batch.token.len() && (batch.token[to], batch.site[to]) == place {
+            to += 1;
+        }
+        kept.clear();
+        rule.record(place.1 as usize, &batch.neuron[from..to], &batch.activation[from..to], &mut kept);
+        for of in &kept {
+            if of.candidate >= to - from {
+                return Err(MethodError::Rule { candidate: of.candidate, of: to - from });
+            }
+            rows.push((from + of.candidate) as u32);
+            strength.push(of.strength);
+        }
+        from = to;
+    }
+    Ok((rows, strength))
 }
 
 /// From the numbers of a batch to those of a legend: each name is looked up once a batch, and only if it occurs.
@@ -166,21 +183,6 @@ impl<'a> Numbers<'a> {
 }
 
 impl Observations {
-    fn with_capacity(rows: usize, layers: usize) -> Self {
-        Self {
-            document: Vec::with_capacity(rows),
-            group: Vec::with_capacity(rows),
-            position: Vec::with_capacity(rows),
-            site: Vec::with_capacity(rows),
-            neuron: Vec::with_capacity(rows),
-            activation: Vec::with_capacity(rows),
-            strength: Vec::with_capacity(rows),
-            start: Vec::with_capacity(rows),
-            end: Vec::with_capacity(rows),
-            features: vec![Vec::with_capacity(rows); layers],
-        }
-    }
-
     /// How many.
     pub fn len(&self) -> usize {
         self.document.len()

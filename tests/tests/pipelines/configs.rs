@@ -302,7 +302,16 @@ fn look_through_manifest(manifest: &Value) {
         let kind = step["kind"].as_str().unwrap();
         let figures: &[&str] = match kind {
             "model" => &["tokens", "tokenize_seconds", "epochs", "train_loss", "valid_perplexity", "vocabulary"],
-            "stage" => &["tokens", "load_seconds", "tokenize_seconds", "write_seconds", "alive", "rows", "mass"],
+            "stage" => &[
+                "tokens",
+                "load_seconds",
+                "tokenize_seconds",
+                "aggregate_seconds",
+                "write_seconds",
+                "alive",
+                "rows",
+                "mass",
+            ],
             _ => &[],
         };
         for figure in figures {

@@ -85,6 +85,8 @@ pub struct StageFigures {
     /// Seconds in the corpus and the tokenizer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokenize_seconds: Option<f64>,
+    /// Seconds of recording and counting observations; of the step's `seconds`, this is a part.
+    pub aggregate_seconds: f64,
     /// Seconds of writing tables.
     pub write_seconds: f64,
     /// Documents read.
@@ -261,6 +263,7 @@ fn figures(stage: &txray_method::Stage, times: Times) -> StageFigures {
     StageFigures {
         load_seconds: None,
         tokenize_seconds: None,
+        aggregate_seconds: times.aggregate.as_secs_f64(),
         write_seconds: times.write.as_secs_f64(),
         documents: stage.coverage.documents,
         unknown: stage.coverage.unknown,
