@@ -209,3 +209,28 @@ impl Making<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use crate::steps::stage::Stage;
+    use crate::testing::{PIPELINE, read, run_in};
+
+    #[test]
+    fn files_are_read_once_while_somebody_needs_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let finished = run_in(folder.path(), PIPELINE).0.unwrap().finished;
+        let stage = read(folder.path(), PIPELINE).unwrap().all::<Stage>().next().unwrap();
+        let times = Cell::new(0);
+        let read = || {
+            finished.read(&*stage, |directory| Ok((times.replace(times.get() + 1), directory.to_owned()))).unwrap();
+            times.get()
+        };
+        assert_eq!([read(), read()], [1, 1]);
+        finished.keep_read(|id| id == "stage.early");
+        assert_eq!(read(), 1);
+        finished.keep_read(|id| id == "stage.late");
+        assert_eq!(read(), 2);
+    }
+}

@@ -4,6 +4,7 @@
 
 mod backend;
 mod bad_input;
+mod comparing;
 mod configs;
 mod durable;
 mod out;
