@@ -21,8 +21,10 @@
  *  - A list that a plugin gives has 2^28 values at most, a description 16 MiB. A host checks what it is given before it
  *    makes anything of it; that as many values are there as a length says, it must believe.
  *  - A plugin prints nothing: it logs through the host. It is never unloaded.
- *  - Structs only grow at their end and begin with their size (as sizeof gave it to whoever filled them), save the
- *    small ones without a `size`, which never change. A new ability is a new interface name.
+ *  - Structs with a `size` (as sizeof gave it to whoever filled them) may grow at their end. Who is given one reads no
+ *    further than its size, and takes fields that are not there for 0: TXRAY_HAS asks. Structs without a size are frozen:
+ *    txray_host, txray_plugin, the tables, txray_metric_batch, txray_columns, txray_activation_batch,
+ *    txray_encode_request and txray_fit_request grow; all others never change. A new ability is a new interface name.
  *
  * A plugin runs with all rights of the user who runs txray.
  */
@@ -376,6 +378,10 @@ typedef struct txray_model_table {
 
 /* Initialises a txray_str from a string literal: `txray_str about = TXRAY_TEXT("half the L1 distance");` */
 #define TXRAY_TEXT(literal) { (literal), sizeof(literal) - 1 }
+
+/* Whether a struct that grows has this field: `if (TXRAY_HAS(batch, names)) ...` */
+#define TXRAY_HAS(pointer, field) \
+    ((pointer)->size >= (size_t)((const char *)(&(pointer)->field + 1) - (const char *)(pointer)))
 
 /* Borrows a C string. */
 static inline txray_str txray_text_of(const char *string) {

@@ -63,9 +63,10 @@ pub fn c_plugin(name: &str) -> PathBuf {
     c_plugin_with(name, &[])
 }
 
-/// The library of a C plugin, compiled with further arguments.
+/// The library of a C plugin, compiled with further arguments: these come before those that name today's header.
 pub fn c_plugin_with(name: &str, arguments: &[&str]) -> PathBuf {
-    let directory = profile_directory().join("c-plugins");
+    let of_arguments = arguments.concat().replace(|c: char| !c.is_alphanumeric(), "_");
+    let directory = profile_directory().join("c-plugins").join(of_arguments);
     std::fs::create_dir_all(&directory).unwrap();
     // Other tests may be loading the same library: it is put in its place whole.
     let aside = tempfile::NamedTempFile::new_in(&directory).unwrap().into_temp_path();
@@ -73,9 +74,10 @@ pub fn c_plugin_with(name: &str, arguments: &[&str]) -> PathBuf {
     let mut words = compiler.split_whitespace();
     let output = Command::new(words.next().unwrap_or_default())
         .args(words)
-        .args(["-shared", "-fPIC", "-std=c11", "-Wall", "-Wextra", "-Werror", "-I"])
-        .arg(path("../core/abi"))
+        .args(["-shared", "-fPIC", "-std=c11", "-Wall", "-Wextra", "-Werror"])
         .args(arguments)
+        .arg("-I")
+        .arg(path("../core/abi"))
         .arg(path("plugins/c").join(name).with_extension("c"))
         .arg("-o")
         .arg(&aside)

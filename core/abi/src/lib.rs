@@ -13,7 +13,8 @@
 //! behind it, or null. `txray.h` beside this crate is the same boundary for C.
 //!
 //! Rules of the boundary:
-//! - Majors must match exactly. Structs only ever grow at the end, and carry their size; a new ability is a new
+//! - Majors must match exactly. Structs that carry their size may grow at their end: who is given one reads no further than
+//!   its size, and takes fields that are not there for 0 ([`read`]). Structs without a size are frozen. A new ability is a new
 //!   interface name. Compiler and crate versions are never compared.
 //! - Data is plain: `{pointer, length}` of numbers and UTF-8, borrowed for the call. The caller allocates outputs.
 //!   A length of zero may come with any pointer.
@@ -35,6 +36,9 @@
 use core::ffi::c_void;
 
 mod exact;
+mod grow;
+
+pub use grow::{Grows, read};
 
 /// The first field of every [`Plugin`]: the bytes `txrayplg`.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"txrayplg");
@@ -243,7 +247,7 @@ pub type Destroy = unsafe extern "C" fn(component: *mut c_void);
 
 /// `txray.metric/1`.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct MetricTable {
     /// `sizeof(MetricTable)` of the plugin.
     pub size: usize,
@@ -290,7 +294,7 @@ pub struct MetricBatch {
 
 /// `txray.pruner/1`.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct PrunerTable {
     /// `sizeof(PrunerTable)` of the plugin.
     pub size: usize,
@@ -323,7 +327,7 @@ pub struct Columns {
 
 /// `txray.sink/1`.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct SinkTable {
     /// `sizeof(SinkTable)` of the plugin.
     pub size: usize,
@@ -338,7 +342,7 @@ pub struct SinkTable {
 
 /// `txray.source/1`.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct SourceTable {
     /// `sizeof(SourceTable)` of the plugin.
     pub size: usize,
@@ -438,7 +442,7 @@ pub struct ExactMoments {
 
 /// `txray.model/0`: unstable.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct ModelTable {
     /// `sizeof(ModelTable)` of the plugin.
     pub size: usize,

@@ -441,3 +441,19 @@ fn a_sum_beyond_the_limit_is_found_however_it_came() {
     far += f64::MAX;
     assert!(!far.is_sound());
 }
+
+/// A struct says its size where it may grow, and where it says none it is frozen: by the code and by both headers alike.
+#[test]
+fn what_grows_says_its_size() {
+    let source = rust_source();
+    let list = include_str!("../src/grow.rs").split("grows! {").nth(1).unwrap();
+    let list: BTreeSet<&str> =
+        list[..list.find('}').unwrap()].split(',').filter_map(|line| line.split_whitespace().next()).collect();
+    let rule = HEADER.lines().skip_while(|line| !line.contains("Structs with a `size`")).take(5).collect::<String>();
+    for (name, fields) in parse_structs(&source) {
+        let says = fields.iter().any(|(field, kind)| (*field, *kind) == ("size", "usize"));
+        assert_eq!(says, list.contains(name), "{name}");
+        let named = rule.contains(&snake(name)) || says && name.ends_with("Table") && rule.contains("the tables");
+        assert_eq!(says, named, "txray.h on {name}");
+    }
+}

@@ -61,9 +61,8 @@ pub(crate) fn open(
     if table.is_null() || !table.is_aligned() {
         return Err(PluginError::Malformed { origin, what: "its entry gave no table".to_owned() });
     }
-    // SAFETY: as far as a foreign pointer can be trusted; `magic` is the first field, and is checked before the rest
-    // is believed, in `inspect`. What is read is at least what version 1 promises.
-    Ok((unsafe { &*table }, origin))
+    // SAFETY: as far as a foreign pointer can be trusted.
+    Ok((unsafe { copy(table, &origin) }?, origin))
 }
 
 /// The library or its directory, whichever any user of the machine could write to, and so put other code in its place.
@@ -86,22 +85,36 @@ fn world_writable(_: &Path) -> std::io::Result<Option<PathBuf>> {
     Ok(None)
 }
 
-/// Checks a plugin's table field by field, each before it is believed, and reads its description.
-pub(crate) fn inspect(table: &'static abi::Plugin, origin: &Origin) -> Result<(PluginInfo, Word), PluginError> {
+/// A copy of a plugin's table, as far as it goes: each field is checked before the next is believed.
+///
+/// # Safety
+/// The table must be aligned, readable for as many bytes as it says where it is one at all, and live as long as the process.
+pub(crate) unsafe fn copy(table: *const abi::Plugin, origin: &Origin) -> Result<&'static abi::Plugin, PluginError> {
     let malformed = |what: String| PluginError::Malformed { origin: origin.clone(), what };
-    if table.magic != abi::MAGIC {
-        return Err(malformed(format!("its magic is {:#018x}, not {:#018x}", table.magic, abi::MAGIC)));
+    // SAFETY: every version of the boundary begins so.
+    let (magic, major, size) = unsafe { ((*table).magic, (*table).abi_major, (*table).size) };
+    if magic != abi::MAGIC {
+        return Err(malformed(format!("its magic is {magic:#018x}, not {:#018x}", abi::MAGIC)));
     }
-    if table.abi_major != abi::ABI_MAJOR {
-        return Err(PluginError::Version { origin: origin.clone(), found: table.abi_major });
+    if major != abi::ABI_MAJOR {
+        return Err(PluginError::Version { origin: origin.clone(), found: major });
     }
-    if table.size < size_of::<abi::Plugin>() {
-        return Err(malformed(format!("its table has {} bytes of {}", table.size, size_of::<abi::Plugin>())));
+    let too_short = |size| malformed(format!("its table has {size} bytes of {}", <abi::Plugin as abi::Grows>::FIRST));
+    if size < <abi::Plugin as abi::Grows>::FIRST {
+        return Err(too_short(size));
     }
-    // SAFETY: the field is there; a function pointer is a word, and must not be null before it is taken for one.
-    if unsafe { (&raw const table.query).cast::<usize>().read() } == 0 {
+    // SAFETY: the field is there; a function pointer is a word, which must not be null before it is taken for one.
+    if unsafe { (&raw const (*table).query).cast::<usize>().read() } == 0 {
         return Err(malformed("its table lacks the function `query`".to_owned()));
     }
+    // SAFETY: it is a table of this major version, which says its size, and all functions of the first version are there.
+    let copy = unsafe { abi::read(table) };
+    Ok(Box::leak(Box::new(copy.map_err(too_short)?)))
+}
+
+/// Reads the description of a plugin, which is checked before it is believed.
+pub(crate) fn inspect(table: &'static abi::Plugin, origin: &Origin) -> Result<(PluginInfo, Word), PluginError> {
+    let malformed = |what: String| PluginError::Malformed { origin: origin.clone(), what };
     if table.info.ptr.is_null() {
         return Err(malformed("its description is null".to_owned()));
     }

@@ -303,8 +303,8 @@ pub fn catch<T>(body: impl FnOnce() -> T) -> Result<T, String> {
 /// `host` must be valid for the call.
 unsafe fn call(host: *const abi::Host, body: impl FnOnce(&Host<'_>) -> Result<()>) -> Status {
     // SAFETY: the caller's promise.
-    let raw = unsafe { &*host };
-    let foreign = Foreign(raw);
+    let Ok(raw) = (unsafe { abi::read(host) }) else { return Status::FAILED };
+    let foreign = Foreign(&raw);
     let result = quietly(|| body(&Host::new(&foreign))).unwrap_or_else(|payload| {
         let text = panic_reason(&*payload);
         // Dropping the payload runs foreign code, which may panic again.
@@ -319,6 +319,16 @@ unsafe fn call(host: *const abi::Host, body: impl FnOnce(&Host<'_>) -> Result<()
         Fault::Failed => Status::FAILED,
         Fault::Cancelled => Status::CANCELLED,
     }
+}
+
+/// What the host gave, of its own version of the boundary.
+///
+/// # Safety
+/// It must be valid for the call.
+unsafe fn given<T: abi::Grows>(place: *const T) -> Result<T> {
+    // SAFETY: the caller's promise.
+    let given = unsafe { abi::read(place) };
+    given.map_err(|size| Error::failed(format!("the host gave a struct of {size} bytes, of {}", T::FIRST)))
 }
 
 /// A table of strings from the host, an error where its offsets do not cut its text.
@@ -397,7 +407,7 @@ unsafe extern "C" fn metric_distances(
     // SAFETY: see above.
     unsafe {
         call(host, |host| {
-            let batch = &*batch;
+            let batch = given(batch)?;
             let batch = MetricBatch {
                 offsets: batch.offsets.get(),
                 features: batch.features.get(),
@@ -427,7 +437,7 @@ unsafe extern "C" fn pruner_scores(
     // SAFETY: see above.
     unsafe {
         call(host, |host| {
-            let columns = &*columns;
+            let columns = given(columns)?;
             let out = out.get();
             let columns =
                 Columns { names: strings(columns.names)?, values: columns.values.get(), rows: columns.rows as usize };
@@ -574,9 +584,9 @@ unsafe extern "C" fn model_encode(
         call(host, |host| {
             let model = component::<dyn Model>(model);
             let description = model.describe()?;
-            let request = &*request;
+            let request = given(request)?;
             let text = documents(request.text, description.vocabulary)?;
-            let carry = (request.carry != 0).then(|| std::ptr::read(&raw const request.state).get());
+            let carry = (request.carry != 0).then(|| request.state.get());
             let mut fits = carry.as_ref().is_none_or(|state| state.len() == description.state_size);
             let mut sites = Vec::new();
             for raw in request.sites.get() {
@@ -634,7 +644,7 @@ unsafe extern "C" fn model_fit(
         call(host, |host| {
             let model = component_mut::<dyn Model>(model);
             let vocabulary = model.describe()?.vocabulary;
-            let request = &*request;
+            let request = given(request)?;
             let valid = documents(request.valid, vocabulary)?;
             let report = model.fit(
                 host,

@@ -9,6 +9,7 @@ mod ends;
 mod everything;
 mod good;
 mod panics;
+mod versions;
 
 use std::path::Path;
 

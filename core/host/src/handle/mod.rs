@@ -18,7 +18,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use txray_plugin::abi::{self, Slice, Status, Str};
+use txray_plugin::abi::{self, Grows, Slice, Status, Str};
 use txray_plugin::{Error, Fault, Host, Level, Result, Strings};
 
 use crate::bounds::{LONGEST_DESCRIPTION, LONGEST_MESSAGE, MOST_VALUES, bytes};
@@ -29,8 +29,9 @@ pub(crate) use source::Source;
 /// The table of an interface. All tables begin alike: size, create, destroy.
 ///
 /// # Safety
-/// An implementor must be a `repr(C)` struct of one `usize`, its size, of function pointers, and of words that are not 0.
-pub(crate) unsafe trait Table: 'static {
+/// An implementor must be a `repr(C)` struct of one `usize`, its size, and for the rest of its first version of function
+/// pointers and of words that are not 0.
+pub(crate) unsafe trait Table: Grows + Copy + 'static {
     const INTERFACE: &'static str;
     /// What plugin and host speak of an interface that still changes, where these differ.
     fn revisions(&self) -> Option<[u64; 2]>;
@@ -67,7 +68,8 @@ tables! {
 
 /// A component of a plugin.
 pub(crate) struct Handle<T: Table> {
-    table: &'static T,
+    /// As much as the plugin's version of the boundary has of it.
+    table: T,
     component: *mut c_void,
     /// For messages about faults of the plugin.
     name: String,
@@ -180,7 +182,7 @@ impl<T: Table> Drop for Handle<T> {
 }
 
 /// The table of an interface, checked: it is large enough, and none of its functions is null.
-fn table<T: Table>(plugin: &'static abi::Plugin) -> Result<&'static T, String> {
+fn table<T: Table>(plugin: &'static abi::Plugin) -> Result<T, String> {
     // SAFETY: the plugin was inspected when it was taken in; the name lives for the call.
     let table = unsafe { (plugin.query)(Str::text(T::INTERFACE)) }.cast::<usize>();
     if table.is_null() || !table.is_aligned() {
@@ -188,17 +190,18 @@ fn table<T: Table>(plugin: &'static abi::Plugin) -> Result<&'static T, String> {
     }
     // SAFETY: every table begins with its size.
     let size = unsafe { *table };
-    if size < size_of::<T>() {
-        return Err(format!("its table of {} has {size} bytes of {}", T::INTERFACE, size_of::<T>()));
+    if size < T::FIRST {
+        return Err(format!("its table of {} has {size} bytes of {}", T::INTERFACE, T::FIRST));
     }
-    let words = size_of::<T>() / size_of::<usize>();
+    let words = T::FIRST / size_of::<usize>();
     // SAFETY: the table says it has that many bytes; a `Table` is words alone, and each function must be there before
     // it can be believed to be one.
     if (1..words).any(|i| unsafe { *table.add(i) } == 0) {
         return Err(format!("its table of {} lacks a function", T::INTERFACE));
     }
-    // SAFETY: long enough, no function is null, and it lives as long as the process.
-    let table = unsafe { &*table.cast::<T>() };
+    // SAFETY: long enough, and no function of the first version is null.
+    let table = unsafe { abi::read(table.cast::<T>()) };
+    let table = table.map_err(|size| format!("its table of {} has {size} bytes", T::INTERFACE))?;
     match table.revisions() {
         Some([theirs, ours]) => Err(format!("it speaks revision {theirs} of {}, and this is {ours}", T::INTERFACE)),
         None => Ok(table),

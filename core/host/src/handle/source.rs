@@ -1,7 +1,6 @@
 //! Sources behind their C table, and their batches copied out of the plugin's memory.
 
 use std::ffi::c_void;
-use std::mem::offset_of;
 use std::sync::{Arc, OnceLock};
 
 use txray_plugin::abi::{self, Slice};
@@ -107,15 +106,8 @@ unsafe fn own(batch: *const abi::ActivationBatch, described: &SourceDescription)
         if batch.is_null() || !batch.is_aligned() {
             return Err("a batch at a null or misaligned pointer".to_owned());
         }
-        // What the first version of the boundary had; fields were added behind it.
-        const FIRST: usize = offset_of!(abi::ActivationBatch, exact_moments);
-        let size = (*batch).size;
-        if size < FIRST {
-            return Err("a batch of the wrong size".to_owned());
-        }
-        let exact = if size < size_of::<abi::ActivationBatch>() { Slice::EMPTY } else { (*batch).exact_moments };
-        // SAFETY of the place: fields beyond the plugin's size are never read through it.
-        let batch = &*batch;
+        let batch = abi::read(batch).map_err(|_| "a batch of the wrong size".to_owned())?;
+        let exact = batch.exact_moments;
         // Before anything is copied: columns of one length, as many as were described.
         let (tokens, observations) = (batch.starts.len, batch.token.len);
         let lengths = [

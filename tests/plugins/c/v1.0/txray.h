@@ -1,0 +1,383 @@
+/* The header of version 1.0, as plugins that are out there were built with: it never changes.
+ *
+ * The boundary between txray and its plugins, version 1, for C11 and C++11. This file is all a plugin needs.
+ *
+ * A plugin is a dynamic library that exports `txray_plugin_v1`. The txray_plugin it returns names the plugin's
+ * components and gives, for an interface (TXRAY_METRIC, TXRAY_PRUNER, ...), the table of functions behind it. The host
+ * makes components from options, calls them, and ends them:
+ *
+ *     entry -> query(interface) -> table;  create(kind, options) -> component;  calls;  destroy
+ *
+ * Rules:
+ *  - Memory. What a call is given (text, slices, the txray_host itself) is borrowed: it is valid until the call
+ *    returns, so copy what is to be kept. Outputs are written into memory of the caller. What a plugin hands to an
+ *    `emit` callback is borrowed by the host until that callback returns. Nobody frees what the other has allocated.
+ *  - A slice of length 0 may come with any pointer, NULL included. Text is UTF-8 and does not end in NUL.
+ *  - Errors. A call that can fail returns a txray_status. Before it returns anything but TXRAY_OK it says why through
+ *    `host->fail`. What it has then written to its outputs is ignored.
+ *  - Threads. A function whose first parameter is `const void *` may be called from many threads at once. One whose
+ *    first parameter is `void *` never is, nor while any other call on the same component runs. The entry, `query` and
+ *    `create` may be called from many threads at once. A call may start threads of its own, up to `host->threads`.
+ *  - Nothing unwinds across the boundary: no C++ exception, no longjmp. No call ends the process: `exit` in a call is a
+ *    failure of the run.
+ *  - A list that a plugin gives has 2^28 values at most, a description 16 MiB. A host checks what it is given before it
+ *    makes anything of it; that as many values are there as a length says, it must believe.
+ *  - A plugin prints nothing: it logs through the host. It is never unloaded.
+ *  - Structs only grow at their end and begin with their size (as sizeof gave it to whoever filled them), save the
+ *    small ones without a `size`, which never change. A new ability is a new interface name.
+ *
+ * A plugin runs with all rights of the user who runs txray.
+ */
+#ifndef TXRAY_H
+#define TXRAY_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(_WIN32)
+#define TXRAY_EXPORT __declspec(dllexport)
+#elif defined(__GNUC__)
+#define TXRAY_EXPORT __attribute__((visibility("default")))
+#else
+#define TXRAY_EXPORT
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Constants ---------------------------------------------------------------------------------------------- */
+
+#define TXRAY_MAGIC UINT64_C(0x676c707961727874) /* the bytes "txrayplg", little-endian */
+#define TXRAY_ABI_MAJOR UINT32_C(1)              /* must be equal in host and plugin */
+#define TXRAY_ABI_MINOR UINT32_C(0)              /* grows when structs grow; never compared */
+#define TXRAY_ENTRY "txray_plugin_v1"            /* the exported symbol */
+#define TXRAY_NULL UINT32_MAX                    /* "no value" in a column of uint32_t */
+
+/* The interfaces, and the table that `query` gives for each. */
+#define TXRAY_METRIC "txray.metric/1" /* txray_metric_table: distances between preference distributions */
+#define TXRAY_PRUNER "txray.pruner/1" /* txray_pruner_table: scores of neurons */
+#define TXRAY_SOURCE "txray.source/1" /* txray_source_table: activations from elsewhere */
+#define TXRAY_SINK "txray.sink/1"     /* txray_sink_table: reports of a finished run */
+#define TXRAY_MODEL "txray.model/0"   /* txray_model_table: models; unstable while its version is 0 */
+
+typedef int32_t txray_status;
+#define TXRAY_OK 0        /* it did what was asked */
+#define TXRAY_INVALID 1   /* the user's options or input are at fault: they can mend it */
+#define TXRAY_FAILED 2    /* the plugin is at fault, or its surroundings */
+#define TXRAY_CANCELLED 3 /* it stopped because `host->cancelled` said so */
+
+#define TXRAY_LOG_ERROR 1
+#define TXRAY_LOG_WARNING 2
+#define TXRAY_LOG_INFORMATION 3
+#define TXRAY_LOG_DEBUG 4
+
+/* ---- Slices: the first value, and how many ------------------------------------------------------------------- */
+
+typedef struct txray_str { const char *ptr; size_t len; } txray_str; /* UTF-8 text; `len` counts bytes */
+
+typedef struct txray_u32_slice { const uint32_t *ptr; size_t len; } txray_u32_slice;
+typedef struct txray_u64_slice { const uint64_t *ptr; size_t len; } txray_u64_slice;
+typedef struct txray_f32_slice { const float *ptr; size_t len; } txray_f32_slice;
+typedef struct txray_f64_slice { const double *ptr; size_t len; } txray_f64_slice;
+
+/* Outputs: allocated by the caller, written by the callee. */
+typedef struct txray_u32_slice_mut { uint32_t *ptr; size_t len; } txray_u32_slice_mut;
+typedef struct txray_f32_slice_mut { float *ptr; size_t len; } txray_f32_slice_mut;
+typedef struct txray_f64_slice_mut { double *ptr; size_t len; } txray_f64_slice_mut;
+
+/* A table of strings: string i is bytes[offsets[i] .. offsets[i + 1]]. */
+typedef struct txray_strings {
+    txray_str bytes;         /* all strings, one after the other */
+    txray_u64_slice offsets; /* [strings + 1], never falling, from 0 to bytes.len; empty for no strings */
+} txray_strings;
+
+/* ---- The host ------------------------------------------------------------------------------------------------ */
+
+/* What the host offers to a call. Valid for that call alone; its functions may be called from any thread. */
+typedef struct txray_host {
+    size_t size;       /* of the host's txray_host */
+    void *context;     /* first argument of every function here */
+    uint32_t threads;  /* how many threads the call may use */
+    uint32_t reserved; /* 0 */
+    /* Logs a line at one of the levels TXRAY_LOG_*. */
+    void (*log)(void *context, uint32_t level, txray_str message);
+    /* Reports progress of this call: `done` of `total` tokens (0: unknown), and a word on it (may be empty). */
+    void (*progress)(void *context, uint64_t done, uint64_t total, txray_str message);
+    /* Not 0 once the call should stop and return TXRAY_CANCELLED. Long calls ask now and then. */
+    uint32_t (*cancelled)(void *context);
+    /* Says why the call is about to return something else than TXRAY_OK; the last word counts. The message reads well
+     * after "failed to ...: ". `pointer` is a JSON pointer to the option at fault, such as "/alpha": the user is shown
+     * that line of their file. Empty: no single option is at fault. */
+    void (*fail)(void *context, txray_str pointer, txray_str message);
+} txray_host;
+
+/* ---- The plugin ---------------------------------------------------------------------------------------------- */
+
+typedef struct txray_plugin {
+    uint64_t magic;     /* TXRAY_MAGIC */
+    uint32_t abi_major; /* TXRAY_ABI_MAJOR */
+    uint32_t abi_minor; /* TXRAY_ABI_MINOR */
+    size_t size;        /* sizeof(txray_plugin) */
+    /* JSON:
+     *     {"name": "...", "version": "...", "components": [
+     *         {"interface": "txray.metric/1", "kind": "total-variation", "about": "half the L1 distance",
+     *          "options": {"type": "object", ...}, "claims": ["symmetric", "identity", "bounded", "triangle"]}]}
+     * `kind` is the name that pipelines use; `options` is the JSON Schema of the options. Metrics may have `claims`,
+     * which conformance tests hold them to; models may have `devices`, such as ["cpu"]. */
+    txray_str info;
+    /* The table of an interface, or NULL where the plugin does not supply it. */
+    const void *(*query)(txray_str interface_name);
+} txray_plugin;
+
+/* The type of the exported symbol. What it returns must live as long as the process. */
+typedef const txray_plugin *(*txray_entry)(void);
+
+/* The symbol to define. */
+TXRAY_EXPORT const txray_plugin *txray_plugin_v1(void);
+
+/* Every table begins with its size and these two.
+ *
+ * Makes a component of the kind named, from options (a JSON object), and writes it to `out`: any pointer but NULL,
+ * which the host hands back to every other function of the table. Cheap: it is also how options are checked before
+ * anything runs. Unknown or wrong options are TXRAY_INVALID. */
+typedef txray_status (*txray_create)(const txray_host *host, txray_str kind, txray_str options, void **out);
+/* Ends a component, once. */
+typedef void (*txray_destroy)(void *component);
+
+/* ---- txray.metric/1 ------------------------------------------------------------------------------------------ */
+
+/* Pairs of preference distributions, ragged: row r (one neuron in one layer) holds the entries
+ * offsets[r] .. offsets[r + 1] of every column, one for each feature that either side prefers, in rising order of
+ * feature id. Both sides of a row have mass. */
+typedef struct txray_metric_batch {
+    size_t size;              /* of the host's txray_metric_batch */
+    txray_u64_slice offsets;  /* [rows + 1] */
+    txray_u32_slice features; /* [entries] feature ids, indices into `names` */
+    txray_f64_slice p;        /* [entries] probabilities of the first side; each row sums to 1 */
+    txray_f64_slice q;        /* [entries] probabilities of the second side */
+    txray_u64_slice count_p;  /* [entries] how often the feature was observed, first side */
+    txray_u64_slice count_q;  /* [entries] the same, second side */
+    txray_f64_slice mass_p;   /* [entries] sum of the activations, first side */
+    txray_f64_slice mass_q;   /* [entries] the same, second side */
+    txray_strings names;      /* names of the features, by id */
+} txray_metric_batch;
+
+typedef struct txray_metric_table {
+    size_t size; /* sizeof(txray_metric_table) */
+    txray_create create;
+    txray_destroy destroy;
+    /* Writes one distance a row to `out` ([rows]); NaN where it is undefined. A row's distance must not depend on the
+     * rows beside it: the host cuts batches as it likes. Ids of features only tell them apart: numbering the features
+     * anew, their names with them, changes a distance by rounding alone. */
+    txray_status (*distances)(const void *metric, const txray_host *host, const txray_metric_batch *batch,
+                              txray_f64_slice_mut out);
+} txray_metric_table;
+
+/* ---- txray.pruner/1 ------------------------------------------------------------------------------------------ */
+
+/* What is known of each neuron: named columns of equal length; missing values are NaN. */
+typedef struct txray_columns {
+    size_t size;            /* of the host's txray_columns */
+    uint64_t rows;          /* length of every column */
+    txray_strings names;    /* [columns] */
+    txray_f64_slice values; /* [columns, rows], column after column */
+} txray_columns;
+
+typedef struct txray_pruner_table {
+    size_t size; /* sizeof(txray_pruner_table) */
+    txray_create create;
+    txray_destroy destroy;
+    /* Writes one score a neuron to `out` ([rows]); the highest are pruned first, NaN never. Columns are found by name:
+     * neither their order nor columns that a pruner does not know change a score, and scores follow their neurons
+     * whatever the order of the rows, within rounding. */
+    txray_status (*scores)(const void *pruner, const txray_host *host, const txray_columns *columns,
+                           txray_f64_slice_mut out);
+} txray_pruner_table;
+
+/* ---- txray.sink/1 -------------------------------------------------------------------------------------------- */
+
+typedef struct txray_sink_table {
+    size_t size; /* sizeof(txray_sink_table) */
+    txray_create create;
+    txray_destroy destroy;
+    /* Reads the finished run in `directory` (its tables are Parquet), described by `manifest` (JSON), and writes its
+     * report into the same directory. */
+    txray_status (*write)(void *sink, const txray_host *host, txray_str directory, txray_str manifest);
+} txray_sink_table;
+
+/* ---- txray.source/1 ------------------------------------------------------------------------------------------ */
+
+/* The features of one layer: token t has the feature names[features[t]], or none (TXRAY_NULL). */
+typedef struct txray_layer_column {
+    txray_str name;           /* the layer, such as "pos" */
+    txray_u32_slice features; /* [tokens] */
+    txray_strings names;
+    uint64_t unjoined; /* tokens with a span that found no annotation to join */
+} txray_layer_column;
+
+/* The moments of one site: sums over all tokens of a batch, recorded or not, [width] each. */
+typedef struct txray_moments {
+    txray_f64_slice sum;     /* of h */
+    txray_f64_slice sum_abs; /* of |h| */
+    txray_f64_slice sum_sq;  /* of h * h */
+} txray_moments;
+
+typedef struct txray_layer_column_slice { const txray_layer_column *ptr; size_t len; } txray_layer_column_slice;
+typedef struct txray_moments_slice { const txray_moments *ptr; size_t len; } txray_moments_slice;
+
+/* Whole documents with their tokens, the features of those tokens, and the activations that the record rule kept. */
+typedef struct txray_activation_batch {
+    size_t size;                     /* sizeof(txray_activation_batch) */
+    txray_u64_slice documents;       /* [documents] ids */
+    txray_strings groups;            /* [documents] names of their groups ("": in none); no strings: no groups */
+    txray_u64_slice offsets;         /* [documents + 1] into the tokens */
+    txray_u32_slice starts;          /* [tokens] start in the document's text, in Unicode scalars, or TXRAY_NULL */
+    txray_u32_slice ends;            /* [tokens] end, likewise */
+    uint64_t unknown;                /* tokens that the model's vocabulary did not know */
+    txray_layer_column_slice layers; /* one column of features a layer */
+    txray_u32_slice token;           /* [observations] index of the token in this batch, never falling */
+    txray_u32_slice site;            /* [observations] index into the sites described */
+    txray_u32_slice neuron;          /* [observations] */
+    txray_f32_slice activation;      /* [observations] */
+    txray_moments_slice moments;     /* [sites]; empty where the source does not know them */
+} txray_activation_batch;
+
+typedef struct txray_source_table {
+    size_t size; /* sizeof(txray_source_table) */
+    txray_create create;
+    txray_destroy destroy;
+    /* Hands to `emit` what the source reads, as JSON: {"sites": [{"name": "lstm.0.hidden", "width": 200}],
+     * "layers": ["token"]}. */
+    txray_status (*describe)(const void *source, const txray_host *host, void (*emit)(void *context, txray_str json),
+                             void *context);
+    /* Hands the next documents to `emit`, once; at the end, does not call it. A batch is bounded, whatever the length
+     * of the corpus. */
+    txray_status (*next)(void *source, const txray_host *host,
+                         void (*emit)(void *context, const txray_activation_batch *batch), void *context);
+} txray_source_table;
+
+/* ---- txray.model/0 (unstable) -------------------------------------------------------------------------------- */
+
+/* Ragged documents. */
+typedef struct txray_text {
+    txray_u32_slice ids;     /* [tokens] token ids, below the model's vocabulary */
+    txray_u64_slice offsets; /* [documents + 1] into `ids`; empty for no documents */
+} txray_text;
+
+/* What to keep of one site: of each token the k most active neurons, in falling order, ties by the lower index, and
+ * over all tokens the moments. */
+typedef struct txray_site_request {
+    uint32_t site;                   /* index into the model's sites */
+    uint32_t k;                      /* neurons kept for each token, from 1 to the site's width */
+    txray_u32_slice_mut neurons;     /* [tokens, k] */
+    txray_f32_slice_mut activations; /* [tokens, k] */
+    txray_f64_slice_mut sum;         /* [width]: the sum of h over all tokens is added to it */
+    txray_f64_slice_mut sum_abs;     /* [width]: the sum of |h| is added to it */
+    txray_f64_slice_mut sum_sq;      /* [width]: the sum of h * h is added to it */
+} txray_site_request;
+
+typedef struct txray_site_request_slice { const txray_site_request *ptr; size_t len; } txray_site_request_slice;
+
+typedef struct txray_encode_request {
+    size_t size; /* of the host's txray_encode_request */
+    txray_text text;
+    uint32_t carry;                 /* 0: the state is cleared at every document's start; else the documents are one */
+    uint32_t reserved;              /* stream, and `state` is carried in and out. Reserved is 0. */
+    txray_f32_slice_mut state;      /* [state_size], or empty where `carry` is 0 */
+    txray_site_request_slice sites; /* what to read at each site */
+} txray_encode_request;
+
+/* Likelihood of a text. */
+typedef struct txray_score {
+    double nll;      /* negative log-likelihood, nats, summed */
+    uint64_t tokens; /* predicted tokens */
+} txray_score;
+
+typedef struct txray_fit_request {
+    size_t size; /* of the host's txray_fit_request */
+    txray_text train;
+    txray_text valid; /* no documents: there is no validation text */
+    uint64_t seed;    /* of everything random */
+    double pause;     /* seconds until training pauses in the middle of an epoch, after at least one optimizer step; */
+                      /* INFINITY: never */
+} txray_fit_request;
+
+/* Where training stands. */
+typedef struct txray_fit_report {
+    uint64_t epoch;    /* epochs completed */
+    uint64_t tokens;   /* trained on since the beginning */
+    double loss;       /* mean training loss of the epoch, nats a token; of its tokens so far where paused */
+    double valid_loss; /* validation loss, nats a token; NaN without a validation text, or where paused */
+    double seconds;    /* of optimizer steps in this call */
+    uint32_t done;     /* not 0 once every epoch is completed */
+    uint32_t paused;   /* not 0 where the epoch is not at its end: call again to go on */
+} txray_fit_report;
+
+typedef struct txray_model_table {
+    size_t size; /* sizeof(txray_model_table) */
+    /* Makes a model without weights. The options are the model's table in the pipeline, less the engine's own keys. */
+    txray_create create;
+    txray_destroy destroy;
+    /* Draws new weights from the seed; the same seed gives the same weights. */
+    txray_status (*initialize)(void *model, const txray_host *host, uint64_t vocabulary, uint64_t seed);
+    /* Reads its weights from a checkpoint directory (config.json, model.safetensors). */
+    txray_status (*load)(void *model, const txray_host *host, txray_str directory);
+    /* Writes a checkpoint into a directory that exists. The bytes depend on the weights alone. */
+    txray_status (*save)(const void *model, const txray_host *host, txray_str directory);
+    /* Hands to `emit` what it is, as JSON: {"sites": [{"name": "lstm.0.hidden", "width": 200}], "vocabulary": 10000,
+     * "parameters": 2000000, "state_size": 400, "trained_state": "reset"}. `state_size` counts the values of
+     * `txray_encode_request.state`; `trained_state` is "reset", "carry" or null. */
+    txray_status (*describe)(const void *model, const txray_host *host, void (*emit)(void *context, txray_str json),
+                             void *context);
+    /* Reads documents and reduces their activations. A document's observations must not depend, bit for bit, on the
+     * documents beside it or on the number of threads. An activation that is not finite is TXRAY_INVALID: in which
+     * document, the host finds out. */
+    txray_status (*encode)(const void *model, const txray_host *host, const txray_encode_request *request);
+    /* Negative log-likelihood of documents. With `carry` 0 the first token of each document is given and not
+     * predicted; else the text is one stream, and only its very first token is. */
+    txray_status (*score)(const void *model, const txray_host *host, const txray_text *text, uint32_t carry,
+                          txray_score *out);
+    /* Trains to the end of the next epoch, or until it is to pause. The host calls it again with the same request until
+     * the report says `done`. Cancelled, the model stands between two optimizer steps, and may be saved and called
+     * again. Wherever training was paused, cancelled, or saved and loaded again, and whatever the number of threads, it
+     * ends with the same bytes. */
+    txray_status (*fit)(void *model, const txray_host *host, const txray_fit_request *request, txray_fit_report *out);
+    /* Writes all that `fit` goes on from into a directory that exists: the weights, and where training stands. */
+    txray_status (*save_training)(const void *model, const txray_host *host, txray_str directory);
+    /* The inverse of `save_training`, for a model that was created with the same options and has no weights yet. `fit`
+     * with the same request then goes on; options or a request that change the training are refused, here or there. */
+    txray_status (*load_training)(void *model, const txray_host *host, txray_str directory);
+} txray_model_table;
+
+/* ---- Conveniences -------------------------------------------------------------------------------------------- */
+
+/* Initialises a txray_str from a string literal: `txray_str about = TXRAY_TEXT("half the L1 distance");` */
+#define TXRAY_TEXT(literal) { (literal), sizeof(literal) - 1 }
+
+/* Borrows a C string. */
+static inline txray_str txray_text_of(const char *string) {
+    txray_str text;
+    text.ptr = string;
+    text.len = strlen(string);
+    return text;
+}
+
+/* Whether a text is this C string. */
+static inline int txray_equals(txray_str text, const char *string) {
+    return text.len == strlen(string) && (text.len == 0 || memcmp(text.ptr, string, text.len) == 0);
+}
+
+/* Says why, and gives the status back: `return txray_fail(host, TXRAY_INVALID, "/alpha", "must be above 0");` */
+static inline txray_status txray_fail(const txray_host *host, txray_status status, const char *pointer,
+                                      const char *message) {
+    host->fail(host->context, txray_text_of(pointer), txray_text_of(message));
+    return status;
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
