@@ -1,7 +1,7 @@
 //! What the plugin boundary costs: the same distances and the same reading, called directly, through the table of a
 //! linked plugin, and through that of a loaded library; in turn, medians.
 //!
-//!     cargo build --release -p txray-cpu -p distances
+//!     cargo build --release -p txray-cpu
 //!     cargo run --release -p txray-tests --example boundary -- target/release
 
 #![allow(clippy::unwrap_used, reason = "a measurement")]
@@ -31,7 +31,6 @@ fn main() {
     linked.add(txray_metrics::plugin(), Origin::BuiltIn).unwrap();
     linked.add(txray_lstm::plugin(), Origin::BuiltIn).unwrap();
     let mut loaded = Registry::new();
-    loaded.load(&library("distances"), None).unwrap();
     loaded.load(&library("txray_cpu"), None).unwrap();
 
     // As WikiText-2 gives it: 200 neurons, some hundred features each.

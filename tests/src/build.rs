@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::path;
 
 /// The packages under `plugins/`, and the backend that is shipped.
-const RUST_PLUGINS: [&str; 6] = ["broken", "distances", "energy", "everything", "panics", "txray-cpu"];
+const RUST_PLUGINS: [&str; 5] = ["broken", "energy", "everything", "panics", "txray-cpu"];
 
 /// The library of a Rust plugin. All are built when the first is asked for, once in a process, with
 /// the profile and into the target directory of the tests themselves.

@@ -20,17 +20,20 @@ use crate::{
     MetricBatch, Model, PreferenceMetric, Pruner, ReportSink, Result, SiteRequest, State, Strings, Text,
 };
 
+/// The components of an interface: a list for each crate that they come from.
+pub type Makers<T> = &'static [&'static [Maker<T>]];
+
 /// The components of one plugin, by interface.
 pub trait PluginSet: 'static {
     /// `CARGO_PKG_NAME` of the plugin's crate.
     const NAME: &'static str;
     /// `CARGO_PKG_VERSION` of the plugin's crate.
     const VERSION: &'static str;
-    const METRICS: &'static [Maker<dyn PreferenceMetric>];
-    const PRUNERS: &'static [Maker<dyn Pruner>];
-    const SINKS: &'static [Maker<dyn ReportSink>];
-    const SOURCES: &'static [Maker<dyn ActivationSource>];
-    const MODELS: &'static [Maker<dyn Model>];
+    const METRICS: Makers<dyn PreferenceMetric>;
+    const PRUNERS: Makers<dyn Pruner>;
+    const SINKS: Makers<dyn ReportSink>;
+    const SOURCES: Makers<dyn ActivationSource>;
+    const MODELS: Makers<dyn Model>;
 }
 
 /// How a component of an interface is described and made, without its type.
@@ -93,8 +96,8 @@ fn parse_options<T: serde::de::DeserializeOwned>(text: &str) -> Result<T> {
 
 /// The table of a plugin. It lives as long as the process, and so does the text of its description.
 pub fn plugin<S: PluginSet>() -> abi::Plugin {
-    fn describe_all<T: ?Sized>(makers: &[Maker<T>], interface: &'static str) -> Vec<Value> {
-        makers.iter().map(|maker| (maker.describe)(interface)).collect()
+    fn describe_all<T: ?Sized>(makers: Makers<T>, interface: &'static str) -> Vec<Value> {
+        makers.iter().copied().flatten().map(|maker| (maker.describe)(interface)).collect()
     }
     let components = [
         describe_all(S::METRICS, abi::METRIC),
@@ -160,8 +163,8 @@ unsafe extern "C" fn query<S: PluginSet>(interface: Str) -> *const c_void {
             revision: abi::MODEL_REVISION,
         };
     }
-    fn table<T: ?Sized, C>(makers: &[Maker<T>], table: &'static C) -> *const c_void {
-        if makers.is_empty() { std::ptr::null() } else { std::ptr::from_ref(table).cast() }
+    fn table<T: ?Sized, C>(makers: Makers<T>, table: &'static C) -> *const c_void {
+        if makers.iter().all(|makers| makers.is_empty()) { std::ptr::null() } else { std::ptr::from_ref(table).cast() }
     }
     // SAFETY: the host passes text that lives for this call.
     match unsafe { interface.get_text() } {
@@ -176,13 +179,13 @@ unsafe extern "C" fn query<S: PluginSet>(interface: Str) -> *const c_void {
 
 /// Finds the list of a plugin's components by their trait.
 trait Interface {
-    fn makers<S: PluginSet>() -> &'static [Maker<Self>];
+    fn makers<S: PluginSet>() -> Makers<Self>;
 }
 
 macro_rules! interfaces {
     ($($interface:ident: $list:ident,)*) => {$(
         impl Interface for dyn $interface {
-            fn makers<S: PluginSet>() -> &'static [Maker<Self>] {
+            fn makers<S: PluginSet>() -> Makers<Self> {
                 S::$list
             }
         }
@@ -361,7 +364,7 @@ unsafe extern "C" fn create<S: PluginSet, T: Interface + ?Sized + 'static>(
     unsafe {
         call(host, |host| {
             let kind = text(kind)?;
-            let maker = T::makers::<S>().iter().find(|maker| maker.kind == kind);
+            let maker = T::makers::<S>().iter().copied().flatten().find(|maker| maker.kind == kind);
             let maker = maker.ok_or_else(|| Error::failed(format!("{} has no component `{kind}`", S::NAME)))?;
             let component: Box<T> = (maker.create)(text(options)?, host)?;
             *out = Box::into_raw(Box::new(component)).cast();

@@ -124,25 +124,62 @@ macro_rules! components {
         #[cfg(panic = "abort")]
         compile_error!("a txray plugin must unwind: with panic = \"abort\" a panic would take the whole run down");
 
+        /// The components of this crate, for [`union!`]($crate::union).
+        #[derive(Debug)]
+        pub struct Components;
+
+        impl $crate::guard::PluginSet for Components {
+            const NAME: &'static str = env!("CARGO_PKG_NAME");
+            const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+            const METRICS: $crate::guard::Makers<dyn $crate::PreferenceMetric> =
+                &[&[$($($crate::guard::metric::<$metric>()),*)?]];
+            const PRUNERS: $crate::guard::Makers<dyn $crate::Pruner> =
+                &[&[$($($crate::guard::pruner::<$pruner>()),*)?]];
+            const SINKS: $crate::guard::Makers<dyn $crate::ReportSink> =
+                &[&[$($($crate::guard::sink::<$sink>()),*)?]];
+            const SOURCES: $crate::guard::Makers<dyn $crate::ActivationSource> =
+                &[&[$($($crate::guard::source::<$source>()),*)?]];
+            const MODELS: $crate::guard::Makers<dyn $crate::Model> =
+                &[&[$($($crate::guard::model::<$model>()),*)?]];
+        }
+
+        $crate::plugin_of!(Components);
+    };
+}
+
+/// Defines `pub fn plugin()` as [`components!`] does, of all that some crates define by that: `union!(some_crate, another)`.
+#[macro_export]
+macro_rules! union {
+    ($($of:ident),* $(,)?) => {
+        struct Components;
+
+        impl $crate::guard::PluginSet for Components {
+            const NAME: &'static str = env!("CARGO_PKG_NAME");
+            const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+            const METRICS: $crate::guard::Makers<dyn $crate::PreferenceMetric> =
+                &[$(<$of::Components as $crate::guard::PluginSet>::METRICS[0]),*];
+            const PRUNERS: $crate::guard::Makers<dyn $crate::Pruner> =
+                &[$(<$of::Components as $crate::guard::PluginSet>::PRUNERS[0]),*];
+            const SINKS: $crate::guard::Makers<dyn $crate::ReportSink> =
+                &[$(<$of::Components as $crate::guard::PluginSet>::SINKS[0]),*];
+            const SOURCES: $crate::guard::Makers<dyn $crate::ActivationSource> =
+                &[$(<$of::Components as $crate::guard::PluginSet>::SOURCES[0]),*];
+            const MODELS: $crate::guard::Makers<dyn $crate::Model> =
+                &[$(<$of::Components as $crate::guard::PluginSet>::MODELS[0]),*];
+        }
+
+        $crate::plugin_of!(Components);
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! plugin_of {
+    ($components:ty) => {
         /// The plugin that this crate is.
         pub fn plugin() -> &'static $crate::abi::Plugin {
-            struct Components;
-            impl $crate::guard::PluginSet for Components {
-                const NAME: &'static str = env!("CARGO_PKG_NAME");
-                const VERSION: &'static str = env!("CARGO_PKG_VERSION");
-                const METRICS: &'static [$crate::guard::Maker<dyn $crate::PreferenceMetric>] =
-                    &[$($($crate::guard::metric::<$metric>()),*)?];
-                const PRUNERS: &'static [$crate::guard::Maker<dyn $crate::Pruner>] =
-                    &[$($($crate::guard::pruner::<$pruner>()),*)?];
-                const SINKS: &'static [$crate::guard::Maker<dyn $crate::ReportSink>] =
-                    &[$($($crate::guard::sink::<$sink>()),*)?];
-                const SOURCES: &'static [$crate::guard::Maker<dyn $crate::ActivationSource>] =
-                    &[$($($crate::guard::source::<$source>()),*)?];
-                const MODELS: &'static [$crate::guard::Maker<dyn $crate::Model>] =
-                    &[$($($crate::guard::model::<$model>()),*)?];
-            }
             static PLUGIN: std::sync::OnceLock<$crate::abi::Plugin> = std::sync::OnceLock::new();
-            PLUGIN.get_or_init($crate::guard::plugin::<Components>)
+            PLUGIN.get_or_init($crate::guard::plugin::<$components>)
         }
     };
 }

@@ -1,8 +1,11 @@
-//! A backend: the model plugins, built for one device as a dynamic library. It is nothing but the one exported symbol, so
-//! that a backend for another device is another build of the same crates.
+//! Everything that is built into `txray`, as a dynamic library: models built for the CPU, and what runs on it anyway. It is
+//! nothing but the one exported symbol, so that a backend for another device is another build of the same crates.
 //!
 //! ```text
-//! txray-lstm --export!--> libtxray_cpu.so --txray_plugin_v1--> a pipeline's [plugin.cpu]
+//! txray-metrics --+
+//!                 +--union!--> libtxray_cpu.so --txray_plugin_v1--> a pipeline's [plugin.cpu]
+//! txray-lstm -----+
 //! ```
 
-txray_plugin::export!(txray_lstm::plugin);
+txray_plugin::union!(txray_metrics, txray_lstm);
+txray_plugin::export!(plugin);
