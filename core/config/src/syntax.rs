@@ -22,14 +22,25 @@ const OPEN: usize = 500;
 
 /// An error where brackets are open in more brackets than the parser has stack for.
 pub(crate) fn check_depth(source: &Source, text: &str) -> Result<(), Diagnostic> {
-    let mut open = 0_usize;
+    // A table or an array is left at its own bracket alone. A bracket that begins a line is that of a header, in which the
+    // parser goes no deeper.
+    let mut open = Vec::new();
+    let (mut begins, mut in_header) = (true, false);
     for token in toml_parser::Source::new(text).lex() {
+        in_header |= begins && open.is_empty() && token.kind() == TokenKind::LeftSquareBracket;
         match token.kind() {
-            TokenKind::LeftCurlyBracket | TokenKind::LeftSquareBracket => open += 1,
-            TokenKind::RightCurlyBracket | TokenKind::RightSquareBracket => open = open.saturating_sub(1),
+            TokenKind::Newline => in_header = false,
+            _ if in_header => {}
+            TokenKind::LeftCurlyBracket => open.push(TokenKind::RightCurlyBracket),
+            TokenKind::LeftSquareBracket => open.push(TokenKind::RightSquareBracket),
+            kind if open.last() == Some(&kind) => drop(open.pop()),
             _ => {}
         }
-        if open > OPEN {
+        begins = match token.kind() {
+            TokenKind::Newline => true,
+            kind => begins && kind == TokenKind::Whitespace,
+        };
+        if open.len() > OPEN {
             let place = source.place(token.span().start()..token.span().end());
             return Err(Diagnostic::at(place, "this is nested too deeply").label("in too many tables and arrays"));
         }

@@ -421,7 +421,7 @@ proptest! {
 /// Found by fuzzing: beside errors, the parser does not count how deep it is.
 #[test]
 fn brackets_without_end_are_told() {
-    for open in ["{ a = 3, {}b = ", "[", "{ a = ", "[[1], {}, "] {
+    for open in ["{ a = 3, {}b = ", "[", "{ a = ", "[[1], {}, ", "{a = ], {}b = ", "{a = [}, {}b = ", "[}, "] {
         let text = format!("x = {}", open.repeat(20_000));
         let errors = check(text.clone());
         look(&errors);
@@ -429,6 +429,9 @@ fn brackets_without_end_are_told() {
         let mut document = Document::parse("run.toml", String::new()).unwrap();
         look(&document.set(&text).unwrap_err());
     }
+    // Headers that are never closed are each an error of their own.
+    let first = check("[a\n".repeat(2000));
+    assert!(!render(first.iter().next().unwrap()).contains("too deeply"));
     // In strings and comments they are none.
     let many = "[{".repeat(2000);
     assert!(check(format!("name = \"{many}\" # {many}")).iter().all(|error| !render(error).contains("too deeply")));
