@@ -289,7 +289,8 @@ typedef struct txray_text {
 } txray_text;
 
 /* What to keep of one site: of each token the k most active neurons, in falling order, ties by the lower index, and
- * over all tokens the moments: what is added to them for a document depends on that document alone, bit for bit. */
+ * over all tokens the moments: what is added to them for a document depends on that document alone (and on the state that
+ * was carried into it), bit for bit. */
 typedef struct txray_site_request {
     uint32_t site;                     /* index into the model's sites */
     uint32_t k;                        /* neurons kept for each token, from 1 to the site's width */
@@ -371,7 +372,7 @@ typedef struct txray_model_table {
     /* The inverse of `save_training`, for a model that was created with the same options and has no weights yet. `fit`
      * with the same request then goes on; options or a request that change the training are refused, here or there. */
     txray_status (*load_training)(void *model, const txray_host *host, txray_str directory);
-    uint64_t revision; /* TXRAY_MODEL_REVISION */
+    size_t revision; /* TXRAY_MODEL_REVISION */
 } txray_model_table;
 
 /* ---- Conveniences -------------------------------------------------------------------------------------------- */
@@ -410,7 +411,8 @@ static inline void txray_sum_add(txray_exact_sum *sum, double value) {
     double size = value < 0 ? -value : value;
     uint64_t high, low;
     double scaled, rest;
-    if (sum->high > INT64_C(4611686018427387904) || sum->high < -INT64_C(4611686018427387904)) {
+    if (sum->high > INT64_C(4611686018427387904) || sum->high < -INT64_C(4611686018427387904)
+        || (sum->high == INT64_C(4611686018427387904) && sum->low != 0)) {
         return;
     }
     if (!(size <= limit)) {

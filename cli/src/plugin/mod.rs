@@ -41,7 +41,7 @@ fn make(name: &str, kind: Kind, language: Language) -> Result<(), Error> {
 pub fn extension(args: &ExtensionCommand) -> Result<(), Error> {
     let ExtensionAction::New { name } = &args.action;
     let directory = new::extension(name, Path::new(""))?;
-    next(&directory, &["cargo test --release", "cargo run --release -- RUN/stages/FROM RUN/stages/TO"]);
+    next(&directory, &["cargo test --release", "cargo run --release -- record recorded.tsv out"]);
     Ok(())
 }
 

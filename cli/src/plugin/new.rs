@@ -70,6 +70,8 @@ pub fn extension(name: &str, into: &Path) -> Result<PathBuf, Error> {
         ("Cargo.toml", template!("extension/Cargo.toml.in")),
         ("src/lib.rs", template!("extension/lib.rs")),
         ("src/main.rs", template!("extension/main.rs")),
+        ("src/recorded.rs", template!("extension/recorded.rs")),
+        ("recorded.tsv", template!("extension/recorded.tsv")),
         ("README.md", template!("extension/README.md")),
         (".gitignore", "/target\n"),
     ];
@@ -105,7 +107,13 @@ fn check_name(name: &str) -> Result<(), Error> {
     let is_word =
         |part: &str| !part.is_empty() && part.chars().all(|char| char.is_ascii_lowercase() || char.is_ascii_digit());
     let begins = name.starts_with(|char: char| char.is_ascii_lowercase());
-    if begins && name.split('-').all(is_word) && !["test", "core", "std", "txray"].contains(&name) {
+    // Words of the language, and crates that a project needs.
+    let taken = "test core std alloc txray as async await box break const continue crate dyn do else enum extern false final fn \
+                 for gen if impl in let loop macro match mod move mut override priv pub ref return self static struct super \
+                 trait true try type typeof unsafe unsized use virtual where while yield abstract become safetensors serde \
+                 abs exp log pow sin cos tan floor ceil round sqrt";
+    let is_taken = taken.split_whitespace().any(|word| word == name) || name.starts_with("txray-");
+    if begins && name.split('-').all(is_word) && !is_taken {
         return Ok(());
     }
     Err(Error::PluginName(name.to_owned()))
@@ -247,10 +255,12 @@ mod tests {
 
     #[test]
     fn names_are_those_of_crates() {
-        for good in ["energy", "my-metric", "l2", "a-b-c", "renyi-2"] {
+        for good in ["energy", "my-metric", "l2", "a-b-c", "renyi-2", "my-match"] {
             assert!(check_name(good).is_ok(), "{good}");
         }
-        for bad in ["", "-", "a-", "-a", "Energy", "a_b", "../a", "é", "2l", "txray", "a b"] {
+        for bad in
+            ["", "-", "a-", "-a", "Energy", "a_b", "../a", "é", "2l", "txray", "a b", "match", "txray-method", "self"]
+        {
             assert!(check_name(bad).is_err(), "{bad}");
         }
     }

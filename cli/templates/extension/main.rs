@@ -1,18 +1,24 @@
-//! Compares two stages of a finished run under the new weighting, beside the usual one:
+//! The two changes at work:
 //!
-//!     cargo run --release -- RUN/stages/FROM RUN/stages/TO
+//!     cargo run --release -- compare RUN/stages/FROM RUN/stages/TO     two stages of a finished run, by the new weighting
+//!     cargo run --release -- record recorded.tsv OUT                   recorded activations, by the new record rule
+//!
+//! `record` leaves the tables of two stages, `OUT/max-1` and `OUT/over-mean`, as a run would.
+
+mod recorded;
 
 use std::path::Path;
 
-use {{crate}}::Surprisal;
-use txray_method::{Comparison, Settings, Stage, Weigh, Weighting, compare};
-use txray_plugin::{Host, MetricBatch, PreferenceMetric, Result};
+use recorded::Recorded;
+use txray_method::{Comparison, MethodResult, Record, RecordRule, Settings, Stage, Weigh, Weighting, compare};
+use txray_plugin::{Host, MetricBatch, PreferenceMetric};
 use txray_tables::Folder;
+use {{crate}}::{OverMean, Surprisal};
 
 struct Hellinger;
 
 impl PreferenceMetric for Hellinger {
-    fn distances(&self, _: &Host<'_>, batch: &MetricBatch<'_>, out: &mut [f64]) -> Result<()> {
+    fn distances(&self, _: &Host<'_>, batch: &MetricBatch<'_>, out: &mut [f64]) -> txray_plugin::Result<()> {
         for (row, out) in batch.rows().zip(out) {
             let sum: f64 = row.p.iter().zip(row.q).map(|(p, q)| (p.sqrt() - q.sqrt()).powi(2)).sum();
             *out = (sum / 2.0).sqrt();
@@ -21,21 +27,43 @@ impl PreferenceMetric for Hellinger {
     }
 }
 
-fn compared(from: &Stage, to: &Stage, weighting: &dyn Weigh) -> txray_method::MethodResult<Comparison> {
+fn compared(from: &Stage, to: &Stage, weighting: &dyn Weigh) -> MethodResult<Comparison> {
     let layers: Vec<String> = from.layers.iter().map(|layer| layer.layer.clone()).collect();
     let settings = Settings { layers: &layers, weighting, min_count: 1 };
     let metrics = [("hellinger".to_owned(), Box::new(Hellinger) as _)];
     Ok(compare(from, to, &settings, &metrics, &Host::detached())?.comparison)
 }
 
-fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
-    let arguments: Vec<String> = std::env::args().collect();
-    let [_, from, to] = &arguments[..] else { return Err("which two stages? RUN/stages/FROM RUN/stages/TO".into()) };
-    let (from, to) = (Stage::read(&Folder(Path::new(from)))?, Stage::read(&Folder(Path::new(to)))?);
+fn compare_stages(from: &Path, to: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let (from, to) = (Stage::read(&Folder(from))?, Stage::read(&Folder(to))?);
     let (usual, new) = (compared(&from, &to, &Weighting::Mass)?, compared(&from, &to, &Surprisal)?);
     for (layer, name) in usual.layers.iter().enumerate() {
         let mean = |of: &Comparison| of.mean(layer, 0).mean.unwrap_or(f64::NAN);
         println!("{name}: mean distance {:.4} by mass, {:.4} by surprisal", mean(&usual), mean(&new));
     }
     Ok(())
+}
+
+fn record(table: &Path, out: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let read = |rule: &dyn RecordRule, name: &str| -> Result<Stage, Box<dyn std::error::Error>> {
+        let folder = out.join(name);
+        std::fs::create_dir_all(&folder)?;
+        let (stage, _) = txray_method::read(&mut Recorded::open(table)?, rule, &Host::detached(), &Folder(&folder))?;
+        println!("{name}: {} of {} neurons are alive", stage.neurons.alive(), stage.neurons.len());
+        Ok(stage)
+    };
+    // The means are those of all tokens, whatever the rule: so the first reading gives them.
+    let usual = read(&Record::Max1, "max-1")?;
+    let rule = OverMean::of(&usual.neurons).ok_or("the source tells no means")?;
+    read(&rule, "over-mean")?;
+    Ok(())
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["compare", from, to] => compare_stages(Path::new(from), Path::new(to)),
+        ["record", table, out] => record(Path::new(table), Path::new(out)),
+        _ => Err("compare RUN/stages/FROM RUN/stages/TO, or record recorded.tsv OUT".into()),
+    }
 }

@@ -40,11 +40,11 @@ impl ExactSum {
         Self::from_i128(if bits >> 63 == 1 { -size } else { size })
     }
 
-    /// The sum of some values: the bits of adding them one by one, in a fifth of the time.
+    /// The sum of some values: the bits of adding them one by one where that stays within 2^62, in a fifth of the time.
     #[inline]
     pub fn of_all(values: impl IntoIterator<Item = f64>) -> Self {
-        // Above 2^51 and below 2^53, the last bit of a float64 is 1: adding this rounds to a whole number, ties to even, and
-        // the bits then count from those of this.
+        // From 2^52 to 2^53 the last bit of a float64 is 1: added to what is below 2^51, this rounds to a whole number, ties to
+        // even, and the bits then count from those of this.
         const WHOLE: f64 = 1.5 * (1_u64 << MANTISSA) as f64;
         // A value is split into multiples of 2^-24, and what remains, in multiples of 2^-64.
         const COARSE: f64 = (1_u64 << 24) as f64;

@@ -60,7 +60,7 @@ pub const SINK: &str = "txray.sink/1";
 /// Models: [`ModelTable`]. Unstable while its version is 0.
 pub const MODEL: &str = "txray.model/0";
 /// Grows with each change of [`MODEL`] while that is unstable; must be equal in host and plugin.
-pub const MODEL_REVISION: u64 = 1;
+pub const MODEL_REVISION: usize = 1;
 
 /// "No value" in a column of `u32`: a null span, a null feature.
 pub const NULL: u32 = u32::MAX;
@@ -156,7 +156,7 @@ impl<T> SliceMut<T> {
 }
 
 /// A sum in fixed point, with 64 bits behind the point: `(high * 2^64 + low) / 2^64`. Adding is exact, so that any order of
-/// any parts gives the same bits; a float's sum does not. Sums stay within 2^62 of 0.
+/// any parts gives the same bits; a float's sum does not. Sums stay within 2^62 of 0: one that was beyond is none any more.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ExactSum {
@@ -487,7 +487,7 @@ pub struct ModelTable {
     /// Reads what `save_training` wrote, into a model of the same options without weights.
     pub load_training: unsafe extern "C" fn(model: *mut c_void, host: *const Host, directory: Str) -> Status,
     /// [`MODEL_REVISION`] of the plugin.
-    pub revision: u64,
+    pub revision: usize,
 }
 
 /// Ragged documents.
@@ -520,7 +520,8 @@ pub struct EncodeRequest {
 }
 
 /// What to keep of one site: of each token the `k` most active neurons, in falling order, ties by the lower index, and
-/// over all tokens the moments: what is added to them for a document depends on that document alone, bit for bit.
+/// over all tokens the moments: what is added to them for a document depends on that document alone (and on the state that was
+/// carried into it), bit for bit.
 #[repr(C)]
 #[derive(Debug)]
 pub struct SiteRequest {

@@ -337,6 +337,7 @@ fn sums_in_c_have_the_bits_of_those_in_rust() {
         for second in values {
             let mut sum = abi::ExactSum::of(first);
             sum += second;
+            sum += -1.0;
             expected.push(sum);
             let number = |value: f64| match value {
                 _ if value.is_nan() => "(0.0 / 0.0)".to_owned(),
@@ -345,7 +346,7 @@ fn sums_in_c_have_the_bits_of_those_in_rust() {
             };
             writeln!(
                 c,
-                "{{ txray_exact_sum sum = {{0, 0}}; txray_sum_add(&sum, {}); txray_sum_add(&sum, {}); \
+                "{{ txray_exact_sum sum = {{0, 0}}; txray_sum_add(&sum, {}); txray_sum_add(&sum, {}); txray_sum_add(&sum, -1.0); \
                  printf(\"%lld %llu\\n\", (long long)sum.high, (unsigned long long)sum.low); }}",
                 number(first),
                 number(second)

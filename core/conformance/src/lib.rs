@@ -83,25 +83,33 @@ suites! {
 
 /// A test that holds a record rule of one's own to the laws of all record rules. The argument makes the rule
 /// (`Box<dyn RecordRule>`) of a stage in which every activation counts:
-/// `record_rule_suite!(|stage| Box::new(OverMean::of(&stage.neurons)))`.
+/// `record_rule_suite!(|stage| Box::new(OverMean::of(&stage.neurons)))`, or with a name for the test,
+/// `record_rule_suite!(over_mean: ...)`.
 #[cfg(feature = "method")]
 #[macro_export]
 macro_rules! record_rule_suite {
     ($make:expr) => {
+        $crate::record_rule_suite!(the_record_rule_keeps_the_laws: $make);
+    };
+    ($name:ident: $make:expr) => {
         #[test]
-        fn the_record_rule_keeps_the_laws() {
+        fn $name() {
             $crate::method::assert_lawful(&$crate::method::record_rule(&$make, $crate::Settings::default()));
         }
     };
 }
 
-/// A test that holds a weighting of one's own to the laws of all weightings: `weighting_suite!(Surprisal)`.
+/// A test that holds a weighting of one's own to the laws of all weightings: `weighting_suite!(Surprisal)`, or with a name for
+/// the test, `weighting_suite!(surprisal: Surprisal)`.
 #[cfg(feature = "method")]
 #[macro_export]
 macro_rules! weighting_suite {
     ($weighting:expr) => {
+        $crate::weighting_suite!(the_weighting_keeps_the_laws: $weighting);
+    };
+    ($name:ident: $weighting:expr) => {
         #[test]
-        fn the_weighting_keeps_the_laws() {
+        fn $name() {
             $crate::method::assert_lawful(&$crate::method::weighting(&$weighting, $crate::Settings::default()));
         }
     };

@@ -160,6 +160,9 @@ impl Pairs {
                     pairs.features.push(feature);
                 }
             }
+            if let Some(&weight) = sums.iter().find(|sum| !sum.is_finite()) {
+                return Err(MethodError::Weight { weight });
+            }
             pairs.lengths.push(lengths);
             pairs.union_lengths.push((pairs.features.len() - start) as u64);
             pairs.end_row(neuron, start, sums);

@@ -29,22 +29,29 @@ pub enum MethodError {
         /// Where in the model.
         site: String,
     },
-    /// A record rule kept what it was not given.
-    #[error("the record rule keeps candidate {candidate} of {of}")]
+    /// A record rule kept what it may not.
+    #[error("the record rule keeps candidate {candidate} of {of}, at strength {strength}: {what}")]
     Rule {
         /// Which.
         candidate: usize,
         /// How many there were.
         of: usize,
+        /// For how much it should count.
+        strength: f32,
+        /// What is wrong about that.
+        what: &'static str,
     },
+    /// Shards of different stages were to be merged.
+    #[error("they differ in their sites or layers")]
+    Shape,
     /// A weighting gave what is no weight.
-    #[error("the weighting gives a preference the weight {weight}")]
+    #[error("the weighting gives a preference, or all of a neuron together, the weight {weight}")]
     Weight {
         /// Below 0, infinite or NaN.
         weight: f64,
     },
     /// A sum is beyond what is summed exactly.
-    #[error("the activations of a neuron sum to more than 2^62")]
+    #[error("the activations of a neuron, or their squares, sum to more than 2^62")]
     TooLarge,
     /// The stages of a comparison do not have the same neurons.
     #[error("the stages were read at different sites: their neurons are not the same")]
@@ -108,7 +115,9 @@ impl MethodError {
             | Self::Score { .. }
             | Self::Rows { .. }
             | Self::Columns { .. } => Fault::Failed,
-            Self::NotFinite { .. } | Self::TooLarge | Self::Sites | Self::NoLayer { .. } => Fault::Invalid,
+            Self::NotFinite { .. } | Self::TooLarge | Self::Shape | Self::Sites | Self::NoLayer { .. } => {
+                Fault::Invalid
+            }
             Self::Table(error) if error.is_ours() => Fault::Failed,
             Self::Table(_) => Fault::Invalid,
         }

@@ -54,5 +54,5 @@ pub use read::{Times, read};
 pub use record::{AsGiven, Kept, Record, RecordRule};
 pub use stage::{COVERAGE, Coverage, LayerCoverage, Neurons, Stage};
 pub use symbols::Symbols;
-pub use tally::{MergeError, Tally};
+pub use tally::Tally;
 pub use weighting::{Weigh, Weighting};

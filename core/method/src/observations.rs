@@ -19,7 +19,7 @@ pub struct Legend {
     pub sites: Vec<Site>,
     /// The layers of features.
     pub layers: Vec<Layer>,
-    /// The groups of documents (articles, movies).
+    /// The groups of documents (articles, movies): those of the last batch, or of all that was read back.
     pub groups: Symbols,
 }
 
@@ -80,6 +80,8 @@ impl Legend {
     /// A batch that is not what its source described, and an activation that is no number.
     pub fn record(&mut self, batch: &ActivationBatch, rule: &dyn RecordRule) -> MethodResult<Observations> {
         self.check(batch)?;
+        // Of groups there may be as many as documents: they are numbered anew in each batch.
+        self.groups = Symbols::default();
         let (rows, strength) = kept(batch, rule)?;
         let tokens: Vec<u32> = rows.iter().map(|&row| batch.token[row as usize]).collect();
         let mut document = 0;
@@ -131,29 +133,40 @@ impl Legend {
     }
 }
 
-/// Which observations of a batch a rule keeps, in the order of the tokens, and for how much each counts.
+/// Which observations of a batch a rule keeps, in the order of tokens and sites, and for how much each counts.
 fn kept(batch: &ActivationBatch, rule: &dyn RecordRule) -> MethodResult<(Vec<u32>, Vec<f32>)> {
-    let (mut rows, mut strength) = (Vec::with_capacity(batch.token.len()), Vec::with_capacity(batch.token.len()));
-    let mut kept: Vec<Kept> = Vec::new();
-    let mut from = 0;
-    while from < batch.token.len() {
-        let place = (batch.token[from], batch.site[from]);
-        let mut to = from + 1;
-        while to < batch.token.len() && (batch.token[to], batch.site[to]) == place {
-            to += 1;
-        }
-        kept.clear();
-        rule.record(place.1 as usize, &batch.neuron[from..to], &batch.activation[from..to], &mut kept);
-        for of in &kept {
-            if of.candidate >= to - from {
-                return Err(MethodError::Rule { candidate: of.candidate, of: to - from });
-            }
-            rows.push((from + of.candidate) as u32);
-            strength.push(of.strength);
-        }
-        from = to;
+    let place = |row: u32| (batch.token[row as usize], batch.site[row as usize]);
+    let mut order: Vec<u32> = (0..batch.token.len() as u32).collect();
+    // The sites of a token may come mixed.
+    if !order.is_sorted_by_key(|&row| place(row)) {
+        order.sort_by_key(|&row| place(row));
     }
-    Ok((rows, strength))
+    let (mut rows, mut strengths) = (Vec::with_capacity(order.len()), Vec::with_capacity(order.len()));
+    let (mut neurons, mut activations, mut kept, mut seen) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for candidates in order.chunk_by(|&a, &b| place(a) == place(b)) {
+        neurons.clear();
+        neurons.extend(candidates.iter().map(|&row| batch.neuron[row as usize]));
+        activations.clear();
+        activations.extend(candidates.iter().map(|&row| batch.activation[row as usize]));
+        kept.clear();
+        rule.record(batch.site[candidates[0] as usize] as usize, &neurons, &activations, &mut kept);
+        seen.clear();
+        seen.resize(candidates.len(), false);
+        for &Kept { candidate, strength } in &kept {
+            let wrong = |what| MethodError::Rule { candidate, of: candidates.len(), strength, what };
+            match seen.get_mut(candidate) {
+                None => return Err(wrong("there is no such candidate")),
+                Some(true) => return Err(wrong("it is there already")),
+                Some(seen) => *seen = true,
+            }
+            if !strength.is_finite() {
+                return Err(wrong("that is no number"));
+            }
+            rows.push(candidates[candidate]);
+            strengths.push(strength);
+        }
+    }
+    Ok((rows, strengths))
 }
 
 /// From the numbers of a batch to those of a legend: each name is looked up once a batch, and only if it occurs.
@@ -193,8 +206,14 @@ impl Observations {
         self.document.is_empty()
     }
 
-    /// Reads a stage's observations back, of neurons at these sites, under the rules whose strength is the activation.
-    pub fn read(folder: &Folder<'_>, sites: &[Site], layers: &[String]) -> MethodResult<(Legend, Self)> {
+    /// Reads a stage's observations back, of neurons at these sites. The table does not tell what they counted for: `strength`
+    /// does, by site, neuron and activation.
+    pub fn read(
+        folder: &Folder<'_>,
+        sites: &[Site],
+        layers: &[String],
+        strength: impl Fn(u32, u32, f32) -> f32,
+    ) -> MethodResult<(Legend, Self)> {
         let mut legend = Legend::of(&SourceDescription { sites: sites.to_vec(), layers: layers.to_vec() });
         let mut all = Self { features: vec![Vec::new(); layers.len()], ..Self::default() };
         for batch in folder.read(&observations::TABLE)? {
@@ -223,7 +242,8 @@ impl Observations {
                 into.extend(batch.numbers::<UInt32Type>(column)?.iter().map(|at| at.unwrap_or(NULL)));
             }
         }
-        all.strength.clone_from(&all.activation);
+        let of = all.site.iter().zip(&all.neuron).zip(&all.activation);
+        all.strength = of.map(|((&site, &neuron), &activation)| strength(site, neuron, activation)).collect();
         Ok((legend, all))
     }
 }

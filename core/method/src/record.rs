@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 /// Which activations count, and for how much. One of a person's own sees all that a source gives: for every neuron, a source
 /// has to give every neuron.
 pub trait RecordRule: Sync {
-    /// Of what a source gives of one token at one site, one after the other (`[candidates]` each), adds to `kept` what counts.
+    /// Of what a source gives of one token at one site (`[candidates]` each), adds to `kept` what counts: each candidate once,
+    /// for as much as is a number.
     fn record(&self, site: usize, neurons: &[u32], activations: &[f32], kept: &mut Vec<Kept>);
 }
 

@@ -18,7 +18,7 @@ use crate::symbols::Symbols;
 /// The file of [`Coverage`].
 pub const COVERAGE: &str = "coverage.json";
 
-/// A stage. What was written and is read back is the same.
+/// A stage, of sites with names of their own and at least a neuron. What was written and is read back is the same.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stage {
     /// What of the text was covered: [`COVERAGE`].
@@ -125,9 +125,9 @@ impl Stage {
             if rows.is_empty() {
                 return Ok(table.finish()?);
             }
-            let feature = |layer: &Preferences, feature: u32| {
-                layer.features().get(feature as usize).unwrap_or_default().to_owned()
-            };
+            fn feature(layer: &Preferences, feature: u32) -> &str {
+                layer.features().get(feature as usize).unwrap_or_default()
+            }
             table.write(vec![
                 Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &self.neurons.sites[row.0].name))),
                 Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| row.1))),
@@ -174,15 +174,29 @@ impl Stage {
     /// # Errors
     /// Tables that cannot be read, that do not fit each other, or whose rows are out of order.
     pub fn read(folder: &Folder<'_>) -> MethodResult<Self> {
-        let neurons = read_neurons(folder)?;
         let coverage: Coverage = folder.read_json(COVERAGE)?;
+        let (neurons, lengths) = read_neurons(folder, &coverage)?;
         let layers = read_preferences(folder, &neurons, &coverage)?;
+        for (layer, lengths) in layers.iter().zip(lengths) {
+            if !layer.lengths().eq(lengths) {
+                let what = format!("it does not have as many rows of `{}` as the neurons beside it", layer.layer);
+                return Err(folder.malformed(&preferences::TABLE, what).into());
+            }
+        }
         Ok(Self { coverage, neurons, layers })
     }
 }
 
-fn read_neurons(folder: &Folder<'_>) -> MethodResult<Neurons> {
+/// The neurons, and of each layer how many features each of them prefers.
+fn read_neurons(folder: &Folder<'_>, coverage: &Coverage) -> MethodResult<(Neurons, Vec<Vec<u64>>)> {
     let unfit = |what: &str| folder.malformed(&neurons::TABLE, what);
+    let names: Vec<&str> = coverage.layers.iter().map(|layer| layer.name.as_str()).collect();
+    if let Some(twice) = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
+        return Err(folder.malformed(&neurons::TABLE, format!("{COVERAGE} beside it has `{}` twice", twice.1)).into());
+    }
+    let columns = names.iter().filter_map(|name| neurons::TABLE.each.map(|each| each.column(name)));
+    let columns: Vec<String> = columns.collect();
+    let mut lengths = vec![Vec::new(); columns.len()];
     let mut read = Neurons { sites: Vec::new(), count: Vec::new(), mass: Vec::new(), moments: None };
     let (mut moments, mut unknown): ([Vec<f64>; 3], _) = (Default::default(), 0);
     for batch in folder.read(&neurons::TABLE)? {
@@ -202,6 +216,9 @@ fn read_neurons(folder: &Folder<'_>) -> MethodResult<Neurons> {
                 site.width += 1;
             }
         }
+        for (lengths, column) in lengths.iter_mut().zip(&columns) {
+            lengths.extend(batch.numbers::<UInt64Type>(column)?.values());
+        }
         read.count.extend(batch.numbers::<UInt64Type>(neurons::COUNT)?.values());
         read.mass.extend(batch.numbers::<Float64Type>(neurons::MASS)?.values());
         for (column, into) in [neurons::MEAN, neurons::MEAN_ABS, neurons::SD].into_iter().zip(&mut moments) {
@@ -215,7 +232,7 @@ fn read_neurons(folder: &Folder<'_>) -> MethodResult<Neurons> {
         _ if unknown == 3 * read.len() => {}
         _ => return Err(unfit("means are missing of some neurons, and not of all").into()),
     }
-    Ok(read)
+    Ok((read, lengths))
 }
 
 fn read_preferences(folder: &Folder<'_>, neurons: &Neurons, coverage: &Coverage) -> MethodResult<Vec<Preferences>> {
@@ -247,8 +264,12 @@ fn read_preferences(folder: &Folder<'_>, neurons: &Neurons, coverage: &Coverage)
             };
             (at, of) = (next, which);
             let mass = ExactSum { high: high.value(row), low: low.value(row) };
-            if neuron.value(row) as usize >= neurons.sites[at].width || !mass.is_sound() {
+            if neuron.value(row) as usize >= neurons.sites[at].width {
                 return Err(unfit("it does not fit the tables beside it"));
+            }
+            let most = max.value(row);
+            if count.value(row) == 0 || !mass.is_sound() || mass.high < 0 || !(most > 0.0 && most.is_finite()) {
+                return Err(unfit("a preference in it has no observations, or a mass or an activation that is none"));
             }
             let preference = Preference { count: count.value(row), mass, max: max.value(row) };
             let neuron = starts[at] + neuron.value(row) as usize;
@@ -348,7 +369,7 @@ mod tests {
             let stage = stage(&[("the", Preference { mass: ExactSum { high, low: 0 }, ..ONE })]);
             match read_back(&stage) {
                 Ok(read) => assert!(is_sound && read == stage, "{high}"),
-                Err(error) => assert!(!is_sound && error.ends_with("it does not fit the tables beside it"), "{error}"),
+                Err(error) => assert!(!is_sound && error.ends_with("an activation that is none"), "{error}"),
             }
         }
     }

@@ -42,14 +42,6 @@ struct Neuron {
     prefers: Vec<HashMap<u32, Preference>>,
 }
 
-/// Why tallies do not merge.
-#[derive(Debug, thiserror::Error)]
-pub enum MergeError {
-    /// They were read at other places, or for other features.
-    #[error("they differ in their sites or layers")]
-    Shape,
-}
-
 impl Tally {
     /// Of nothing, from a source that describes itself so.
     pub fn new(description: &SourceDescription) -> Self {
@@ -90,7 +82,7 @@ impl Tally {
         self.tokens += batch.starts.len() as u64;
         self.documents += batch.documents.len() as u64;
         self.unknown += batch.unknown;
-        self.has_moments &= !batch.moments.is_empty();
+        self.has_moments &= !batch.moments.is_empty() || batch.starts.is_empty();
         for (unjoined, layer) in self.unjoined.iter_mut().zip(&batch.layers) {
             *unjoined += layer.unjoined;
         }
@@ -100,7 +92,8 @@ impl Tally {
                 neuron.moments.iter_mut().zip([sum, sum_abs, sum_sq]).for_each(|(moment, more)| *moment += *more);
             }
         }
-        self.add(&observed)?;
+        self.add(&observed);
+        self.check()?;
         Ok(observed)
     }
 
@@ -112,11 +105,12 @@ impl Tally {
         let layers = legend.layers.iter().map(|layer| layer.name.clone()).collect();
         let mut tally = Self::new(&SourceDescription { sites: legend.sites.clone(), layers });
         (tally.legend, tally.has_moments) = (legend, false);
-        tally.add(observed)?;
+        tally.add(observed);
+        tally.check()?;
         Ok(tally)
     }
 
-    fn add(&mut self, observed: &Observations) -> MethodResult<()> {
+    fn add(&mut self, observed: &Observations) {
         // Each neuron's observations together: then neurons are counted side by side, each in memory of its own.
         let neuron = |at: usize| self.starts[observed.site[at] as usize] + observed.neuron[at] as usize;
         let mut ends = vec![0_u32; self.neurons.len() + 1];
@@ -128,18 +122,20 @@ impl Tally {
             order[*end as usize] = at as u32;
             *end += 1;
         }
-        let is_sound = self.neurons.par_iter_mut().enumerate().with_min_len(16).map(|(n, neuron)| {
+        self.neurons.par_iter_mut().enumerate().with_min_len(16).for_each(|(n, neuron)| {
             let start = if n == 0 { 0 } else { ends[n - 1] };
-            neuron.add(observed, &order[start as usize..ends[n] as usize])
+            neuron.add(observed, &order[start as usize..ends[n] as usize]);
         });
-        if is_sound.reduce(|| true, |a, b| a && b) { Ok(()) } else { Err(MethodError::TooLarge) }
     }
 
     /// Adds what another tally of the same sites and layers has read.
-    pub fn merge(&mut self, other: &Self) -> Result<(), MergeError> {
+    ///
+    /// # Errors
+    /// Another's sites or layers; a sum beyond 2^62.
+    pub fn merge(&mut self, other: &Self) -> MethodResult<()> {
         let layers = |legend: &Legend| legend.layers.iter().map(|layer| layer.name.clone()).collect::<Vec<_>>();
         if self.legend.sites != other.legend.sites || layers(&self.legend) != layers(&other.legend) {
-            return Err(MergeError::Shape);
+            return Err(MethodError::Shape);
         }
         self.tokens += other.tokens;
         self.documents += other.documents;
@@ -162,7 +158,14 @@ impl Tally {
                 }
             }
         });
-        Ok(())
+        self.check()
+    }
+
+    /// A sum that is beyond its limit is no number, and stays so: then it would depend on the order.
+    fn check(&self) -> MethodResult<()> {
+        let is_sound =
+            |neuron: &Neuron| neuron.mass.is_sound() && neuron.moments.iter().all(|moment| moment.is_sound());
+        if self.neurons.iter().all(is_sound) { Ok(()) } else { Err(MethodError::TooLarge) }
     }
 
     /// All that the tables of the stage hold.
@@ -216,8 +219,8 @@ impl Tally {
 }
 
 impl Neuron {
-    /// Adds some of the observations; false where its sum is beyond the limit.
-    fn add(&mut self, observed: &Observations, rows: &[u32]) -> bool {
+    /// Adds some of the observations.
+    fn add(&mut self, observed: &Observations, rows: &[u32]) {
         for &at in rows {
             let strength = observed.strength[at as usize];
             if strength > 0.0 {
@@ -236,6 +239,5 @@ impl Neuron {
                 }
             }
         }
-        self.mass.is_sound()
     }
 }

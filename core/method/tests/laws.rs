@@ -95,6 +95,48 @@ proptest! {
         prop_assert_eq!(merge(&neutral, &a).finish(), a.finish());
     }
 
+    /// Against adding one after the other, in floats: every neuron is observed at every token.
+    #[test]
+    fn means_are_those_of_all_tokens(drawn in activations()) {
+        let drawn = drawn.all();
+        let stage = tally(&drawn).finish();
+        let tokens: f64 = drawn.batches.iter().map(|batch| batch.starts.len() as f64).sum();
+        prop_assert_eq!(stage.coverage.tokens as f64, tokens);
+        let [mean, mean_abs, sd] = stage.neurons.moments.as_ref().unwrap();
+        for (index, (site, neuron)) in stage.neurons.places().enumerate() {
+            let values: Vec<f64> = drawn.batches.iter().flat_map(|batch| {
+                let mine = move |at: &usize| (batch.site[*at] as usize, batch.neuron[*at]) == (site, neuron);
+                (0..batch.token.len()).filter(mine).map(|at| f64::from(batch.activation[at]))
+            }).collect();
+            let of = |f: &dyn Fn(f64) -> f64| values.iter().map(|&h| f(h)).sum::<f64>() / tokens;
+            let near = |found: f64, expected: f64, size: f64| (found - expected).abs() <= 1e-9 * size.max(1e-3);
+            let size = of(&|h| h * h).sqrt();
+            prop_assert!(near(mean[index], of(&|h| h), size));
+            prop_assert!(near(mean_abs[index], of(&f64::abs), size));
+            // The root of a difference of squares.
+            let variance = of(&|h| (h - mean[index]).powi(2));
+            prop_assert!((sd[index].powi(2) - variance).abs() <= 1e-9 * size * size, "{} is not {}", sd[index], variance.sqrt());
+        }
+    }
+
+    /// A batch of a document without tokens brings no moments, and takes none.
+    #[test]
+    fn a_batch_without_tokens_changes_nothing_but_documents(drawn in activations()) {
+        let drawn = drawn.all();
+        let mut with_empty = drawn.clone();
+        let layers = drawn.batches[0].layers.iter().map(|layer| txray_plugin::LayerColumn { features: Vec::new(), unjoined: 0, ..layer.clone() });
+        with_empty.batches.push(ActivationBatch {
+            documents: vec![99],
+            offsets: vec![0, 0],
+            layers: layers.collect(),
+            ..ActivationBatch::default()
+        });
+        let (without, with) = (tally(&drawn).finish(), tally(&with_empty).finish());
+        prop_assert_eq!(with.neurons, without.neurons);
+        prop_assert_eq!(with.layers, without.layers);
+        prop_assert_eq!(with.coverage.documents, without.coverage.documents + 1);
+    }
+
     /// Against counting one after the other, in floats.
     #[test]
     fn preferences_are_what_plain_counting_gives(drawn in activations()) {
@@ -132,7 +174,7 @@ proptest! {
 
         // And so are its observations: preferences are a fold of them.
         let layers: Vec<String> = stage.layers.iter().map(|layer| layer.layer.clone()).collect();
-        let (legend, observed) = Observations::read(&folder, &stage.neurons.sites, &layers).unwrap();
+        let (legend, observed) = Observations::read(&folder, &stage.neurons.sites, &layers, |_, _, h| h).unwrap();
         prop_assert_eq!(observed.len(), drawn.batches.iter().map(|batch| batch.token.len()).sum::<usize>());
         let again = Tally::of(legend, &observed).unwrap().finish();
         prop_assert_eq!(&again.layers, &stage.layers);
@@ -233,6 +275,33 @@ fn stages_of_different_sites_are_not_compared() {
         .unwrap();
 }
 
+#[test]
+fn sums_beyond_their_limit_are_refused_when_they_are_read_and_when_they_are_merged() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    runner
+        .run(&activations(), |drawn| {
+            let drawn = drawn.all();
+            let large = |sum: f64| {
+                let mut drawn = drawn.clone();
+                let batch = drawn.batches.iter_mut().find(|batch| !batch.starts.is_empty()).unwrap();
+                batch.moments[0].sum_sq[0] = txray_plugin::ExactSum::of(sum);
+                drawn
+            };
+            let read = |drawn: &Drawn| {
+                let mut tally = Tally::new(&drawn.description);
+                drawn.batches.iter().try_for_each(|batch| tally.read(batch, &AsGiven).map(drop)).map(|()| tally)
+            };
+            let half = read(&large(3e18)).unwrap();
+            let error = half.clone().merge(&half).unwrap_err();
+            prop_assert!(matches!(error, MethodError::TooLarge), "{}", error);
+            let mut twice = large(3e18);
+            twice.batches.extend(large(3e18).batches);
+            prop_assert!(matches!(read(&twice), Err(MethodError::TooLarge)));
+            Ok(())
+        })
+        .unwrap();
+}
+
 /// Laws that are broken, by their names.
 fn broken(findings: &[Finding]) -> Vec<&str> {
     let broken = |finding: &&Finding| finding.verdict != Verdict::Passed;
@@ -298,7 +367,13 @@ fn a_record_rule_that_breaks_a_law_is_found_out() {
         vec![Kept { candidate, strength }]
     }
     static CALLS: AtomicU32 = AtomicU32::new(0);
-    let rules: [(Rule, &str); 7] = [
+    let rules: [(Rule, &str); 10] = [
+        (|_, _| Vec::new(), "hears a neuron that speaks once"),
+        (|_, a| one(0, -a[0].abs()), "hears a neuron that speaks once"),
+        (
+            |_, a| (0..a.len()).map(|candidate| Kept { candidate, strength: a[candidate] - 0.5 }).collect(),
+            "does not depend on the scale of activations",
+        ),
         (|_, a| one(a.len(), 1.0), "keeps what it is given, each once, and for as much as is a number"),
         (
             |_, a| [one(0, a[0]), one(0, a[0])].concat(),

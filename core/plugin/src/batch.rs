@@ -60,9 +60,9 @@ impl ActivationBatch {
         if !token.is_sorted() {
             return Err("the tokens of the observations fall".to_owned());
         }
-        if let Some(&last) = token.last().filter(|&&last| last as usize >= tokens) {
-            let at = token.partition_point(|&token| (token as usize) < tokens);
-            return Err(format!("observation {at} is at token {last} of {tokens}"));
+        let beyond = token.partition_point(|&token| (token as usize) < tokens);
+        if let Some(token) = token.get(beyond) {
+            return Err(format!("observation {beyond} is at token {token} of {tokens}"));
         }
         for (at, (&site, &neuron)) in site.iter().zip(neuron).enumerate() {
             let Some(described) = sites.get(site as usize) else {

@@ -118,7 +118,8 @@ pub struct EncodeRequest<'a> {
 
 /// What to keep of one site: of each token the `k` most active neurons (max-1: `k` = 1), in falling order, ties by the
 /// lower index, and over all tokens the [`Moments`](crate::Moments): what is added to them for a document depends on that
-/// document alone, bit for bit, so that they do not depend on how a text is cut. Adding token by token keeps that.
+/// document alone (and on the state that was carried into it), bit for bit, so that they do not depend on how a text is cut.
+/// Adding token by token keeps that.
 #[derive(Debug)]
 pub struct SiteRequest<'a> {
     /// Index into [`ModelDescription::sites`].

@@ -4,9 +4,9 @@
 use serde_json::json;
 use txray_conformance::strategies::Pairs;
 use txray_plugin::{ExactSum, Host};
-use txray_tests::{c_plugin_with, path};
+use txray_tests::{c_plugin, c_plugin_with, path};
 
-use crate::{distances, loaded, metric};
+use crate::{distances, loaded, metric, refused};
 
 #[test]
 fn plugins_of_the_first_header_of_todays_and_of_one_to_come_load_and_run() {
@@ -41,4 +41,11 @@ fn plugins_of_the_first_header_of_todays_and_of_one_to_come_load_and_run() {
         let wrong: Vec<_> = findings.iter().filter(wrong).map(|finding| &finding.property).collect();
         assert!(wrong.is_empty(), "{arguments:?}: {wrong:?}");
     }
+}
+
+#[test]
+fn a_model_of_another_revision_is_told_before_it_is_made() {
+    let registry = loaded(&c_plugin("other_revision"));
+    let error = refused(registry.model("plain", &json!({}), &Host::detached()));
+    assert!(error.to_string().ends_with("it speaks revision 2 of txray.model/0, and this is 1"), "{error}");
 }

@@ -104,7 +104,7 @@ fn tables() {
                     assert_eq!(format!("{again:?}"), format!("{read:?}"), "tables are what they were read from");
                     let layers: Vec<String> = read.layers.iter().map(|layer| layer.layer.clone()).collect();
                     let settings = Settings { layers: &layers, weighting: &Weighting::Mass, min_count: 2 };
-                    let _ = compare(&read, &read, &settings, &[], &Host::detached());
+                    compare(&read, &read, &settings, &[], &Host::detached()).unwrap();
                     Outcome::Read
                 }
                 Err(error) => {

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use arrow_array::types::Float64Type;
+use arrow_array::types::{Float64Type, UInt32Type};
 use txray_tests::{Folder, Table};
 
 /// Where the generated projects are built: together, so that what they depend on is built once.
@@ -115,8 +115,18 @@ fn a_change_of_the_method_keeps_its_laws_and_breaks_as_the_page_says() {
     folder.write("pipeline.toml", pipeline);
     folder.txray(["run", "pipeline.toml", "--out", "out"]).succeeded();
     let stages = ["early", "late"].map(|stage| folder.path("out/stages").join(stage).display().to_string());
-    let told = cargo(&project, &["run", "--release", "--", &stages[0], &stages[1]]);
+    let told = cargo(&project, &["run", "--release", "--", "compare", &stages[0], &stages[1]]);
     assert!(told.contains("mean distance") && told.contains("by surprisal"), "{told}");
+
+    // One neuron is always loud: by the usual rule it alone is alive.
+    let told = cargo(&project, &["run", "--release", "--", "record", "recorded.tsv", "recorded"]);
+    assert!(told.contains("max-1: 1 of 4 neurons are alive"), "{told}");
+    assert!(told.contains("over-mean: 4 of 4 neurons are alive"), "{told}");
+    let preferences = Table::read(&project.join("recorded/over-mean/preferences.parquet"));
+    let neurons = preferences.numbers::<UInt32Type>("neuron").into_iter();
+    let of_one: Vec<&str> =
+        neurons.zip(preferences.text("feature")).filter(|(n, _)| *n == Some(1)).filter_map(|(_, f)| f).collect();
+    assert_eq!(of_one, ["cat", "dog"]);
 
     let lib = project.join("src/lib.rs");
     let whole = std::fs::read_to_string(&lib).unwrap();

@@ -57,10 +57,12 @@ fn read(stage: &Stage, rule: &dyn RecordRule) -> Result<Read, String> {
     Ok(tally(stage, rule)?.finish())
 }
 
-/// The batches read each by itself, and merged from the last to the first.
-fn merged(stage: &Stage, rule: &dyn RecordRule) -> Result<Read, String> {
+/// The batches read each by itself, and merged in an order that a number tells.
+fn merged(stage: &Stage, rule: &dyn RecordRule, order: u64) -> Result<Read, String> {
     let mut merged = Tally::new(&stage.description);
-    for shard in stage.shards().iter().rev() {
+    let mut shards: Vec<(u64, Stage)> = (1..).zip(stage.shards()).collect();
+    shards.sort_by_key(|(number, _)| number.wrapping_mul(order | 1));
+    for (_, shard) in &shards {
         merged.merge(&tally(shard, rule)?).map_err(|error| error.to_string())?;
     }
     Ok(merged.finish())

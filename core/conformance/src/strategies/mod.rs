@@ -1,8 +1,7 @@
 //! What properties draw from: preferences, pairs of distributions, columns of neurons, and whole stages with changes
 //! that are known.
 //!
-//! They need nothing of the engine, so a property of a new weighting, correction or distance can be written before
-//! there is code for it. `docs/research-extensions.md` works through one.
+//! They need nothing of the engine: what the suites hold a distance, a weighting or a record rule to is drawn here.
 
 mod columns;
 mod pairs;

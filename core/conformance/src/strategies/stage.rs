@@ -136,6 +136,24 @@ impl Activations {
         self
     }
 
+    /// The first neuron of the first site speaks at one token, louder than any ever does, and is all but silent otherwise: at
+    /// the token with a word that has this number, counted round. Gives the document, the position and the word; `None` where
+    /// there is no word.
+    #[must_use]
+    pub fn speaking_once(mut self, number: u64) -> Option<(Self, (u64, u32, String))> {
+        let mut places = Vec::new();
+        for (document, of) in self.documents.iter_mut().enumerate() {
+            for (position, token) in of.tokens.iter_mut().enumerate() {
+                token.activations[0][0] = -1e-4;
+                places.extend(token.word.map(|word| (document, position, word)));
+            }
+        }
+        let &(document, position, word) = places.get((number % places.len().max(1) as u64) as usize)?;
+        self.documents[document].tokens[position].activations[0][0] = 1e4;
+        let word = self.words[word].clone();
+        Some((self, (document as u64, position as u32, word)))
+    }
+
     /// How many neurons each site has.
     pub fn widths(&self) -> &[usize] {
         &self.widths
@@ -281,12 +299,13 @@ impl Stage {
         Self { description: self.description.clone(), batches: vec![all] }
     }
 
-    /// What is given of each token in the opposite order.
+    /// What is given of each token in the opposite order, the sites among each other.
     #[must_use]
     pub fn candidates_turned(mut self) -> Self {
         for batch in &mut self.batches {
             let mut order: Vec<usize> = (0..batch.token.len()).collect();
-            order.sort_by_key(|&at| (batch.token[at], batch.site[at], std::cmp::Reverse(at)));
+            order.sort_by_key(|&at| (batch.token[at], std::cmp::Reverse(batch.neuron[at]), batch.site[at]));
+            batch.site = order.iter().map(|&at| batch.site[at]).collect();
             batch.neuron = order.iter().map(|&at| batch.neuron[at]).collect();
             batch.activation = order.iter().map(|&at| batch.activation[at]).collect();
         }

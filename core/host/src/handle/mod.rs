@@ -34,7 +34,7 @@ pub(crate) use source::Source;
 pub(crate) unsafe trait Table: Grows + Copy + 'static {
     const INTERFACE: &'static str;
     /// What plugin and host speak of an interface that still changes, where these differ.
-    fn revisions(&self) -> Option<[u64; 2]>;
+    fn revisions(&self) -> Option<[usize; 2]>;
     fn create(&self) -> abi::Create;
     fn destroy(&self) -> abi::Destroy;
 }
@@ -44,7 +44,7 @@ macro_rules! tables {
         // SAFETY: by its definition in `txray-abi`.
         unsafe impl Table for abi::$table {
             const INTERFACE: &'static str = abi::$interface;
-            fn revisions(&self) -> Option<[u64; 2]> {
+            fn revisions(&self) -> Option<[usize; 2]> {
                 let revisions = [0 $(+ self.$field)?, 0 $(+ abi::$current)?];
                 (revisions[0] != revisions[1]).then_some(revisions)
             }
