@@ -125,7 +125,7 @@ impl Observer for Record<'_> {
 /// Writes the most active neurons in falling order, ties by the lower index: `[k]` each, `k` no more than the width.
 ///
 /// They are selected before they are sorted, so that the time is that of one pass over the width and a sort of `k`.
-fn top_k(
+pub(crate) fn top_k(
     values: impl Iterator<Item = f32>,
     ranked: &mut Vec<(u32, f32)>,
     neurons: &mut [u32],

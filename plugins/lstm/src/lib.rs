@@ -12,6 +12,8 @@
 //!   thread a unit. `layer` is a step of one layer over the products of `panels`, `table` the input of the first layer
 //!   by token id. `encode` and `score` keep what was asked for of each step.
 //! - Training ([`Model::fit`]) is in `train`: candle's graph, with operations of our own where the time goes.
+//! - `network` is all of this as candle-nn has it, and `plain` answers the requests by it: the meaning that the rest is held to in
+//!   tests, and what runs with `fast = false`.
 //! - `kernel` holds the products and the vectorised functions, and the crate's only `unsafe`; `decoder` the softmax over
 //!   the vocabulary, shared by scoring and training.
 //! - `checkpoint` reads and writes directories with PyTorch's tensor names, `resume` a training that stopped; both by
@@ -28,8 +30,10 @@ mod kernel;
 mod lanes;
 mod layer;
 mod memory;
+mod network;
 mod options;
 mod panels;
+mod plain;
 mod resume;
 mod score;
 mod table;
@@ -167,6 +171,10 @@ impl Model for Lstm {
         let sizes = self.weights()?.sizes;
         encode::check(request, sizes, sizes.layers * self.sites_of_a_layer())?;
         let tracker = Tracker::new(host, "reading", request.text.ids.len());
+        if !self.options.fast {
+            let (weights, sites) = (self.weights()?, self.sites_of_a_layer());
+            return pool(host)?.install(|| plain::encode(weights, sites, request, &tracker));
+        }
         let ids = request.text.ids;
         self.read(host, &tracker, ids, |network| encode::encode(network, request, &tracker))
     }
@@ -174,6 +182,10 @@ impl Model for Lstm {
     fn score(&self, host: &Host<'_>, text: Text<'_>, state: State) -> Result<Score> {
         encode::check_text(text, self.weights()?.sizes)?;
         let tracker = Tracker::new(host, "scoring", text.ids.len());
+        if !self.options.fast {
+            let weights = self.weights()?;
+            return pool(host)?.install(|| plain::score(weights, text, state == State::Carry, &tracker));
+        }
         self.read(host, &tracker, text.ids, |network| score::score(network, text, state, &tracker))
     }
 
@@ -186,7 +198,7 @@ impl Model for Lstm {
         for text in [Some(request.train), request.valid].into_iter().flatten() {
             encode::check_text(text, sizes)?;
         }
-        let options = self.options.train.clone();
+        let (options, fast) = (self.options.train.clone(), self.options.fast);
         let streams = Streams::new(request.train, &options)?;
         if request.valid.is_some_and(|text| !score::is_predictable(text, options.state)) {
             return Err(Error::invalid("the validation text has nothing to predict: no token follows another"));
@@ -200,7 +212,7 @@ impl Model for Lstm {
         let done = streams.tokens_before(self.progress.cursor.windows);
         let tracker = Tracker::new(host, "", streams.tokens()).counting_from(done);
         let Self { weights: Some(weights), progress, .. } = self else { return Err(no_weights()) };
-        let trainer = Trainer::new(weights, &options, &streams, request.seed, stop.clone());
+        let trainer = Trainer::new(weights, &options, &streams, request.seed, stop.clone(), fast);
         let (seconds, paused) = watched(host, &pool, &stop, || trainer.run(progress, over, &tracker))?;
         let loss = self.progress.cursor.mean();
         let mut valid_loss = None;

@@ -28,6 +28,9 @@ pub struct LstmOptions {
     /// Memory for the first layer's input by token id, in MiB. Where a text has more distinct tokens than fit, that
     /// input is made at each step: slower, with the same results.
     pub input_table: usize,
+    /// Whether it runs on kernels of its own, made for CPUs. Without them it is the plain network of candle-nn, which is what
+    /// they are held to: the same within rounding, and many times slower.
+    pub fast: bool,
     /// How it is trained.
     pub train: TrainOptions,
 }
@@ -42,6 +45,7 @@ impl Default for LstmOptions {
             tied: false,
             cell_sites: false,
             input_table: 1024,
+            fast: true,
             train: TrainOptions::default(),
         }
     }

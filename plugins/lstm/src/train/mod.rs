@@ -16,7 +16,8 @@ mod tests;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use candle_core::{CpuStorage, Layout, Tensor, Var};
+use candle_core::backprop::GradStore;
+use candle_core::{CpuStorage, Device, Layout, Tensor, Var};
 use txray_plugin::random::Stream;
 use txray_plugin::{Error, Result, State, Text};
 
@@ -30,6 +31,7 @@ pub(crate) use self::recurrence::LayerState;
 use self::recurrence::Recurrence;
 use crate::decoder::NO_TARGET;
 use crate::memory;
+use crate::network::Network;
 use crate::options::{Optimizer, TrainOptions};
 use crate::tracker::{Stop, Tracker};
 use crate::weights::{Cell, GATE_SUMS, Layer, Sizes, Weights, failed};
@@ -133,13 +135,22 @@ pub(crate) struct Trainer<'a> {
     streams: &'a Streams,
     seed: u64,
     stop: Stop,
+    /// Whether by operations of our own, or by the plain network.
+    fast: bool,
     encoder: Arc<Mutex<RowGradient>>,
     decoder: Arc<Mutex<DecoderGradient>>,
 }
 
 impl<'a> Trainer<'a> {
-    pub fn new(weights: &'a Weights, options: &'a TrainOptions, streams: &'a Streams, seed: u64, stop: Stop) -> Self {
-        Self { weights, options, streams, seed, stop, encoder: Arc::default(), decoder: Arc::default() }
+    pub fn new(
+        weights: &'a Weights,
+        options: &'a TrainOptions,
+        streams: &'a Streams,
+        seed: u64,
+        stop: Stop,
+        fast: bool,
+    ) -> Self {
+        Self { weights, options, streams, seed, stop, fast, encoder: Arc::default(), decoder: Arc::default() }
     }
 
     /// Makes the steps that are left of the epoch, or stops after a step when time is `over`. Gives the seconds that
@@ -178,12 +189,17 @@ impl<'a> Trainer<'a> {
             )
         };
 
-        let loss = self.loss(window, &states, number).map_err(|e| self.failed(e))?;
+        let loss =
+            if self.fast { self.loss(window, &states, number) } else { self.plain_loss(window, &states, number) };
+        let loss = loss.map_err(|e| self.failed(e))?;
         let mean = f64::from(loss.to_scalar::<f32>().map_err(failed)?);
         if !mean.is_finite() {
             return Err(diverged("the loss", mean));
         }
         let gradients = loss.backward().map_err(|e| self.failed(e))?;
+        if !self.fast {
+            self.keep_gradients(&gradients)?;
+        }
         let update = Update {
             options: self.options,
             learning_rate: progress.learning_rate * self.options.factor(number, self.streams.windows() as u64),
@@ -239,6 +255,58 @@ impl<'a> Trainer<'a> {
         }
         let loss = LinearCrossEntropy::new(window.targets, self.decoder.clone(), self.stop.clone());
         x.apply_op3(self.weights.decoder(), bias, loss)
+    }
+
+    /// The same by the plain network.
+    fn plain_loss(
+        &self,
+        window: Window,
+        states: &[Arc<Mutex<LayerState>>],
+        number: u64,
+    ) -> candle_core::Result<Tensor> {
+        let network = Network::new(self.weights, &Device::Cpu)?;
+        let lanes = self.streams.batch;
+        let locked = |state: &Arc<Mutex<LayerState>>| state.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let before = states.iter().map(locked).map(|state| network.state(lanes, &state.hidden, &state.cell));
+        let mut dropout = |x: Tensor, layer: Option<usize>| {
+            let name = layer.map_or_else(|| "dropout.embedding".to_owned(), |k| format!("dropout.lstm.{k}"));
+            self.dropout(x, number, &name)
+        };
+        let (x, outputs) =
+            network.run(&window.ids, &window.clear, before.collect::<candle_core::Result<_>>()?, &mut dropout)?;
+        for (state, after) in states.iter().zip(&outputs.states) {
+            let Some(after) = after.last() else { continue };
+            let values = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
+            let cell = after.cell.as_ref().map(values).transpose()?;
+            let zeros = || vec![0.0; lanes * self.weights.sizes.hidden];
+            let after = LayerState { hidden: values(&after.hidden)?, cell: cell.unwrap_or_else(zeros) };
+            *state.lock().unwrap_or_else(PoisonError::into_inner) = after;
+        }
+        let rows = (0..).zip(&window.targets).filter(|(_, target)| **target != NO_TARGET);
+        let (rows, targets): (Vec<u32>, Vec<u32>) = rows.map(|(row, &target)| (row, target)).unzip();
+        if rows.is_empty() {
+            return x.sum_all()? * 0.0;
+        }
+        network.loss(&x.index_select(&Tensor::new(rows, x.device())?, 0)?, &targets)
+    }
+
+    /// Puts candle's gradients of the embeddings and of the decoder where those of our own operations are.
+    fn keep_gradients(&self, gradients: &GradStore) -> Result<()> {
+        let of = |variable: &Var| match gradients.get(variable) {
+            Some(gradient) => crate::weights::to_vec(gradient),
+            None => Ok(vec![0.0; variable.elem_count()]),
+        };
+        let Weights { encoder, bias, sizes, .. } = self.weights;
+        let rows = if sizes.tied {
+            // What the embeddings add is in the decoder's: they are one variable.
+            RowGradient::default()
+        } else {
+            RowGradient { rows: (0..sizes.vocabulary as u32).collect(), values: of(encoder)? }
+        };
+        *self.encoder.lock().unwrap_or_else(PoisonError::into_inner) = rows;
+        let mut decoder = self.decoder.lock().unwrap_or_else(PoisonError::into_inner);
+        (decoder.weight, decoder.bias, decoder.scale) = (of(self.weights.decoder())?, of(bias)?, 1.0);
+        Ok(())
     }
 
     fn dropout(&self, x: Tensor, number: u64, name: &str) -> candle_core::Result<Tensor> {

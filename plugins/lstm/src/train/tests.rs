@@ -207,7 +207,7 @@ fn slopes_agree(sizes: Sizes) {
     let options = TrainOptions { dropout: 0.3, batch: 4, ..TrainOptions::default() };
     let streams = Streams::new(Text { ids: &[0; 8], offsets: &[0, 8] }, &options).unwrap();
     let loss_of = |weights: &Weights| {
-        let step = Trainer::new(weights, &options, &streams, 1, Stop::default());
+        let step = Trainer::new(weights, &options, &streams, 1, Stop::default(), true);
         let loss = step.loss(one_step(), &step.states(&[]), 2).unwrap();
         let gradients = loss.backward().unwrap();
         let (encoder, decoder) = (step.encoder.lock().unwrap(), step.decoder.lock().unwrap());
@@ -245,6 +245,52 @@ fn slopes_agree(sizes: Sizes) {
     }
 }
 
+/// Every gradient of a whole step is that of the plain network, dropout included.
+#[test]
+fn gradients_are_those_of_the_plain_network() {
+    for (cell, tied) in [(Cell::Lstm, false), (Cell::Gru, false), (Cell::Lstm, true)] {
+        let embedding = if tied { SIZES.hidden } else { SIZES.embedding };
+        let sizes = Sizes { cell, tied, embedding, ..SIZES };
+        let options = TrainOptions { dropout: 0.3, batch: 4, ..TrainOptions::default() };
+        let streams = Streams::new(Text { ids: &[0; 8], offsets: &[0, 8] }, &options).unwrap();
+        let weights = Weights::initialize(sizes, 3).unwrap();
+        let of = |fast: bool| {
+            let step = Trainer::new(&weights, &options, &streams, 1, Stop::default(), fast);
+            let states = step.states(&[]);
+            let loss = if fast { step.loss(one_step(), &states, 2) } else { step.plain_loss(one_step(), &states, 2) };
+            let loss = loss.unwrap();
+            let gradients = loss.backward().unwrap();
+            if !fast {
+                step.keep_gradients(&gradients).unwrap();
+            }
+            let (encoder, decoder) = (step.encoder.lock().unwrap(), step.decoder.lock().unwrap());
+            let mut dense = vec![0.0; sizes.vocabulary * sizes.embedding];
+            for (&row, values) in encoder.rows.iter().zip(encoder.values.chunks(sizes.embedding)) {
+                dense[row as usize * sizes.embedding..][..sizes.embedding].copy_from_slice(values);
+            }
+            let scaled = |v: &[f32]| v.iter().map(|v| v * decoder.scale).collect::<Vec<_>>();
+            let mut all = vec![scaled(&decoder.bias)];
+            if tied {
+                all.push(scaled(&decoder.weight).iter().zip(&dense).map(|(a, b)| a + b).collect());
+            } else {
+                all.extend([scaled(&decoder.weight), dense]);
+            }
+            for variable in &weights.variables()[1..=4 * sizes.layers] {
+                all.push(gradients.get(variable).unwrap().flatten_all().unwrap().to_vec1().unwrap());
+            }
+            all.push(vec![loss.to_scalar::<f32>().unwrap()]);
+            all.extend(states.iter().map(|state| state.lock().unwrap().hidden.clone()));
+            all
+        };
+        for (part, (fast, plain)) in of(true).into_iter().zip(of(false)).enumerate() {
+            assert_eq!(fast.len(), plain.len());
+            for (a, b) in fast.iter().zip(&plain) {
+                assert!((a - b).abs() <= 1e-5 * b.abs().max(1.0), "{cell:?}, part {part}: {a} is not {b}");
+            }
+        }
+    }
+}
+
 fn toy_text() -> (Vec<u32>, Vec<u64>) {
     // Documents that count up from anywhere: each word but the first follows from the one before.
     let mut stream = Stream::new(4, "toy", 0);
@@ -272,7 +318,7 @@ fn train_with(threads: usize, seed: u64, options: &TrainOptions, sizes: Sizes, e
     let mut losses = Vec::new();
     for _ in 0..epochs {
         let tracker = Tracker::new(&host, "", streams.tokens());
-        let trainer = Trainer::new(&weights, options, &streams, seed, Stop::default());
+        let trainer = Trainer::new(&weights, options, &streams, seed, Stop::default(), true);
         pool.install(|| trainer.run(&mut progress, || false, &tracker)).unwrap();
         losses.push(progress.cursor.mean());
         progress.end_epoch(None, options);
@@ -383,7 +429,7 @@ fn a_step_is_whole_or_not_at_all() {
     let streams = Streams::new(Text { ids: &ids, offsets: &offsets }, &options).unwrap();
     let (host, stop) = (txray_plugin::Host::detached(), Stop::default());
     let tracker = Tracker::new(&host, "", streams.tokens());
-    let trainer = Trainer::new(&weights, &options, &streams, 1, stop.clone());
+    let trainer = Trainer::new(&weights, &options, &streams, 1, stop.clone(), true);
     let mut progress = Progress::new(&options);
     let now = |progress: &Progress| (values(&weights), format!("{progress:?}"));
     assert!(trainer.run(&mut progress, || true, &tracker).unwrap().1);
