@@ -52,8 +52,13 @@ pub enum Error {
     )]
     RelativePluginPath(PathBuf),
     /// A name that a new project cannot have.
-    #[error("`{0}` is no name for a project: use small letters, digits and `-`, such as `my-metric`")]
+    #[error("`{0}` is no name for a project: use small letters, digits and `-`, 64 at most, such as `my-metric`")]
     PluginName(String),
+    /// A name that is something else's.
+    #[error(
+        "a project cannot be called `{0}`: Rust, cargo or the project itself has that word; choose another, such as `my-{0}`"
+    )]
+    NameTaken(String),
     /// What a new project is to be written to is there.
     #[error("{} is there already: choose another name", .0.display())]
     Exists(PathBuf),
@@ -128,7 +133,7 @@ impl Error {
             Self::Engine(error) => error.exit_code(),
             Self::BuiltIn(_) | Self::Sdk(_) | Self::Garbled(_) | Self::Line(_) | Self::System { .. } => 1,
             Self::Plugin(_) | Self::Differs { .. } | Self::Damaged | Self::NoCache => 2,
-            Self::RelativePluginPath(_) | Self::PluginName(_) | Self::Exists(_) => 2,
+            Self::RelativePluginPath(_) | Self::PluginName(_) | Self::NameTaken(_) | Self::Exists(_) => 2,
             Self::Properties(_) | Self::Refused(_) | Self::Slow { .. } | Self::Crashed { .. } => 2,
             Self::Disk { .. } | Self::Threads { .. } | Self::Unprinted(_) => 2,
             Self::Stopped { signal } => 128 + signal,

@@ -130,6 +130,34 @@ fn comparisons(text: &mut String, compared: &[(Arc<Comparison>, Summary)]) {
         }
     }
     add(text, &table);
+    let before = text.len();
+    for (comparison, summary) in compared {
+        for layer in &comparison.layers {
+            left_out(text, &comparison.name, layer, summary);
+        }
+    }
+    if text.len() > before {
+        text.push('\n');
+    }
+}
+
+/// What of a layer is not in its mean distance.
+fn left_out(text: &mut String, name: &str, layer: &str, summary: &Summary) {
+    let Some(of) = summary.layers.get(layer) else { return };
+    let share =
+        |side: usize| if of.left_out.of[side] > 0.0 { of.left_out.mass[side] / of.left_out.of[side] } else { 0.0 };
+    let compared = of.metrics.values().map(|metric| metric.neurons).max();
+    let mut told = Vec::new();
+    if share(0) > 0.0 || share(1) > 0.0 {
+        let [from, to] = [0, 1].map(|side| percent(share(side)));
+        told.push(format!("min_count = {} leaves out {from} and {to} of the mass", summary.min_count));
+    }
+    if let Some(compared) = compared.filter(|&compared| compared < summary.fates.shared) {
+        told.push(format!("{compared} of {} shared neurons have a distance", summary.fates.shared));
+    }
+    if !told.is_empty() {
+        *text += &output::line(&format!("{name}, `{layer}`: {}", told.join("; ")));
+    }
 }
 
 /// The neurons that moved furthest in a comparison's first layer, with what they preferred.
@@ -140,15 +168,17 @@ fn changed_most(text: &mut String, comparison: &Comparison, summary: &Summary) {
         return;
     }
     *text += &output::line(&format!(
-        "{}: changed most in `{layer}`, of the {} neurons with at least {} observations on both sides",
-        comparison.name, changed.of, changed.at_least
+        "{}: changed most in `{layer}`, of the {} with at least {} observations on both sides",
+        comparison.name,
+        if changed.of == 1 { "neuron".to_owned() } else { format!("{} neurons", changed.of) },
+        changed.at_least
     ));
     let before = format!("prefers in {}", summary.from);
     let after = format!("prefers in {}", summary.to);
     let mut table = Table::new(&["neuron", &changed.metric, "observations", &before, &after], &[1, 2]);
     for neuron in &changed.neurons {
         let prefers = |shares: &[Share]| {
-            let told = shares.iter().map(|share| format!("{} {}", share.feature, percent(share.share)));
+            let told = shares.iter().map(|share| format!("{} {}", short(&share.feature), percent(share.share)));
             told.collect::<Vec<_>>().join("  ")
         };
         table.row([
@@ -160,6 +190,15 @@ fn changed_most(text: &mut String, comparison: &Comparison, summary: &Summary) {
         ]);
     }
     add(text, &table);
+}
+
+/// So much of a feature as leaves room for others beside it.
+fn short(feature: &str) -> String {
+    const LONG: usize = 24;
+    match feature.char_indices().nth(LONG) {
+        Some((end, _)) => format!("{}…", &feature[..end]),
+        None => feature.to_owned(),
+    }
 }
 
 /// `12%`, `0.4%`.

@@ -111,12 +111,13 @@ fn check_name(name: &str) -> Result<(), Error> {
     let taken = "test core std alloc txray as async await box break const continue crate dyn do else enum extern false final fn \
                  for gen if impl in let loop macro match mod move mut override priv pub ref return self static struct super \
                  trait true try type typeof unsafe unsized use virtual where while yield abstract become safetensors serde \
-                 abs exp log pow sin cos tan floor ceil round sqrt";
+                 abs exp log pow sin cos tan floor ceil round sqrt build deps examples incremental";
     let is_taken = taken.split_whitespace().any(|word| word == name) || name.starts_with("txray-");
-    if begins && name.split('-').all(is_word) && !is_taken {
-        return Ok(());
+    match begins && name.split('-').all(is_word) && name.len() <= 64 {
+        true if is_taken => Err(Error::NameTaken(name.to_owned())),
+        true => Ok(()),
+        false => Err(Error::PluginName(name.to_owned())),
     }
-    Err(Error::PluginName(name.to_owned()))
 }
 
 /// Paths and contents.
@@ -258,9 +259,24 @@ mod tests {
         for good in ["energy", "my-metric", "l2", "a-b-c", "renyi-2", "my-match"] {
             assert!(check_name(good).is_ok(), "{good}");
         }
-        for bad in
-            ["", "-", "a-", "-a", "Energy", "a_b", "../a", "é", "2l", "txray", "a b", "match", "txray-method", "self"]
-        {
+        for bad in [
+            "",
+            "-",
+            "a-",
+            "-a",
+            "Energy",
+            "a_b",
+            "../a",
+            "é",
+            "2l",
+            "txray",
+            "a b",
+            "match",
+            "txray-method",
+            "self",
+            "build",
+            &"a".repeat(300),
+        ] {
             assert!(check_name(bad).is_err(), "{bad}");
         }
     }

@@ -8,6 +8,7 @@
 mod recorded;
 
 use std::path::Path;
+use std::process::ExitCode;
 
 use recorded::Recorded;
 use txray_method::{Comparison, MethodResult, Record, RecordRule, Settings, Stage, Weigh, Weighting, compare};
@@ -28,7 +29,9 @@ impl PreferenceMetric for Hellinger {
 }
 
 fn compared(from: &Stage, to: &Stage, weighting: &dyn Weigh) -> MethodResult<Comparison> {
+    // Those that both have.
     let layers: Vec<String> = from.layers.iter().map(|layer| layer.layer.clone()).collect();
+    let layers: Vec<String> = layers.into_iter().filter(|layer| to.layer(layer).is_ok()).collect();
     let settings = Settings { layers: &layers, weighting, min_count: 1 };
     let metrics = [("hellinger".to_owned(), Box::new(Hellinger) as _)];
     Ok(compare(from, to, &settings, &metrics, &Host::detached())?.comparison)
@@ -38,8 +41,10 @@ fn compare_stages(from: &Path, to: &Path) -> Result<(), Box<dyn std::error::Erro
     let (from, to) = (Stage::read(&Folder(from))?, Stage::read(&Folder(to))?);
     let (usual, new) = (compared(&from, &to, &Weighting::Mass)?, compared(&from, &to, &Surprisal)?);
     for (layer, name) in usual.layers.iter().enumerate() {
-        let mean = |of: &Comparison| of.mean(layer, 0).mean.unwrap_or(f64::NAN);
-        println!("{name}: mean distance {:.4} by mass, {:.4} by surprisal", mean(&usual), mean(&new));
+        match (usual.mean(layer, 0).mean, new.mean(layer, 0).mean) {
+            (Some(usual), Some(new)) => println!("{name}: mean distance {usual:.4} by mass, {new:.4} by surprisal"),
+            _ => println!("{name}: no neuron prefers anything in both stages"),
+        }
     }
     Ok(())
 }
@@ -59,11 +64,18 @@ fn record(table: &Path, out: &Path) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+    let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["compare", from, to] => compare_stages(Path::new(from), Path::new(to)),
         ["record", table, out] => record(Path::new(table), Path::new(out)),
-        _ => Err("compare RUN/stages/FROM RUN/stages/TO, or record recorded.tsv OUT".into()),
+        _ => Err("which? compare RUN/stages/FROM RUN/stages/TO, or record recorded.tsv OUT".into()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(2)
+        }
     }
 }

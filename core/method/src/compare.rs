@@ -37,7 +37,11 @@ pub fn compare(
     host: &Host<'_>,
 ) -> MethodResult<Compared> {
     if from.neurons.sites != to.neurons.sites {
-        return Err(MethodError::Sites);
+        let [from, to] = [from, to].map(|stage| {
+            let sites = stage.neurons.sites.iter().map(|site| format!("{} ({})", site.name, site.width));
+            sites.collect::<Vec<_>>().join(", ")
+        });
+        return Err(MethodError::Sites { from, to });
     }
     let neurons: Vec<(usize, u32)> = from.neurons.places().collect();
     let counts = |neuron: usize| [from.neurons.count[neuron], to.neurons.count[neuron]];
@@ -48,7 +52,7 @@ pub fn compare(
         let distances = pairs.distances(name, metrics, host)?;
         changed_most.push(metrics.first().map(|(metric, _)| ChangedMost {
             metric: metric.clone(),
-            ..pairs.changed_most(&distances[0], counts, |neuron| {
+            ..pairs.changed_most(&distances[0], |neuron| {
                 let (site, neuron) = neurons[neuron];
                 (from.neurons.sites[site].name.clone(), neuron)
             })
@@ -216,21 +220,22 @@ impl Pairs {
     }
 
     /// The neurons that moved furthest of those with enough observations, with what they preferred.
-    fn changed_most(
-        &self,
-        distances: &[f64],
-        counts: impl Fn(usize) -> [u64; 2],
-        name: impl Fn(usize) -> (String, u32),
-    ) -> ChangedMost {
-        let has_enough =
-            |&row: &usize| !distances[row].is_nan() && counts(self.neurons[row]).iter().all(|&count| count >= ENOUGH);
+    fn changed_most(&self, distances: &[f64], name: impl Fn(usize) -> (String, u32)) -> ChangedMost {
+        // Of the features that make up the distance, and no others.
+        let counts = |row: usize| {
+            let at = self.offsets[row] as usize..self.offsets[row + 1] as usize;
+            [0, 1].map(|side: usize| {
+                self.count[side][at.clone()].iter().fold(0_u64, |sum, &count| sum.saturating_add(count))
+            })
+        };
+        let has_enough = |&row: &usize| !distances[row].is_nan() && counts(row).iter().all(|&count| count >= ENOUGH);
         let mut rows: Vec<usize> = (0..self.neurons.len()).filter(has_enough).collect();
         let of = rows.len() as u64;
         rows.sort_by(|&a, &b| distances[b].total_cmp(&distances[a]));
         let changed = rows.into_iter().take(TOLD).map(|row| {
             let (site, neuron) = name(self.neurons[row]);
             let [from, to] = [0, 1].map(|side| self.preferred(row, side));
-            Changed { site, neuron, distance: distances[row], observations: counts(self.neurons[row]), from, to }
+            Changed { site, neuron, distance: distances[row], observations: counts(row), from, to }
         });
         ChangedMost { metric: String::new(), at_least: ENOUGH, of, neurons: changed.collect() }
     }

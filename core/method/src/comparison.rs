@@ -94,7 +94,7 @@ pub struct Changed {
     pub neuron: u32,
     /// How far.
     pub distance: f64,
-    /// How often it was observed with a strength > 0, from and to.
+    /// How often it met the features that its distance is of, from and to.
     pub observations: [u64; 2],
     /// What it preferred most before.
     pub from: Vec<Share>,

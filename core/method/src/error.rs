@@ -54,8 +54,13 @@ pub enum MethodError {
     #[error("the activations of a neuron, or their squares, sum to more than 2^62")]
     TooLarge,
     /// The stages of a comparison do not have the same neurons.
-    #[error("the stages were read at different sites: their neurons are not the same")]
-    Sites,
+    #[error("the stages were read at different sites, so their neurons are not the same: {from}, and {to}")]
+    Sites {
+        /// Names and widths of the first's.
+        from: String,
+        /// And of the second's.
+        to: String,
+    },
     /// A stage lacks a layer that is compared.
     #[error("a stage was read without the layer `{layer}`")]
     NoLayer {
@@ -115,7 +120,7 @@ impl MethodError {
             | Self::Score { .. }
             | Self::Rows { .. }
             | Self::Columns { .. } => Fault::Failed,
-            Self::NotFinite { .. } | Self::TooLarge | Self::Shape | Self::Sites | Self::NoLayer { .. } => {
+            Self::NotFinite { .. } | Self::TooLarge | Self::Shape | Self::Sites { .. } | Self::NoLayer { .. } => {
                 Fault::Invalid
             }
             Self::Table(error) if error.is_ours() => Fault::Failed,

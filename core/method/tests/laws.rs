@@ -264,7 +264,7 @@ fn stages_of_different_sites_are_not_compared() {
             let layers = ["token".to_owned()];
             let settings = Settings { layers: &layers, weighting: &Weighting::Mass, min_count: 1 };
             let error = compare(&from, &to, &settings, &[], &Host::detached()).unwrap_err();
-            prop_assert!(matches!(error, MethodError::Sites), "{}", error);
+            prop_assert!(matches!(error, MethodError::Sites { .. }), "{}", error);
             let layers = ["lemma".to_owned()];
             let settings = Settings { layers: &layers, ..settings };
             let error = compare(&from, &from, &settings, &[], &Host::detached()).unwrap_err();
@@ -314,7 +314,15 @@ fn what_the_method_has_keeps_the_laws() {
         let findings = weighting(&of, Thorough::default());
         assert!(broken(&findings).is_empty(), "{findings:?}");
     }
-    for make in [|| Box::new(Record::Max1) as Box<dyn RecordRule>, || Box::new(AsGiven) as Box<dyn RecordRule>] {
+    // The last listens to what is below 0.
+    let least: Rule = |n, a| {
+        let order = |&i: &usize, &j: &usize| a[i].total_cmp(&a[j]).then(n[i].cmp(&n[j]));
+        let least = (0..a.len()).min_by(order).unwrap_or(0);
+        vec![Kept { candidate: least, strength: -a[least] }]
+    };
+    let rules: [&dyn Fn() -> Box<dyn RecordRule>; 3] =
+        [&|| Box::new(Record::Max1), &|| Box::new(AsGiven), &|| Box::new(Plainly(least))];
+    for make in rules {
         let findings = record_rule(&|_| make(), Thorough::default());
         assert!(broken(&findings).is_empty(), "{findings:?}");
     }
@@ -367,7 +375,12 @@ fn a_record_rule_that_breaks_a_law_is_found_out() {
         vec![Kept { candidate, strength }]
     }
     static CALLS: AtomicU32 = AtomicU32::new(0);
-    let rules: [(Rule, &str); 10] = [
+    let rules: [(Rule, &str); 12] = [
+        (
+            |_, a| one((0..a.len()).fold(0, |best, i| if a[i] > a[best] { i } else { best }), 1.0),
+            "breaks ties alike in whatever order neurons are given, and takes what is 0",
+        ),
+        (|_, a| one(0, 1.0 / a[0]), "breaks ties alike in whatever order neurons are given, and takes what is 0"),
         (|_, _| Vec::new(), "hears a neuron that speaks once"),
         (|_, a| one(0, -a[0].abs()), "hears a neuron that speaks once"),
         (

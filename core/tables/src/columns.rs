@@ -203,7 +203,8 @@ tables! {
         MEAN: F64 or null = "mean",
         /// The mean of the absolute value of its activation over all tokens; null likewise.
         MEAN_ABS: F64 or null = "mean_abs",
-        /// The standard deviation of its activation over all tokens; null likewise.
+        /// The standard deviation of its activation over all tokens; null likewise. Of a neuron that hardly moves, below a
+        /// thousandth of its mean, it is lost in rounding.
         SD: F64 or null = "sd",
         each "layer" /// How many distinct features of that layer it prefers.
         "length_": U64,
@@ -223,11 +224,11 @@ tables! {
         COUNT_FROM: U64 = "count_from",
         /// How often in the later one.
         COUNT_TO: U64 = "count_to",
-        /// How many distinct features it prefers in the earlier stage.
+        /// How many distinct features it prefers in the earlier stage, without those that `min_count` leaves out.
         LENGTH_FROM: U64 = "length_from",
-        /// How many in the later one.
+        /// How many in the later one, likewise.
         LENGTH_TO: U64 = "length_to",
-        /// How many in either.
+        /// How many in either, likewise.
         UNION_LENGTH: U64 = "union_length",
         each "metric" /// The distance between its two distributions; null where one of them is none.
         "": F64 or null,

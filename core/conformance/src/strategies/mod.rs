@@ -9,7 +9,7 @@ mod stage;
 
 pub use columns::{NamedColumns, column_names, columns};
 pub use pairs::{Pairs, Preference, Preferences, Weight, pairs, preferences, shared_pairs, triples, weight};
-pub use stage::{Activations, Neuron, Planted, PreferenceTable, Stage, activations, planted, stage};
+pub use stage::{Activations, Neuron, Planted, PreferenceTable, Spoken, Stage, activations, planted, stage};
 
 use proptest::prelude::*;
 

@@ -33,6 +33,19 @@ pub struct Activations {
     words: Vec<String>,
 }
 
+/// Where a neuron speaks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spoken {
+    /// The site of the neuron, its first.
+    pub site: u32,
+    /// The document.
+    pub document: u64,
+    /// The token in it.
+    pub position: u32,
+    /// Its word.
+    pub word: String,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 struct Document {
     group: usize,
@@ -136,22 +149,35 @@ impl Activations {
         self
     }
 
-    /// The first neuron of the first site speaks at one token, louder than any ever does, and is all but silent otherwise: at
-    /// the token with a word that has this number, counted round. Gives the document, the position and the word; `None` where
-    /// there is no word.
+    /// The first neuron of one site speaks at one token, louder than any ever does, and is all but silent otherwise: at the token
+    /// with a word that has this number, counted round; so are the sites. `None` where there is no word.
     #[must_use]
-    pub fn speaking_once(mut self, number: u64) -> Option<(Self, (u64, u32, String))> {
+    pub fn speaking_once(mut self, number: u64, voice: f32) -> Option<(Self, Spoken)> {
+        let site = (number >> 32) as usize % self.widths.len();
         let mut places = Vec::new();
         for (document, of) in self.documents.iter_mut().enumerate() {
             for (position, token) in of.tokens.iter_mut().enumerate() {
-                token.activations[0][0] = -1e-4;
+                token.activations[site][0] = -1e-4 * voice.signum();
                 places.extend(token.word.map(|word| (document, position, word)));
             }
         }
         let &(document, position, word) = places.get((number % places.len().max(1) as u64) as usize)?;
-        self.documents[document].tokens[position].activations[0][0] = 1e4;
+        self.documents[document].tokens[position].activations[site][0] = voice;
         let word = self.words[word].clone();
-        Some((self, (document as u64, position as u32, word)))
+        Some((self, Spoken { site: site as u32, document: document as u64, position: position as u32, word }))
+    }
+
+    /// Every activation one of -1, 0, 1 and 2: with many ties, and a neuron that is always 0.
+    #[must_use]
+    pub fn coarse(mut self) -> Self {
+        self.each_site(|activations| {
+            for activation in activations {
+                *activation = (activation.abs().log10().round() as i32).rem_euclid(4) as f32 - 1.0;
+            }
+        });
+        let tokens = self.documents.iter_mut().flat_map(|document| &mut document.tokens);
+        tokens.for_each(|token| token.activations[0][0] = 0.0);
+        self
     }
 
     /// How many neurons each site has.

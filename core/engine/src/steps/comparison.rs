@@ -38,7 +38,7 @@ struct Keys {
     /// What preferences are weighted by before they are made to sum to 1.
     #[serde(default)]
     weighting: Weighting,
-    /// Features observed less often than this, both stages pooled, are left out; the mass they take along is told.
+    /// A neuron's features that it met less often than this, both stages pooled, are left out; the mass they take along is told.
     #[serde(default = "one")]
     min_count: u64,
     /// The distances: names, or tables of a `kind` and its options.
@@ -84,6 +84,10 @@ impl Section for Comparison {
         let (from, to) = (from?, to?);
         let in_both = |layer: &String| from.layers.contains(layer) && to.layers.contains(layer);
         let layers = match keys.layers {
+            Some(layers) if layers.is_empty() => {
+                check.error(&child(pointer, "layers"), "a comparison needs at least one layer");
+                return None;
+            }
             Some(layers) => {
                 for (index, layer) in layers.iter().enumerate().filter(|(_, layer)| !in_both(layer)) {
                     let lacking = if from.layers.contains(layer) { &keys.to } else { &keys.from };
