@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 use txray_plugin::Result;
 
-use crate::kernel::{Matrix, MatrixMut, Pass, Write, exp, product, vectorized};
+use crate::cpu::kernel::{Matrix, MatrixMut, Pass, Write, exp, product, vectorized};
 use crate::tracker::Tracker;
 
 /// The target of a row without one: the row counts for nothing.

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use rayon::prelude::*;
 use txray_plugin::{EncodeRequest, Error, Result, SiteRequest, Text};
 
-use crate::lanes::{Network, Observer, plan};
-use crate::layer::LayerLanes;
+use crate::cpu::lanes::{Network, Observer, plan};
+use crate::cpu::layer::LayerLanes;
+use crate::cpu::workspace::STRIPS;
 use crate::tracker::Tracker;
 use crate::weights::Sizes;
-use crate::workspace::STRIPS;
 
 /// Answers a request that [`check`] has passed, on the current thread pool.
 pub(crate) fn encode(network: Network<'_>, request: &mut EncodeRequest<'_>, tracker: &Tracker<'_>) -> Result<()> {

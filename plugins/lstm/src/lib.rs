@@ -8,13 +8,12 @@
 //!          fit: weights, losses                   encode: the most active neurons; score: the likelihood
 //! ```
 //!
-//! - Reading ([`Model::encode`], [`Model::score`]) is in `lanes`: documents side by side in lanes of fixed units, one
-//!   thread a unit. `layer` is a step of one layer over the products of `panels`, `table` the input of the first layer
-//!   by token id. `encode` and `score` keep what was asked for of each step.
+//! - Reading ([`Model::encode`], [`Model::score`]) is in `cpu/`: documents side by side in lanes of fixed units, one thread a
+//!   unit. `encode` and `score` keep what was asked for of each step.
 //! - Training ([`Model::fit`]) is in `train`: candle's graph, with operations of our own where the time goes.
 //! - `network` is all of this as candle-nn has it, and `plain` answers the requests by it: the meaning that the rest is held to in
 //!   tests, and what runs with `fast = false`.
-//! - `kernel` holds the products and the vectorised functions, and the crate's only `unsafe`; `decoder` the softmax over
+//! - `cpu/kernel` holds the products and the vectorised functions, and the crate's only `unsafe`; `decoder` the softmax over
 //!   the vocabulary, shared by scoring and training.
 //! - `checkpoint` reads and writes directories with PyTorch's tensor names, `resume` a training that stopped; both by
 //!   `tensors`.
@@ -24,24 +23,19 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod checkpoint;
+mod cpu;
 mod decoder;
 mod encode;
-mod kernel;
-mod lanes;
-mod layer;
 mod memory;
 mod network;
 mod options;
-mod panels;
 mod plain;
 mod resume;
 mod score;
-mod table;
 mod tensors;
 mod tracker;
 mod train;
 mod weights;
-mod workspace;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -52,9 +46,9 @@ use txray_plugin::{
     Text,
 };
 
-use crate::lanes::{Network, site_name};
+use crate::cpu::lanes::Network;
+use crate::cpu::table::Prepared;
 use crate::resume::Training;
-use crate::table::Prepared;
 use crate::tracker::{Stop, Tracker, pool, watched};
 use crate::train::{Progress, Streams, Trainer};
 use crate::weights::{Sizes, Slices, Weights};
@@ -158,7 +152,7 @@ impl Model for Lstm {
         Ok(ModelDescription {
             sites: (0..sizes.layers)
                 .flat_map(|k| (0..self.sites_of_a_layer()).map(move |s| (k, s)))
-                .map(|(k, s)| Site { name: site_name(sizes.cell, k, s), width: sizes.hidden })
+                .map(|(k, s)| Site { name: sizes.cell.site(k, s), width: sizes.hidden })
                 .collect(),
             vocabulary: sizes.vocabulary,
             parameters: sizes.parameters(),

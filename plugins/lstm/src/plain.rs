@@ -4,7 +4,6 @@ use candle_core::{Device, Tensor};
 use txray_plugin::{EncodeRequest, Error, ExactSum, Result, Score, SiteRequest, Text};
 
 use crate::encode::top_k;
-use crate::lanes::site_name;
 use crate::network::{Network, State};
 use crate::tracker::Tracker;
 use crate::weights::{Sizes, Weights, failed};
@@ -168,7 +167,7 @@ fn record(requests: &mut [SiteRequest<'_>], sizes: Sizes, sites: usize, token: u
         if values.iter().any(|value| !value.is_finite()) {
             return Err(Error::invalid(format!(
                 "an activation at {} is not finite: the weights are too large to compute with",
-                site_name(sizes.cell, layer, site)
+                sizes.cell.site(layer, site)
             )));
         }
         let at = token * request.k..(token + 1) * request.k;

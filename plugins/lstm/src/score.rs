@@ -3,11 +3,11 @@
 use rayon::prelude::*;
 use txray_plugin::{Result, Score, State, Text};
 
+use crate::cpu::lanes::{Network, Observer, plan};
+use crate::cpu::layer::LayerLanes;
+use crate::cpu::workspace::STRIPS;
 use crate::decoder::Decoder;
-use crate::lanes::{Network, Observer, plan};
-use crate::layer::LayerLanes;
 use crate::tracker::Tracker;
-use crate::workspace::STRIPS;
 
 /// Tokens that are gathered for one product with the decoder.
 const ROWS: usize = 256;

@@ -37,6 +37,11 @@ impl Cell {
         }
     }
 
+    /// The name of a layer's site: 0 for its outputs, 1 for its cell.
+    pub(crate) fn site(self, layer: usize, site: usize) -> String {
+        format!("{}.{layer}.{}", self.name(), if site == 0 { "hidden" } else { "cell" })
+    }
+
     /// How many gates a neuron has.
     pub(crate) fn gates(self) -> usize {
         match self {

@@ -1,6 +1,6 @@
 //! A GRU's steps, forward and back.
 
-use crate::kernel::{Pass, sigmoid, tanh};
+use crate::cpu::kernel::{Pass, sigmoid, tanh};
 
 /// One lane's step. `gates` `[4 hidden]` hold the gate sums: r, z, the candidate's part of the input and its part of
 /// the state. The first three become r, z, n; the last stays.

@@ -6,8 +6,8 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::contiguous;
+use crate::cpu::kernel::{Matrix, MatrixMut, Pass, Write, product, vectorized};
 use crate::decoder::{Cut, Decoder, NO_TARGET, Part, normalizers};
-use crate::kernel::{Matrix, MatrixMut, Pass, Write, product, vectorized};
 use crate::tracker::Stop;
 
 /// The most scores held at once, counted in values: 64 MiB. Rows are taken in tiles of that many scores; the fewer

@@ -9,7 +9,7 @@ use txray_plugin::Result;
 
 use super::embedding::RowGradient;
 use super::loss::DecoderGradient;
-use crate::kernel::{Pass, vectorized};
+use crate::cpu::kernel::{Pass, vectorized};
 use crate::options::{Optimizer, TrainOptions};
 use crate::weights::{Weights, failed, to_vec};
 

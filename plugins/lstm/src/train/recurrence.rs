@@ -6,7 +6,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::{contiguous, gru};
-use crate::kernel::{Matrix, MatrixMut, Pass, Write, product, sigmoid, tanh, vectorized};
+use crate::cpu::kernel::{Matrix, MatrixMut, Pass, Write, product, sigmoid, tanh, vectorized};
 use crate::tracker::Stop;
 use crate::weights::{Cell, GATE_SUMS};
 

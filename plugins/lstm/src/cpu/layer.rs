@@ -7,8 +7,8 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 use txray_plugin::ExactSum;
 
-use crate::kernel::{next_gru, next_lstm};
-use crate::panels::{NEURONS, Panels, Strips, strips};
+use crate::cpu::kernel::{next_gru, next_lstm};
+use crate::cpu::panels::{NEURONS, Panels, Strips, strips};
 use crate::weights::{Cell, GATE_SUMS};
 
 /// `[strip][lane]`: a value for each of `P * 16` lanes.

@@ -16,13 +16,13 @@ use std::slice::Iter;
 
 use txray_plugin::{Error, Result};
 
-use crate::kernel::gather;
-use crate::layer::{Lanes, LayerLanes};
-use crate::panels::Strips;
-use crate::table::{Prepared, Rows};
+use crate::cpu::kernel::gather;
+use crate::cpu::layer::{Lanes, LayerLanes};
+use crate::cpu::panels::Strips;
+use crate::cpu::table::{Prepared, Rows};
+use crate::cpu::workspace::Workspace;
 use crate::tracker::Tracker;
 use crate::weights::Slices;
-use crate::workspace::Workspace;
 
 /// The most steps that a unit is planned to take. Shorter units spread better over threads, longer ones leave fewer
 /// lanes idle at the end.
@@ -77,7 +77,7 @@ pub(crate) struct Network<'a> {
 
 impl Network<'_> {
     pub fn site(&self, layer: usize, site: usize) -> String {
-        site_name(self.weights.sizes.cell, layer, site)
+        self.weights.sizes.cell.site(layer, site)
     }
 
     /// Reads `lanes[lane][document]` of `documents` to the end; the moments are then in `workspace`. With a `state`
@@ -197,11 +197,6 @@ impl Network<'_> {
     }
 }
 
-/// The name of a layer's site: 0 for its outputs, 1 for its cell.
-pub(crate) fn site_name(cell: crate::weights::Cell, layer: usize, site: usize) -> String {
-    format!("{}.{layer}.{}", cell.name(), if site == 0 { "hidden" } else { "cell" })
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -209,7 +204,7 @@ mod tests {
     use txray_plugin::random::Stream;
 
     use super::*;
-    use crate::kernel::instructions;
+    use crate::cpu::kernel::instructions;
     use crate::weights::{Cell, Sizes, Weights};
 
     /// Keeps every output of every layer, `[document][position][layer]`.
@@ -357,7 +352,7 @@ mod tests {
             let sizes = Sizes { vocabulary: 17, embedding, hidden, layers, cell, tied: false };
             match one_vector {
                 true => agree::<1>(sizes, &documents, with_table, seed),
-                false => agree::<{ crate::workspace::STRIPS }>(sizes, &documents, with_table, seed),
+                false => agree::<{ crate::cpu::workspace::STRIPS }>(sizes, &documents, with_table, seed),
             }
         }
     }

@@ -114,98 +114,95 @@ impl Panels {
         let at = block.start * gates * self.neurons + neuron * width;
         let weights = &self.values[at..at + width];
         match *self.targets.as_slice() {
-            [a, b, c, d] => tiles::<S, Q, 4>(simd, gate_sums, neuron, [a, b, c, d], weights, block, x),
-            [a, b, c] => tiles::<S, Q, 3>(simd, gate_sums, neuron, [a, b, c], weights, block, x),
+            [a, b, c, d] => Tile { neuron, targets: [a, b, c, d], weights, block }.add::<S, Q>(simd, gate_sums, x),
+            [a, b, c] => Tile { neuron, targets: [a, b, c], weights, block }.add::<S, Q>(simd, gate_sums, x),
             _ => unreachable!("a neuron has three or four gates"),
         }
     }
 }
 
-/// [`tile`]s of as many vectors of a strip as the registers hold with room to spare: without room, the compiler moves
-/// gate sums about.
-#[inline(always)]
-fn tiles<S: Simd, const Q: usize, const G: usize>(
-    simd: S,
-    gate_sums: &mut Strips<Q>,
+/// What one neuron adds up at once: its `G` gates over one block of inputs.
+struct Tile<'a, const G: usize> {
     neuron: usize,
+    /// To which of the neuron's [`GATE_SUMS`] each gate is added.
     targets: [usize; G],
-    weights: &[f32],
-    block: &Range<usize>,
-    x: &Strips<Q>,
-) {
-    match (16 / S::F32_LANES, S::REGISTER_COUNT) {
-        (1, _) => tile::<S, Q, 1, G>(simd, gate_sums, neuron, targets, weights, block, x),
-        (4, 32..) => tile::<S, Q, 4, G>(simd, gate_sums, neuron, targets, weights, block, x),
-        _ => tile::<S, Q, 2, G>(simd, gate_sums, neuron, targets, weights, block, x),
-    }
+    /// `[input of the block][gate]`
+    weights: &'a [f32],
+    block: &'a Range<usize>,
 }
 
-/// `gate_sums[neuron, targets[g], lane] += sum_k weights[k, g] x[block.start + k, lane]`, `V` vectors of a strip at a
-/// time.
-#[inline(always)]
-fn tile<S: Simd, const Q: usize, const V: usize, const G: usize>(
-    simd: S,
-    gate_sums: &mut Strips<Q>,
-    neuron: usize,
-    targets: [usize; G],
-    weights: &[f32],
-    block: &Range<usize>,
-    x: &Strips<Q>,
-) {
-    let row = 16 / S::F32_LANES;
-    let (weights, _) = weights.as_chunks::<G>();
-    let (turns, rest) = weights.as_chunks::<TURN>();
-    // Plain loops all through: a closure need not be compiled for the caller's instructions.
-    let mut inputs = [&[] as &[S::f32s]; Q];
-    for q in 0..Q {
-        inputs[q] = S::as_simd_f32s(&x[q][block.start * 16..block.end * 16]).0;
+impl<const G: usize> Tile<'_, G> {
+    /// As many vectors of a strip at a time as the registers hold with room to spare: without room, the compiler moves gate
+    /// sums about.
+    #[inline(always)]
+    fn add<S: Simd, const Q: usize>(self, simd: S, gate_sums: &mut Strips<Q>, x: &Strips<Q>) {
+        match (16 / S::F32_LANES, S::REGISTER_COUNT) {
+            (1, _) => self.add_by::<S, Q, 1>(simd, gate_sums, x),
+            (4, 32..) => self.add_by::<S, Q, 4>(simd, gate_sums, x),
+            _ => self.add_by::<S, Q, 2>(simd, gate_sums, x),
+        }
     }
-    for first in (0..row).step_by(V) {
-        let mut tile = [[[simd.splat_f32s(0.0); V]; Q]; G];
+
+    /// `gate_sums[neuron, targets[g], lane] += sum_k weights[k, g] x[block.start + k, lane]`, `V` vectors of a strip at a
+    /// time.
+    #[inline(always)]
+    fn add_by<S: Simd, const Q: usize, const V: usize>(self, simd: S, gate_sums: &mut Strips<Q>, x: &Strips<Q>) {
+        let row = 16 / S::F32_LANES;
+        let Self { neuron, targets, weights, block } = self;
+        let (weights, _) = weights.as_chunks::<G>();
+        let (turns, rest) = weights.as_chunks::<TURN>();
+        // Plain loops all through: a closure need not be compiled for the caller's instructions.
+        let mut inputs = [&[] as &[S::f32s]; Q];
         for q in 0..Q {
-            let gate_sums =
-                S::as_mut_simd_f32s(&mut gate_sums[q][neuron * GATE_SUMS * 16..(neuron + 1) * GATE_SUMS * 16]).0;
-            for g in 0..G {
-                for v in 0..V {
-                    tile[g][q][v] = gate_sums[targets[g] * row + first + v];
+            inputs[q] = S::as_simd_f32s(&x[q][block.start * 16..block.end * 16]).0;
+        }
+        for first in (0..row).step_by(V) {
+            let mut tile = [[[simd.splat_f32s(0.0); V]; Q]; G];
+            for q in 0..Q {
+                let gate_sums =
+                    S::as_mut_simd_f32s(&mut gate_sums[q][neuron * GATE_SUMS * 16..(neuron + 1) * GATE_SUMS * 16]).0;
+                for g in 0..G {
+                    for v in 0..V {
+                        tile[g][q][v] = gate_sums[targets[g] * row + first + v];
+                    }
                 }
             }
-        }
-        let mut at = 0;
-        for weights in turns {
-            let mut x = [&[] as &[S::f32s]; Q];
-            for q in 0..Q {
-                x[q] = &inputs[q][at..at + TURN * row];
-            }
-            for k in 0..TURN {
-                for g in 0..G {
-                    let weight = simd.splat_f32s(weights[k][g]);
-                    for q in 0..Q {
-                        for v in 0..V {
-                            tile[g][q][v] = simd.mul_add_e_f32s(weight, x[q][k * row + first + v], tile[g][q][v]);
+            let mut at = 0;
+            for weights in turns {
+                let mut x = [&[] as &[S::f32s]; Q];
+                for q in 0..Q {
+                    x[q] = &inputs[q][at..at + TURN * row];
+                }
+                for k in 0..TURN {
+                    for g in 0..G {
+                        let weight = simd.splat_f32s(weights[k][g]);
+                        for q in 0..Q {
+                            for v in 0..V {
+                                tile[g][q][v] = simd.mul_add_e_f32s(weight, x[q][k * row + first + v], tile[g][q][v]);
+                            }
                         }
                     }
                 }
+                at += TURN * row;
             }
-            at += TURN * row;
-        }
-        for weights in rest {
-            for g in 0..G {
-                let weight = simd.splat_f32s(weights[g]);
-                for q in 0..Q {
-                    for v in 0..V {
-                        tile[g][q][v] = simd.mul_add_e_f32s(weight, inputs[q][at + first + v], tile[g][q][v]);
+            for weights in rest {
+                for g in 0..G {
+                    let weight = simd.splat_f32s(weights[g]);
+                    for q in 0..Q {
+                        for v in 0..V {
+                            tile[g][q][v] = simd.mul_add_e_f32s(weight, inputs[q][at + first + v], tile[g][q][v]);
+                        }
                     }
                 }
+                at += row;
             }
-            at += row;
-        }
-        for q in 0..Q {
-            let gate_sums =
-                S::as_mut_simd_f32s(&mut gate_sums[q][neuron * GATE_SUMS * 16..(neuron + 1) * GATE_SUMS * 16]).0;
-            for g in 0..G {
-                for v in 0..V {
-                    gate_sums[targets[g] * row + first + v] = tile[g][q][v];
+            for q in 0..Q {
+                let gate_sums =
+                    S::as_mut_simd_f32s(&mut gate_sums[q][neuron * GATE_SUMS * 16..(neuron + 1) * GATE_SUMS * 16]).0;
+                for g in 0..G {
+                    for v in 0..V {
+                        gate_sums[targets[g] * row + first + v] = tile[g][q][v];
+                    }
                 }
             }
         }
@@ -218,8 +215,8 @@ mod tests {
     use txray_plugin::random::Stream;
 
     use super::*;
-    use crate::kernel::instructions;
-    use crate::layer::add_product;
+    use crate::cpu::kernel::instructions;
+    use crate::cpu::layer::add_product;
 
     fn check<const P: usize>(gates: usize, neurons: usize, inputs: usize, seed: u64) {
         let mut stream = Stream::new(seed, "panels", 0);

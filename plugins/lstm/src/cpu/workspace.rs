@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use txray_plugin::ExactSum;
 
-use crate::layer::LayerLanes;
-use crate::panels::{Aligned, Strips, strips};
+use crate::cpu::layer::LayerLanes;
+use crate::cpu::panels::{Aligned, Strips, strips};
 use crate::weights::Sizes;
 
 /// Strips of 16 lanes in a unit: together three registers of AVX-512, one after the other two of AVX2.

@@ -5,12 +5,12 @@ use std::sync::{PoisonError, RwLock};
 use rayon::prelude::*;
 use txray_plugin::Result;
 
-use crate::kernel::gather;
-use crate::layer::add_product;
-use crate::panels::{Panels, strips};
+use crate::cpu::kernel::gather;
+use crate::cpu::layer::add_product;
+use crate::cpu::panels::{Panels, strips};
+use crate::cpu::workspace::{self, Spare};
 use crate::tracker::Tracker;
 use crate::weights::{Cell, GATE_SUMS, Slices};
-use crate::workspace::{self, Spare};
 
 /// Strips of tokens whose rows of the table are made at once.
 const STRIPS: usize = 3;
