@@ -8,12 +8,11 @@
 //! `fast = false` in a pipeline reads, scores and trains by this. The fast path is held to it in tests: the same observations
 //! but for ties, the same gradients within rounding.
 
-use candle_core::{DType, Device, Tensor};
-use candle_nn::rnn::{GRU, GRUState, LSTM, LSTMState, RNN};
-use candle_nn::{GRUConfig, LSTMConfig, VarBuilder};
 use std::collections::HashMap;
 
-use candle_core::Result;
+use candle_core::{DType, Device, Result, Tensor};
+use candle_nn::rnn::{GRU, GRUState, LSTM, LSTMState, RNN};
+use candle_nn::{GRUConfig, LSTMConfig, VarBuilder};
 
 use crate::weights::{Cell, Sizes, Weights};
 
@@ -38,12 +37,6 @@ pub(crate) struct State {
     pub hidden: Tensor,
     /// None of a GRU.
     pub cell: Option<Tensor>,
-}
-
-/// What a run over some steps gives.
-pub(crate) struct Outputs {
-    /// `[layers][steps]`, the states after each step.
-    pub states: Vec<Vec<State>>,
 }
 
 impl Network {
@@ -88,19 +81,19 @@ impl Network {
 
     /// Reads `ids` `[steps, lanes]` from some states (`[layers]`), which are cleared in a lane before each step where `clear`
     /// (`[steps, lanes]`) says so. `dropout` is asked for every input of a layer, and for the last output, `[steps * lanes,
-    /// width]`, by its place; it may change it.
+    /// width]`, by its place; it may change it. Gives that last output, and the states after each step, `[layers][steps]`.
     pub fn run(
         &self,
         ids: &[u32],
         clear: &[bool],
         before: Vec<State>,
         dropout: &mut dyn FnMut(Tensor, Option<usize>) -> Result<Tensor>,
-    ) -> Result<(Tensor, Outputs)> {
+    ) -> Result<(Tensor, Vec<Vec<State>>)> {
         let lanes = before[0].hidden.dim(0)?;
         let steps = ids.len() / lanes;
         let ids = Tensor::from_slice(ids, ids.len(), &self.device)?;
         let mut x = dropout(self.encoder.index_select(&ids, 0)?, None)?;
-        let mut outputs = Outputs { states: Vec::new() };
+        let mut all = Vec::new();
         for (k, (layer, mut state)) in self.layers.iter().zip(before).enumerate() {
             let mut states = Vec::with_capacity(steps);
             for step in 0..steps {
@@ -116,9 +109,9 @@ impl Network {
             }
             let hidden: Vec<&Tensor> = states.iter().map(|state| &state.hidden).collect();
             x = dropout(Tensor::cat(&hidden, 0)?, Some(k))?;
-            outputs.states.push(states);
+            all.push(states);
         }
-        Ok((x, outputs))
+        Ok((x, all))
     }
 
     /// Of outputs of the last layer `[rows, hidden]`, the mean cross-entropy with what follows them.

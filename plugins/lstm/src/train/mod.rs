@@ -272,9 +272,9 @@ impl<'a> Trainer<'a> {
             let name = layer.map_or_else(|| "dropout.embedding".to_owned(), |k| format!("dropout.lstm.{k}"));
             self.dropout(x, number, &name)
         };
-        let (x, outputs) =
+        let (x, after) =
             network.run(&window.ids, &window.clear, before.collect::<candle_core::Result<_>>()?, &mut dropout)?;
-        for (state, after) in states.iter().zip(&outputs.states) {
+        for (state, after) in states.iter().zip(&after) {
             let Some(after) = after.last() else { continue };
             let values = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
             let cell = after.cell.as_ref().map(values).transpose()?;
