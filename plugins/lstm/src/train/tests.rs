@@ -203,6 +203,24 @@ fn gradients_are_finite_differences() {
     }
 }
 
+/// Every gradient of a step in the order of the variables; of tied ones that of both together.
+fn gradients_of(step: &Trainer<'_>, gradients: &GradStore) -> Vec<Vec<f32>> {
+    let sizes = step.weights.sizes;
+    let (encoder, decoder) = (step.encoder.lock().unwrap(), step.decoder.lock().unwrap());
+    let scaled = |v: &[f32]| v.iter().map(|v| v * decoder.scale).collect::<Vec<_>>();
+    let mut dense = if sizes.tied { scaled(&decoder.weight) } else { vec![0.0; sizes.vocabulary * sizes.embedding] };
+    for (&row, values) in encoder.rows.iter().zip(encoder.values.chunks(sizes.embedding)) {
+        let out = &mut dense[row as usize * sizes.embedding..][..sizes.embedding];
+        out.iter_mut().zip(values).for_each(|(out, value)| *out += value);
+    }
+    let layers = &step.weights.variables()[1..=4 * sizes.layers];
+    let mut all = vec![dense];
+    all.extend(layers.iter().map(|variable| to_vec(gradients.get(variable).unwrap()).unwrap()));
+    all.extend((!sizes.tied).then(|| scaled(&decoder.weight)));
+    all.push(scaled(&decoder.bias));
+    all
+}
+
 fn slopes_agree(sizes: Sizes) {
     let options = TrainOptions { dropout: 0.3, batch: 4, ..TrainOptions::default() };
     let streams = Streams::new(Text { ids: &[0; 8], offsets: &[0, 8] }, &options).unwrap();
@@ -210,18 +228,7 @@ fn slopes_agree(sizes: Sizes) {
         let step = Trainer::new(weights, &options, &streams, 1, Stop::default(), true);
         let loss = step.loss(one_step(), &step.states(&[]), 2).unwrap();
         let gradients = loss.backward().unwrap();
-        let (encoder, decoder) = (step.encoder.lock().unwrap(), step.decoder.lock().unwrap());
-        let mut dense = vec![0.0; sizes.vocabulary * sizes.embedding];
-        for (&row, values) in encoder.rows.iter().zip(encoder.values.chunks(sizes.embedding)) {
-            dense[row as usize * sizes.embedding..][..sizes.embedding].copy_from_slice(values);
-        }
-        let mut all = vec![dense];
-        for variable in &weights.variables()[1..=4 * sizes.layers] {
-            all.push(gradients.get(variable).unwrap().flatten_all().unwrap().to_vec1().unwrap());
-        }
-        let scaled = |v: &[f32]| v.iter().map(|v| v * decoder.scale).collect::<Vec<_>>();
-        all.extend([scaled(&decoder.weight), scaled(&decoder.bias)]);
-        (f64::from(loss.to_scalar::<f32>().unwrap()), all)
+        (f64::from(loss.to_scalar::<f32>().unwrap()), gradients_of(&step, &gradients))
     };
     let weights = Weights::initialize(sizes, 3).unwrap();
     let (_, gradients) = loss_of(&weights);
@@ -263,21 +270,7 @@ fn gradients_are_those_of_the_plain_network() {
             if !fast {
                 step.keep_gradients(&gradients).unwrap();
             }
-            let (encoder, decoder) = (step.encoder.lock().unwrap(), step.decoder.lock().unwrap());
-            let mut dense = vec![0.0; sizes.vocabulary * sizes.embedding];
-            for (&row, values) in encoder.rows.iter().zip(encoder.values.chunks(sizes.embedding)) {
-                dense[row as usize * sizes.embedding..][..sizes.embedding].copy_from_slice(values);
-            }
-            let scaled = |v: &[f32]| v.iter().map(|v| v * decoder.scale).collect::<Vec<_>>();
-            let mut all = vec![scaled(&decoder.bias)];
-            if tied {
-                all.push(scaled(&decoder.weight).iter().zip(&dense).map(|(a, b)| a + b).collect());
-            } else {
-                all.extend([scaled(&decoder.weight), dense]);
-            }
-            for variable in &weights.variables()[1..=4 * sizes.layers] {
-                all.push(gradients.get(variable).unwrap().flatten_all().unwrap().to_vec1().unwrap());
-            }
+            let mut all = gradients_of(&step, &gradients);
             all.push(vec![loss.to_scalar::<f32>().unwrap()]);
             all.extend(states.iter().map(|state| state.lock().unwrap().hidden.clone()));
             all
