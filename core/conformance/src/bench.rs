@@ -134,6 +134,16 @@ pub(crate) enum Failure {
     Skipped(String),
 }
 
+impl From<Outcome> for Verdict {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Ok(()) => Self::Passed,
+            Err(Failure::Broken { message, counterexample }) => Self::Failed { message, counterexample },
+            Err(Failure::Skipped(why)) => Self::Skipped { why },
+        }
+    }
+}
+
 impl From<String> for Failure {
     fn from(message: String) -> Self {
         Self::Broken { message, counterexample: None }
@@ -229,11 +239,7 @@ impl<'a> Bench<'a> {
     pub(crate) fn property(&mut self, name: &'static str, property: impl FnOnce(Settings) -> Outcome) -> bool {
         let ComponentInfo { interface, kind, .. } = self.component;
         self.observer.begin(interface, kind, name);
-        let verdict = match property(self.settings) {
-            Ok(()) => Verdict::Passed,
-            Err(Failure::Broken { message, counterexample }) => Verdict::Failed { message, counterexample },
-            Err(Failure::Skipped(why)) => Verdict::Skipped { why },
-        };
+        let verdict = Verdict::from(property(self.settings));
         let holds = !matches!(verdict, Verdict::Failed { .. });
         let finding = Finding { interface: interface.clone(), kind: kind.clone(), property: name.to_owned(), verdict };
         self.observer.end(&finding);

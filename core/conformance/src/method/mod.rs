@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use txray_method::{MethodError, RecordRule, Settings as Comparing, Stage as Read, Tally, Weigh, compare};
 use txray_plugin::{Host, MetricBatch, PreferenceMetric};
 
-use crate::bench::{Failure, Finding, Outcome, Settings, Verdict, report};
+use crate::bench::{Finding, Outcome, Settings, Verdict, report};
 use crate::strategies::{Neuron, Stage};
 
 pub use record::record_rule;
@@ -30,11 +30,7 @@ struct Laws {
 
 impl Laws {
     fn law(&mut self, name: &str, law: impl FnOnce(Settings) -> Outcome) {
-        let verdict = match law(self.settings) {
-            Ok(()) => Verdict::Passed,
-            Err(Failure::Broken { message, counterexample }) => Verdict::Failed { message, counterexample },
-            Err(Failure::Skipped(why)) => Verdict::Skipped { why },
-        };
+        let verdict = Verdict::from(law(self.settings));
         let (interface, kind) = ("txray-method".to_owned(), self.what.to_owned());
         self.findings.push(Finding { interface, kind, property: name.to_owned(), verdict });
     }
