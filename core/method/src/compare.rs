@@ -50,13 +50,12 @@ pub fn compare(
     for (layer, name) in settings.layers.iter().enumerate() {
         let pairs = Pairs::of([from.layer(name)?, to.layer(name)?], neurons.len(), settings)?;
         let distances = pairs.distances(name, metrics, host)?;
-        changed_most.push(metrics.first().map(|(metric, _)| ChangedMost {
-            metric: metric.clone(),
-            ..pairs.changed_most(&distances[0], |neuron| {
-                let (site, neuron) = neurons[neuron];
-                (from.neurons.sites[site].name.clone(), neuron)
-            })
-        }));
+        let place = |neuron: usize| {
+            let (site, neuron) = neurons[neuron];
+            (from.neurons.sites[site].name.clone(), neuron)
+        };
+        let first = metrics.first().zip(distances.first());
+        changed_most.push(first.map(|((metric, _), distances)| pairs.changed_most(metric, distances, place)));
         let mut defined = pairs.neurons.iter().enumerate().peekable();
         for (neuron, &(site, index)) in neurons.iter().enumerate() {
             let row = defined.next_if(|(_, of)| **of == neuron).map(|(row, _)| row);
@@ -147,10 +146,7 @@ impl Pairs {
                         pairs.left_out.mass[side] += mass;
                         continue;
                     }
-                    let weight = match met.filter(|met| met.count > 0) {
-                        Some(met) => settings.weighting.weight(met, share(feature)),
-                        None => 0.0,
-                    };
+                    let weight = met.map_or(0.0, |met| settings.weighting.weight(met, share(feature)));
                     if !(weight.is_finite() && weight >= 0.0) {
                         return Err(MethodError::Weight { weight });
                     }
@@ -220,7 +216,7 @@ impl Pairs {
     }
 
     /// The neurons that moved furthest of those with enough observations, with what they preferred.
-    fn changed_most(&self, distances: &[f64], name: impl Fn(usize) -> (String, u32)) -> ChangedMost {
+    fn changed_most(&self, metric: &str, distances: &[f64], place: impl Fn(usize) -> (String, u32)) -> ChangedMost {
         // Of the features that make up the distance, and no others.
         let counts = |row: usize| {
             let at = self.offsets[row] as usize..self.offsets[row + 1] as usize;
@@ -233,11 +229,11 @@ impl Pairs {
         let of = rows.len() as u64;
         rows.sort_by(|&a, &b| distances[b].total_cmp(&distances[a]));
         let changed = rows.into_iter().take(TOLD).map(|row| {
-            let (site, neuron) = name(self.neurons[row]);
+            let (site, neuron) = place(self.neurons[row]);
             let [from, to] = [0, 1].map(|side| self.preferred(row, side));
             Changed { site, neuron, distance: distances[row], observations: counts(row), from, to }
         });
-        ChangedMost { metric: String::new(), at_least: ENOUGH, of, neurons: changed.collect() }
+        ChangedMost { metric: metric.to_owned(), at_least: ENOUGH, of, neurons: changed.collect() }
     }
 
     /// The features with the greatest shares of one side of a row; ties by name.
