@@ -108,10 +108,10 @@ fn check_name(name: &str) -> Result<(), Error> {
         |part: &str| !part.is_empty() && part.chars().all(|char| char.is_ascii_lowercase() || char.is_ascii_digit());
     let begins = name.starts_with(|char: char| char.is_ascii_lowercase());
     // Words of the language, and crates that a project needs.
-    let taken = "test core std alloc txray as async await box break const continue crate dyn do else enum extern false final fn \
-                 for gen if impl in let loop macro match mod move mut override priv pub ref return self static struct super \
-                 trait true try type typeof unsafe unsized use virtual where while yield abstract become safetensors serde \
-                 abs exp log pow sin cos tan floor ceil round sqrt build deps examples incremental";
+    let taken = "test core std txray as async await box break const continue crate dyn do else enum extern false final fn for \
+                 gen if impl in let loop macro match mod move mut override priv pub ref return self static struct super trait \
+                 true try type typeof unsafe unsized use virtual where while yield abstract become safetensors serde build \
+                 deps examples incremental";
     let is_taken = taken.split_whitespace().any(|word| word == name) || name.starts_with("txray-");
     match begins && name.split('-').all(is_word) && name.len() <= 64 {
         true if is_taken => Err(Error::NameTaken(name.to_owned())),
