@@ -66,6 +66,15 @@ pub struct Neurons {
     pub moments: Option<[Vec<f64>; 3]>,
 }
 
+/// `[sites + 1]`: where the neurons of each site begin among all, and how many there are.
+pub(crate) fn starts(sites: &[Site]) -> Vec<usize> {
+    let ends = sites.iter().scan(0, |end, site| {
+        *end += site.width;
+        Some(*end)
+    });
+    std::iter::once(0).chain(ends).collect()
+}
+
 impl Neurons {
     /// How many there are.
     pub fn len(&self) -> usize {
@@ -237,10 +246,7 @@ fn read_neurons(folder: &Folder<'_>, coverage: &Coverage) -> MethodResult<(Neuro
 
 fn read_preferences(folder: &Folder<'_>, neurons: &Neurons, coverage: &Coverage) -> MethodResult<Vec<Preferences>> {
     let unfit = |what: &str| MethodError::from(folder.malformed(&preferences::TABLE, what));
-    let mut starts = vec![0];
-    for site in &neurons.sites {
-        starts.push(starts[starts.len() - 1] + site.width);
-    }
+    let starts = starts(&neurons.sites);
     let mut layers: Vec<Filling> = coverage.layers.iter().map(|layer| Filling::new(&layer.name)).collect();
     // Rows come in order: what the last one was, the next mostly is.
     let (mut at, mut of) = (0, 0);

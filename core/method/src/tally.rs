@@ -11,7 +11,7 @@ use crate::error::{MethodError, MethodResult};
 use crate::observations::{Legend, Observations};
 use crate::preferences::{Preference, Preferences};
 use crate::record::RecordRule;
-use crate::stage::{Coverage, LayerCoverage, Neurons, Stage};
+use crate::stage::{Coverage, LayerCoverage, Neurons, Stage, starts};
 
 /// What has been read of a stage so far.
 #[derive(Clone, Debug)]
@@ -45,10 +45,7 @@ struct Neuron {
 impl Tally {
     /// Of nothing, from a source that describes itself so.
     pub fn new(description: &SourceDescription) -> Self {
-        let mut starts = vec![0];
-        for site in &description.sites {
-            starts.push(starts[starts.len() - 1] + site.width);
-        }
+        let starts = starts(&description.sites);
         let neuron = Neuron {
             count: 0,
             mass: ExactSum::ZERO,
