@@ -5,11 +5,14 @@ use txray_method::{AsGiven, Weigh};
 
 use super::{Laws, TOLERANCE, distances, merged, read, same};
 use crate::bench::{Finding, Settings};
-use crate::strategies::{Planted, activations, planted};
+use crate::strategies::{Activations, Planted, activations, planted};
 
 /// Holds a weighting to the laws of all weightings, through the method's own comparison.
 pub fn weighting(weighting: &dyn Weigh, settings: Settings) -> Vec<Finding> {
     let mut laws = Laws { what: "weighting", settings, findings: Vec::new() };
+    let apart = |from: &Activations, to: &Activations| {
+        distances(&read(&from.all(), &AsGiven)?, &read(&to.all(), &AsGiven)?, weighting)
+    };
     let pairs = || (activations(), any::<u64>()).prop_map(|(from, which)| (from.clone(), from.replaced(which)));
 
     laws.law("gives a distribution to every neuron that prefers something", |settings| {
@@ -44,32 +47,23 @@ pub fn weighting(weighting: &dyn Weigh, settings: Settings) -> Vec<Finding> {
 
     laws.law("does not depend on how features are numbered", |settings| {
         settings.for_all(pairs(), |(from, to)| {
-            let of = |from: &crate::strategies::Activations, to: &crate::strategies::Activations| {
-                distances(&read(&from.all(), &AsGiven)?, &read(&to.all(), &AsGiven)?, weighting)
-            };
-            let renamed = of(&from.clone().renamed(), &to.clone().renamed())?;
-            same(&of(from, to)?, &renamed, |neuron| neuron, "with other names")
+            let renamed = apart(&from.clone().renamed(), &to.clone().renamed())?;
+            same(&apart(from, to)?, &renamed, |neuron| neuron, "with other names")
         })
     });
 
     laws.law("does not depend on how neurons are numbered", |settings| {
         settings.for_all(pairs(), |(from, to)| {
-            let of = |from: &crate::strategies::Activations, to: &crate::strategies::Activations| {
-                distances(&read(&from.all(), &AsGiven)?, &read(&to.all(), &AsGiven)?, weighting)
-            };
-            let turned = of(&from.clone().turned(), &to.clone().turned())?;
+            let turned = apart(&from.clone().turned(), &to.clone().turned())?;
             let place = |(site, neuron): (u32, u32)| (site, from.widths()[site as usize] as u32 - 1 - neuron);
-            same(&of(from, to)?, &turned, place, "with its neurons in the opposite order")
+            same(&apart(from, to)?, &turned, place, "with its neurons in the opposite order")
         })
     });
 
     laws.law("does not depend on the scale of activations", |settings| {
         settings.for_all(pairs(), |(from, to)| {
-            let of = |factor: f32| {
-                let [from, to] = [from, to].map(|side| read(&side.clone().scaled(factor).all(), &AsGiven));
-                distances(&from?, &to?, weighting)
-            };
-            same(&of(1.0)?, &of(16.0)?, |neuron| neuron, "16 times as active")
+            let scaled = apart(&from.clone().scaled(16.0), &to.clone().scaled(16.0))?;
+            same(&apart(from, to)?, &scaled, |neuron| neuron, "16 times as active")
         })
     });
 
