@@ -16,7 +16,7 @@ use candle_nn::{GRUConfig, LSTMConfig, VarBuilder};
 
 use crate::weights::{Cell, Sizes, Weights};
 
-/// The parameters as tensors of a device: on the CPU they are the variables themselves, so that gradients reach these.
+/// The parameters as tensors of a device.
 pub(crate) struct Network {
     device: Device,
     sizes: Sizes,
@@ -40,9 +40,18 @@ pub(crate) struct State {
 }
 
 impl Network {
-    pub fn new(weights: &Weights, device: &Device) -> Result<Self> {
+    /// For training on the CPU: the parameters are the variables themselves, so that gradients reach these.
+    pub fn training(weights: &Weights) -> Result<Self> {
+        Self::new(weights, &Device::Cpu, |tensor| Ok(tensor.clone()))
+    }
+
+    /// For reading: nothing of how a state came about is kept, which would be all that was read before.
+    pub fn reading(weights: &Weights, device: &Device) -> Result<Self> {
+        Self::new(weights, device, |tensor| tensor.detach().to_device(device))
+    }
+
+    fn new(weights: &Weights, device: &Device, on_device: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Self> {
         let sizes = weights.sizes;
-        let on_device = |tensor: &Tensor| tensor.to_device(device);
         let mut layers = Vec::new();
         for (k, layer) in weights.layers.iter().enumerate() {
             // candle-nn knows a single layer of a GRU: each is layer 0 of a network of its own.

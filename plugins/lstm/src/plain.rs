@@ -72,7 +72,7 @@ struct Plain<'a> {
 
 impl<'a> Plain<'a> {
     fn new(weights: &Weights, tracker: &'a Tracker<'a>) -> Result<Self> {
-        let network = Network::new(weights, &Device::Cpu).map_err(failed)?;
+        let network = Network::reading(weights, &Device::Cpu).map_err(failed)?;
         Ok(Self { network, sizes: weights.sizes, tracker })
     }
 

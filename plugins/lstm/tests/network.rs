@@ -106,6 +106,18 @@ proptest! {
     }
 }
 
+/// Nothing of a long document is kept: with the history of its states, it would end in gigabytes and an overflowing stack.
+#[test]
+fn it_reads_a_long_document() {
+    let options = LstmOptions { embedding: 4, hidden: 3, fast: false, ..LstmOptions::default() };
+    let model = random(options, VOCABULARY as usize, 5);
+    let document: Vec<u32> = (0..60_000).map(|i| i % VOCABULARY).collect();
+    let reading = encode(&model, std::slice::from_ref(&document), &[(0, 1)], None, 1).unwrap().remove(0);
+    assert_eq!(reading.neurons.len(), document.len());
+    let text = Text { ids: &document, offsets: &[0, document.len() as u64] };
+    assert_eq!(model.score(&Host::detached(), text, State::Carry).unwrap().tokens, document.len() as u64 - 1);
+}
+
 /// A whole epoch: dropout, clipping, tied weights, Adam; the losses of both and the weights after it.
 #[test]
 fn it_trains_the_same() {

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use candle_core::backprop::GradStore;
-use candle_core::{CpuStorage, Device, Layout, Tensor, Var};
+use candle_core::{CpuStorage, Layout, Tensor, Var};
 use txray_plugin::random::Stream;
 use txray_plugin::{Error, Result, State, Text};
 
@@ -264,7 +264,7 @@ impl<'a> Trainer<'a> {
         states: &[Arc<Mutex<LayerState>>],
         number: u64,
     ) -> candle_core::Result<Tensor> {
-        let network = Network::new(self.weights, &Device::Cpu)?;
+        let network = Network::training(self.weights)?;
         let lanes = self.streams.batch;
         let locked = |state: &Arc<Mutex<LayerState>>| state.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let before = states.iter().map(locked).map(|state| network.state(lanes, &state.hidden, &state.cell));
