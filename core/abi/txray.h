@@ -6,6 +6,8 @@
  *
  *     entry -> query(interface) -> table;  create(kind, options) -> component;  calls;  destroy
  *
+ * A model has a table of its own, and one for each ability (TXRAY_ENCODE, ...), which the component is asked for by name.
+ *
  * Rules:
  *  - Memory. What a call is given (text, slices, the txray_host itself) is borrowed: it is valid until the call
  *    returns, so copy what is to be kept. Outputs are written into memory of the caller. What a plugin hands to an
@@ -23,8 +25,8 @@
  *  - A plugin prints nothing: it logs through the host. It is never unloaded.
  *  - Structs with a `size` (as sizeof gave it to whoever filled them) may grow at their end. Who is given one reads no
  *    further than its size, and takes fields that are not there for 0: TXRAY_HAS asks. Structs without a size are frozen:
- *    txray_host, txray_plugin, the tables, txray_metric_batch, txray_columns, txray_activation_batch,
- *    txray_encode_request and txray_fit_request grow; all others never change. A new ability is a new interface name.
+ *    txray_host, txray_plugin, the tables, txray_metric_batch, txray_columns, txray_activation_batch, txray_encode_request,
+ *    txray_predict_request and txray_train_request grow; all others never change. A new ability is a new name.
  *
  * A plugin runs with all rights of the user who runs txray.
  */
@@ -61,7 +63,30 @@ extern "C" {
 #define TXRAY_SOURCE "txray.source/1" /* txray_source_table: activations from elsewhere */
 #define TXRAY_SINK "txray.sink/1"     /* txray_sink_table: reports of a finished run */
 #define TXRAY_MODEL "txray.model/0"   /* txray_model_table: models; unstable while its version is 0 */
-#define TXRAY_MODEL_REVISION UINT64_C(1) /* grows with each change of that; must be equal in host and plugin */
+#define TXRAY_MODEL_REVISION UINT64_C(2) /* grows with each change of that; must be equal in host and plugin */
+
+/* The abilities of models, and the table that a model's `ability` gives for each. */
+#define TXRAY_ENCODE "txray.model.encode/0"     /* txray_encode_table: reading documents */
+#define TXRAY_PREDICT "txray.model.predict/0"   /* txray_predict_table: losses and outputs */
+#define TXRAY_TRAIN "txray.model.train/0"       /* txray_train_table: training */
+#define TXRAY_CARRY "txray.model.carry/0"       /* txray_carry_table: a state that goes from text to text */
+#define TXRAY_SURGERY "txray.model.surgery/0"   /* reserved: masks made physical, views of the weights of each neuron */
+#define TXRAY_GRADIENT "txray.model.gradient/0" /* reserved: the importance of each neuron for a task */
+
+/* Which activations of a token are kept. */
+#define TXRAY_RULE_TOP 1   /* of the k strongest neurons */
+#define TXRAY_RULE_ABOVE 2 /* of neurons whose strength is above a threshold */
+#define TXRAY_RULE_ALL 3   /* of every neuron */
+
+/* What the strength of a neuron is. */
+#define TXRAY_SIGN_POSITIVE 0 /* h */
+#define TXRAY_SIGN_NEGATIVE 1 /* -h */
+#define TXRAY_SIGN_ABSOLUTE 2 /* |h| */
+
+/* What a model is trained for, and predicts. */
+#define TXRAY_TASK_LANGUAGE_MODEL 1 /* the next token; no targets are given: they are the tokens */
+#define TXRAY_TASK_CLASSIFICATION 2 /* a label a document */
+#define TXRAY_TASK_TAGGING 3        /* a label a token */
 
 typedef int32_t txray_status;
 #define TXRAY_OK 0        /* it did what was asked */
@@ -86,6 +111,7 @@ typedef struct txray_f64_slice { const double *ptr; size_t len; } txray_f64_slic
 /* Outputs: allocated by the caller, written by the callee. */
 typedef struct txray_u32_slice_mut { uint32_t *ptr; size_t len; } txray_u32_slice_mut;
 typedef struct txray_f32_slice_mut { float *ptr; size_t len; } txray_f32_slice_mut;
+typedef struct txray_u64_slice_mut { uint64_t *ptr; size_t len; } txray_u64_slice_mut;
 typedef struct txray_f64_slice_mut { double *ptr; size_t len; } txray_f64_slice_mut;
 
 /* A sum in fixed point, with 64 bits behind the point: (high * 2^64 + low) / 2^64. Adding is exact, so that any order of any
@@ -288,14 +314,64 @@ typedef struct txray_text {
     txray_u64_slice offsets; /* [documents + 1] into `ids`; empty for no documents */
 } txray_text;
 
-/* What to keep of one site: of each token the k most active neurons, in falling order, ties by the lower index, and
- * over all tokens the moments: what is added to them for a document depends on that document alone (and on the state that
- * was carried into it), bit for bit. */
+/* Documents with what is to be predicted of them. */
+typedef struct txray_examples {
+    txray_text text;
+    txray_u32_slice targets; /* [documents] or [tokens] classes, by the task, TXRAY_NULL where there is none; empty for */
+} txray_examples;            /* language models */
+
+/* What the neurons of a site are held to, at every step: the model computes as if they had these values. */
+typedef struct txray_mask {
+    uint32_t site;          /* index into the model's sites; no two masks of a request have the same */
+    uint32_t reserved;      /* 0 */
+    txray_f32_slice values; /* [width] the value of a neuron; NaN: it is left as it is */
+} txray_mask;
+
+typedef struct txray_mask_slice { const txray_mask *ptr; size_t len; } txray_mask_slice;
+
+/* The base, which every model has. */
+typedef struct txray_model_table {
+    size_t size; /* sizeof(txray_model_table) */
+    /* Makes a model without weights. The options are the model's table in the pipeline, less the engine's own keys. */
+    txray_create create;
+    txray_destroy destroy; /* states and sessions of the model have ended before */
+    size_t revision;       /* TXRAY_MODEL_REVISION; it stands here in every revision */
+    /* The table of an ability (TXRAY_ENCODE, ...), or NULL where this model does not have it. Known before it has weights,
+     * always the same, and valid as long as the process lives. */
+    const void *(*ability)(const void *model, txray_str name);
+    /* Hands to `emit` what the model can be asked for, as JSON, before it has weights too: {"tasks": ["language-model"],
+     * "rules": ["top", "above", "all"], "masks": true, "predictions": true}. Tasks are those that it predicts, and trains for
+     * if it trains; rules those of `txray_site_request`. What is not there, it does not have. A pipeline that asks for more is
+     * refused before anything runs. */
+    txray_status (*capabilities)(const void *model, const txray_host *host,
+                                 void (*emit)(void *context, txray_str json), void *context);
+    /* Hands to `emit` what it is once it has weights, as JSON: {"sites": [{"name": "lstm.0.hidden", "width": 200}],
+     * "vocabulary": 10000, "parameters": 2000000, "longest_context": 512, "trained_state": "reset"}. `longest_context` is how
+     * many tokens of a document it reads, null: of any length; `trained_state` is "reset", "carry" or null. */
+    txray_status (*describe)(const void *model, const txray_host *host, void (*emit)(void *context, txray_str json),
+                             void *context);
+    /* Draws new weights from the seed; the same seed gives the same weights. */
+    txray_status (*initialize)(void *model, const txray_host *host, uint64_t vocabulary, uint64_t seed);
+    /* Reads its weights from a checkpoint directory (config.json, model.safetensors). */
+    txray_status (*load)(void *model, const txray_host *host, txray_str directory);
+    /* Writes a checkpoint into a directory that exists. The bytes depend on the weights alone. */
+    txray_status (*save)(const void *model, const txray_host *host, txray_str directory);
+} txray_model_table;
+
+/* -- encode -- */
+
+/* What to keep of one site, by a record rule; and over all tokens the moments: what is added to them for a document depends on
+ * that document alone (and on the state that was carried into it), bit for bit. */
 typedef struct txray_site_request {
     uint32_t site;                     /* index into the model's sites */
-    uint32_t k;                        /* neurons kept for each token, from 1 to the site's width */
+    uint32_t rule;                     /* TXRAY_RULE_TOP, ... */
+    uint32_t sign;                     /* TXRAY_SIGN_POSITIVE, ... */
+    uint32_t k;                        /* of TXRAY_RULE_TOP: neurons kept for each token, from 1 to the site's width, in */
+                                       /* falling order of their strength, ties by the lower index; else 0 */
+    float threshold;                   /* of TXRAY_RULE_ABOVE: what the strength is above; else 0 */
+    uint32_t reserved;                 /* 0 */
     txray_u32_slice_mut neurons;       /* [tokens, k] */
-    txray_f32_slice_mut activations;   /* [tokens, k] */
+    txray_f32_slice_mut activations;   /* [tokens, k] values of h */
     txray_exact_sum_slice_mut sum;     /* [width]: the sum of h over all tokens is added to it */
     txray_exact_sum_slice_mut sum_abs; /* [width]: the sum of |h| is added to it */
     txray_exact_sum_slice_mut sum_sq;  /* [width]: the sum of h * h is added to it */
@@ -303,77 +379,117 @@ typedef struct txray_site_request {
 
 typedef struct txray_site_request_slice { const txray_site_request *ptr; size_t len; } txray_site_request_slice;
 
+/* Observations of one site. Those of one document come in the order of its tokens, and of one token in the order of neurons;
+ * documents come in any order. */
+typedef struct txray_block {
+    uint32_t request;           /* index into the sites of the request */
+    uint32_t reserved;          /* 0 */
+    txray_u32_slice token;      /* [observations] index of the token in the text */
+    txray_u32_slice neuron;     /* [observations] */
+    txray_f32_slice activation; /* [observations] values of h */
+} txray_block;
+
 typedef struct txray_encode_request {
     size_t size; /* of the host's txray_encode_request */
     txray_text text;
-    uint32_t carry;                 /* 0: the state is cleared at every document's start; else the documents are one */
-    uint32_t reserved;              /* stream, and `state` is carried in and out. Reserved is 0. */
-    txray_f32_slice_mut state;      /* [state_size], or empty where `carry` is 0 */
-    txray_site_request_slice sites; /* what to read at each site */
+    void *state;                     /* NULL: a state is cleared at every document's start. Else one of TXRAY_CARRY: the */
+                                     /* documents are one stream, and it is carried in and out */
+    txray_mask_slice masks;          /* under which neurons are held to values */
+    txray_site_request_slice sites;  /* what to read at each site */
+    txray_u32_slice_mut predictions; /* [tokens], or empty: what the model itself predicts once it has read a token; of a */
+                                     /* language model the token that it holds most probable to follow */
+    /* Is handed what TXRAY_RULE_ABOVE and TXRAY_RULE_ALL keep, in blocks. May be called from any thread. */
+    void (*emit)(void *context, const txray_block *block);
+    void *context; /* first argument of `emit` */
 } txray_encode_request;
 
-/* Likelihood of a text. */
-typedef struct txray_score {
-    double nll;      /* negative log-likelihood, nats, summed */
-    uint64_t tokens; /* predicted tokens */
-} txray_score;
-
-typedef struct txray_fit_request {
-    size_t size; /* of the host's txray_fit_request */
-    txray_text train;
-    txray_text valid; /* no documents: there is no validation text */
-    uint64_t seed;    /* of everything random */
-    double pause;     /* seconds until training pauses in the middle of an epoch, after at least one optimizer step; */
-                      /* INFINITY: never */
-} txray_fit_request;
-
-/* Where training stands. */
-typedef struct txray_fit_report {
-    uint64_t epoch;    /* epochs completed */
-    uint64_t tokens;   /* trained on since the beginning */
-    double loss;       /* mean training loss of the epoch, nats a token; of its tokens so far where paused */
-    double valid_loss; /* validation loss, nats a token; NaN without a validation text, or where paused */
-    double seconds;    /* of optimizer steps in this call */
-    uint32_t done;     /* not 0 once every epoch is completed */
-    uint32_t paused;   /* not 0 where the epoch is not at its end: call again to go on */
-} txray_fit_report;
-
-typedef struct txray_model_table {
-    size_t size; /* sizeof(txray_model_table) */
-    /* Makes a model without weights. The options are the model's table in the pipeline, less the engine's own keys. */
-    txray_create create;
-    txray_destroy destroy;
-    /* Draws new weights from the seed; the same seed gives the same weights. */
-    txray_status (*initialize)(void *model, const txray_host *host, uint64_t vocabulary, uint64_t seed);
-    /* Reads its weights from a checkpoint directory (config.json, model.safetensors). */
-    txray_status (*load)(void *model, const txray_host *host, txray_str directory);
-    /* Writes a checkpoint into a directory that exists. The bytes depend on the weights alone. */
-    txray_status (*save)(const void *model, const txray_host *host, txray_str directory);
-    /* Hands to `emit` what it is, as JSON: {"sites": [{"name": "lstm.0.hidden", "width": 200}], "vocabulary": 10000,
-     * "parameters": 2000000, "state_size": 400, "trained_state": "reset"}. `state_size` counts the values of
-     * `txray_encode_request.state`; `trained_state` is "reset", "carry" or null. */
-    txray_status (*describe)(const void *model, const txray_host *host, void (*emit)(void *context, txray_str json),
-                             void *context);
+typedef struct txray_encode_table {
+    size_t size; /* sizeof(txray_encode_table) */
     /* Reads documents and reduces their activations. A document's observations must not depend, bit for bit, on the
      * documents beside it or on the number of threads. An activation that is not finite is TXRAY_INVALID: in which
      * document, the host finds out. */
     txray_status (*encode)(const void *model, const txray_host *host, const txray_encode_request *request);
-    /* Negative log-likelihood of documents. With `carry` 0 the first token of each document is given and not
-     * predicted; else the text is one stream, and only its very first token is. */
-    txray_status (*score)(const void *model, const txray_host *host, const txray_text *text, uint32_t carry,
-                          txray_score *out);
-    /* Trains to the end of the next epoch, or until it is to pause. The host calls it again with the same request until
-     * the report says `done`. Cancelled, the model stands between two optimizer steps, and may be saved and called
-     * again. Wherever training was paused, cancelled, or saved and loaded again, and whatever the number of threads, it
-     * ends with the same bytes. */
-    txray_status (*fit)(void *model, const txray_host *host, const txray_fit_request *request, txray_fit_report *out);
-    /* Writes all that `fit` goes on from into a directory that exists: the weights, and where training stands. */
-    txray_status (*save_training)(const void *model, const txray_host *host, txray_str directory);
-    /* The inverse of `save_training`, for a model that was created with the same options and has no weights yet. `fit`
-     * with the same request then goes on; options or a request that change the training are refused, here or there. */
-    txray_status (*load_training)(void *model, const txray_host *host, txray_str directory);
-    size_t revision; /* TXRAY_MODEL_REVISION */
-} txray_model_table;
+} txray_encode_table;
+
+/* -- predict -- */
+
+typedef struct txray_predict_request {
+    size_t size;                       /* of the host's txray_predict_request */
+    uint32_t task;                     /* one of the model's tasks: TXRAY_TASK_LANGUAGE_MODEL, ... */
+    uint32_t classes;                  /* how many there are; 0 for language models */
+    txray_examples examples;           /* the documents, and what is right */
+    void *state;                       /* as in txray_encode_request. A language model predicts the first token of a */
+                                       /* document only where there is a state, and that has read something */
+    txray_mask_slice masks;            /* under which neurons are held to values */
+    txray_f64_slice_mut losses;        /* [documents] the loss of each, nats, summed over what was predicted of it */
+    txray_u64_slice_mut counts;        /* [documents] how much that was: tokens, or 1 a document that has a label */
+    txray_f32_slice_mut token_losses;  /* [tokens], or empty: the loss of each token, nats; NaN where it was not predicted */
+    txray_u32_slice_mut predicted;     /* [documents] or [tokens], or empty: the most probable class. Not for language */
+    txray_f32_slice_mut probabilities; /* models; nor [documents, classes] or [tokens, classes], or empty */
+} txray_predict_request;
+
+typedef struct txray_predict_table {
+    size_t size; /* sizeof(txray_predict_table) */
+    /* Losses of documents, and what is asked of the outputs. A document's loss must not depend on the number of threads, and
+     * on the documents beside it by rounding alone. */
+    txray_status (*predict)(const void *model, const txray_host *host, const txray_predict_request *request);
+} txray_predict_table;
+
+/* -- train -- */
+
+typedef struct txray_train_request {
+    size_t size;          /* of the host's txray_train_request */
+    uint32_t task;        /* one of the model's tasks */
+    uint32_t classes;     /* how many there are; 0 for language models */
+    txray_examples train; /* to train on */
+    txray_examples valid; /* predicted at the end of each epoch; no documents: there is none */
+    uint64_t seed;        /* of everything random */
+} txray_train_request;
+
+/* Where training stands. */
+typedef struct txray_train_report {
+    uint64_t epoch;    /* epochs completed */
+    uint64_t tokens;   /* trained on since the beginning */
+    double loss;       /* mean training loss of the epoch, nats; of what it has read so far where paused */
+    double valid_loss; /* mean validation loss, nats; NaN without validation, or where paused */
+    double seconds;    /* of optimizer steps in this call */
+    uint32_t done;     /* not 0 once every epoch is completed */
+    uint32_t paused;   /* not 0 where the epoch is not at its end: call again to go on */
+} txray_train_report;
+
+/* Sessions. The weights of a model that has one change by its steps alone; functions that take the model as `const` may be
+ * called between them. */
+typedef struct txray_train_table {
+    size_t size; /* sizeof(txray_train_table) */
+    /* Begins a session, and writes it to `session`: any pointer but NULL. `from` is empty: training begins with the weights
+     * that the model has. Else it is a directory that `save` wrote, of a model with the same options and for the same request:
+     * the weights come from there, and training goes on. Options or a request that change the training are refused; more epochs
+     * than it was begun with are not, where it then ends with what that many from the beginning would have given. What is to be
+     * kept of the request, is copied. */
+    txray_status (*begin)(void *model, const txray_host *host, const txray_train_request *request, txray_str from,
+                          void **session);
+    /* Trains to the end of the next epoch, or until `pause` seconds are over, after at least one optimizer step (INFINITY:
+     * never). The host calls it again until the report says `done`. Cancelled, the session stands between two optimizer steps,
+     * and may be saved and stepped again. Wherever it was paused, cancelled, or saved and begun from there again, and whatever
+     * the number of threads, it ends with the same bytes. */
+    txray_status (*step)(void *model, void *session, const txray_host *host, double pause, txray_train_report *out);
+    /* Writes all that training goes on from into a directory that exists: the weights, and where it stands. */
+    txray_status (*save)(const void *model, const void *session, const txray_host *host, txray_str directory);
+    /* Ends a session, once, before its model. */
+    void (*end)(void *session);
+} txray_train_table;
+
+/* -- carry -- */
+
+/* States of a model that go from text to text. Where they lie is the plugin's affair. */
+typedef struct txray_carry_table {
+    size_t size; /* sizeof(txray_carry_table) */
+    /* Makes a state, and writes it to `state`: any pointer but NULL. `from` is NULL: one that has read nothing; else a copy of
+     * that state. */
+    txray_status (*state)(const void *model, const txray_host *host, const void *from, void **state);
+    /* Ends a state, once, before its model. */
+    void (*end)(void *state);
+} txray_carry_table;
 
 /* ---- Conveniences -------------------------------------------------------------------------------------------- */
 
@@ -395,6 +511,12 @@ static inline txray_str txray_text_of(const char *string) {
 /* Whether a text is this C string. */
 static inline int txray_equals(txray_str text, const char *string) {
     return text.len == strlen(string) && (text.len == 0 || memcmp(text.ptr, string, text.len) == 0);
+}
+
+/* The strength of an activation by a sign (TXRAY_SIGN_POSITIVE, ...); 0 is one with -0. */
+static inline float txray_strength(uint32_t sign, float h) {
+    if (sign == TXRAY_SIGN_NEGATIVE || (sign == TXRAY_SIGN_ABSOLUTE && h < 0)) h = -h;
+    return h + 0.0f;
 }
 
 /* Says why, and gives the status back: `return txray_fail(host, TXRAY_INVALID, "/alpha", "must be above 0");` */

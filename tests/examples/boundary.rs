@@ -60,18 +60,12 @@ fn main() {
     let offsets: Vec<u64> = (0..=600).map(|d| d * 100).collect();
     compare("60,000 tokens read", 31, &models, |model| {
         let (mut neurons, mut activations) = (vec![0; ids.len()], vec![0.0; ids.len()]);
-        let [mut sum, mut sum_abs, mut sum_sq] = [0; 3].map(|_| vec![ExactSum::ZERO; 200]);
-        let site = SiteRequest {
-            site: 0,
-            k: 1,
-            neurons: &mut neurons,
-            activations: &mut activations,
-            sum: &mut sum,
-            sum_abs: &mut sum_abs,
-            sum_sq: &mut sum_sq,
-        };
+        let mut moments = [0; 3].map(|_| vec![ExactSum::ZERO; 200]);
+        let moments = moments.each_mut().map(|sums| &mut sums[..]);
+        let sites = vec![SiteRequest::top(0, 1, (&mut neurons, &mut activations), moments)];
         let text = Text { ids: &ids, offsets: &offsets };
-        model.encode(&host, &mut EncodeRequest { text, carry: None, sites: vec![site] }).unwrap();
+        let encode = model.as_encode().unwrap();
+        encode.encode(&host, &mut EncodeRequest { sites, ..EncodeRequest::new(text) }).unwrap();
     });
 }
 

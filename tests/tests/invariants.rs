@@ -128,7 +128,7 @@ fn code(source: &str) -> impl Iterator<Item = (usize, &str)> {
 fn unsafe_code_stands_in_few_files() {
     let allowed = [
         "core/abi/",
-        "core/plugin/src/guard.rs",
+        "core/plugin/src/guard",
         // It plays a host of another version.
         "core/plugin/tests/versions.rs",
         "core/host/src/handle/",
@@ -420,8 +420,9 @@ fn only_the_host_and_the_guard_know_the_tables_of_c() {
     for (name, source) in sources() {
         let is_theirs = ["core/abi/", "core/plugin/", "core/host/", "tests/"].iter().any(|own| name.starts_with(own));
         for (number, line) in code(&source).filter(|_| !is_theirs) {
-            let tables = ["MetricTable", "PrunerTable", "SinkTable", "SourceTable", "ModelTable"];
-            assert!(!tables.iter().any(|table| line.contains(table)), "{name}:{number}: {line}");
+            let tables = ["Metric", "Pruner", "Sink", "Source", "Model", "Encode", "Predict", "Train", "Carry"];
+            let tables = tables.map(|name| format!("{name}Table"));
+            assert!(!tables.iter().any(|table| line.contains(table.as_str())), "{name}:{number}: {line}");
         }
     }
 }

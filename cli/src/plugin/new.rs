@@ -21,6 +21,8 @@ pub enum Kind {
     Source,
     /// A model that is trained and read.
     Model,
+    /// A model that is read, and not trained.
+    Encoder,
 }
 
 /// What it is written in.
@@ -143,6 +145,7 @@ fn pipeline(kind: Kind) -> &'static str {
         Kind::Sink => template!("sink.toml"),
         Kind::Source => template!("source.toml"),
         Kind::Model => template!("model.toml"),
+        Kind::Encoder => template!("encoder.toml"),
     }
 }
 
@@ -153,6 +156,7 @@ fn rust(name: &str, kind: Kind) -> Result<Files, Error> {
         Kind::Sink => template!("rust/sink.rs"),
         Kind::Source => template!("rust/source.rs"),
         Kind::Model => template!("rust/model.rs"),
+        Kind::Encoder => template!("rust/encoder.rs"),
     };
     let library = format!("target/release/{}", library(&name.replace('-', "_")));
     let mut manifest = template!("rust/Cargo.toml.in").to_owned();
@@ -163,6 +167,7 @@ fn rust(name: &str, kind: Kind) -> Result<Files, Error> {
             manifest += "safetensors = \"0.8\"\n";
             more.push(("src/weights.rs", template!("rust/weights.rs").to_owned()));
         }
+        Kind::Encoder => manifest += "safetensors = \"0.8\"\n",
         Kind::Source => {
             let recorded = "source = { kind = \"{{name}}\", path = \"recorded.tsv\", width = 8 }";
             pipeline = pipeline.replace("source = \"{{name}}\"", recorded);
@@ -232,6 +237,7 @@ fn c(name: &str, kind: Kind) -> Files {
         Kind::Sink => template!("c/sink.c"),
         Kind::Source => template!("c/source.c"),
         Kind::Model => template!("c/model.c"),
+        Kind::Encoder => template!("c/encoder.c"),
     };
     let library = library(name);
     let files = [

@@ -15,10 +15,17 @@ typedef struct model {
     /* Weights: E and D are [vocabulary, hidden], b is [vocabulary]; one block, as in the file. */
     uint64_t vocabulary, hidden;
     float *weights;
-    /* Where training stands: between two documents. */
+} model;
+
+/* A training: copies of its texts, and where it stands, between two documents. The host keeps it, and hands it to every step. */
+typedef struct session {
+    uint32_t *ids, *valid_ids;
+    uint64_t *offsets, *valid_offsets;
+    txray_text train, valid; /* the copies */
+    uint64_t hash;           /* of the training text */
     uint64_t epoch, document, tokens, predicted;
     double loss;
-} model;
+} session;
 
 static size_t matrix(const model *of) { return of->vocabulary * of->hidden; }
 static size_t parameters(const model *of) { return 2 * matrix(of) + of->vocabulary; }
@@ -55,11 +62,10 @@ static void destroy(void *component) {
     free(of);
 }
 
-/* Room for weights of these sizes, in place of those that were there; training begins anew. */
+/* Room for weights of these sizes, in place of those that were there. */
 static txray_status resize(model *of, const txray_host *host, uint64_t vocabulary, uint64_t hidden) {
     free(of->weights);
     of->vocabulary = vocabulary, of->hidden = hidden;
-    of->epoch = of->document = of->tokens = of->predicted = 0, of->loss = 0;
     of->weights = malloc((parameters(of) + 1) * sizeof(float));
     return of->weights ? TXRAY_OK : failed(host, "out of memory");
 }
@@ -157,6 +163,13 @@ static txray_status load(void *component, const txray_host *host, txray_str dire
 
 /* ---- Reading ------------------------------------------------------------------------------------------------- */
 
+static txray_status capabilities(const void *component, const txray_host *host,
+                                 void (*emit)(void *context, txray_str json), void *context) {
+    (void)component, (void)host;
+    emit(context, txray_text_of("{\"tasks\": [\"language-model\"], \"rules\": [\"top\"]}"));
+    return TXRAY_OK;
+}
+
 static txray_status describe(const void *component, const txray_host *host,
                              void (*emit)(void *context, txray_str json), void *context) {
     const model *of = component;
@@ -164,7 +177,7 @@ static txray_status describe(const void *component, const txray_host *host,
     if (!of->weights) return failed(host, "the model has no weights yet");
     snprintf(json, sizeof json,
              "{\"sites\": [{\"name\": \"hidden\", \"width\": %llu}], \"vocabulary\": %llu, \"parameters\": %llu, "
-             "\"state_size\": 0, \"trained_state\": null}",
+             "\"longest_context\": null, \"trained_state\": null}",
              (unsigned long long)of->hidden, (unsigned long long)of->vocabulary, (unsigned long long)parameters(of));
     emit(context, txray_text_of(json));
     return TXRAY_OK;
@@ -185,9 +198,9 @@ static txray_status encode(const void *component, const txray_host *host, const 
         const txray_site_request *site = &request->sites.ptr[s];
         for (size_t t = 0; t < request->text.ids.len && status == TXRAY_OK; t++) {
             activate(of, request->text.ids.ptr[t], h);
-            memcpy(left, h, of->hidden * sizeof(float));
+            for (size_t n = 0; n < of->hidden; n++) left[n] = txray_strength(site->sign, h[n]);
             for (size_t rank = 0; rank < site->k; rank++) {
-                /* The most active of those that are left, ties by the lower index. */
+                /* The strongest of those that are left, ties by the lower index. */
                 size_t best = 0;
                 for (size_t n = 1; n < of->hidden; n++) best = left[n] > left[best] ? n : best;
                 site->neurons.ptr[t * site->k + rank] = (uint32_t)best;
@@ -208,7 +221,7 @@ static txray_status encode(const void *component, const txray_host *host, const 
 }
 
 /* The negative log-likelihood of `next`; leaves the probabilities in `p`. */
-static float predict(const model *of, const float *h, uint32_t next, float *p) {
+static float predict_next(const model *of, const float *h, uint32_t next, float *p) {
     const float *decoder = of->weights + matrix(of), *bias = decoder + matrix(of);
     float most = -INFINITY, whole = 0;
     for (size_t v = 0; v < of->vocabulary; v++) {
@@ -224,33 +237,40 @@ static float predict(const model *of, const float *h, uint32_t next, float *p) {
 /* Room for h, its gradient, and the probabilities. */
 static float *workspace(const model *of) { return malloc((2 * of->hidden + of->vocabulary) * sizeof(float)); }
 
-static txray_status likelihood(const model *of, const txray_host *host, const txray_text *text, int carry,
-                               txray_score *out) {
+/* The negative log-likelihood of a document, nats. Writes the loss of each token to `losses`, unless that is NULL. */
+static double likelihood(const model *of, const uint32_t *ids, uint64_t tokens, float *losses, float *h) {
+    double nll = 0;
+    for (uint64_t t = 0; t < tokens; t++) {
+        /* The first token is given. */
+        float loss = NAN;
+        if (t > 0) {
+            activate(of, ids[t - 1], h);
+            loss = predict_next(of, h, ids[t], h + 2 * of->hidden);
+            nll += loss;
+        }
+        if (losses) losses[t] = loss;
+    }
+    return nll;
+}
+
+static txray_status predict(const void *component, const txray_host *host, const txray_predict_request *request) {
+    const model *of = component;
+    const txray_text *text = &request->examples.text;
+    if (!of->weights) return failed(host, "the model has no weights yet");
     float *h = workspace(of);
-    txray_score score = {0, 0};
     if (!h) return failed(host, "out of memory");
     for (size_t d = 0; d + 1 < text->offsets.len; d++) {
-        for (uint64_t t = text->offsets.ptr[d]; t < text->offsets.ptr[d + 1]; t++) {
-            /* The first token of a document is given; of a stream only its very first. */
-            if (t == 0 || (!carry && t == text->offsets.ptr[d])) continue;
-            activate(of, text->ids.ptr[t - 1], h);
-            score.nll += predict(of, h, text->ids.ptr[t], h + 2 * of->hidden);
-            score.tokens++;
-        }
+        uint64_t start = text->offsets.ptr[d], tokens = text->offsets.ptr[d + 1] - start;
+        float *losses = request->token_losses.len ? request->token_losses.ptr + start : NULL;
+        request->losses.ptr[d] = likelihood(of, text->ids.ptr + start, tokens, losses, h);
+        request->counts.ptr[d] = tokens ? tokens - 1 : 0;
         if (host->cancelled(host->context)) {
             free(h);
             return txray_fail(host, TXRAY_CANCELLED, "", "cancelled");
         }
     }
     free(h);
-    *out = score;
     return TXRAY_OK;
-}
-
-static txray_status score(const void *component, const txray_host *host, const txray_text *text, uint32_t carry,
-                          txray_score *out) {
-    const model *of = component;
-    return of->weights ? likelihood(of, host, text, carry != 0, out) : failed(host, "the model has no weights yet");
 }
 
 /* ---- Training ------------------------------------------------------------------------------------------------ */
@@ -260,7 +280,7 @@ static float learn(model *of, uint32_t given, uint32_t next, float *h) {
     float *gradient = h + of->hidden, *p = gradient + of->hidden;
     float *decoder = of->weights + matrix(of), *bias = decoder + matrix(of);
     activate(of, given, h);
-    float loss = predict(of, h, next, p);
+    float loss = predict_next(of, h, next, p);
     p[next] -= 1; /* now the gradient of the logits */
     memset(gradient, 0, of->hidden * sizeof(float));
     for (size_t v = 0; v < of->vocabulary; v++) {
@@ -283,91 +303,144 @@ static double now(void) {
     return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
 }
 
-static txray_status fit(void *component, const txray_host *host, const txray_fit_request *request,
-                        txray_fit_report *out) {
+static void end(void *component) {
+    session *of = component;
+    free(of->ids), free(of->offsets), free(of->valid_ids), free(of->valid_offsets);
+    free(of);
+}
+
+/* A copy of a text: what the host gives is borrowed. */
+static int copy(const txray_text *text, uint32_t **ids, uint64_t **offsets, txray_text *out) {
+    *ids = malloc((text->ids.len + 1) * sizeof **ids), *offsets = malloc((text->offsets.len + 1) * sizeof **offsets);
+    if (!*ids || !*offsets) return 0;
+    if (text->ids.len) memcpy(*ids, text->ids.ptr, text->ids.len * sizeof **ids);
+    if (text->offsets.len) memcpy(*offsets, text->offsets.ptr, text->offsets.len * sizeof **offsets);
+    out->ids.ptr = *ids, out->ids.len = text->ids.len, out->offsets.ptr = *offsets, out->offsets.len = text->offsets.len;
+    return 1;
+}
+
+/* Tells one text from another (FNV-1a). */
+static uint64_t hash(const txray_text *text) {
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < text->ids.len; i++) hash = (hash ^ text->ids.ptr[i]) * UINT64_C(0x100000001b3);
+    for (size_t i = 0; i < text->offsets.len; i++) hash = (hash ^ text->offsets.ptr[i]) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+/* What training goes on from. The loss is written in full: %a is exact. */
+#define PROGRESS "%llu %llu %a %llu %llu %llu %llu %llu %la\n"
+
+static txray_status go_on(model *of, session *in, const txray_host *host, txray_str directory) {
+    unsigned long long neurons, epochs, text, epoch, document, tokens, predicted;
+    float rate;
+    double loss;
+    FILE *file = open_in(directory, "training.txt", "r");
+    if (!file) return invalid(host, "training.txt cannot be read");
+    int read = fscanf(file, PROGRESS, &neurons, &epochs, &rate, &text, &epoch, &document, &tokens, &predicted, &loss);
+    fclose(file);
+    if (read != 9) return invalid(host, "training.txt is damaged");
+    if (neurons != of->neurons || epochs != of->epochs || rate != of->rate || text != in->hash) {
+        return invalid(host, "the training was begun with other options, or with another text");
+    }
+    in->epoch = epoch, in->document = document, in->tokens = tokens, in->predicted = predicted, in->loss = loss;
+    return load(of, host, directory);
+}
+
+static txray_status begin(void *component, const txray_host *host, const txray_train_request *request, txray_str from,
+                          void **out) {
     model *of = component;
+    session *made = calloc(1, sizeof *made);
+    if (!made) return failed(host, "out of memory");
+    txray_status status = TXRAY_OK;
+    if (!copy(&request->train.text, &made->ids, &made->offsets, &made->train) ||
+        !copy(&request->valid.text, &made->valid_ids, &made->valid_offsets, &made->valid)) {
+        status = failed(host, "out of memory");
+    }
+    if (status == TXRAY_OK) made->hash = hash(&made->train);
+    if (status == TXRAY_OK && from.len) status = go_on(of, made, host, from);
+    if (status == TXRAY_OK && !of->weights) status = failed(host, "the model has no weights yet");
+    for (size_t t = 0; status == TXRAY_OK && t < made->train.ids.len; t++) {
+        if (made->ids[t] >= of->vocabulary) status = invalid(host, "the text is not of the model's vocabulary");
+    }
+    if (status == TXRAY_OK) *out = made;
+    else end(made);
+    return status;
+}
+
+static txray_status step(void *component, void *training, const txray_host *host, double pause, txray_train_report *out) {
+    model *of = component;
+    session *in = training;
     double start = now();
-    uint64_t documents = request->train.offsets.len ? request->train.offsets.len - 1 : 0;
-    txray_fit_report report = {0};
-    if (!of->weights) return failed(host, "the model has no weights yet");
-    if (of->document == 0) of->loss = 0, of->predicted = 0;
+    uint64_t documents = in->train.offsets.len ? in->train.offsets.len - 1 : 0;
+    txray_train_report report = {0};
+    if (in->document == 0) in->loss = 0, in->predicted = 0;
     float *h = workspace(of);
     if (!h) return failed(host, "out of memory");
-    while (of->document < documents && !report.paused) {
-        const uint64_t *cut = &request->train.offsets.ptr[of->document];
+    txray_status status = TXRAY_OK;
+    while (status == TXRAY_OK && in->document < documents && !report.paused) {
+        const uint64_t *cut = &in->offsets[in->document];
         for (uint64_t t = cut[0] + 1; t < cut[1]; t++) {
-            of->loss += learn(of, request->train.ids.ptr[t - 1], request->train.ids.ptr[t], h);
-            of->predicted++;
+            in->loss += learn(of, in->ids[t - 1], in->ids[t], h);
+            in->predicted++;
         }
-        of->tokens += cut[1] - cut[0];
-        of->document++;
+        in->tokens += cut[1] - cut[0];
+        in->document++;
         /* It stands between two documents now, and may be stopped or saved. */
-        host->progress(host->context, of->tokens, of->epochs * request->train.ids.len, txray_text_of(""));
-        if (host->cancelled(host->context)) {
-            free(h);
-            return txray_fail(host, TXRAY_CANCELLED, "", "cancelled");
-        }
-        report.paused = of->document < documents && now() - start >= request->pause;
+        host->progress(host->context, in->tokens, of->epochs * in->train.ids.len, txray_text_of(""));
+        if (host->cancelled(host->context)) status = txray_fail(host, TXRAY_CANCELLED, "", "cancelled");
+        report.paused = in->document < documents && now() - start >= pause;
     }
-    free(h);
     report.seconds = now() - start;
     report.valid_loss = NAN;
-    if (!report.paused) {
-        if (request->valid.offsets.len > 1) {
-            /* Before the epoch counts as over: cancelled here, the next call comes back to this place. */
-            txray_score valid;
-            txray_status status = likelihood(of, host, &request->valid, 0, &valid);
-            if (status != TXRAY_OK) return status;
-            report.valid_loss = valid.nll / (double)(valid.tokens ? valid.tokens : 1);
+    if (status == TXRAY_OK && !report.paused) {
+        /* Before the epoch counts as over: cancelled here, the next call comes back to this place. */
+        double nll = 0;
+        uint64_t predicted = 0;
+        for (size_t d = 0; status == TXRAY_OK && d + 1 < in->valid.offsets.len; d++) {
+            uint64_t at = in->valid_offsets[d], tokens = in->valid_offsets[d + 1] - at;
+            nll += likelihood(of, in->valid_ids + at, tokens, NULL, h);
+            predicted += tokens ? tokens - 1 : 0;
+            if (host->cancelled(host->context)) status = txray_fail(host, TXRAY_CANCELLED, "", "cancelled");
         }
-        of->document = 0;
-        of->epoch++;
+        if (in->valid.offsets.len > 1) report.valid_loss = nll / (double)(predicted ? predicted : 1);
     }
-    report.epoch = of->epoch;
-    report.tokens = of->tokens;
-    report.loss = of->loss / (double)(of->predicted ? of->predicted : 1);
-    report.done = of->epoch >= of->epochs;
+    free(h);
+    if (status != TXRAY_OK) return status;
+    if (!report.paused) in->document = 0, in->epoch++;
+    report.epoch = in->epoch;
+    report.tokens = in->tokens;
+    report.loss = in->loss / (double)(in->predicted ? in->predicted : 1);
+    report.done = in->epoch >= of->epochs;
     *out = report;
     return TXRAY_OK;
 }
 
-/* What `fit` goes on from. The loss is written in full: %a is exact. */
-#define PROGRESS "%llu %llu %a %llu %llu %llu %llu %la\n"
-
-static txray_status save_training(const void *component, const txray_host *host, txray_str directory) {
+static txray_status save_session(const void *component, const void *training, const txray_host *host, txray_str directory) {
     const model *of = component;
+    const session *in = training;
     txray_status status = save(component, host, directory);
     if (status != TXRAY_OK) return status;
     FILE *file = open_in(directory, "training.txt", "w");
     if (!file) return failed(host, "training.txt cannot be written");
     fprintf(file, PROGRESS, (unsigned long long)of->neurons, (unsigned long long)of->epochs, (double)of->rate,
-            (unsigned long long)of->epoch, (unsigned long long)of->document, (unsigned long long)of->tokens,
-            (unsigned long long)of->predicted, of->loss);
+            (unsigned long long)in->hash, (unsigned long long)in->epoch, (unsigned long long)in->document,
+            (unsigned long long)in->tokens, (unsigned long long)in->predicted, in->loss);
     return closed(file) ? TXRAY_OK : failed(host, "training.txt cannot be written");
 }
 
-static txray_status load_training(void *component, const txray_host *host, txray_str directory) {
-    model *of = component;
-    unsigned long long neurons, epochs, epoch, document, tokens, predicted;
-    float rate;
-    double loss;
-    FILE *file = open_in(directory, "training.txt", "r");
-    if (!file) return invalid(host, "training.txt cannot be read");
-    int read = fscanf(file, PROGRESS, &neurons, &epochs, &rate, &epoch, &document, &tokens, &predicted, &loss);
-    fclose(file);
-    if (read != 8) return invalid(host, "training.txt is damaged");
-    if (neurons != of->neurons || epochs != of->epochs || rate != of->rate) {
-        return invalid(host, "the training was begun with other options");
-    }
-    txray_status status = load(component, host, directory);
-    if (status != TXRAY_OK) return status;
-    of->epoch = epoch, of->document = document, of->tokens = tokens, of->predicted = predicted, of->loss = loss;
-    return TXRAY_OK;
+/* What it can do. It remembers nothing, and so has no TXRAY_CARRY. */
+static const void *ability(const void *component, txray_str name) {
+    static const txray_encode_table encodes = {sizeof encodes, encode};
+    static const txray_predict_table predicts = {sizeof predicts, predict};
+    static const txray_train_table trains = {sizeof trains, begin, step, save_session, end};
+    (void)component;
+    if (txray_equals(name, TXRAY_ENCODE)) return &encodes;
+    if (txray_equals(name, TXRAY_PREDICT)) return &predicts;
+    return txray_equals(name, TXRAY_TRAIN) ? &trains : NULL;
 }
 
 static const txray_model_table table = {
-    sizeof(txray_model_table), create, destroy, initialize, load, save, describe, encode, score, fit,
-    save_training, load_training, TXRAY_MODEL_REVISION,
+    sizeof(txray_model_table), create, destroy, TXRAY_MODEL_REVISION, ability, capabilities, describe, initialize, load, save,
 };
 
 static const void *query(txray_str interface_name) {

@@ -8,8 +8,8 @@ use std::path::Path;
 use txray_plugin::schemars::{self, JsonSchema};
 use txray_plugin::serde::{Deserialize, Serialize};
 use txray_plugin::{
-    Component, EncodeRequest, Error, FitReport, FitRequest, Host, Model, ModelDescription, Result, Score, Site, State,
-    Text,
+    Capabilities, Component, Encode, EncodeRequest, Error, Host, Model, ModelDescription, Opaque, Predict, PredictRequest,
+    Result, Rule, RuleKind, Site, Task, Text, Train, TrainReport, TrainRequest,
 };
 
 use weights::{Weights, read_json, write_json};
@@ -20,7 +20,6 @@ const PROGRESS: &str = "training.json";
 struct {{Type}} {
     options: Options,
     weights: Option<Weights>,
-    progress: Progress,
 }
 
 /// What a pipeline may say about it. These comments are what `txray plugin inspect` shows.
@@ -30,13 +29,13 @@ struct Options {
     /// Neurons.
     hidden: usize,
     /// How it is trained.
-    train: Train,
+    train: TrainOptions,
 }
 
 /// Plain SGD, one document a step.
 #[derive(Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(crate = "txray_plugin::serde", deny_unknown_fields, default)]
-struct Train {
+struct TrainOptions {
     /// Passes over the training text.
     #[schemars(extend("format" = "epochs"))]
     epochs: u64,
@@ -46,13 +45,42 @@ struct Train {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { hidden: 32, train: Train::default() }
+        Self { hidden: 32, train: TrainOptions::default() }
     }
 }
 
-impl Default for Train {
+impl Default for TrainOptions {
     fn default() -> Self {
         Self { epochs: 2, learning_rate: 0.1 }
+    }
+}
+
+/// A training: a copy of its texts, and where it stands. Whoever trains keeps it, and hands it to every step.
+struct Session {
+    train: Documents,
+    valid: Option<Documents>,
+    progress: Progress,
+}
+
+/// A text of one's own.
+struct Documents {
+    ids: Vec<u32>,
+    offsets: Vec<u64>,
+}
+
+impl Documents {
+    fn new(text: Text<'_>) -> Self {
+        Self { ids: text.ids.to_vec(), offsets: text.offsets.to_vec() }
+    }
+
+    fn text(&self) -> Text<'_> {
+        Text { ids: &self.ids, offsets: &self.offsets }
+    }
+
+    /// Tells one text from another (FNV-1a).
+    fn hash(&self) -> u64 {
+        let values = self.ids.iter().map(|&id| u64::from(id)).chain(self.offsets.iter().copied());
+        values.fold(0xcbf2_9ce4_8422_2325, |hash, value| (hash ^ value).wrapping_mul(0x100_0000_01b3))
     }
 }
 
@@ -83,7 +111,7 @@ impl Component for {{Type}} {
         if !(options.train.learning_rate.is_finite() && options.train.learning_rate > 0.0) {
             return Err(Error::at("/train/learning_rate", "must be above 0"));
         }
-        Ok(Self { options, weights: None, progress: Progress::default() })
+        Ok(Self { options, weights: None })
     }
 }
 
@@ -93,43 +121,23 @@ impl {{Type}} {
     }
 }
 
-/// Pairs of tokens that follow each other. Where the state is carried, the text is one stream.
-fn pairs(text: Text<'_>, state: State) -> impl Iterator<Item = (u32, u32)> {
-    let offsets = text.offsets.to_vec();
-    let begins = move |at: usize| state == State::Reset && offsets.binary_search(&(at as u64)).is_ok();
-    (1..text.ids.len()).filter(move |&at| !begins(at)).map(move |at| (text.ids[at - 1], text.ids[at]))
-}
-
-/// The negative log-likelihood of a text.
-fn likelihood(weights: &Weights, host: &Host<'_>, text: Text<'_>, state: State) -> Result<Score> {
-    let mut score = Score { nll: 0.0, tokens: 0 };
+/// The negative log-likelihood of a document, nats, and of how many tokens. `told` is given the loss of each but the first.
+fn likelihood(weights: &Weights, document: &[u32], mut told: impl FnMut(usize, f32)) -> (f64, u64) {
     let (mut h, mut p) = (vec![0.0; weights.hidden], vec![0.0; weights.vocabulary]);
-    for (given, next) in pairs(text, state) {
-        if host.cancelled() {
-            return Err(Error::cancelled());
-        }
-        weights.hidden(given, &mut h);
-        score.nll += f64::from(weights.predict(&h, next, &mut p));
-        score.tokens += 1;
+    let mut nll = 0.0;
+    for (position, pair) in document.windows(2).enumerate() {
+        weights.hidden(pair[0], &mut h);
+        let loss = weights.predict(&h, pair[1], &mut p);
+        told(position + 1, loss);
+        nll += f64::from(loss);
     }
-    Ok(score)
+    (nll, document.len().saturating_sub(1) as u64)
 }
 
 impl Model for {{Type}} {
-    fn initialize(&mut self, _: &Host<'_>, vocabulary: usize, seed: u64) -> Result<()> {
-        self.weights = Some(Weights::random(vocabulary, self.options.hidden, seed));
-        self.progress = Progress::default();
-        Ok(())
-    }
-
-    fn load(&mut self, _: &Host<'_>, directory: &Path) -> Result<()> {
-        self.weights = Some(Weights::load(directory)?);
-        self.progress = Progress::default();
-        Ok(())
-    }
-
-    fn save(&self, _: &Host<'_>, directory: &Path) -> Result<()> {
-        self.weights()?.save(directory)
+    fn capabilities(&self) -> Capabilities {
+        let (tasks, rules) = (vec![Task::LanguageModel], vec![RuleKind::Top]);
+        Capabilities { tasks, rules, ..Capabilities::default() }
     }
 
     fn describe(&self) -> Result<ModelDescription> {
@@ -138,26 +146,59 @@ impl Model for {{Type}} {
             sites: vec![Site { name: "hidden".to_owned(), width: weights.hidden }],
             vocabulary: weights.vocabulary,
             parameters: weights.parameters(),
-            // It remembers nothing, and so has no state to carry.
-            state_size: 0,
+            longest_context: None,
             trained_state: None,
         })
     }
 
+    fn initialize(&mut self, _: &Host<'_>, vocabulary: usize, seed: u64) -> Result<()> {
+        self.weights = Some(Weights::random(vocabulary, self.options.hidden, seed));
+        Ok(())
+    }
+
+    fn load(&mut self, _: &Host<'_>, directory: &Path) -> Result<()> {
+        self.weights = Some(Weights::load(directory)?);
+        Ok(())
+    }
+
+    fn save(&self, _: &Host<'_>, directory: &Path) -> Result<()> {
+        self.weights()?.save(directory)
+    }
+
+    // What it can do. It remembers nothing, and so has no state to carry: `as_carry` is left out.
+    fn as_encode(&self) -> Option<&dyn Encode> {
+        Some(self)
+    }
+    fn as_predict(&self) -> Option<&dyn Predict> {
+        Some(self)
+    }
+    fn as_train(&self) -> Option<&dyn Train> {
+        Some(self)
+    }
+    fn as_train_mut(&mut self) -> Option<&mut dyn Train> {
+        Some(self)
+    }
+}
+
+impl Encode for {{Type}} {
     fn encode(&self, _: &Host<'_>, request: &mut EncodeRequest<'_>) -> Result<()> {
         let weights = self.weights()?;
         let mut h = vec![0.0; weights.hidden];
         let mut order: Vec<u32> = Vec::new();
         for site in &mut request.sites {
+            let Rule::Top { k, neurons, activations } = &mut site.rule else {
+                return Err(Error::failed("it keeps the top alone"));
+            };
             for (token, &id) in request.text.ids.iter().enumerate() {
                 weights.hidden(id, &mut h);
-                // The most active first, ties by the lower index.
+                let strength = |neuron: u32| site.sign.strength(h[neuron as usize]) + 0.0;
+                // The strongest first, ties by the lower index.
                 order.clear();
                 order.extend(0..weights.hidden as u32);
-                order.sort_by(|&a, &b| h[b as usize].total_cmp(&h[a as usize]).then(a.cmp(&b)));
-                for (rank, &neuron) in order.iter().take(site.k).enumerate() {
-                    site.neurons[token * site.k + rank] = neuron;
-                    site.activations[token * site.k + rank] = h[neuron as usize];
+                order.sort_by(|&a, &b| strength(b).total_cmp(&strength(a)).then(a.cmp(&b)));
+                for (rank, &neuron) in order.iter().take(*k).enumerate() {
+                    neurons[token * *k + rank] = neuron;
+                    activations[token * *k + rank] = h[neuron as usize];
                 }
                 for (neuron, &value) in h.iter().enumerate() {
                     let value = f64::from(value);
@@ -169,16 +210,55 @@ impl Model for {{Type}} {
         }
         Ok(())
     }
+}
 
-    fn score(&self, host: &Host<'_>, text: Text<'_>, state: State) -> Result<Score> {
-        likelihood(self.weights()?, host, text, state)
+impl Predict for {{Type}} {
+    fn predict(&self, host: &Host<'_>, request: &mut PredictRequest<'_>) -> Result<()> {
+        let (weights, text) = (self.weights()?, request.examples.text);
+        for document in 0..text.len() {
+            let (ids, start) = (text.document(document), text.offsets[document] as usize);
+            let mut losses = request.token_losses.as_mut().map(|losses| &mut losses[start..start + ids.len()]);
+            losses.iter_mut().for_each(|losses| losses.fill(f32::NAN));
+            let told = |position: usize, loss| losses.iter_mut().for_each(|losses| losses[position] = loss);
+            (request.losses[document], request.counts[document]) = likelihood(weights, ids, told);
+            if host.cancelled() {
+                return Err(Error::cancelled());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Train for {{Type}} {
+    fn begin(&mut self, _: &Host<'_>, request: &TrainRequest<'_>, from: Option<&Path>) -> Result<Opaque> {
+        let train = Documents::new(request.train.text);
+        let valid = request.valid.map(|valid| Documents::new(valid.text));
+        let (weights, progress) = match from {
+            None => (None, Progress::default()),
+            Some(directory) => {
+                let (options, hash, progress): (Options, u64, Progress) = read_json(&directory.join(PROGRESS))?;
+                if options != self.options || hash != train.hash() {
+                    return Err(Error::invalid("the training was begun with other options, or with another text"));
+                }
+                (Some(Weights::load(directory)?), progress)
+            }
+        };
+        self.weights = weights.or_else(|| self.weights.take());
+        // The ids are below the vocabulary of these weights.
+        let vocabulary = self.weights()?.vocabulary;
+        if !train.text().is_consistent(vocabulary) {
+            return Err(Error::invalid("the text is not of the model's vocabulary"));
+        }
+        Ok(Opaque::new(Session { train, valid, progress }))
     }
 
-    fn fit(&mut self, host: &Host<'_>, request: &FitRequest<'_>) -> Result<FitReport> {
+    fn step(&mut self, host: &Host<'_>, session: &mut Opaque, pause: Option<f64>) -> Result<TrainReport> {
         let start = std::time::Instant::now();
-        let (options, progress) = (&self.options.train, &mut self.progress);
+        let options = &self.options.train;
+        let Session { train, valid, progress } = session.get_mut()?;
+        let train = train.text();
         let weights = self.weights.as_mut().ok_or_else(|| Error::failed("the model has no weights yet"))?;
-        let report = |progress: &Progress, seconds, valid_loss, paused| FitReport {
+        let report = |progress: &Progress, seconds, valid_loss, paused| TrainReport {
             epoch: progress.epoch,
             tokens: progress.tokens,
             loss: f64::from_bits(progress.loss) / (progress.predicted.max(1)) as f64,
@@ -190,8 +270,8 @@ impl Model for {{Type}} {
         if progress.document == 0 {
             (progress.loss, progress.predicted) = (0.0_f64.to_bits(), 0);
         }
-        while progress.document < request.train.len() {
-            let document = request.train.document(progress.document);
+        while progress.document < train.len() {
+            let document = train.document(progress.document);
             let mut loss = f64::from_bits(progress.loss);
             for pair in document.windows(2) {
                 loss += f64::from(weights.learn(pair[0], pair[1], options.learning_rate));
@@ -200,38 +280,40 @@ impl Model for {{Type}} {
             progress.predicted += document.len().saturating_sub(1) as u64;
             progress.tokens += document.len() as u64;
             progress.document += 1;
-            host.progress(progress.tokens, options.epochs * request.train.ids.len() as u64, "");
+            host.progress(progress.tokens, options.epochs * train.ids.len() as u64, "");
             // It stands between two documents now, and may be stopped or saved.
             if host.cancelled() {
                 return Err(Error::cancelled());
             }
             let seconds = start.elapsed().as_secs_f64();
-            let is_last = progress.document == request.train.len();
-            if !is_last && request.pause.is_some_and(|pause| seconds >= pause) {
+            let is_last = progress.document == train.len();
+            if !is_last && pause.is_some_and(|pause| seconds >= pause) {
                 return Ok(report(progress, seconds, None, true));
             }
         }
         let seconds = start.elapsed().as_secs_f64();
-        // Before the epoch counts as over: cancelled here, the next call comes back to this place.
-        let valid = request.valid.map(|text| likelihood(weights, host, text, State::Reset)).transpose()?;
+        let mut valid_loss = None;
+        if let Some(valid) = valid {
+            // Before the epoch counts as over: cancelled here, the next call comes back to this place.
+            let (mut nll, mut tokens) = (0.0, 0);
+            for document in 0..valid.text().len() {
+                let (of_document, count) = likelihood(weights, valid.text().document(document), |_, _| ());
+                (nll, tokens) = (nll + of_document, tokens + count);
+                if host.cancelled() {
+                    return Err(Error::cancelled());
+                }
+            }
+            valid_loss = Some(nll / tokens.max(1) as f64);
+        }
         progress.document = 0;
         progress.epoch += 1;
-        Ok(report(progress, seconds, valid.map(|score| score.nll / score.tokens.max(1) as f64), false))
+        Ok(report(progress, seconds, valid_loss, false))
     }
 
-    fn save_training(&self, host: &Host<'_>, directory: &Path) -> Result<()> {
+    fn save_session(&self, host: &Host<'_>, session: &Opaque, directory: &Path) -> Result<()> {
+        let Session { train, progress, .. } = session.get()?;
         self.save(host, directory)?;
-        write_json(&directory.join(PROGRESS), &(&self.options, &self.progress))
-    }
-
-    fn load_training(&mut self, host: &Host<'_>, directory: &Path) -> Result<()> {
-        let (options, progress): (Options, Progress) = read_json(&directory.join(PROGRESS))?;
-        if options != self.options {
-            return Err(Error::invalid("the training was begun with other options"));
-        }
-        self.load(host, directory)?;
-        self.progress = progress;
-        Ok(())
+        write_json(&directory.join(PROGRESS), &(&self.options, train.hash(), progress))
     }
 }
 

@@ -3,8 +3,8 @@
 use core::mem::{MaybeUninit, offset_of};
 
 use crate::{
-    ActivationBatch, Columns, EncodeRequest, FitRequest, Host, MetricBatch, MetricTable, ModelTable, Plugin,
-    PrunerTable, SinkTable, SourceTable,
+    ActivationBatch, CarryTable, Columns, EncodeRequest, EncodeTable, Host, MetricBatch, MetricTable, ModelTable,
+    Plugin, PredictRequest, PredictTable, PrunerTable, SinkTable, SourceTable, TrainRequest, TrainTable,
 };
 
 /// A struct that says its size and may grow at its end. All others are frozen: they never change.
@@ -48,8 +48,13 @@ grows! {
     SourceTable,
     ActivationBatch since exact_moments,
     ModelTable,
+    EncodeTable,
+    PredictTable,
+    TrainTable,
+    CarryTable,
     EncodeRequest,
-    FitRequest,
+    PredictRequest,
+    TrainRequest,
 }
 
 /// Reads a struct of somebody who may know more or fewer of its fields: no further than its size says, and fields that are not

@@ -4,6 +4,7 @@
 //! host: dlopen --> ENTRY() --> Plugin { magic, version, info (JSON), query }
 //!                                              |
 //!                query("txray.metric/1") --> MetricTable { create, ..., destroy }
+//!                query("txray.model/0")  --> ModelTable { create, ..., ability("txray.model.encode/0") --> EncodeTable }
 //!                                              |
 //!       options (JSON) --> create --> component --> calls, each with a Host to log to and to ask whether to stop
 //! ```
@@ -15,7 +16,7 @@
 //! Rules of the boundary:
 //! - Majors must match exactly. Structs that carry their size may grow at their end: who is given one reads no further than
 //!   its size, and takes fields that are not there for 0 ([`read`]). Structs without a size are frozen. A new ability is a new
-//!   interface name. Compiler and crate versions are never compared.
+//!   name. Compiler and crate versions are never compared.
 //! - Data is plain: `{pointer, length}` of numbers and UTF-8, borrowed for the call. The caller allocates outputs.
 //!   A length of zero may come with any pointer.
 //! - Options and descriptions are JSON text.
@@ -37,8 +38,10 @@ use core::ffi::c_void;
 
 mod exact;
 mod grow;
+mod model;
 
 pub use grow::{Grows, read};
+pub use model::*;
 
 /// The first field of every [`Plugin`]: the bytes `txrayplg`.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"txrayplg");
@@ -57,11 +60,6 @@ pub const PRUNER: &str = "txray.pruner/1";
 pub const SOURCE: &str = "txray.source/1";
 /// Reports of a finished run: [`SinkTable`].
 pub const SINK: &str = "txray.sink/1";
-/// Models: [`ModelTable`]. Unstable while its version is 0.
-pub const MODEL: &str = "txray.model/0";
-/// Grows with each change of [`MODEL`] while that is unstable; must be equal in host and plugin.
-pub const MODEL_REVISION: usize = 1;
-
 /// "No value" in a column of `u32`: a null span, a null feature.
 pub const NULL: u32 = u32::MAX;
 
@@ -438,151 +436,4 @@ pub struct ExactMoments {
     pub sum_abs: Slice<ExactSum>,
     /// Sum of h².
     pub sum_sq: Slice<ExactSum>,
-}
-
-/// `txray.model/0`: unstable.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct ModelTable {
-    /// `sizeof(ModelTable)` of the plugin.
-    pub size: usize,
-    /// Makes a model without weights. Options are the model's table in the pipeline, less the engine's
-    /// own keys.
-    pub create: Create,
-    /// See [`Destroy`].
-    pub destroy: Destroy,
-    /// Draws new weights from the seed; the same seed gives the same weights.
-    pub initialize: unsafe extern "C" fn(model: *mut c_void, host: *const Host, vocabulary: u64, seed: u64) -> Status,
-    /// Reads its weights from a checkpoint directory.
-    pub load: unsafe extern "C" fn(model: *mut c_void, host: *const Host, directory: Str) -> Status,
-    /// Writes a checkpoint into a directory that exists.
-    pub save: unsafe extern "C" fn(model: *const c_void, host: *const Host, directory: Str) -> Status,
-    /// Says in JSON what it is: `{"sites": [{"name", "width"}], "vocabulary", "parameters", "state_size",
-    /// "trained_state"}`, through `emit`.
-    pub describe: unsafe extern "C" fn(
-        model: *const c_void,
-        host: *const Host,
-        emit: unsafe extern "C" fn(context: *mut c_void, json: Str),
-        context: *mut c_void,
-    ) -> Status,
-    /// Reads documents and reduces their activations.
-    pub encode: unsafe extern "C" fn(model: *const c_void, host: *const Host, request: *const EncodeRequest) -> Status,
-    /// Negative log-likelihood of documents. `carry` as in [`EncodeRequest`].
-    pub score: unsafe extern "C" fn(
-        model: *const c_void,
-        host: *const Host,
-        text: *const Text,
-        carry: u32,
-        out: *mut Score,
-    ) -> Status,
-    /// Trains to the end of the next epoch, or until it is to pause.
-    pub fit: unsafe extern "C" fn(
-        model: *mut c_void,
-        host: *const Host,
-        request: *const FitRequest,
-        out: *mut FitReport,
-    ) -> Status,
-    /// Writes all that `fit` goes on from into a directory that exists.
-    pub save_training: unsafe extern "C" fn(model: *const c_void, host: *const Host, directory: Str) -> Status,
-    /// Reads what `save_training` wrote, into a model of the same options without weights.
-    pub load_training: unsafe extern "C" fn(model: *mut c_void, host: *const Host, directory: Str) -> Status,
-    /// [`MODEL_REVISION`] of the plugin.
-    pub revision: usize,
-}
-
-/// Ragged documents.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct Text {
-    /// `[tokens]` token ids.
-    pub ids: Slice<u32>,
-    /// `[documents + 1]` offsets into `ids`.
-    pub offsets: Slice<u64>,
-}
-
-/// Which documents to read, and what to keep of each site.
-#[repr(C)]
-#[derive(Debug)]
-pub struct EncodeRequest {
-    /// `sizeof(EncodeRequest)` of the host.
-    pub size: usize,
-    /// Token ids below the model's vocabulary.
-    pub text: Text,
-    /// Not 0: the documents are one stream and `state` is carried in and out; 0: the state is cleared at every
-    /// document's start.
-    pub carry: u32,
-    /// Padding, 0.
-    pub reserved: u32,
-    /// `[state_size]`, or empty where `carry` is 0.
-    pub state: SliceMut<f32>,
-    /// What to read at each site.
-    pub sites: Slice<SiteRequest>,
-}
-
-/// What to keep of one site: of each token the `k` most active neurons, in falling order, ties by the lower index, and
-/// over all tokens the moments: what is added to them for a document depends on that document alone (and on the state that was
-/// carried into it), bit for bit.
-#[repr(C)]
-#[derive(Debug)]
-pub struct SiteRequest {
-    /// Index into the model's sites.
-    pub site: u32,
-    /// Neurons kept for each token.
-    pub k: u32,
-    /// `[tokens, k]` indices.
-    pub neurons: SliceMut<u32>,
-    /// `[tokens, k]` values of h.
-    pub activations: SliceMut<f32>,
-    /// `[width]`: the sum of h over all tokens is added to it.
-    pub sum: SliceMut<ExactSum>,
-    /// `[width]`: the sum of |h| is added to it.
-    pub sum_abs: SliceMut<ExactSum>,
-    /// `[width]`: the sum of h² is added to it.
-    pub sum_sq: SliceMut<ExactSum>,
-}
-
-/// Likelihood of a text.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Score {
-    /// Negative log-likelihood, nats, summed.
-    pub nll: f64,
-    /// Predicted tokens.
-    pub tokens: u64,
-}
-
-/// What to train on.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct FitRequest {
-    /// `sizeof(FitRequest)` of the host.
-    pub size: usize,
-    /// Text to train on.
-    pub train: Text,
-    /// Scored at the end of each epoch; may be empty.
-    pub valid: Text,
-    /// Seed of everything random.
-    pub seed: u64,
-    /// Seconds until training pauses in the middle of an epoch, after at least one optimizer step; infinity: never.
-    pub pause: f64,
-}
-
-/// Where training stands.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct FitReport {
-    /// Epochs completed.
-    pub epoch: u64,
-    /// Tokens trained on since the beginning.
-    pub tokens: u64,
-    /// Mean training loss of the epoch, nats a token; of its tokens so far where training is paused.
-    pub loss: f64,
-    /// Validation loss, nats a token; NaN without a validation text, or where training is paused.
-    pub valid_loss: f64,
-    /// Seconds of optimizer steps in this call.
-    pub seconds: f64,
-    /// Not 0 once every epoch is completed.
-    pub done: u32,
-    /// Not 0 where the epoch is not at its end: call again to go on.
-    pub paused: u32,
 }

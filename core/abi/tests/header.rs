@@ -11,7 +11,7 @@ use std::process::Command;
 
 use txray_abi as abi;
 
-const RUST: &str = include_str!("../src/lib.rs");
+const RUST: &str = concat!(include_str!("../src/lib.rs"), include_str!("../src/model.rs"));
 const HEADER: &str = include_str!("../txray.h");
 
 /// The layout that rustc gives a struct: size and offsets in bytes.
@@ -52,28 +52,44 @@ fn layouts() -> Vec<Layout> {
         LayerColumn { name, features, names, unjoined }
         Moments { sum, sum_abs, sum_sq }
         ExactMoments { sum, sum_abs, sum_sq }
-        ModelTable {
-            size, create, destroy, initialize, load, save, describe, encode, score, fit, save_training, load_training,
-            revision,
-        }
+        ModelTable { size, create, destroy, revision, ability, capabilities, describe, initialize, load, save }
+        EncodeTable { size, encode }
+        PredictTable { size, predict }
+        TrainTable { size, begin, step, save, end }
+        CarryTable { size, state, end }
         Text { ids, offsets }
-        EncodeRequest { size, text, carry, reserved, state, sites }
-        SiteRequest { site, k, neurons, activations, sum, sum_abs, sum_sq }
-        Score { nll, tokens }
-        FitRequest { size, train, valid, seed, pause }
-        FitReport { epoch, tokens, loss, valid_loss, seconds, done, paused }
+        Examples { text, targets }
+        Mask { site, reserved, values }
+        EncodeRequest { size, text, state, masks, sites, predictions, emit, context }
+        SiteRequest { site, rule, sign, k, threshold, reserved, neurons, activations, sum, sum_abs, sum_sq }
+        Block { request, reserved, token, neuron, activation }
+        PredictRequest {
+            size, task, classes, examples, state, masks, losses, counts, token_losses, predicted, probabilities,
+        }
+        TrainRequest { size, task, classes, train, valid, seed }
+        TrainReport { epoch, tokens, loss, valid_loss, seconds, done, paused }
     }
 }
 
 macro_rules! constants {
-    ($($name:ident)* ; $($status:ident)*) => {
-        vec![$((stringify!($name), abi::$name.to_string()),)* $((stringify!($status), abi::Status::$status.0.to_string())),*]
+    ($($name:ident)* ; $($status:ident)* ; $($more:ident)*) => {
+        vec![
+            $((stringify!($name), abi::$name.to_string()),)*
+            $((stringify!($status), abi::Status::$status.0.to_string()),)*
+            $((stringify!($more), abi::$more.to_string()),)*
+        ]
     };
 }
 
-/// Every constant, in the order of `lib.rs`, and those of `Status`.
+/// Every constant in the order of the sources, those of `Status` in the middle.
 fn constants() -> Vec<(&'static str, String)> {
-    constants! { MAGIC ABI_MAJOR ABI_MINOR ENTRY METRIC PRUNER SOURCE SINK MODEL MODEL_REVISION NULL; OK INVALID FAILED CANCELLED }
+    constants! {
+        MAGIC ABI_MAJOR ABI_MINOR ENTRY METRIC PRUNER SOURCE SINK NULL;
+        OK INVALID FAILED CANCELLED;
+        MODEL MODEL_REVISION ENCODE PREDICT TRAIN CARRY SURGERY GRADIENT
+        RULE_TOP RULE_ABOVE RULE_ALL SIGN_POSITIVE SIGN_NEGATIVE SIGN_ABSOLUTE
+        TASK_LANGUAGE_MODEL TASK_CLASSIFICATION TASK_TAGGING
+    }
 }
 
 /// The source without comments, on one line; `->` is written `=>` so that angle brackets balance.
@@ -198,7 +214,7 @@ impl Assertions {
         assert_eq!(
             parsed.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
             layouts.iter().map(|layout| layout.name).collect::<Vec<_>>(),
-            "`layouts` in this file must list every struct of core/abi/src/lib.rs, in its order",
+            "`layouts` in this file must list every struct of core/abi/src, in its order",
         );
         for ((name, fields), layout) in parsed.iter().zip(&layouts) {
             assert_eq!(
@@ -247,7 +263,7 @@ impl Assertions {
             // `EMPTY` is a convenience of Rust's.
             parsed.map(|(name, _)| name).filter(|name| *name != "EMPTY").collect::<Vec<_>>(),
             listed.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
-            "`constants` in this file must list every constant of core/abi/src/lib.rs, in its order",
+            "`constants` in this file must list every constant of core/abi/src, in its order",
         );
         for (name, value) in listed {
             if value.parse::<u64>().is_ok() {
@@ -289,7 +305,7 @@ fn the_c_header_is_this_crate() {
     let result = compile("CC", "cc", &["-std=c11"], &file)
         .expect("this test needs a C compiler: install one as `cc`, or name one in the environment variable CC");
     if let Err(complaint) = result {
-        panic!("txray.h and core/abi/src/lib.rs differ:\n{complaint}");
+        panic!("txray.h and core/abi/src differ:\n{complaint}");
     }
 }
 

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use txray_config::Diagnostics;
 use txray_host::{Origin, Registry};
 use txray_plugin::{
-    Component, EncodeRequest, Error, FitReport, FitRequest, Host, HostServices, Level, Model, ModelDescription,
-    ReportSink, Result, Score, Site, State, Text,
+    Capabilities, Carry, Component, Encode, EncodeRequest, Error, Host, HostServices, Level, Model, ModelDescription,
+    Opaque, ReportSink, Result, Rule, RuleKind, Site, SiteRequest, Task, Train, TrainReport, TrainRequest,
 };
 use txray_tables::StepRecord;
 
@@ -29,6 +29,8 @@ pub const WIDTH: usize = 4;
 pub struct FakeOptions {
     /// What is added to every activation.
     bias: f32,
+    /// What it cannot do: `encode`, `top`, `train`, `language-model`, `carry`.
+    lacks: Vec<String>,
     /// A file that changes nothing.
     #[schemars(extend("format" = "path"))]
     notes: Option<String>,
@@ -37,7 +39,7 @@ pub struct FakeOptions {
 
 impl Default for FakeOptions {
     fn default() -> Self {
-        Self { bias: 0.5, notes: None, train: FakeTrain::default() }
+        Self { bias: 0.5, lacks: Vec::new(), notes: None, train: FakeTrain::default() }
     }
 }
 
@@ -73,6 +75,10 @@ impl Component for Fake {
 }
 
 impl Fake {
+    fn has(&self, ability: &str) -> bool {
+        self.options.lacks.iter().all(|lacks| lacks != ability)
+    }
+
     fn read(&mut self, path: &Path) -> Result<()> {
         let text = std::fs::read_to_string(path).map_err(|error| Error::invalid(error.to_string()))?;
         let numbers: Vec<u64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
@@ -88,6 +94,20 @@ impl Fake {
 }
 
 impl Model for Fake {
+    fn capabilities(&self) -> Capabilities {
+        let task = if self.has("language-model") { Task::LanguageModel } else { Task::Tagging };
+        let rule = if self.has("top") { RuleKind::Top } else { RuleKind::All };
+        Capabilities { tasks: vec![task], rules: vec![rule], ..Capabilities::default() }
+    }
+    fn describe(&self) -> Result<ModelDescription> {
+        Ok(ModelDescription {
+            sites: vec![Site { name: "fake.0".to_owned(), width: WIDTH }],
+            vocabulary: self.vocabulary,
+            parameters: 0,
+            longest_context: None,
+            trained_state: None,
+        })
+    }
     fn initialize(&mut self, _: &Host<'_>, vocabulary: usize, _: u64) -> Result<()> {
         self.vocabulary = vocabulary;
         Ok(())
@@ -100,50 +120,67 @@ impl Model for Fake {
     fn save(&self, _: &Host<'_>, directory: &Path) -> Result<()> {
         self.write(&directory.join("weights"))
     }
-    fn describe(&self) -> Result<ModelDescription> {
-        Ok(ModelDescription {
-            sites: vec![Site { name: "fake.0".to_owned(), width: WIDTH }],
-            vocabulary: self.vocabulary,
-            parameters: 0,
-            state_size: 1,
-            trained_state: None,
-        })
+    fn as_encode(&self) -> Option<&dyn Encode> {
+        self.has("encode").then_some(self)
     }
+    fn as_train(&self) -> Option<&dyn Train> {
+        self.has("train").then_some(self)
+    }
+    fn as_train_mut(&mut self) -> Option<&mut dyn Train> {
+        self.has("train").then_some(self)
+    }
+    fn as_carry(&self) -> Option<&dyn Carry> {
+        self.has("carry").then_some(self)
+    }
+}
+
+impl Encode for Fake {
     fn encode(&self, _: &Host<'_>, request: &mut EncodeRequest<'_>) -> Result<()> {
         let ids = request.text.ids;
         // What it cannot read: five unknown words and nothing else.
         if (0..request.text.len()).any(|document| request.text.document(document) == [0, 0, 0, 0, 0, 1]) {
             return Err(Error::invalid("five unknown words"));
         }
-        if let Some(state) = &mut request.carry {
-            state[0] += ids.len() as f32;
+        if let Some(state) = &mut request.state {
+            *state.get_mut::<usize>()? += ids.len();
         }
-        for site in &mut request.sites {
+        for SiteRequest { rule, sum, .. } in &mut request.sites {
+            let Rule::Top { k, neurons, activations } = rule else { continue };
             for (token, &id) in ids.iter().enumerate() {
-                site.neurons[token * site.k] = id % WIDTH as u32;
+                neurons[token * *k] = id % WIDTH as u32;
                 let activation = self.options.bias + id as f32 / 1000.0;
-                site.activations[token * site.k] = activation;
-                site.sum[id as usize % WIDTH] += f64::from(activation);
+                activations[token * *k] = activation;
+                sum[id as usize % WIDTH] += f64::from(activation);
             }
         }
         Ok(())
     }
-    fn score(&self, _: &Host<'_>, text: Text<'_>, _: State) -> Result<Score> {
-        Ok(Score { nll: text.ids.len() as f64, tokens: text.ids.len() as u64 })
+}
+
+/// It counts tokens.
+impl Carry for Fake {
+    fn state(&self, _: &Host<'_>, from: Option<&Opaque>) -> Result<Opaque> {
+        Ok(Opaque::new(from.map_or(Ok(0), |from| from.get::<usize>().copied())?))
     }
-    fn fit(&mut self, _: &Host<'_>, request: &FitRequest<'_>) -> Result<FitReport> {
+}
+
+/// Its sessions are how many tokens there are, and whether there is a validation text.
+impl Train for Fake {
+    fn begin(&mut self, _: &Host<'_>, request: &TrainRequest<'_>, from: Option<&Path>) -> Result<Opaque> {
+        from.map_or(Ok(()), |from| self.read(&from.join("state")))?;
+        Ok(Opaque::new((request.train.text.ids.len() as u64, request.valid.is_some())))
+    }
+    fn step(&mut self, _: &Host<'_>, session: &mut Opaque, _: Option<f64>) -> Result<TrainReport> {
+        let &(tokens, validates) = session.get::<(u64, bool)>()?;
         self.epoch += 1;
-        self.tokens += request.train.ids.len() as u64;
+        self.tokens += tokens;
         let (epoch, tokens) = (self.epoch, self.tokens);
         let done = epoch >= self.options.train.rounds;
-        let valid_loss = request.valid.map(|_| 1.0);
-        Ok(FitReport { epoch, tokens, loss: 2.0, valid_loss, seconds: 0.25, done, paused: false })
+        let valid_loss = validates.then_some(1.0);
+        Ok(TrainReport { epoch, tokens, loss: 2.0, valid_loss, seconds: 0.25, done, paused: false })
     }
-    fn save_training(&self, _: &Host<'_>, directory: &Path) -> Result<()> {
+    fn save_session(&self, _: &Host<'_>, _: &Opaque, directory: &Path) -> Result<()> {
         self.write(&directory.join("state"))
-    }
-    fn load_training(&mut self, _: &Host<'_>, directory: &Path) -> Result<()> {
-        self.read(&directory.join("state"))
     }
 }
 

@@ -7,8 +7,8 @@ use txray_plugin::{ModelDescription, NULL, Site, SourceDescription};
 
 use crate::{ComponentInfo, PluginInfo};
 
-/// The most values of a column that a plugin may give at once, and of a recurrent state: 1 GiB of `u32` or `f32`. The engine's
-/// own batches have a thousandth of that.
+/// The most values of a column that a plugin may give at once: 1 GiB of `u32` or `f32`. The engine's own batches have a
+/// thousandth of that.
 pub(crate) const MOST_VALUES: usize = 1 << 28;
 /// The longest description, in bytes: many times what [`MOST_SITES`] sites of usual names take.
 pub(crate) const LONGEST_DESCRIPTION: usize = 1 << 24;
@@ -132,15 +132,12 @@ pub(crate) fn source(description: &SourceDescription) -> Result<(), String> {
 /// An error where no model can be as this one describes itself.
 pub(crate) fn model(description: &ModelDescription) -> Result<(), String> {
     sites(&description.sites)?;
-    let (vocabulary, state) = (description.vocabulary, description.state_size);
+    let vocabulary = description.vocabulary;
     if vocabulary > NULL as usize {
         return Err(format!("it has a vocabulary of {vocabulary} tokens, but ids of tokens are below {NULL}"));
     }
-    if state > MOST_VALUES {
-        return Err(format!(
-            "it has a state of {state} values, which would need {} of memory; {MOST_VALUES} is the most",
-            bytes(state as u128 * size_of::<f32>() as u128)
-        ));
+    if description.longest_context == Some(0) {
+        return Err("it reads documents of no token".to_owned());
     }
     Ok(())
 }

@@ -21,7 +21,7 @@ use serde_json::Value;
 use txray_plugin::{ActivationSource, Host, Model, PreferenceMetric, Pruner, ReportSink, abi};
 
 use handle::calls::Word;
-use handle::{Handle, Source};
+use handle::{Handle, ModelHandle, Source};
 
 /// How the message of an error ends where the plugin gave no reason.
 pub const SILENT: &str = "did not say why";
@@ -380,7 +380,8 @@ impl Registry {
 
     /// As [`Registry::metric`], a model without weights.
     pub fn model(&self, kind: &str, options: &Value, host: &Host<'_>) -> Result<Box<dyn Model>, FindError> {
-        Ok(Box::new(self.handle::<abi::ModelTable>(kind, options, host)?))
+        let handle = self.handle::<abi::ModelTable>(kind, options, host)?;
+        Ok(Box::new(ModelHandle::new(handle).map_err(FindError::Refused)?))
     }
 
     fn handle<T: handle::Table>(&self, kind: &str, options: &Value, host: &Host<'_>) -> Result<Handle<T>, FindError> {

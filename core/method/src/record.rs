@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use txray_plugin::RuleKind;
 
 /// Which activations count, and for how much. One of a person's own sees all that a source gives: for every neuron, a source
 /// has to give every neuron.
@@ -36,6 +37,13 @@ impl Record {
     pub fn k(self) -> usize {
         match self {
             Self::Max1 => 1,
+        }
+    }
+
+    /// What it asks of a model at each site.
+    pub fn rule(self) -> RuleKind {
+        match self {
+            Self::Max1 => RuleKind::Top,
         }
     }
 }

@@ -3,6 +3,8 @@
 
 #![allow(unsafe_code, reason = "this module is the plugin's side of the C boundary")]
 
+mod model;
+
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
@@ -16,8 +18,8 @@ use txray_abi as abi;
 use txray_abi::{Slice, Status, Str};
 
 use crate::{
-    ActivationSource, Columns, Component, EncodeRequest, Error, Fault, FitRequest, Host, HostServices, Level,
-    MetricBatch, Model, PreferenceMetric, Pruner, ReportSink, Result, SiteRequest, State, Strings, Text,
+    ActivationSource, Columns, Component, Error, Fault, Host, HostServices, Level, MetricBatch, Model,
+    PreferenceMetric, Pruner, ReportSink, Result, Strings,
 };
 
 /// The components of an interface: a list for each crate that they come from.
@@ -147,21 +149,7 @@ unsafe extern "C" fn query<S: PluginSet>(interface: Str) -> *const c_void {
             describe: source_describe,
             next: source_next,
         };
-        const MODEL: abi::ModelTable = abi::ModelTable {
-            size: size_of::<abi::ModelTable>(),
-            create: create::<S, dyn Model>,
-            destroy: destroy::<dyn Model>,
-            initialize: model_initialize,
-            load: model_load,
-            save: model_save,
-            describe: model_describe,
-            encode: model_encode,
-            score: model_score,
-            fit: model_fit,
-            save_training: model_save_training,
-            load_training: model_load_training,
-            revision: abi::MODEL_REVISION,
-        };
+        const MODEL: abi::ModelTable = model::table::<S>();
     }
     fn table<T: ?Sized, C>(makers: Makers<T>, table: &'static C) -> *const c_void {
         if makers.iter().all(|makers| makers.is_empty()) { std::ptr::null() } else { std::ptr::from_ref(table).cast() }
@@ -536,150 +524,6 @@ unsafe extern "C" fn source_next(
             Ok(())
         })
     }
-}
-
-unsafe extern "C" fn model_initialize(
-    model: *mut c_void,
-    host: *const abi::Host,
-    vocabulary: u64,
-    seed: u64,
-) -> Status {
-    // SAFETY: see above.
-    unsafe { call(host, |host| component_mut::<dyn Model>(model).initialize(host, vocabulary as usize, seed)) }
-}
-
-unsafe extern "C" fn model_load(model: *mut c_void, host: *const abi::Host, directory: Str) -> Status {
-    // SAFETY: see above.
-    unsafe { call(host, |host| component_mut::<dyn Model>(model).load(host, Path::new(text(directory)?))) }
-}
-
-unsafe extern "C" fn model_save(model: *const c_void, host: *const abi::Host, directory: Str) -> Status {
-    // SAFETY: see above.
-    unsafe { call(host, |host| component::<dyn Model>(model).save(host, Path::new(text(directory)?))) }
-}
-
-unsafe extern "C" fn model_describe(
-    model: *const c_void,
-    host: *const abi::Host,
-    emit: EmitJson,
-    context: *mut c_void,
-) -> Status {
-    // SAFETY: see above.
-    unsafe { call(host, |_| emit_json(&component::<dyn Model>(model).describe()?, emit, context)) }
-}
-
-/// # Safety
-/// The text must be valid for `'a`.
-unsafe fn documents<'a>(text: abi::Text, vocabulary: usize) -> Result<Text<'a>> {
-    // SAFETY: the caller's promise.
-    let text = unsafe { Text { ids: text.ids.get(), offsets: text.offsets.get() } };
-    let fits = text.is_consistent(vocabulary);
-    fits.then_some(text).ok_or_else(|| Error::failed("the host gave a text whose offsets or ids are out of range"))
-}
-
-unsafe extern "C" fn model_encode(
-    model: *const c_void,
-    host: *const abi::Host,
-    request: *const abi::EncodeRequest,
-) -> Status {
-    // SAFETY: see above.
-    unsafe {
-        call(host, |host| {
-            let model = component::<dyn Model>(model);
-            let description = model.describe()?;
-            let request = given(request)?;
-            let text = documents(request.text, description.vocabulary)?;
-            let carry = (request.carry != 0).then(|| request.state.get());
-            let mut fits = carry.as_ref().is_none_or(|state| state.len() == description.state_size);
-            let mut sites = Vec::new();
-            for raw in request.sites.get() {
-                let raw = std::ptr::read(raw);
-                let site = SiteRequest {
-                    site: raw.site as usize,
-                    k: raw.k as usize,
-                    neurons: raw.neurons.get(),
-                    activations: raw.activations.get(),
-                    sum: raw.sum.get(),
-                    sum_abs: raw.sum_abs.get(),
-                    sum_sq: raw.sum_sq.get(),
-                };
-                let width = description.sites.get(site.site).map_or(0, |s| s.width);
-                fits &= (1..=width).contains(&site.k)
-                    && [site.neurons.len(), site.activations.len()] == [text.ids.len() * site.k; 2]
-                    && [site.sum.len(), site.sum_abs.len(), site.sum_sq.len()] == [width; 3];
-                sites.push(site);
-            }
-            if !fits {
-                return Err(Error::failed("the host asked for sites, or gave outputs, that the model does not have"));
-            }
-            model.encode(host, &mut EncodeRequest { text, carry, sites })
-        })
-    }
-}
-
-unsafe extern "C" fn model_score(
-    model: *const c_void,
-    host: *const abi::Host,
-    text: *const abi::Text,
-    carry: u32,
-    out: *mut abi::Score,
-) -> Status {
-    // SAFETY: see above.
-    unsafe {
-        call(host, |host| {
-            let model = component::<dyn Model>(model);
-            let text = documents(*text, model.describe()?.vocabulary)?;
-            let score = model.score(host, text, if carry == 0 { State::Reset } else { State::Carry })?;
-            *out = abi::Score { nll: score.nll, tokens: score.tokens };
-            Ok(())
-        })
-    }
-}
-
-unsafe extern "C" fn model_fit(
-    model: *mut c_void,
-    host: *const abi::Host,
-    request: *const abi::FitRequest,
-    out: *mut abi::FitReport,
-) -> Status {
-    // SAFETY: see above.
-    unsafe {
-        call(host, |host| {
-            let model = component_mut::<dyn Model>(model);
-            let vocabulary = model.describe()?.vocabulary;
-            let request = given(request)?;
-            let valid = documents(request.valid, vocabulary)?;
-            let report = model.fit(
-                host,
-                &FitRequest {
-                    train: documents(request.train, vocabulary)?,
-                    valid: (!valid.is_empty()).then_some(valid),
-                    seed: request.seed,
-                    pause: Some(request.pause).filter(|pause| pause.is_finite()),
-                },
-            )?;
-            *out = abi::FitReport {
-                epoch: report.epoch,
-                tokens: report.tokens,
-                loss: report.loss,
-                valid_loss: report.valid_loss.unwrap_or(f64::NAN),
-                seconds: report.seconds,
-                done: report.done.into(),
-                paused: report.paused.into(),
-            };
-            Ok(())
-        })
-    }
-}
-
-unsafe extern "C" fn model_save_training(model: *const c_void, host: *const abi::Host, directory: Str) -> Status {
-    // SAFETY: see above.
-    unsafe { call(host, |host| component::<dyn Model>(model).save_training(host, Path::new(text(directory)?))) }
-}
-
-unsafe extern "C" fn model_load_training(model: *mut c_void, host: *const abi::Host, directory: Str) -> Status {
-    // SAFETY: see above.
-    unsafe { call(host, |host| component_mut::<dyn Model>(model).load_training(host, Path::new(text(directory)?))) }
 }
 
 #[cfg(test)]

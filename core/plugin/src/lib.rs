@@ -72,7 +72,10 @@ pub use {schemars, serde, serde_json, txray_abi as abi};
 pub use error::{Error, Fault, Result};
 pub use host::{Host, HostServices, Level, Threads};
 pub use metric::{Claim, MetricBatch, Pair, PreferenceMetric};
-pub use model::{EncodeRequest, FitReport, FitRequest, Model, ModelDescription, Score, SiteRequest, State, Text};
+pub use model::{
+    Block, Capabilities, Carry, Emit, Encode, EncodeRequest, Examples, Mask, Model, ModelDescription, Opaque, Predict,
+    PredictRequest, Rule, RuleKind, Score, Sign, SiteRequest, State, Task, Text, Train, TrainReport, TrainRequest,
+};
 pub use pruner::{Columns, Pruner};
 pub use sink::ReportSink;
 pub use source::{ActivationBatch, ActivationSource, LayerColumn, Moments, Site, SourceDescription};

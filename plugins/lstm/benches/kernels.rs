@@ -6,7 +6,9 @@
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use txray_lstm::{Cell, Lstm, LstmOptions, TrainOptions};
-use txray_plugin::{Component, EncodeRequest, ExactSum, FitRequest, Host, Model, SiteRequest, State, Text, Threads};
+use txray_plugin::{
+    Component, Encode, EncodeRequest, ExactSum, Host, Model, SiteRequest, State, Text, Threads, Train, TrainRequest,
+};
 
 fn main() {
     divan::main();
@@ -31,20 +33,12 @@ fn read(bencher: Bencher<'_, '_>, options: LstmOptions) {
     let model = model(options, 1000);
     let (ids, offsets) = text(48, 32, 1000);
     let (mut neurons, mut activations) = (vec![0; ids.len()], vec![0.0; ids.len()]);
-    let (mut sum, mut sum_abs, mut sum_sq) =
-        (vec![ExactSum::ZERO; width], vec![ExactSum::ZERO; width], vec![ExactSum::ZERO; width]);
+    let mut moments = [(); 3].map(|()| vec![ExactSum::ZERO; width]);
     bencher.counter(ItemsCount::new(ids.len())).bench_local(|| {
-        let site = SiteRequest {
-            site: 0,
-            k: 1,
-            neurons: &mut neurons,
-            activations: &mut activations,
-            sum: &mut sum,
-            sum_abs: &mut sum_abs,
-            sum_sq: &mut sum_sq,
-        };
+        let moments = moments.each_mut().map(|sums| &mut sums[..]);
+        let sites = vec![SiteRequest::top(0, 1, (&mut neurons, &mut activations), moments)];
         let text = Text { ids: &ids, offsets: &offsets };
-        model.encode(&host, &mut EncodeRequest { text, carry: None, sites: vec![site] }).unwrap();
+        model.encode(&host, &mut EncodeRequest { sites, ..EncodeRequest::new(text) }).unwrap();
     });
 }
 
@@ -82,7 +76,8 @@ fn train(bencher: Bencher<'_, '_>, (hidden, vocabulary): (usize, usize)) {
     let mut model = model(LstmOptions { embedding: hidden, hidden, train, ..LstmOptions::default() }, vocabulary);
     let (ids, offsets) = text(1, 1420, vocabulary);
     let text = Text { ids: &ids, offsets: &offsets };
+    let mut session = model.begin(&host, &TrainRequest::language_model(text, None, 1), None).unwrap();
     bencher.counter(ItemsCount::new(1400_usize)).bench_local(|| {
-        model.fit(&host, &FitRequest { train: text, valid: None, seed: 1, pause: None }).unwrap();
+        model.step(&host, &mut session, None).unwrap();
     });
 }

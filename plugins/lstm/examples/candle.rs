@@ -15,7 +15,9 @@ use candle_nn::rnn::{LSTMConfig, RNN, lstm};
 use candle_nn::{Module, Optimizer, SGD, VarBuilder, VarMap, embedding, linear, loss::cross_entropy};
 use txray_lstm::{Lstm, LstmOptions, TrainOptions};
 use txray_plugin::random::Stream;
-use txray_plugin::{Component, EncodeRequest, ExactSum, FitRequest, Host, Model, SiteRequest, State, Text};
+use txray_plugin::{
+    Component, Encode, EncodeRequest, ExactSum, Host, Model, SiteRequest, State, Text, Train, TrainRequest,
+};
 
 const STREAMS: usize = 64;
 const LENGTH: usize = 200;
@@ -58,15 +60,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         Tensor::stack(&states.iter().map(|state| state.h().clone()).collect::<Vec<_>>(), 1)
     };
 
+    let mut session = learner.begin(&host, &TrainRequest::language_model(text, None, 1), None)?;
     let [mut read_ours, mut read_theirs, mut train_ours, mut train_theirs] = [(); 4].map(|()| Vec::new());
     for _ in 0..6 {
         let start = Instant::now();
         let (mut neurons, mut activations) = (vec![0; ids.len()], vec![0.0; ids.len()]);
-        let [mut sum, mut sum_abs, mut sum_sq] = [(); 3].map(|()| vec![ExactSum::ZERO; hidden]);
-        let (neurons, activations) = (&mut neurons[..], &mut activations[..]);
-        let [sum, sum_abs, sum_sq] = [&mut sum[..], &mut sum_abs[..], &mut sum_sq[..]];
-        let site = SiteRequest { site: 0, k: 1, neurons, activations, sum, sum_abs, sum_sq };
-        reader.encode(&host, &mut EncodeRequest { text, carry: None, sites: vec![site] })?;
+        let mut moments = [(); 3].map(|()| vec![ExactSum::ZERO; hidden]);
+        let moments = moments.each_mut().map(|sums| &mut sums[..]);
+        let sites = vec![SiteRequest::top(0, 1, (&mut neurons, &mut activations), moments)];
+        reader.encode(&host, &mut EncodeRequest { sites, ..EncodeRequest::new(text) })?;
         read_ours.push(ids.len() as f64 / start.elapsed().as_secs_f64());
 
         let start = Instant::now();
@@ -75,7 +77,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         all.max(D::Minus1)?.to_vec2::<f32>()?;
         read_theirs.push(ids.len() as f64 / start.elapsed().as_secs_f64());
 
-        let report = learner.fit(&host, &FitRequest { train: text, valid: None, seed: 1, pause: None })?;
+        let report = learner.step(&host, &mut session, None)?;
         train_ours.push((ids.len() - 1) as f64 / report.seconds);
 
         let start = Instant::now();

@@ -14,7 +14,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use txray_lstm::{Lstm, LstmOptions, TrainOptions};
-use txray_plugin::{Component, EncodeRequest, ExactSum, FitRequest, Host, Model, SiteRequest, State, Text, Threads};
+use txray_plugin::{
+    Component, Encode, EncodeRequest, ExactSum, Host, Model, SiteRequest, State, Text, Threads, Train, TrainRequest,
+};
 
 type Vocabulary = HashMap<String, u32>;
 
@@ -66,19 +68,11 @@ fn encode(model: &Lstm, host: &Host<'_>, (ids, offsets): &(Vec<u32>, Vec<u64>)) 
     let site = model.describe()?.sites.len() - 1;
     for round in 0..4 {
         let (mut neurons, mut activations) = (vec![0; ids.len()], vec![0.0; ids.len()]);
-        let (mut sum, mut sum_abs, mut sum_sq) =
-            (vec![ExactSum::ZERO; width], vec![ExactSum::ZERO; width], vec![ExactSum::ZERO; width]);
-        let sites = vec![SiteRequest {
-            site,
-            k: 1,
-            neurons: &mut neurons,
-            activations: &mut activations,
-            sum: &mut sum,
-            sum_abs: &mut sum_abs,
-            sum_sq: &mut sum_sq,
-        }];
+        let mut moments = [(); 3].map(|()| vec![ExactSum::ZERO; width]);
+        let moments = moments.each_mut().map(|sums| &mut sums[..]);
+        let sites = vec![SiteRequest::top(site, 1, (&mut neurons, &mut activations), moments)];
         let start = Instant::now();
-        model.encode(host, &mut EncodeRequest { text, carry: None, sites })?;
+        model.encode(host, &mut EncodeRequest { sites, ..EncodeRequest::new(text) })?;
         let seconds = start.elapsed().as_secs_f64();
         println!("round {round}: {} tokens, {seconds:.3} s, {:.0} tokens/s", ids.len(), ids.len() as f64 / seconds);
         if round == 3 {
@@ -102,9 +96,10 @@ fn fit(hidden: usize, min_count: usize, text: &str, tokens: u64, threads: usize)
     let mut model = Lstm::create(options, &host)?;
     model.initialize(&host, vocabulary.len(), 1)?;
     println!("{} words", vocabulary.len());
+    let request = TrainRequest::language_model(Text { ids: &ids, offsets: &offsets }, None, 1);
+    let mut session = model.begin(&host, &request, None)?;
     for _ in 0..3 {
-        let request = FitRequest { train: Text { ids: &ids, offsets: &offsets }, valid: None, seed: 1, pause: None };
-        let report = model.fit(&host, &request)?;
+        let report = model.step(&host, &mut session, None)?;
         let per_epoch = report.tokens as f64 / report.epoch as f64;
         println!("{report:?}: {:.0} tokens/s", per_epoch / report.seconds);
     }

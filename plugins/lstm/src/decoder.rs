@@ -58,16 +58,8 @@ impl Decoder<'_> {
     pub fn block(&self, hidden: &[f32], targets: &[u32], first: usize, out: &mut [f32]) -> Part {
         let rows = targets.len();
         let words = out.len() / rows;
-        let weight = &self.weight[first * self.hidden..(first + words) * self.hidden];
-        product(
-            MatrixMut::new(out, words, rows),
-            Write::Replace,
-            Matrix::new(weight, words, self.hidden),
-            Matrix::new(hidden, rows, self.hidden).t(),
-        );
-        let bias = &self.bias[first..first + words];
-        let mut part = Part { max: vec![f32::NEG_INFINITY; rows], sum: vec![0.0; rows], target: vec![0.0; rows] };
-        vectorized(AddBias { scores: &mut *out, bias, max: &mut part.max });
+        let max = self.scores(hidden, rows, first, out);
+        let mut part = Part { max, sum: vec![0.0; rows], target: vec![0.0; rows] };
         for (row, (&target, score)) in targets.iter().zip(&mut part.target).enumerate() {
             if let Some(word) = (target as usize).checked_sub(first).filter(|&w| w < words) {
                 *score = out[word * rows + row];
@@ -77,11 +69,57 @@ impl Decoder<'_> {
         part
     }
 
-    /// The negative log-likelihood of the targets, nats, summed over rows; [`NO_TARGET`] adds 0.
-    pub fn nll(&self, hidden: &[f32], targets: &[u32], tracker: &Tracker<'_>) -> Result<f64> {
-        let (vocabulary, rows) = (self.bias.len(), targets.len());
+    /// Scores the words from `first` on, `[words, rows]`. Gives the greatest of each row.
+    fn scores(&self, hidden: &[f32], rows: usize, first: usize, out: &mut [f32]) -> Vec<f32> {
+        let words = out.len() / rows;
+        let weight = &self.weight[first * self.hidden..(first + words) * self.hidden];
+        product(
+            MatrixMut::new(out, words, rows),
+            Write::Replace,
+            Matrix::new(weight, words, self.hidden),
+            Matrix::new(hidden, rows, self.hidden).t(),
+        );
+        let mut max = vec![f32::NEG_INFINITY; rows];
+        vectorized(AddBias { scores: out, bias: &self.bias[first..first + words], max: &mut max });
+        max
+    }
+
+    /// `[rows]`: the negative log-likelihood of each target, nats; of [`NO_TARGET`] 0.
+    pub fn losses(&self, hidden: &[f32], targets: &[u32], tracker: &Tracker<'_>) -> Result<Vec<f64>> {
+        let parts = self.blocks(targets.len(), tracker, |first, scores| self.block(hidden, targets, first, scores))?;
+        Ok(normalizers(&parts, targets).1)
+    }
+
+    /// `[rows]`: the word with the greatest score, the lower index on a tie.
+    pub fn best(&self, hidden: &[f32], rows: usize, tracker: &Tracker<'_>) -> Result<Vec<u32>> {
+        let parts = self.blocks(rows, tracker, |first, scores| {
+            self.scores(hidden, rows, first, scores);
+            let mut best = vec![(0, f32::NEG_INFINITY); rows];
+            for (word, scores) in (first as u32..).zip(scores.chunks_exact(rows)) {
+                for (best, &score) in best.iter_mut().zip(scores) {
+                    *best = if score > best.1 { (word, score) } else { *best };
+                }
+            }
+            best
+        })?;
+        let first = vec![(0, f32::NEG_INFINITY); rows];
+        let better = |a: (u32, f32), b: (u32, f32)| if b.1 > a.1 { b } else { a };
+        let best =
+            parts.into_iter().fold(first, |best, part| best.into_iter().zip(part).map(|(a, b)| better(a, b)).collect());
+        Ok(best.into_iter().map(|(word, _)| word).collect())
+    }
+
+    /// Runs `f` over the blocks of the vocabulary, with room for the scores of each, `[words, rows]`. Gives what it gave, in
+    /// the order of the vocabulary.
+    fn blocks<R: Send>(
+        &self,
+        rows: usize,
+        tracker: &Tracker<'_>,
+        f: impl Fn(usize, &mut [f32]) -> R + Sync,
+    ) -> Result<Vec<R>> {
+        let vocabulary = self.bias.len();
         let cut = Cut::new(vocabulary);
-        let parts: Vec<Vec<Part>> = (0..vocabulary.div_ceil(cut.group))
+        let parts: Vec<Vec<R>> = (0..vocabulary.div_ceil(cut.group))
             .into_par_iter()
             .map(|group| {
                 tracker.advance(0)?;
@@ -89,14 +127,12 @@ impl Decoder<'_> {
                 let end = ((group + 1) * cut.group).min(vocabulary);
                 let blocks = (group * cut.group..end).step_by(cut.block).map(|first| {
                     let words = cut.block.min(end - first);
-                    self.block(hidden, targets, first, &mut scores[..words * rows])
+                    f(first, &mut scores[..words * rows])
                 });
                 Ok(blocks.collect())
             })
             .collect::<Result<_>>()?;
-        let parts: Vec<Part> = parts.into_iter().flatten().collect();
-        let (_, losses) = normalizers(&parts, targets);
-        Ok(losses.iter().sum())
+        Ok(parts.into_iter().flatten().collect())
     }
 }
 

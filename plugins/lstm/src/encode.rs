@@ -1,42 +1,45 @@
-//! Reading documents into the activations that a record rule keeps.
+//! Reading documents into the activations that record rules keep.
 
 use std::collections::HashMap;
 
 use rayon::prelude::*;
-use txray_plugin::{EncodeRequest, Error, Result, SiteRequest, Text};
+use txray_plugin::{Block, Emit, EncodeRequest, Error, ExactSum, Result, Rule, Sign, SiteRequest, Text};
 
 use crate::cpu::lanes::{Network, Observer, plan};
 use crate::cpu::layer::LayerLanes;
 use crate::cpu::workspace::STRIPS;
+use crate::decoder::Decoder;
+use crate::predict::Rows;
+use crate::state::Carried;
 use crate::tracker::Tracker;
 use crate::weights::Sizes;
 
-/// Answers a request that [`check`] has passed, on the current thread pool.
+/// Observations after which a block of them is emitted.
+const BLOCK: usize = 1 << 14;
+
+/// Answers a request that fits the model, on the current thread pool.
 pub(crate) fn encode(network: Network<'_>, request: &mut EncodeRequest<'_>, tracker: &Tracker<'_>) -> Result<()> {
-    // The state of every layer is carried, even of those above the sites that are asked for.
-    let layers = match request.carry {
-        Some(_) => network.weights.sizes.layers,
-        None => request.sites.iter().map(|s| s.site / network.sites + 1).max().unwrap_or(0),
+    // The state of every layer is carried, even of those above the sites that are asked for; and predictions are made of
+    // the last.
+    let layers = match request.state.is_some() || request.predictions.is_some() {
+        true => network.weights.sizes.layers,
+        false => request.sites.iter().map(|s| s.site / network.sites + 1).max().unwrap_or(0),
     };
     if layers == 0 {
         return Ok(());
     }
     let network = Network { layers, ..network };
     let text = request.text;
-    let sites: Vec<_> = request.sites.iter().map(|s| ((s.site / network.sites, s.site % network.sites), s.k)).collect();
     let documents: Vec<&[u32]> = (0..text.len()).map(|d| text.document(d)).collect();
     let lengths: Vec<usize> = documents.iter().map(|d| d.len()).collect();
-    let mut outputs = split_outputs(&mut request.sites, &lengths);
-    let mut record = |lanes: &[Vec<usize>]| {
-        let outputs = lanes.iter().flatten().map(|&d| (d, std::mem::take(&mut outputs[d]))).collect();
-        Record { sites: &sites, outputs, ranked: Vec::new() }
-    };
-    let units = match request.carry.as_deref_mut() {
+    let EncodeRequest { state, sites, predictions, emit, .. } = request;
+    let mut outputs = Outputs::split(sites, predictions.as_deref_mut(), &lengths, network.sites);
+    let units = match state {
         None => {
             let units: Vec<_> = plan(&lengths, STRIPS * 16)
                 .into_iter()
                 .map(|lanes| {
-                    let record = record(&lanes);
+                    let record = outputs.record(lanes.iter().flatten().copied(), text.offsets, *emit);
                     (lanes, record)
                 })
                 .collect();
@@ -44,27 +47,32 @@ pub(crate) fn encode(network: Network<'_>, request: &mut EncodeRequest<'_>, trac
             units
                 .into_par_iter()
                 .with_max_len(1)
-                .map(|(lanes, mut record)| {
+                .map(|(lanes, record)| {
                     network.prepared.spare.lend(|workspace| {
-                        network.read(workspace, &documents, &lanes, None, &mut record, tracker)?;
+                        let mut unit = Unit { record, network, tracker };
+                        network.read(workspace, &documents, &lanes, None, &mut unit, tracker)?;
+                        unit.finish()?;
                         Ok(workspace.moments())
                     })
                 })
                 .collect::<Result<Vec<_>>>()?
         }
         Some(state) => {
+            let carried: &mut Carried = state.get_mut()?;
             let lanes = [(0..documents.len()).collect()];
+            let record = outputs.record(0..documents.len(), text.offsets, *emit);
             let moments = network.prepared.spare_narrow.lend(|workspace| {
-                network.read(workspace, &documents, &lanes, Some(state), &mut record(&lanes), tracker)?;
+                let mut unit = Unit { record, network, tracker };
+                network.read(workspace, &documents, &lanes, Some(carried.values_mut(text)), &mut unit, tracker)?;
+                unit.finish()?;
                 Ok(workspace.moments())
             });
             vec![moments?]
         }
     };
-    for site in &mut request.sites {
+    for (wanted, moments) in outputs.wanted.iter().zip(&mut outputs.moments) {
         for unit in &units {
-            let moments = [&mut *site.sum, &mut *site.sum_abs, &mut *site.sum_sq];
-            for (total, part) in moments.into_iter().zip(&unit[site.site / network.sites][site.site % network.sites]) {
+            for (total, part) in moments.iter_mut().zip(&unit[wanted.layer][wanted.site]) {
                 total.iter_mut().zip(part).for_each(|(total, part)| *total += *part);
             }
         }
@@ -72,67 +80,252 @@ pub(crate) fn encode(network: Network<'_>, request: &mut EncodeRequest<'_>, trac
     Ok(())
 }
 
-/// `[sites]`: where one document's observations go, `[tokens, k]` each.
-type Output<'a> = Vec<(&'a mut [u32], &'a mut [f32])>;
+/// What is wanted of a site.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted {
+    pub layer: usize,
+    /// Of the layer: its outputs, or its cell.
+    pub site: usize,
+    keep: Keep,
+    sign: Sign,
+}
 
-/// Cuts every site's outputs at the documents.
-fn split_outputs<'a>(sites: &'a mut [SiteRequest<'_>], lengths: &[usize]) -> Vec<Output<'a>> {
-    let mut outputs: Vec<Output<'a>> = lengths.iter().map(|_| Vec::with_capacity(sites.len())).collect();
-    for site in sites {
-        let (mut neurons, mut activations) = (&mut *site.neurons, &mut *site.activations);
-        for (output, length) in outputs.iter_mut().zip(lengths) {
-            output.push((
-                neurons.split_off_mut(..length * site.k).unwrap_or_default(),
-                activations.split_off_mut(..length * site.k).unwrap_or_default(),
-            ));
+/// A record rule, without the place for what it keeps.
+#[derive(Clone, Copy)]
+enum Keep {
+    Top(usize),
+    Above(f32),
+    All,
+}
+
+/// Where the observations and predictions of one document go.
+#[derive(Default)]
+struct Output<'a> {
+    /// `[sites]`: `[tokens, k]` each, of rules that do not emit.
+    top: Vec<(&'a mut [u32], &'a mut [f32])>,
+    /// `[tokens]`, or empty.
+    predictions: &'a mut [u32],
+}
+
+/// The outputs of a request, cut at its documents.
+pub(crate) struct Outputs<'a> {
+    /// `[sites]`
+    pub wanted: Vec<Wanted>,
+    /// `[sites]`: where the moments are added up.
+    pub moments: Vec<[&'a mut [ExactSum]; 3]>,
+    /// `[documents]`
+    documents: Vec<Output<'a>>,
+    predicts: bool,
+}
+
+impl<'a> Outputs<'a> {
+    /// `of_a_layer`: how many sites a layer has.
+    pub fn split(
+        sites: &'a mut [SiteRequest<'_>],
+        mut predictions: Option<&'a mut [u32]>,
+        lengths: &[usize],
+        of_a_layer: usize,
+    ) -> Self {
+        let mut outputs = Self {
+            wanted: Vec::new(),
+            moments: Vec::new(),
+            documents: lengths.iter().map(|_| Output::default()).collect(),
+            predicts: predictions.is_some(),
+        };
+        for SiteRequest { site, rule, sign, sum, sum_abs, sum_sq } in sites {
+            let (keep, mut neurons, mut activations): (_, &mut [u32], &mut [f32]) = match rule {
+                Rule::Top { k, neurons, activations } => (Keep::Top(*k), neurons, activations),
+                Rule::Above(threshold) => (Keep::Above(*threshold), &mut [], &mut []),
+                Rule::All => (Keep::All, &mut [], &mut []),
+            };
+            let k = if let Keep::Top(k) = keep { k } else { 0 };
+            for (output, length) in outputs.documents.iter_mut().zip(lengths) {
+                output.top.push((
+                    neurons.split_off_mut(..length * k).unwrap_or_default(),
+                    activations.split_off_mut(..length * k).unwrap_or_default(),
+                ));
+            }
+            outputs.wanted.push(Wanted { layer: *site / of_a_layer, site: *site % of_a_layer, keep, sign: *sign });
+            outputs.moments.push([sum, sum_abs, sum_sq]);
+        }
+        if let Some(predictions) = &mut predictions {
+            for (output, length) in outputs.documents.iter_mut().zip(lengths) {
+                output.predictions = predictions.split_off_mut(..*length).unwrap_or_default();
+            }
+        }
+        outputs
+    }
+
+    /// For some of the documents, each given away once. `offsets` `[documents + 1]`: which tokens are theirs.
+    pub fn record(
+        &mut self,
+        documents: impl Iterator<Item = usize>,
+        offsets: &'a [u64],
+        emit: &'a Emit<'a>,
+    ) -> Record<'a> {
+        Record {
+            wanted: self.wanted.clone(),
+            outputs: documents.map(|d| (d, std::mem::take(&mut self.documents[d]))).collect(),
+            offsets,
+            blocks: self.wanted.iter().map(|_| Columns::default()).collect(),
+            emit,
+            ranked: Vec::new(),
+            rows: self.predicts.then(Rows::new),
         }
     }
-    outputs
 }
 
-/// Keeps the `k` most active neurons of each token.
-struct Record<'a> {
-    /// `((layer, site of the layer), k)`
-    sites: &'a [((usize, usize), usize)],
+/// Observations that are still to be emitted.
+#[derive(Default)]
+struct Columns {
+    token: Vec<u32>,
+    neuron: Vec<u32>,
+    activation: Vec<f32>,
+}
+
+impl Columns {
+    fn emit(&mut self, request: usize, emit: &Emit<'_>) {
+        if !self.token.is_empty() {
+            emit(&Block { request, token: &self.token, neuron: &self.neuron, activation: &self.activation });
+            *self = Self::default();
+        }
+    }
+}
+
+/// Keeps what the record rules say of each token, and what the model predicts there.
+pub(crate) struct Record<'a> {
+    wanted: Vec<Wanted>,
     /// By document.
     outputs: HashMap<usize, Output<'a>>,
+    offsets: &'a [u64],
+    /// `[sites]`
+    blocks: Vec<Columns>,
+    emit: &'a Emit<'a>,
     /// Room for [`top_k`], kept from token to token.
     ranked: Vec<(u32, f32)>,
+    /// The last outputs at tokens (document, position) that are still to be predicted at; none: nobody asks.
+    rows: Option<Rows<(usize, usize)>>,
 }
 
-impl Observer for Record<'_> {
+impl Record<'_> {
+    /// One token. `top` gives of a wanted site (its layer, and which of that) the most active neuron where it is known
+    /// already, `column` the values of all.
+    pub fn token<C: Iterator<Item = f32>>(
+        &mut self,
+        (document, position): (usize, usize),
+        top: impl Fn(usize, usize) -> Option<(u32, f32)>,
+        column: impl Fn(usize, usize) -> C,
+    ) {
+        let Some(output) = self.outputs.get_mut(&document) else { return };
+        for (request, (&Wanted { layer, site, keep, sign }, (neurons, activations))) in
+            self.wanted.iter().zip(&mut output.top).enumerate()
+        {
+            let is_kept = |h: f32| match keep {
+                Keep::Top(_) => false,
+                Keep::Above(threshold) => sign.strength(h) > threshold,
+                Keep::All => true,
+            };
+            if let Keep::Top(k) = keep {
+                let at = position * k..(position + 1) * k;
+                let known = if k == 1 && sign == Sign::Positive { top(layer, site) } else { None };
+                if let Some(known) = known {
+                    (neurons[at.start], activations[at.start]) = known;
+                } else {
+                    let (neurons, activations) = (&mut neurons[at.clone()], &mut activations[at]);
+                    top_k(column(layer, site), sign, &mut self.ranked, neurons, activations);
+                }
+                continue;
+            }
+            let (columns, token) = (&mut self.blocks[request], self.offsets[document] as u32 + position as u32);
+            for (neuron, h) in (0..).zip(column(layer, site)).filter(|(_, h)| is_kept(*h)) {
+                columns.token.push(token);
+                columns.neuron.push(neuron);
+                columns.activation.push(h);
+            }
+            if columns.token.len() >= BLOCK {
+                columns.emit(request, self.emit);
+            }
+        }
+    }
+
+    /// Keeps the last output at a token, if predictions are asked for; true: enough of them for [`Record::predict`].
+    pub fn push(&mut self, at: (usize, usize), last: impl Iterator<Item = f32>) -> bool {
+        self.rows.as_mut().is_some_and(|rows| {
+            rows.push(last, at);
+            rows.is_full()
+        })
+    }
+
+    /// Predicts at the tokens that were pushed, by the best of `[rows, hidden]` outputs.
+    pub fn predict(&mut self, best: impl FnOnce(&[f32], usize) -> Result<Vec<u32>>) -> Result<()> {
+        let Some(rows) = &mut self.rows else { return Ok(()) };
+        rows.take(|hidden, places| {
+            for (&(document, position), predicted) in places.iter().zip(best(hidden, places.len())?) {
+                if let Some(output) = self.outputs.get_mut(&document) {
+                    output.predictions[position] = predicted;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Emits what is left.
+    pub fn finish(&mut self) {
+        self.blocks.iter_mut().enumerate().for_each(|(request, columns)| columns.emit(request, self.emit));
+    }
+}
+
+/// A unit of lanes, recorded.
+struct Unit<'a> {
+    record: Record<'a>,
+    network: Network<'a>,
+    tracker: &'a Tracker<'a>,
+}
+
+impl Unit<'_> {
+    fn predict(&mut self) -> Result<()> {
+        let Self { record, network, tracker } = self;
+        record.predict(|hidden, rows| Decoder::of(network.weights).best(hidden, rows, tracker))
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.record.finish();
+        self.predict()
+    }
+}
+
+impl Observer for Unit<'_> {
     fn observe<const P: usize>(&mut self, cursors: &[Option<(usize, usize)>], layers: &[LayerLanes<P>]) -> Result<()> {
         for (lane, cursor) in cursors.iter().enumerate() {
-            let Some((document, position)) = *cursor else { continue };
-            let Some(output) = self.outputs.get_mut(&document) else { continue };
-            for (&((layer, site), k), (neurons, activations)) in self.sites.iter().zip(output) {
-                let layer = &layers[layer];
-                let at = position * k..(position + 1) * k;
-                if k == 1 {
-                    let (neuron, activation) = &layer.sites[site].top;
-                    neurons[at.start] = neuron.as_flattened()[lane];
-                    activations[at.start] = activation.as_flattened()[lane];
-                } else if k > 1 {
-                    let (neurons, activations) = (&mut neurons[at.clone()], &mut activations[at]);
-                    top_k(layer.column(site, lane), &mut self.ranked, neurons, activations);
-                }
+            let Some(at) = *cursor else { continue };
+            let top = |layer: usize, site: usize| {
+                let (neuron, activation) = &layers[layer].sites[site].top;
+                Some((neuron.as_flattened()[lane], activation.as_flattened()[lane]))
+            };
+            self.record.token(at, top, |layer: usize, site| layers[layer].column(site, lane));
+            if let Some(last) = layers.last()
+                && self.record.push(at, last.column(0, lane))
+            {
+                self.predict()?;
             }
         }
         Ok(())
     }
 }
 
-/// Writes the most active neurons in falling order, ties by the lower index: `[k]` each, `k` no more than the width.
+/// Writes the strongest neurons in falling order, ties by the lower index: `[k]` each, `k` no more than the width.
 ///
 /// They are selected before they are sorted, so that the time is that of one pass over the width and a sort of `k`.
 pub(crate) fn top_k(
     values: impl Iterator<Item = f32>,
+    sign: Sign,
     ranked: &mut Vec<(u32, f32)>,
     neurons: &mut [u32],
     activations: &mut [f32],
 ) {
     // Adding 0 makes 0 of -0: the two are a tie.
-    let order = |a: &(u32, f32), b: &(u32, f32)| (b.1 + 0.0).total_cmp(&(a.1 + 0.0)).then(a.0.cmp(&b.0));
+    let strength = |of: &(u32, f32)| sign.strength(of.1) + 0.0;
+    let order = |a: &(u32, f32), b: &(u32, f32)| strength(b).total_cmp(&strength(a)).then(a.0.cmp(&b.0));
     ranked.clear();
     ranked.extend((0..).zip(values));
     if neurons.len() < ranked.len() {
@@ -142,33 +335,6 @@ pub(crate) fn top_k(
     ranked.sort_unstable_by(order);
     for ((neuron, activation), &best) in neurons.iter_mut().zip(activations).zip(&*ranked) {
         (*neuron, *activation) = best;
-    }
-}
-
-/// Refuses a request that does not fit the model.
-pub(crate) fn check(request: &EncodeRequest<'_>, sizes: Sizes, sites: usize) -> Result<()> {
-    check_text(request.text, sizes)?;
-    let tokens = request.text.ids.len();
-    for site in &request.sites {
-        if site.site >= sites || site.k > sizes.hidden {
-            return Err(Error::invalid(format!(
-                "the {} most active neurons of site {} were asked for; there are {} sites of {} neurons",
-                site.k, site.site, sites, sizes.hidden
-            )));
-        }
-        let fits = site.neurons.len() == tokens * site.k
-            && site.activations.len() == tokens * site.k
-            && [&site.sum, &site.sum_abs, &site.sum_sq].iter().all(|sum| sum.len() == sizes.hidden);
-        if !fits {
-            return Err(Error::failed(format!("the buffers for site {} do not fit {tokens} tokens", site.site)));
-        }
-    }
-    let state_size = sizes.state();
-    match &request.carry {
-        Some(state) if state.len() != state_size => {
-            Err(Error::failed(format!("{} values of state were given, the model has {state_size}", state.len())))
-        }
-        _ => Ok(()),
     }
 }
 
@@ -198,13 +364,14 @@ mod tests {
         #[test]
         fn the_top_k_are_the_first_k_of_all_sorted(
             values in prop::collection::vec(prop::sample::select(&[-1.5, -0.5, -0.0, 0.0, 0.25, 1.0, 2.0][..]), 1..130),
+            sign in prop_oneof![Just(Sign::Positive), Just(Sign::Negative), Just(Sign::Absolute)],
         ) {
             let mut all: Vec<(u32, f32)> = (0..).zip(values.iter().copied()).collect();
-            all.sort_by(|a, b| b.1.partial_cmp(&a.1).unwrap());
+            all.sort_by(|a, b| sign.strength(b.1).partial_cmp(&sign.strength(a.1)).unwrap());
             let mut ranked = Vec::new();
             for k in 1..=values.len() {
                 let (mut neurons, mut activations) = (vec![u32::MAX; k], vec![f32::NAN; k]);
-                top_k(values.iter().copied(), &mut ranked, &mut neurons, &mut activations);
+                top_k(values.iter().copied(), sign, &mut ranked, &mut neurons, &mut activations);
                 let bits = |(neuron, activation): (u32, f32)| (neuron, activation.to_bits());
                 let found = neurons.into_iter().zip(activations).map(bits);
                 prop_assert!(found.eq(all[..k].iter().copied().map(bits)), "k = {k}");

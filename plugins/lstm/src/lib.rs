@@ -4,17 +4,17 @@
 //! checkpoint / initialize --> weights --packed once--> panels, table
 //!                                |                        |
 //! text --> train (candle's graph, own operations)   text --> lanes: units of documents --> layer by layer, step by step
-//!              |                                              |
-//!          fit: weights, losses                   encode: the most active neurons; score: the likelihood
+//!              |                                              |            (under masks)
+//!          step: weights, losses                  encode: what record rules keep; predict: losses
 //! ```
 //!
-//! - Reading ([`Model::encode`], [`Model::score`]) is in `cpu/`: documents side by side in lanes of fixed units, one thread a
-//!   unit. `encode` and `score` keep what was asked for of each step.
-//! - Training ([`Model::fit`]) is in `train`: candle's graph, with operations of our own where the time goes.
+//! - Reading ([`Encode`], [`Predict`]) is in `cpu/`: documents side by side in lanes of fixed units, one thread a unit.
+//!   `encode` and `predict` keep what was asked for of each step; `masks` hold neurons to values, `state` is what is carried.
+//! - Training ([`Train`]) is in `train`: candle's graph, with operations of our own where the time goes.
 //! - `network` is all of this as candle-nn has it, and `plain` answers the requests by it: the meaning that the rest is held to in
 //!   tests, and what runs with `fast = false`.
 //! - `cpu/kernel` holds the products and the vectorised functions, and the crate's only `unsafe`; `decoder` the softmax over
-//!   the vocabulary, shared by scoring and training.
+//!   the vocabulary, shared by predicting and training.
 //! - `checkpoint` reads and writes directories with PyTorch's tensor names, `resume` a training that stopped; both by
 //!   `tensors`.
 //!
@@ -26,12 +26,14 @@ mod checkpoint;
 mod cpu;
 mod decoder;
 mod encode;
+mod masks;
 mod memory;
 mod network;
 mod options;
 mod plain;
+mod predict;
 mod resume;
-mod score;
+mod state;
 mod tensors;
 mod tracker;
 mod train;
@@ -42,15 +44,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use txray_plugin::{
-    Component, EncodeRequest, Error, FitReport, FitRequest, Host, Model, ModelDescription, Result, Score, Site, State,
-    Text,
+    Capabilities, Carry, Component, Encode, EncodeRequest, Error, Host, Model, ModelDescription, Opaque, Predict,
+    PredictRequest, Result, RuleKind, Site, State, Task, Train, TrainReport, TrainRequest,
 };
 
 use crate::cpu::lanes::Network;
 use crate::cpu::table::Prepared;
+use crate::masks::Masks;
 use crate::resume::Training;
+use crate::state::Carried;
 use crate::tracker::{Stop, Tracker, pool, watched};
-use crate::train::{Progress, Streams, Trainer};
+use crate::train::{Begun, Documents, Progress, Session, Streams, Trainer};
 use crate::weights::{Sizes, Slices, Weights};
 
 pub use options::{LstmOptions, Optimizer, Schedule, TrainOptions};
@@ -66,7 +70,6 @@ pub struct Lstm {
     trained_state: Option<State>,
     /// Made when first needed, dropped when the weights change.
     prepared: Mutex<Option<Arc<Prepared>>>,
-    progress: Progress,
 }
 
 impl Component for Lstm {
@@ -83,8 +86,7 @@ impl Component for Lstm {
 
 impl Lstm {
     fn new(options: LstmOptions) -> Self {
-        let progress = Progress::new(&options.train);
-        Self { options, weights: None, trained_state: None, prepared: Mutex::default(), progress }
+        Self { options, weights: None, trained_state: None, prepared: Mutex::default() }
     }
 
     fn weights(&self) -> Result<&Weights> {
@@ -98,6 +100,7 @@ impl Lstm {
         host: &Host<'_>,
         tracker: &Tracker<'_>,
         ids: &[u32],
+        masks: &Masks,
         f: impl FnOnce(Network<'_>) -> Result<R> + Send,
     ) -> Result<R> {
         let (pool, sites) = (pool(host)?, self.sites_of_a_layer());
@@ -106,7 +109,7 @@ impl Lstm {
                 let prepared = self.prepared(weights);
                 prepared.with_table(weights, ids, tracker, |table| {
                     let (layers, arch) = (weights.sizes.layers, pulp::Arch::new());
-                    f(Network { weights, prepared: &prepared, table, layers, sites, arch })
+                    f(Network { weights, prepared: &prepared, table, layers, sites, masks, arch })
                 })
             })
         })
@@ -130,6 +133,29 @@ fn no_weights() -> Error {
 }
 
 impl Model for Lstm {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            tasks: vec![Task::LanguageModel],
+            rules: vec![RuleKind::Top, RuleKind::Above, RuleKind::All],
+            masks: true,
+            predictions: true,
+        }
+    }
+
+    fn describe(&self) -> Result<ModelDescription> {
+        let sizes = self.weights()?.sizes;
+        Ok(ModelDescription {
+            sites: (0..sizes.layers)
+                .flat_map(|k| (0..self.sites_of_a_layer()).map(move |s| (k, s)))
+                .map(|(k, s)| Site { name: sizes.cell.site(k, s), width: sizes.hidden })
+                .collect(),
+            vocabulary: sizes.vocabulary,
+            parameters: sizes.parameters(),
+            longest_context: None,
+            trained_state: self.trained_state,
+        })
+    }
+
     fn initialize(&mut self, _: &Host<'_>, vocabulary: usize, seed: u64) -> Result<()> {
         let LstmOptions { embedding, hidden, layers, cell, tied, .. } = self.options;
         let weights = Weights::initialize(Sizes { vocabulary, embedding, hidden, layers, cell, tied }, seed)?;
@@ -147,89 +173,134 @@ impl Model for Lstm {
         checkpoint::save(self.weights()?, self.trained_state, directory)
     }
 
-    fn describe(&self) -> Result<ModelDescription> {
-        let sizes = self.weights()?.sizes;
-        Ok(ModelDescription {
-            sites: (0..sizes.layers)
-                .flat_map(|k| (0..self.sites_of_a_layer()).map(move |s| (k, s)))
-                .map(|(k, s)| Site { name: sizes.cell.site(k, s), width: sizes.hidden })
-                .collect(),
-            vocabulary: sizes.vocabulary,
-            parameters: sizes.parameters(),
-            state_size: sizes.state(),
-            trained_state: self.trained_state,
-        })
+    fn as_encode(&self) -> Option<&dyn Encode> {
+        Some(self)
     }
+    fn as_predict(&self) -> Option<&dyn Predict> {
+        Some(self)
+    }
+    fn as_train(&self) -> Option<&dyn Train> {
+        Some(self)
+    }
+    fn as_train_mut(&mut self) -> Option<&mut dyn Train> {
+        Some(self)
+    }
+    fn as_carry(&self) -> Option<&dyn Carry> {
+        Some(self)
+    }
+}
 
+impl Encode for Lstm {
     fn encode(&self, host: &Host<'_>, request: &mut EncodeRequest<'_>) -> Result<()> {
-        let sizes = self.weights()?.sizes;
-        encode::check(request, sizes, sizes.layers * self.sites_of_a_layer())?;
+        let (sizes, sites) = (self.weights()?.sizes, self.sites_of_a_layer());
+        encode::check_text(request.text, sizes)?;
+        request.fit(&self.describe()?).map_err(Error::failed)?;
+        let masks = Masks::new(request.masks, sizes, sites)?;
         let tracker = Tracker::new(host, "reading", request.text.ids.len());
         if !self.options.fast {
-            let (weights, sites) = (self.weights()?, self.sites_of_a_layer());
-            return pool(host)?.install(|| plain::encode(weights, sites, request, &tracker));
+            let weights = self.weights()?;
+            return pool(host)?.install(|| plain::encode(weights, &masks, sites, request, &tracker));
         }
         let ids = request.text.ids;
-        self.read(host, &tracker, ids, |network| encode::encode(network, request, &tracker))
+        self.read(host, &tracker, ids, &masks, |network| encode::encode(network, request, &tracker))
     }
+}
 
-    fn score(&self, host: &Host<'_>, text: Text<'_>, state: State) -> Result<Score> {
-        encode::check_text(text, self.weights()?.sizes)?;
+impl Predict for Lstm {
+    fn predict(&self, host: &Host<'_>, request: &mut PredictRequest<'_>) -> Result<()> {
+        let sizes = self.weights()?.sizes;
+        let text = request.examples.text;
+        only_language_models(request.task)?;
+        encode::check_text(text, sizes)?;
+        request.fit(&self.describe()?).map_err(Error::failed)?;
+        let masks = Masks::new(request.masks, sizes, self.sites_of_a_layer())?;
         let tracker = Tracker::new(host, "scoring", text.ids.len());
         if !self.options.fast {
             let weights = self.weights()?;
-            return pool(host)?.install(|| plain::score(weights, text, state == State::Carry, &tracker));
+            return pool(host)?.install(|| plain::predict(weights, &masks, request, &tracker));
         }
-        self.read(host, &tracker, text.ids, |network| score::score(network, text, state, &tracker))
+        self.read(host, &tracker, text.ids, &masks, |network| predict::predict(network, request, &tracker))
     }
+}
 
-    /// The state is cleared where an epoch begins. Validation belongs to the epoch: where time is over after the last
-    /// step, validation is left to the next call.
-    fn fit(&mut self, host: &Host<'_>, request: &FitRequest<'_>) -> Result<FitReport> {
-        let start = Instant::now();
-        let over = || request.pause.is_some_and(|seconds| start.elapsed().as_secs_f64() >= seconds);
-        let sizes = self.weights()?.sizes;
-        for text in [Some(request.train), request.valid].into_iter().flatten() {
-            encode::check_text(text, sizes)?;
+impl Carry for Lstm {
+    fn state(&self, _: &Host<'_>, from: Option<&Opaque>) -> Result<Opaque> {
+        match from {
+            Some(from) => Ok(Opaque::new(from.get::<Carried>()?.clone())),
+            None => Ok(Opaque::new(Carried::new(self.weights()?.sizes))),
         }
-        let (options, fast) = (self.options.train.clone(), self.options.fast);
-        let streams = Streams::new(request.train, &options)?;
-        if request.valid.is_some_and(|text| !score::is_predictable(text, options.state)) {
+    }
+}
+
+impl Train for Lstm {
+    fn begin(&mut self, _: &Host<'_>, request: &TrainRequest<'_>, from: Option<&Path>) -> Result<Opaque> {
+        only_language_models(request.task)?;
+        let options = &self.options.train;
+        let streams = Streams::new(request.train.text, options)?;
+        let valid = request.valid.map(|valid| valid.text);
+        if valid.is_some_and(|text| !predict::is_predictable(text, options.state)) {
             return Err(Error::invalid("the validation text has nothing to predict: no token follows another"));
         }
-        self.progress.begin(request, streams.windows())?;
-        self.prepared = Mutex::default();
-        self.trained_state = Some(options.state);
+        let begun = Begun::of(request);
+        let (went_on, progress) = match from {
+            None => (None, Progress::new(options, begun)),
+            Some(directory) => {
+                let Training { weights, progress } = resume::load(&self.options, directory)?;
+                progress.goes_on(&begun, streams.windows())?;
+                (Some(weights), progress)
+            }
+        };
+        let sizes = went_on.as_ref().map_or_else(|| self.weights(), Ok)?.sizes;
+        for text in [Some(request.train.text), valid].into_iter().flatten() {
+            encode::check_text(text, sizes)?;
+        }
+        train::check_memory(sizes, options, streams.rows())?;
+        let (weights, trained_state) = (went_on.or_else(|| self.weights.take()), Some(options.state));
+        *self = Self { weights, trained_state, ..Self::new(self.options.clone()) };
+        Ok(Opaque::new(Session { streams, valid: valid.map(Documents::new), seed: request.seed, progress }))
+    }
 
-        train::check_memory(sizes, &options, streams.rows())?;
+    /// The recurrent state is cleared where an epoch begins. Validation belongs to the epoch: where time is over after the
+    /// last step, validation is left to the next call.
+    fn step(&mut self, host: &Host<'_>, session: &mut Opaque, pause: Option<f64>) -> Result<TrainReport> {
+        let start = Instant::now();
+        let over = || pause.is_some_and(|seconds| start.elapsed().as_secs_f64() >= seconds);
+        let Session { streams, valid, seed, progress } = session.get_mut()?;
+        let (options, fast) = (self.options.train.clone(), self.options.fast);
+        self.prepared = Mutex::default();
+
         let (pool, stop) = (pool(host)?, Stop::default());
-        let done = streams.tokens_before(self.progress.cursor.windows);
+        let done = streams.tokens_before(progress.cursor.windows);
         let tracker = Tracker::new(host, "", streams.tokens()).counting_from(done);
-        let Self { weights: Some(weights), progress, .. } = self else { return Err(no_weights()) };
-        let trainer = Trainer::new(weights, &options, &streams, request.seed, stop.clone(), fast);
+        let trainer = Trainer::new(self.weights()?, &options, streams, *seed, stop.clone(), fast);
         let (seconds, paused) = watched(host, &pool, &stop, || trainer.run(progress, over, &tracker))?;
-        let loss = self.progress.cursor.mean();
+        let loss = progress.cursor.mean();
         let mut valid_loss = None;
         if !paused {
-            if let Some(text) = request.valid {
-                let score = self.score(host, text, options.state)?;
+            if let Some(valid) = valid {
+                let mut state = match options.state {
+                    State::Reset => None,
+                    State::Carry => Some(self.state(host, None)?),
+                };
+                let score = self.score(host, valid.text(), state.as_mut())?;
                 valid_loss = Some(score.nll / score.tokens as f64);
                 // What scoring has prepared from the weights is stale once they change again.
                 self.prepared = Mutex::default();
             }
-            self.progress.end_epoch(valid_loss, &options);
+            progress.end_epoch(valid_loss, &options);
         }
-        let Progress { epoch, tokens, .. } = self.progress;
-        Ok(FitReport { epoch, tokens, loss, valid_loss, seconds, done: self.progress.is_done(&options), paused })
+        let Progress { epoch, tokens, .. } = *progress;
+        Ok(TrainReport { epoch, tokens, loss, valid_loss, seconds, done: progress.is_done(&options), paused })
     }
 
-    fn save_training(&self, _: &Host<'_>, directory: &Path) -> Result<()> {
-        resume::save(self.weights()?, &self.options, self.trained_state, &self.progress, directory)
+    fn save_session(&self, _: &Host<'_>, session: &Opaque, directory: &Path) -> Result<()> {
+        resume::save(self.weights()?, &self.options, &session.get::<Session>()?.progress, directory)
     }
+}
 
-    fn load_training(&mut self, _: &Host<'_>, directory: &Path) -> Result<()> {
-        let Training { weights, trained_state, progress } = resume::load(&self.options, directory)?;
-        *self = Self { weights: Some(weights), trained_state, progress, ..Self::new(self.options.clone()) };
-        Ok(())
+fn only_language_models(task: Task) -> Result<()> {
+    match task {
+        Task::LanguageModel => Ok(()),
+        Task::Classification | Task::Tagging => Err(Error::failed("it is a language model, and of no other task")),
     }
 }

@@ -14,6 +14,7 @@ use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::rnn::{GRU, GRUState, LSTM, LSTMState, RNN};
 use candle_nn::{GRUConfig, LSTMConfig, VarBuilder};
 
+use crate::masks::Masks;
 use crate::weights::{Cell, Sizes, Weights};
 
 /// The parameters as tensors of a device.
@@ -22,6 +23,8 @@ pub(crate) struct Network {
     sizes: Sizes,
     encoder: Tensor,
     layers: Vec<Layer>,
+    /// `[layers]`: by what outputs are multiplied, and what is added to them then, `[1, hidden]` each.
+    masks: Vec<Option<(Tensor, Tensor)>>,
     decoder: Tensor,
     bias: Tensor,
 }
@@ -42,15 +45,20 @@ pub(crate) struct State {
 impl Network {
     /// For training on the CPU: the parameters are the variables themselves, so that gradients reach these.
     pub fn training(weights: &Weights) -> Result<Self> {
-        Self::new(weights, &Device::Cpu, |tensor| Ok(tensor.clone()))
+        Self::new(weights, &Device::Cpu, None, |tensor| Ok(tensor.clone()))
     }
 
-    /// For reading: nothing of how a state came about is kept, which would be all that was read before.
-    pub fn reading(weights: &Weights, device: &Device) -> Result<Self> {
-        Self::new(weights, device, |tensor| tensor.detach().to_device(device))
+    /// For reading under masks: nothing of how a state came about is kept, which would be all that was read before.
+    pub fn reading(weights: &Weights, masks: &Masks, device: &Device) -> Result<Self> {
+        Self::new(weights, device, Some(masks), |tensor| tensor.detach().to_device(device))
     }
 
-    fn new(weights: &Weights, device: &Device, on_device: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Self> {
+    fn new(
+        weights: &Weights,
+        device: &Device,
+        masks: Option<&Masks>,
+        on_device: impl Fn(&Tensor) -> Result<Tensor>,
+    ) -> Result<Self> {
         let sizes = weights.sizes;
         let mut layers = Vec::new();
         for (k, layer) in weights.layers.iter().enumerate() {
@@ -69,7 +77,18 @@ impl Network {
         // The very same tensor where they are tied, so that its gradient is that of both.
         let decoder = if sizes.tied { encoder.clone() } else { on_device(weights.decoder().as_tensor())? };
         let bias = on_device(weights.bias.as_tensor())?;
-        Ok(Self { device: device.clone(), sizes, encoder, layers, decoder, bias })
+        let mask = |layer| {
+            masks.and_then(|masks| masks.layer(layer)).map(|values: &[f32]| {
+                let tensor = |values: Vec<f32>| Tensor::from_vec(values, (1, sizes.hidden), device);
+                let kept = values.iter().map(|value| f32::from(value.is_nan())).collect();
+                Ok((
+                    tensor(kept)?,
+                    tensor(values.iter().map(|&value| if value.is_nan() { 0.0 } else { value }).collect())?,
+                ))
+            })
+        };
+        let masks = (0..sizes.layers).map(|layer| mask(layer).transpose()).collect::<Result<_>>()?;
+        Ok(Self { device: device.clone(), sizes, encoder, layers, masks, decoder, bias })
     }
 
     pub fn zeros(&self, lanes: usize) -> Result<Vec<State>> {
@@ -114,6 +133,9 @@ impl Network {
                     state = State { hidden: kept(&state.hidden)?, cell: state.cell.as_ref().map(kept).transpose()? };
                 }
                 state = layer.step(&x.narrow(0, step * lanes, lanes)?.contiguous()?, state)?;
+                if let Some((kept, values)) = &self.masks[k] {
+                    state.hidden = state.hidden.broadcast_mul(kept)?.broadcast_add(values)?;
+                }
                 states.push(state.clone());
             }
             let hidden: Vec<&Tensor> = states.iter().map(|state| &state.hidden).collect();
@@ -125,8 +147,26 @@ impl Network {
 
     /// Of outputs of the last layer `[rows, hidden]`, the mean cross-entropy with what follows them.
     pub fn loss(&self, outputs: &Tensor, targets: &[u32]) -> Result<Tensor> {
-        let scores = outputs.matmul(&self.decoder.t()?)?.broadcast_add(&self.bias)?;
-        candle_nn::loss::cross_entropy(&scores, &Tensor::from_slice(targets, targets.len(), &self.device)?)
+        candle_nn::loss::cross_entropy(
+            &self.scores(outputs)?,
+            &Tensor::from_slice(targets, targets.len(), &self.device)?,
+        )
+    }
+
+    /// `[rows]`: the same of each row.
+    pub fn losses(&self, outputs: &Tensor, targets: &[u32]) -> Result<Vec<f32>> {
+        let targets = Tensor::from_slice(targets, (targets.len(), 1), &self.device)?;
+        candle_nn::ops::log_softmax(&self.scores(outputs)?, 1)?.gather(&targets, 1)?.neg()?.squeeze(1)?.to_vec1()
+    }
+
+    /// `[rows]`: the token that is most probable to follow.
+    pub fn best(&self, outputs: &Tensor) -> Result<Vec<u32>> {
+        self.scores(outputs)?.argmax(1)?.to_vec1()
+    }
+
+    /// `[rows, vocabulary]`
+    fn scores(&self, outputs: &Tensor) -> Result<Tensor> {
+        outputs.matmul(&self.decoder.t()?)?.broadcast_add(&self.bias)
     }
 
     pub fn device(&self) -> &Device {

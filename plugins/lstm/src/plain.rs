@@ -1,10 +1,13 @@
-//! Reading and scoring by the plain network: the requests of the fast path, answered without its kernels.
+//! Reading and predicting by the plain network: the requests of the fast path, answered without its kernels.
 
 use candle_core::{Device, Tensor};
-use txray_plugin::{EncodeRequest, Error, ExactSum, Result, Score, SiteRequest, Text};
+use txray_plugin::{EncodeRequest, Error, Opaque, PredictRequest, Result, Text};
 
-use crate::encode::top_k;
+use crate::encode::Outputs;
+use crate::masks::Masks;
 use crate::network::{Network, State};
+use crate::predict::{self, Losses, Target};
+use crate::state::Carried;
 use crate::tracker::Tracker;
 use crate::weights::{Sizes, Weights, failed};
 
@@ -13,52 +16,116 @@ const LANES: usize = 16;
 /// Steps that are read at once: what is held of a document does not grow with it.
 const STEPS: usize = 64;
 
-/// Answers a request that `encode::check` has passed. `sites` of a layer: its outputs, and its cell if that is asked for.
+/// Answers a request that fits the model. `sites` of a layer: its outputs, and its cell if that is asked for.
 pub(crate) fn encode(
     weights: &Weights,
+    masks: &Masks,
     sites: usize,
     request: &mut EncodeRequest<'_>,
     tracker: &Tracker<'_>,
 ) -> Result<()> {
-    let plain = Plain::new(weights, tracker)?;
-    let EncodeRequest { text, carry, sites: requests } = request;
-    plain.read(*text, carry.as_deref_mut(), |first, tokens| {
-        (first..).zip(tokens).try_for_each(|(token, layers)| record(requests, plain.sizes, sites, token, layers))
-    })
+    let plain = Plain::new(weights, masks, tracker)?;
+    let EncodeRequest { text, state, sites: requests, predictions, emit, .. } = request;
+    let text = *text;
+    let carried: Option<&mut Carried> = state.as_deref_mut().map(Opaque::get_mut).transpose()?;
+    // One stream is read as one document.
+    let stream = [0, text.ids.len() as u64];
+    let offsets = if carried.is_some() { &stream[..] } else { text.offsets };
+    let lengths: Vec<usize> = offsets.windows(2).map(|at| (at[1] - at[0]) as usize).collect();
+    let mut outputs = Outputs::split(requests, predictions.as_deref_mut(), &lengths, sites);
+    let mut record = outputs.record(0..lengths.len(), offsets, *emit);
+    let best = |hidden: &[f32], rows: usize| {
+        let best = Tensor::from_slice(hidden, (rows, plain.sizes.hidden), plain.network.device());
+        best.and_then(|outputs| plain.network.best(&outputs)).map_err(failed)
+    };
+    plain.read(
+        Text { offsets, ..text },
+        carried.map(|carried| carried.values_mut(text)),
+        |(document, from), tokens| {
+            for (position, layers) in (from..).zip(tokens) {
+                for (wanted, moments) in outputs.wanted.iter().zip(&mut outputs.moments) {
+                    let values = layers[wanted.layer].of(wanted.site);
+                    if values.iter().any(|value| !value.is_finite()) {
+                        return Err(Error::invalid(format!(
+                            "an activation at {} is not finite: the weights are too large to compute with",
+                            plain.sizes.cell.site(wanted.layer, wanted.site)
+                        )));
+                    }
+                    let of: [fn(f64) -> f64; 3] = [|h| h, f64::abs, |h| h * h];
+                    for (sums, of) in moments.iter_mut().zip(of) {
+                        sums.iter_mut().zip(values).for_each(|(sum, &value)| *sum += of(f64::from(value)));
+                    }
+                }
+                record.token((document, position), |_, _| None, |layer, site| layers[layer].of(site).iter().copied());
+                if record.push((document, position), layers[plain.sizes.layers - 1].hidden.iter().copied()) {
+                    record.predict(best)?;
+                }
+            }
+            Ok(())
+        },
+    )?;
+    record.finish();
+    record.predict(best)
 }
 
-/// The negative log-likelihood of a text; `carry`: it is one stream.
-pub(crate) fn score(weights: &Weights, text: Text<'_>, carry: bool, tracker: &Tracker<'_>) -> Result<Score> {
-    let plain = Plain::new(weights, tracker)?;
-    let mut state = carry.then(|| vec![0.0; plain.sizes.state()]);
-    let mut begins = vec![false; text.ids.len() + 1];
-    if !carry {
-        text.offsets.iter().for_each(|&offset| begins[offset as usize] = true);
-    }
-    let mut total = Score { nll: 0.0, tokens: 0 };
-    plain.read(text, state.as_deref_mut(), |first, tokens| {
-        // A token is predicted from the one before, if that is of its document.
-        let following = text.ids[first..].iter().zip(&begins[first..]).skip(1).take(tokens.len());
-        let targets: Vec<u32> = following.take_while(|(_, begins)| !**begins).map(|(id, _)| *id).collect();
+/// Answers a request that fits the model.
+pub(crate) fn predict(
+    weights: &Weights,
+    masks: &Masks,
+    request: &mut PredictRequest<'_>,
+    tracker: &Tracker<'_>,
+) -> Result<()> {
+    predict::clear(request);
+    let plain = Plain::new(weights, masks, tracker)?;
+    let text = request.examples.text;
+    let mut losses = Losses::new(request.token_losses.is_some());
+    let mut add = |outputs: Vec<f32>, targets: &[Target]| {
         if targets.is_empty() {
             return Ok(());
         }
-        let last = plain.sizes.layers - 1;
-        let outputs: Vec<f32> =
-            tokens[..targets.len()].iter().flat_map(|layers| &layers[last].hidden).copied().collect();
+        let ids: Vec<u32> = targets.iter().map(|target| target.id).collect();
         let outputs = Tensor::from_vec(outputs, (targets.len(), plain.sizes.hidden), plain.network.device());
-        let loss = outputs.and_then(|outputs| plain.network.loss(&outputs, &targets)?.to_scalar::<f32>());
-        total.nll += f64::from(loss.map_err(failed)?) * targets.len() as f64;
-        total.tokens += targets.len() as u64;
+        let found = outputs.and_then(|outputs| plain.network.losses(&outputs, &ids)).map_err(failed)?;
+        targets.iter().zip(found).for_each(|(&target, loss)| losses.add(target, f64::from(loss)));
         Ok(())
-    })?;
-    Ok(total)
+    };
+    let carried: Option<&mut Carried> = request.state.as_deref_mut().map(Opaque::get_mut).transpose()?;
+    let stream = [0, text.ids.len() as u64];
+    let is_stream = carried.is_some();
+    let offsets = if is_stream { &stream[..] } else { text.offsets };
+    if let (Some(last), Some(&id)) = (carried.as_ref().and_then(|carried| carried.last_output()), text.ids.first()) {
+        add(last.to_vec(), &[Target { token: 0, document: predict::document_of(text, 0), id }])?;
+    }
+    plain.read(
+        Text { offsets, ..text },
+        carried.map(|carried| carried.values_mut(text)),
+        |(document, from), tokens| {
+            // A token is predicted from the one before, if that is of its document.
+            let (start, end) = (offsets[document] as usize + from + 1, offsets[document + 1] as usize);
+            let target = |token: usize| {
+                let document = if is_stream { predict::document_of(text, token) } else { document };
+                Target { token, document, id: text.ids[token] }
+            };
+            let targets: Vec<Target> = (start..end).take(tokens.len()).map(target).collect();
+            let last = plain.sizes.layers - 1;
+            add(tokens[..targets.len()].iter().flat_map(|layers| &layers[last].hidden).copied().collect(), &targets)
+        },
+    )?;
+    losses.write(request);
+    Ok(())
 }
 
 /// What a layer gave at a token.
 struct Values {
     hidden: Vec<f32>,
     cell: Vec<f32>,
+}
+
+impl Values {
+    /// 0, the outputs; 1, the cell.
+    fn of(&self, site: usize) -> &[f32] {
+        if site == 0 { &self.hidden } else { &self.cell }
+    }
 }
 
 /// What the layers gave at each of some tokens: `[tokens][layers]`.
@@ -71,24 +138,21 @@ struct Plain<'a> {
 }
 
 impl<'a> Plain<'a> {
-    fn new(weights: &Weights, tracker: &'a Tracker<'a>) -> Result<Self> {
-        let network = Network::reading(weights, &Device::Cpu).map_err(failed)?;
+    fn new(weights: &Weights, masks: &Masks, tracker: &'a Tracker<'a>) -> Result<Self> {
+        let network = Network::reading(weights, masks, &Device::Cpu).map_err(failed)?;
         Ok(Self { network, sizes: weights.sizes, tracker })
     }
 
     /// Reads documents side by side, each from an empty state; or with a state that is carried (`[layers, h (and c), hidden]`)
-    /// the text as one document. `each` is given up to [`STEPS`] tokens of a document at a time: the number of the first in the
-    /// text, and `[tokens][layers]` what they gave.
+    /// a text that is one document. `each` is given up to [`STEPS`] tokens of a document at a time: its number and that of the
+    /// first token in it, and `[tokens][layers]` what they gave.
     fn read(
         &self,
         text: Text<'_>,
         mut carry: Option<&mut [f32]>,
-        mut each: impl FnMut(usize, &[Vec<Values>]) -> Result<()>,
+        mut each: impl FnMut((usize, usize), &[Vec<Values>]) -> Result<()>,
     ) -> Result<()> {
-        let mut documents: Vec<(usize, &[u32])> = match carry {
-            Some(_) => vec![(0, text.ids)],
-            None => (0..text.len()).map(|d| (text.offsets[d] as usize, text.document(d))).collect(),
-        };
+        let mut documents: Vec<(usize, &[u32])> = (0..text.len()).map(|d| (d, text.document(d))).collect();
         // The longest first, so that those side by side are of like length.
         documents.sort_by_key(|(_, ids)| std::cmp::Reverse(ids.len()));
         for lanes in documents.chunks(LANES) {
@@ -99,8 +163,8 @@ impl<'a> Plain<'a> {
                     lanes.iter().map(|(_, ids)| &ids[ids.len().min(from)..][..part(ids)]).collect();
                 let read;
                 (read, states) = self.window(&parts, states).map_err(failed)?;
-                for ((first, _), tokens) in lanes.iter().zip(&read).filter(|(_, tokens)| !tokens.is_empty()) {
-                    each(first + from, tokens)?;
+                for ((document, _), tokens) in lanes.iter().zip(&read).filter(|(_, tokens)| !tokens.is_empty()) {
+                    each((*document, from), tokens)?;
                 }
                 self.tracker.advance(parts.iter().map(|part| part.len() as u64).sum())?;
             }
@@ -160,28 +224,4 @@ impl<'a> Plain<'a> {
         }
         Ok((read, states.into_iter().filter_map(|mut states| states.pop()).collect()))
     }
-}
-
-/// Writes what was asked for of one token.
-fn record(requests: &mut [SiteRequest<'_>], sizes: Sizes, sites: usize, token: usize, layers: &[Values]) -> Result<()> {
-    let mut ranked = Vec::new();
-    for request in requests {
-        let (layer, site) = (request.site / sites, request.site % sites);
-        let values = if site == 0 { &layers[layer].hidden } else { &layers[layer].cell };
-        if values.iter().any(|value| !value.is_finite()) {
-            return Err(Error::invalid(format!(
-                "an activation at {} is not finite: the weights are too large to compute with",
-                sizes.cell.site(layer, site)
-            )));
-        }
-        let at = token * request.k..(token + 1) * request.k;
-        top_k(values.iter().copied(), &mut ranked, &mut request.neurons[at.clone()], &mut request.activations[at]);
-        let add = |sums: &mut [ExactSum], of: fn(f64) -> f64| {
-            sums.iter_mut().zip(values).for_each(|(sum, &value)| *sum += of(f64::from(value)));
-        };
-        add(request.sum, |h| h);
-        add(request.sum_abs, f64::abs);
-        add(request.sum_sq, |h| h * h);
-    }
-    Ok(())
 }

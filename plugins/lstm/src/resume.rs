@@ -6,7 +6,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use txray_plugin::{Error, Result, State};
+use txray_plugin::{Error, Result};
 
 use crate::options::{LstmOptions, Optimizer};
 use crate::tensors::{self, TensorFile, invalid};
@@ -17,7 +17,7 @@ const FILE: &str = "training.safetensors";
 /// The key of the [`Record`] in the file's metadata.
 const RECORD: &str = "training";
 /// Grows when the record or the meaning of anything in it changes.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// Everything that is not a tensor, as JSON in the file's metadata.
 #[derive(Serialize, Deserialize)]
@@ -30,13 +30,11 @@ struct Record<P> {
     options: Value,
     /// How many epochs it was begun with. Kept beside `options`, because it may change from call to call.
     epochs: u64,
-    trained_state: Option<State>,
     progress: P,
 }
 
 pub(crate) struct Training {
     pub weights: Weights,
-    pub trained_state: Option<State>,
     pub progress: Progress,
 }
 
@@ -58,15 +56,9 @@ fn lasting(options: &LstmOptions) -> Result<Value> {
 }
 
 /// Writes `training.safetensors` into a directory that exists.
-pub(crate) fn save(
-    weights: &Weights,
-    options: &LstmOptions,
-    trained_state: Option<State>,
-    progress: &Progress,
-    directory: &Path,
-) -> Result<()> {
+pub(crate) fn save(weights: &Weights, options: &LstmOptions, progress: &Progress, directory: &Path) -> Result<()> {
     let (sizes, epochs) = (weights.sizes, options.train.epochs);
-    let record = Record { format: FORMAT, sizes, options: lasting(options)?, epochs, trained_state, progress };
+    let record = Record { format: FORMAT, sizes, options: lasting(options)?, epochs, progress };
     let record = serde_json::to_string(&record).map_err(|e| Error::failed(e.to_string()))?;
     let mut tensors = weights.named();
     let shape = (options.train.batch, weights.sizes.hidden);
@@ -111,7 +103,7 @@ pub(crate) fn load(options: &LstmOptions, directory: &Path) -> Result<Training> 
         let found = &record["format"];
         return Err(invalid(&path, format_args!("its format is {found}, but this version of txray reads {FORMAT}")));
     }
-    let Record::<Progress> { sizes, options: begun, epochs, trained_state, mut progress, .. } =
+    let Record::<Progress> { sizes, options: begun, epochs, mut progress, .. } =
         serde_json::from_value(record).map_err(|e| malformed(&e))?;
     sizes.validate().and_then(|()| progress.validate()).map_err(|e| malformed(&e.message()))?;
     if let Some((pointer, begun, now)) = difference("", &begun, &lasting(options)?) {
@@ -149,7 +141,7 @@ pub(crate) fn load(options: &LstmOptions, directory: &Path) -> Result<Training> 
             progress.means.push(Means { first: first?, second: second? });
         }
     }
-    Ok(Training { weights, trained_state, progress })
+    Ok(Training { weights, progress })
 }
 
 /// The first value in which two JSON texts differ: its pointer, and what it is in each.

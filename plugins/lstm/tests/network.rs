@@ -4,10 +4,13 @@
 
 mod common;
 
-use common::{encode, random, unsorted};
+use common::{Trainee, encode, ragged, random, state, unsorted};
 use proptest::prelude::*;
 use txray_lstm::{Cell, Lstm, LstmOptions, Optimizer, TrainOptions};
-use txray_plugin::{FitRequest, Host, Model, State, Text, Threads};
+use txray_plugin::{
+    Encode, EncodeRequest, ExactSum, Host, Mask, Model, Predict, Rule, Sign, SiteRequest, State, Text, Threads,
+    TrainRequest,
+};
 
 const VOCABULARY: u32 = 31;
 const HIDDEN: usize = 21;
@@ -16,18 +19,34 @@ fn both(options: &LstmOptions) -> [Lstm; 2] {
     [true, false].map(|fast| random(LstmOptions { fast, ..options.clone() }, VOCABULARY as usize, 5))
 }
 
-fn ragged(documents: &[Vec<u32>]) -> (Vec<u32>, Vec<u64>) {
-    let ends = documents.iter().scan(0, |end, document| {
-        *end += document.len() as u64;
-        Some(*end)
-    });
-    (documents.concat(), std::iter::once(0).chain(ends).collect())
+/// Everything that a request may ask for at once, of the first site: blocks of a rule, and predictions.
+fn blocks(model: &Lstm, documents: &[Vec<u32>], rule: Rule<'_>, sign: Sign) -> (Vec<(u32, u32, f32)>, Vec<u32>) {
+    let (ids, offsets) = ragged(documents);
+    let kept = std::sync::Mutex::new(Vec::new());
+    let mut predictions = vec![u32::MAX; ids.len()];
+    let mut moments: [Vec<ExactSum>; 3] = std::array::from_fn(|_| vec![ExactSum::ZERO; HIDDEN]);
+    let [sum, sum_abs, sum_sq] = &mut moments;
+    let emit = |block: &txray_plugin::Block<'_>| {
+        assert_eq!(block.request, 0);
+        let rows = block.token.iter().zip(block.neuron).zip(block.activation);
+        kept.lock().unwrap().extend(rows.map(|((&token, &neuron), &h)| (token, neuron, h)));
+    };
+    let mut request = EncodeRequest {
+        sites: vec![SiteRequest { site: 0, rule, sign, sum, sum_abs, sum_sq }],
+        predictions: Some(&mut predictions),
+        emit: &emit,
+        ..EncodeRequest::new(Text { ids: &ids, offsets: &offsets })
+    };
+    model.encode(&Host::new(&Threads(2)), &mut request).unwrap();
+    let mut kept = kept.into_inner().unwrap();
+    kept.sort_by_key(|&(token, neuron, _)| (token, neuron));
+    (kept, predictions)
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
-    /// Of every neuron at every token, of outputs and cells, reset and carried.
+    /// Of every neuron at every token, of outputs and cells, reset and carried, with neurons held to values or not.
     #[test]
     fn it_reads_the_same(
         documents in prop::collection::vec(prop::collection::vec(0..VOCABULARY, 0..90), 1..25),
@@ -35,16 +54,24 @@ proptest! {
         cell in prop_oneof![Just(Cell::Lstm), Just(Cell::Gru)],
         cell_sites: bool,
         carry: bool,
+        masked: bool,
+        sign in prop_oneof![Just(Sign::Positive), Just(Sign::Negative), Just(Sign::Absolute)],
     ) {
         let options = LstmOptions { embedding: 9, hidden: HIDDEN, layers, cell, cell_sites, ..LstmOptions::default() };
         let models = both(&options);
         let sites: Vec<_> = (0..models[0].describe().unwrap().sites.len()).map(|site| (site, HIDDEN)).collect();
+        let mut mask = vec![f32::NAN; HIDDEN];
+        (mask[3], mask[7], mask[20]) = (0.0, 0.5, -0.25);
+        // Of the last layer: its inputs are left as they are.
+        let last = (layers - 1) * sites.len() / layers;
+        let masks: Vec<Mask<'_>> = if masked { vec![Mask { site: last, values: &mask }] } else { Vec::new() };
         let read = |model: &Lstm| {
-            let mut state = vec![0.1; model.describe().unwrap().state_size];
-            let readings = encode(model, &documents, &sites, carry.then_some(&mut state[..]), 2).unwrap();
-            (readings, state)
+            let mut state = carry.then(|| state(model));
+            let mut read = || common::masked(model, &documents, &sites, state.as_mut(), &masks, sign, 2).unwrap();
+            // The second time from what the first has left.
+            [read(), read()].concat()
         };
-        let [(fast, fast_state), (plain, plain_state)] = [read(&models[0]), read(&models[1])];
+        let [fast, plain] = [read(&models[0]), read(&models[1])];
         for (fast, plain) in fast.iter().zip(&plain) {
             for (a, b) in unsorted(fast, HIDDEN).concat().iter().zip(unsorted(plain, HIDDEN).concat()) {
                 prop_assert!((a - b).abs() <= 2e-5, "{a} is not {b}");
@@ -53,7 +80,19 @@ proptest! {
                 prop_assert!((a.to_f64() - b.to_f64()).abs() <= 1e-4 * (1.0 + b.to_f64().abs()), "{a} is not {b}");
             }
         }
-        prop_assert!(fast_state.iter().zip(&plain_state).all(|(a, b)| (a - b).abs() <= 2e-5));
+        if masked {
+            // At every step, so that it is what the next step reads; and the loss is that of the masked outputs.
+            for h in unsorted(&fast[last], HIDDEN) {
+                prop_assert_eq!([h[3], h[7], h[20]], [0.0, 0.5, -0.25]);
+            }
+            let [fast, plain] = [&models[0], &models[1]].map(|model| {
+                common::predict(model, &documents, carry.then(|| state(model)).as_mut(), &masks, 2).unwrap()
+            });
+            prop_assert_eq!(fast.1, plain.1);
+            for (a, b) in fast.0.into_iter().zip(plain.0) {
+                prop_assert!((a - b).abs() <= 1e-5 * (1.0 + b), "{} is not {}", a, b);
+            }
+        }
     }
 
     /// The most active neuron, where no other comes near.
@@ -69,6 +108,42 @@ proptest! {
         }
     }
 
+    /// What is emitted in blocks is what the top of all neurons says; and what both predict has the least loss.
+    #[test]
+    fn it_emits_and_predicts_the_same(
+        documents in prop::collection::vec(prop::collection::vec(0..VOCABULARY, 0..90), 1..25),
+        cell in prop_oneof![Just(Cell::Lstm), Just(Cell::Gru)],
+        sign in prop_oneof![Just(Sign::Positive), Just(Sign::Negative), Just(Sign::Absolute)],
+        threshold in -0.1..0.1_f32,
+    ) {
+        let models = both(&LstmOptions { embedding: 9, hidden: HIDDEN, cell, ..LstmOptions::default() });
+        for model in &models {
+            let (all, _) = blocks(model, &documents, Rule::All, sign);
+            let readings = encode(model, &documents, &[(0, HIDDEN)], None, 2).unwrap();
+            let expected = unsorted(&readings[0], HIDDEN).concat();
+            prop_assert_eq!(all.iter().map(|row| row.2).collect::<Vec<_>>(), expected);
+            let (above, _) = blocks(model, &documents, Rule::Above(threshold), sign);
+            let kept: Vec<_> = all.into_iter().filter(|row| sign.strength(row.2) > threshold).collect();
+            prop_assert_eq!(above, kept);
+        }
+        let [fast, plain] = [&models[0], &models[1]].map(|model| blocks(model, &documents, Rule::All, sign).1);
+        let loss = |after: usize, token: u32| {
+            let mut ids = documents.concat();
+            let start = documents.iter().scan(0, |end, d| { *end += d.len(); Some(*end) }).take_while(|&end| end <= after).last();
+            ids.truncate(after + 1);
+            ids.push(token);
+            let text = ids.split_off(start.unwrap_or(0));
+            f64::from(*common::predict(&models[1], &[text], None, &[], 1).unwrap().2.last().unwrap())
+        };
+        for (at, (&a, &b)) in fast.iter().zip(&plain).enumerate().filter(|(_, (a, b))| a != b) {
+            prop_assert!((loss(at, a) - loss(at, b)).abs() < 1e-4, "at {}: {} is not {}", at, a, b);
+        }
+        if let Some(&best) = plain.first() {
+            let least = loss(0, best);
+            prop_assert!((0..VOCABULARY).all(|token| loss(0, token) >= least - 1e-6));
+        }
+    }
+
     #[test]
     fn it_scores_the_same(
         documents in prop::collection::vec(prop::collection::vec(0..VOCABULARY, 0..90), 1..25),
@@ -80,7 +155,10 @@ proptest! {
         let (ids, offsets) = ragged(&documents);
         for state in [State::Reset, State::Carry] {
             let text = Text { ids: &ids, offsets: &offsets };
-            let [fast, plain] = [&models[0], &models[1]].map(|model| model.score(&Host::detached(), text, state).unwrap());
+            let [fast, plain] = [&models[0], &models[1]].map(|model| {
+                let mut carried = (state == State::Carry).then(|| common::state(model));
+                model.score(&Host::detached(), text, carried.as_mut()).unwrap()
+            });
             prop_assert_eq!(fast.tokens, plain.tokens);
             prop_assert!((fast.nll - plain.nll).abs() <= 1e-5 * (1.0 + plain.nll), "{} is not {}", fast.nll, plain.nll);
         }
@@ -115,7 +193,10 @@ fn it_reads_a_long_document() {
     let reading = encode(&model, std::slice::from_ref(&document), &[(0, 1)], None, 1).unwrap().remove(0);
     assert_eq!(reading.neurons.len(), document.len());
     let text = Text { ids: &document, offsets: &[0, document.len() as u64] };
-    assert_eq!(model.score(&Host::detached(), text, State::Carry).unwrap().tokens, document.len() as u64 - 1);
+    assert_eq!(
+        model.score(&Host::detached(), text, Some(&mut state(&model))).unwrap().tokens,
+        document.len() as u64 - 1
+    );
 }
 
 /// A whole epoch: dropout, clipping, tied weights, Adam; the losses of both and the weights after it.
@@ -139,11 +220,11 @@ fn it_trains_the_same() {
         };
         let embedding = if tied { HIDDEN } else { 9 };
         let options = LstmOptions { embedding, hidden: HIDDEN, layers: 2, cell, tied, train, ..LstmOptions::default() };
-        let [mut fast, mut plain] = both(&options);
         let host = Host::new(&Threads(2));
-        let request = FitRequest { train: text, valid: Some(text), seed: 3, pause: None };
+        let [mut fast, mut plain] = both(&options)
+            .map(|model| Trainee::begin(model, &TrainRequest::language_model(text, Some(text), 3)).unwrap());
         for _ in 0..2 {
-            let [fast, plain] = [&mut fast, &mut plain].map(|model| model.fit(&host, &request).unwrap());
+            let [fast, plain] = [&mut fast, &mut plain].map(|trainee| trainee.step(&host, None).unwrap());
             assert!((fast.loss - plain.loss).abs() < 1e-4, "{cell:?}: {} is not {}", fast.loss, plain.loss);
             let [a, b] = [fast, plain].map(|report| report.valid_loss.unwrap());
             assert!((a - b).abs() < 1e-4, "{cell:?}: {a} is not {b}");

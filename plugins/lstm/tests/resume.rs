@@ -8,42 +8,29 @@ use std::fs;
 use std::path::Path;
 use std::sync::Mutex;
 
-use common::{Patience, Tensors, bytes, edit, random, reference};
+use common::{Patience, Tensors, Trainee, bytes, edit, random, reference};
 use proptest::prelude::*;
 use safetensors::Dtype;
 use serde_json::{Value, json};
 use txray_lstm::{Cell, Lstm, LstmOptions, Optimizer, Schedule, TrainOptions};
 use txray_plugin::{
-    Component, Error, Fault, FitReport, FitRequest, Host, HostServices, Level, Model, State, Text, Threads,
+    Component, Error, Fault, Host, HostServices, Level, Model, State, Text, Threads, Train, TrainReport, TrainRequest,
 };
 
 const VOCABULARY: u32 = 17;
 
-/// Another model with the training of this one, saved and loaded.
-fn moved(model: &Lstm, options: &LstmOptions) -> Lstm {
-    let directory = tempfile::tempdir().unwrap();
-    model.save_training(&Host::detached(), directory.path()).unwrap();
-    loaded(options, directory.path()).unwrap()
-}
-
-fn loaded(options: &LstmOptions, directory: &Path) -> Result<Lstm, Error> {
-    let mut model = Lstm::create(options.clone(), &Host::detached()).unwrap();
-    model.load_training(&Host::detached(), directory)?;
-    Ok(model)
-}
-
 /// The parts of a report that do not depend on the clock.
 type Outcome = (u64, u64, f64, Option<f64>, bool);
 
-fn outcome(report: &FitReport) -> Outcome {
+fn outcome(report: &TrainReport) -> Outcome {
     (report.epoch, report.tokens, report.loss, report.valid_loss, report.done)
 }
 
 /// Trains in one go. Gives each epoch's outcome.
-fn undisturbed(model: &mut Lstm, request: &FitRequest<'_>) -> Vec<Outcome> {
+fn undisturbed(trainee: &mut Trainee) -> Vec<Outcome> {
     let mut outcomes: Vec<Outcome> = Vec::new();
     while outcomes.last().is_none_or(|&(.., done)| !done) {
-        let report = model.fit(&Host::new(&Patience::new(2, usize::MAX)), request).unwrap();
+        let report = trainee.step(&Host::new(&Patience::new(2, usize::MAX)), None).unwrap();
         assert!(!report.paused);
         outcomes.push(outcome(&report));
     }
@@ -124,12 +111,13 @@ proptest! {
         fn view((ids, offsets): &(Vec<u32>, Vec<u64>)) -> Text<'_> {
             Text { ids, offsets }
         }
-        let request = FitRequest { train: view(&train), valid: valid.as_ref().map(view), seed, pause: None };
-        let mut model = random(options.clone(), VOCABULARY as usize, seed);
-        let expected = undisturbed(&mut model, &request);
-        let expected_bytes = bytes(&model);
+        let request = TrainRequest::language_model(view(&train), valid.as_ref().map(view), seed);
+        let fresh = || Trainee::begin(random(options.clone(), VOCABULARY as usize, seed), &request).unwrap();
+        let mut trainee = fresh();
+        let expected = undisturbed(&mut trainee);
+        let expected_bytes = bytes(&trainee.model);
 
-        let mut model = random(options.clone(), VOCABULARY as usize, seed);
+        let mut trainee = fresh();
         let mut outcomes: Vec<Outcome> = Vec::new();
         // After the cuts, calls run to their end: an epoch that is always cancelled in its validation never ends.
         let mut cuts = cuts.into_iter();
@@ -138,17 +126,17 @@ proptest! {
             let cut = cuts.next().unwrap_or_else(|| calm.clone());
             let patience = Patience::new(cut.threads, cut.cancel.unwrap_or(usize::MAX));
             let pause = cut.pause.then_some(0.0);
-            match model.fit(&Host::new(&patience), &FitRequest { pause, ..request }) {
+            match trainee.step(&Host::new(&patience), pause) {
                 Ok(report) if report.paused => prop_assert!(cut.pause && report.valid_loss.is_none()),
                 Ok(report) => outcomes.push(outcome(&report)),
                 Err(error) => prop_assert!(cut.cancel.is_some() && error.fault() == Fault::Cancelled, "{}", error),
             }
             if cut.moves {
-                model = moved(&model, &options);
+                trainee = trainee.moved(&options, &request).unwrap();
             }
         }
         prop_assert_eq!(outcomes, expected);
-        prop_assert!(bytes(&model) == expected_bytes);
+        prop_assert!(bytes(&trainee.model) == expected_bytes);
     }
 }
 
@@ -162,7 +150,27 @@ const IDS: [u32; 48] = {
     ids
 };
 const TEXT: Text<'static> = Text { ids: &IDS, offsets: &[0, 10, 30, 48] };
-const REQUEST: FitRequest<'static> = FitRequest { train: TEXT, valid: Some(TEXT), seed: 3, pause: Some(0.0) };
+
+fn usual() -> TrainRequest<'static> {
+    TrainRequest::language_model(TEXT, Some(TEXT), 3)
+}
+
+/// One step.
+fn step(trainee: &mut Trainee) -> Result<TrainReport, Error> {
+    trainee.step(&Host::detached(), Some(0.0))
+}
+
+fn begun(options: LstmOptions) -> Trainee {
+    Trainee::begin(random(options, VOCABULARY as usize, 1), &usual()).unwrap()
+}
+
+fn loaded(options: &LstmOptions, directory: &Path) -> Result<Trainee, Error> {
+    Trainee::from(directory, options, &usual())
+}
+
+fn moved(trainee: &Trainee, options: &LstmOptions) -> Trainee {
+    trainee.moved(options, &usual()).unwrap()
+}
 
 fn options() -> LstmOptions {
     let train = TrainOptions { epochs: 2, batch: 4, bptt: 3, learning_rate: Some(1.0), ..TrainOptions::default() };
@@ -170,19 +178,19 @@ fn options() -> LstmOptions {
 }
 
 /// A training paused after its second step.
-fn paused() -> Lstm {
-    let mut model = random(options(), VOCABULARY as usize, 1);
+fn paused() -> Trainee {
+    let mut trainee = begun(options());
     for tokens in [12, 24] {
-        let report = model.fit(&Host::detached(), &REQUEST).unwrap();
+        let report = step(&mut trainee).unwrap();
         assert_eq!((report.epoch, report.tokens, report.paused, report.done), (0, tokens, true, false));
     }
-    model
+    trainee
 }
 
 #[test]
 fn an_epoch_that_is_trained_but_not_validated_is_not_at_its_end() {
-    let mut model = paused();
-    let reports: Vec<FitReport> = (0..3).map(|_| model.fit(&Host::detached(), &REQUEST).unwrap()).collect();
+    let mut trainee = paused();
+    let reports: Vec<TrainReport> = (0..3).map(|_| step(&mut trainee).unwrap()).collect();
     assert_eq!(reports.iter().map(|r| r.paused).collect::<Vec<_>>(), [true, true, false]);
     assert_eq!((reports[1].tokens, reports[1].valid_loss), (44, None));
     assert_eq!((reports[2].tokens, reports[2].loss, reports[2].seconds), (44, reports[1].loss, 0.0));
@@ -192,22 +200,20 @@ fn an_epoch_that_is_trained_but_not_validated_is_not_at_its_end() {
 #[test]
 fn a_pause_that_never_comes_is_none() {
     for pause in [f64::INFINITY, f64::NAN, 1e300] {
-        let mut model = random(options(), VOCABULARY as usize, 1);
-        assert!(!model.fit(&Host::detached(), &FitRequest { pause: Some(pause), ..REQUEST }).unwrap().paused);
+        assert!(!begun(options()).step(&Host::detached(), Some(pause)).unwrap().paused);
     }
-    let mut model = random(options(), VOCABULARY as usize, 1);
-    assert!(model.fit(&Host::detached(), &FitRequest { pause: Some(-1.0), ..REQUEST }).unwrap().paused);
+    assert!(begun(options()).step(&Host::detached(), Some(-1.0)).unwrap().paused);
 }
 
 #[test]
 fn a_training_knows_what_it_is() {
-    let fresh = random(options(), VOCABULARY as usize, 1);
-    for model in [&fresh, &paused()] {
-        let there = moved(model, &options());
-        assert_eq!(there.describe().unwrap(), model.describe().unwrap());
-        assert!(bytes(&there) == bytes(model));
+    let fresh = begun(options());
+    for trainee in [&fresh, &paused()] {
+        let there = moved(trainee, &options());
+        assert_eq!(there.model.describe().unwrap(), trainee.model.describe().unwrap());
+        assert!(bytes(&there.model) == bytes(&trainee.model));
     }
-    assert_eq!(paused().describe().unwrap().trained_state, Some(State::Reset));
+    assert_eq!(paused().model.describe().unwrap().trained_state, Some(State::Reset));
 }
 
 /// Progress counts the tokens of the epoch that were trained on elsewhere.
@@ -227,10 +233,10 @@ fn progress_goes_on() {
         }
     }
     let last = Last(Mutex::default());
-    let request = FitRequest { valid: None, pause: None, ..REQUEST };
-    let mut model = random(options(), VOCABULARY as usize, 1);
-    model.fit(&Host::detached(), &FitRequest { pause: Some(0.0), ..request }).unwrap();
-    moved(&model, &options()).fit(&Host::new(&last), &request).unwrap();
+    let request = TrainRequest::language_model(TEXT, None, 3);
+    let mut trainee = Trainee::begin(random(options(), VOCABULARY as usize, 1), &request).unwrap();
+    step(&mut trainee).unwrap();
+    trainee.moved(&options(), &request).unwrap().step(&Host::new(&last), None).unwrap();
     assert_eq!(last.0.into_inner().unwrap(), (44, 44));
 }
 
@@ -242,11 +248,11 @@ fn a_training_that_began_with_a_checkpoint_goes_on() {
     let mut model = Lstm::create(options.clone(), &Host::detached()).unwrap();
     model.load(&Host::detached(), &reference("lstm")).unwrap();
     assert_ne!(model.describe().unwrap().sites[0].width, options.hidden);
-    model.fit(&Host::detached(), &REQUEST).unwrap();
-    let mut there = moved(&model, &options);
-    let request = FitRequest { pause: None, ..REQUEST };
-    assert_eq!(undisturbed(&mut there, &request), undisturbed(&mut model, &request));
-    assert!(bytes(&there) == bytes(&model));
+    let mut trainee = Trainee::begin(model, &usual()).unwrap();
+    step(&mut trainee).unwrap();
+    let mut there = moved(&trainee, &options);
+    assert_eq!(undisturbed(&mut there), undisturbed(&mut trainee));
+    assert!(bytes(&there.model) == bytes(&trainee.model));
 }
 
 #[test]
@@ -254,56 +260,53 @@ fn a_training_that_diverges_stays_where_it_was() {
     for (learning_rate, what) in [(1e30, "the loss is"), (1e36, "the gradient's norm is")] {
         let mut options = options();
         options.train.learning_rate = Some(learning_rate);
-        let mut model = random(options.clone(), VOCABULARY as usize, 1);
+        let mut trainee = begun(options.clone());
         let error = loop {
-            match model.fit(&Host::detached(), &REQUEST) {
+            match step(&mut trainee) {
                 Ok(report) => assert!(report.paused),
                 Err(error) => break error,
             }
         };
         assert_eq!(error.pointer(), "/train/learning_rate");
         assert!(error.message().contains(&format!("diverged in epoch 1: {what}")), "{error}");
-        let before = bytes(&model);
-        assert_eq!(model.fit(&Host::detached(), &REQUEST).unwrap_err(), error);
-        assert!(bytes(&model) == before);
-        assert_eq!(moved(&model, &options).fit(&Host::detached(), &REQUEST).unwrap_err(), error);
+        let before = bytes(&trainee.model);
+        assert_eq!(step(&mut trainee).unwrap_err(), error);
+        assert!(bytes(&trainee.model) == before);
+        assert_eq!(step(&mut moved(&trainee, &options)).unwrap_err(), error);
     }
 }
 
 #[test]
-fn another_request_is_refused_and_changes_nothing() {
+fn another_request_is_refused() {
     let other = Text { ids: &[1; 48], ..TEXT };
     let cut = Text { offsets: &[0, 20, 30, 48], ..TEXT };
     let short = Text { ids: &IDS[..40], offsets: &[0, 40] };
-    let model = paused();
-    let before = bytes(&model);
-    for mut model in [moved(&model, &options()), model] {
-        for (request, parts) in [
-            (FitRequest { seed: 4, ..REQUEST }, &["seed 3, not 4"][..]),
-            (
-                FitRequest { train: short, ..REQUEST },
-                &["a training text of 48 tokens in 3 documents, not 40 tokens in 1"],
-            ),
-            (FitRequest { train: other, ..REQUEST }, &["another training text of as many tokens"]),
-            (FitRequest { train: cut, ..REQUEST }, &["another training text of as many tokens"]),
-            (FitRequest { valid: None, ..REQUEST }, &["a validation text of 48 tokens in 3 documents, not"]),
-            (FitRequest { valid: Some(other), ..REQUEST }, &["another validation text"]),
-        ] {
-            let error = model.fit(&Host::detached(), &request).unwrap_err();
-            assert_eq!(error.fault(), Fault::Invalid);
-            for part in parts {
-                assert!(error.message().contains(part), "`{part}` is not in: {error}");
-            }
-        }
-        assert!(bytes(&model) == before);
-        assert_eq!(model.fit(&Host::detached(), &REQUEST).unwrap().tokens, 36);
+    let directory = saved();
+    for (request, part) in [
+        (TrainRequest::language_model(TEXT, Some(TEXT), 4), "seed 3, not 4"),
+        (
+            TrainRequest::language_model(short, Some(TEXT), 3),
+            "a training text of 48 tokens in 3 documents, not 40 tokens in 1",
+        ),
+        (TrainRequest::language_model(other, Some(TEXT), 3), "another training text of as many tokens"),
+        (TrainRequest::language_model(cut, Some(TEXT), 3), "another training text of as many tokens"),
+        (TrainRequest::language_model(TEXT, None, 3), "a validation text of 48 tokens in 3 documents, not"),
+        (TrainRequest::language_model(TEXT, Some(other), 3), "another validation text"),
+    ] {
+        let mut model = Lstm::create(options(), &Host::detached()).unwrap();
+        let error = model.begin(&Host::detached(), &request, Some(directory.path())).unwrap_err();
+        assert_eq!(error.fault(), Fault::Invalid);
+        assert!(error.message().contains(part), "`{part}` is not in: {error}");
+        // It is as it was: the right request goes on.
+        let mut session = model.begin(&Host::detached(), &usual(), Some(directory.path())).unwrap();
+        assert_eq!(model.step(&Host::detached(), &mut session, Some(0.0)).unwrap().tokens, 36);
     }
 }
 
 /// A saved training, to be broken.
 fn saved() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
-    paused().save_training(&Host::detached(), directory.path()).unwrap();
+    paused().save(directory.path()).unwrap();
     directory
 }
 
@@ -347,34 +350,32 @@ fn other_epochs_are_not_another_training() {
         options.train.epochs = 3;
         options
     };
-    let request = FitRequest { pause: None, ..REQUEST };
     let mut there = moved(&paused(), &longer(options()));
-    let mut whole = random(longer(options()), VOCABULARY as usize, 1);
-    assert_eq!(undisturbed(&mut there, &request), undisturbed(&mut whole, &request));
-    assert!(bytes(&there) == bytes(&whole));
+    let mut whole = begun(longer(options()));
+    assert_eq!(undisturbed(&mut there), undisturbed(&mut whole));
+    assert!(bytes(&there.model) == bytes(&whole.model));
 }
 
 /// Begun with more epochs, it would have ended at the same epoch.
 #[test]
 fn a_training_whose_patience_ran_out_is_not_made_longer() {
-    let request = FitRequest { pause: None, ..REQUEST };
     let of = |epochs: u64, patience: u64| {
         let mut options = options();
         (options.train.epochs, options.train.patience) = (epochs, Some(patience));
         options.train.learning_rate = Some(50.0);
         options
     };
-    let mut whole = random(of(10, 1), VOCABULARY as usize, 1);
-    let ended = undisturbed(&mut whole, &request).len() as u64;
+    let mut whole = begun(of(10, 1));
+    let ended = undisturbed(&mut whole).len() as u64;
     assert!((2..10).contains(&ended), "{ended} epochs");
 
-    let mut short = random(of(ended, 1), VOCABULARY as usize, 1);
-    undisturbed(&mut short, &request);
-    assert!(bytes(&short) == bytes(&whole));
+    let mut short = begun(of(ended, 1));
+    undisturbed(&mut short);
+    assert!(bytes(&short.model) == bytes(&whole.model));
     moved(&short, &of(ended, 1));
     moved(&short, &of(10, 2));
     let directory = tempfile::tempdir().unwrap();
-    short.save_training(&Host::detached(), directory.path()).unwrap();
+    short.save(directory.path()).unwrap();
     let error = loaded(&of(10, 1), directory.path()).unwrap_err();
     assert_eq!((error.pointer(), error.fault()), ("/train/patience", Fault::Invalid), "{error}");
 }
@@ -433,7 +434,7 @@ fn broken_records_are_refused() {
     }
     refused(broken(|_, record| record.truncate(99)).path(), &["its record does not read", "EOF"]);
     refused(broken(|_, record| *record = "3".to_owned()).path(), &["its format is null"]);
-    refused(edited(|r| r["format"] = json!(1)).path(), &["its format is 1", "reads 3"]);
+    refused(edited(|r| r["format"] = json!(1)).path(), &["its format is 1", "reads 4"]);
     refused(edited(|r| r["progress"]["epoch"] = json!(-1)).path(), &["does not read", "-1"]);
     refused(edited(|r| r["progress"]["later"] = json!(1)).path(), &["does not read", "later"]);
     for count in ["epoch", "tokens"] {
@@ -448,9 +449,8 @@ fn broken_records_are_refused() {
     }
     // A cursor at the epoch's beginning has no states.
     refused(edited(|r| r["progress"]["cursor"]["windows"] = json!(0)).path(), &["unexpected", "state.0"]);
-    // A cursor beyond the epoch's end is found by `fit`, which knows the text and so how long an epoch is.
-    let mut model = loaded(&options(), edited(|r| r["progress"]["cursor"]["windows"] = json!(9)).path()).unwrap();
-    let error = model.fit(&Host::detached(), &REQUEST).unwrap_err();
+    // The text says how long an epoch is.
+    let error = loaded(&options(), edited(|r| r["progress"]["cursor"]["windows"] = json!(9)).path()).unwrap_err();
     assert!(error.message().contains("step 9 of an epoch of 4"), "{error}");
 }
 
@@ -467,8 +467,8 @@ proptest! {
             bytes[at.index(header)] = byte;
         }
         fs::write(&path, bytes).unwrap();
-        if let Ok(mut model) = loaded(&options(), directory.path()) {
-            let _ = model.fit(&Host::detached(), &REQUEST);
+        if let Ok(mut trainee) = loaded(&options(), directory.path()) {
+            let _ = step(&mut trainee);
         }
     }
 }
@@ -494,8 +494,8 @@ fn no_byte_that_is_changed_and_no_end_that_is_missing_is_a_panic() {
             bytes[at] ^= bit;
             fs::write(&path, bytes).unwrap();
             match loaded(&options(), directory.path()) {
-                Ok(mut model) if at < header => {
-                    let _ = model.fit(&Host::new(&Threads(1)), &REQUEST);
+                Ok(mut trainee) if at < header => {
+                    let _ = trainee.step(&Host::new(&Threads(1)), Some(0.0));
                     read += 1;
                 }
                 Ok(_) => read += 1,
@@ -508,10 +508,10 @@ fn no_byte_that_is_changed_and_no_end_that_is_missing_is_a_panic() {
 
 #[test]
 fn a_model_without_weights_has_no_training() {
-    let model = Lstm::create(options(), &Host::detached()).unwrap();
+    let mut model = Lstm::create(options(), &Host::detached()).unwrap();
+    assert!(model.begin(&Host::detached(), &usual(), None).unwrap_err().message().contains("no weights"));
     let directory = tempfile::tempdir().unwrap();
-    assert!(model.save_training(&Host::detached(), directory.path()).unwrap_err().message().contains("no weights"));
-    let error = paused().save_training(&Host::detached(), &directory.path().join("nowhere")).unwrap_err();
+    let error = paused().save(&directory.path().join("nowhere")).unwrap_err();
     // A place that cannot be written is the user's to mend.
     assert_eq!(error.fault(), Fault::Invalid);
     assert!(error.message().contains("nowhere"), "{error}");

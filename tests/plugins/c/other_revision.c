@@ -15,15 +15,12 @@ static const void *query(txray_str interface_name) {
     model.create = create;
     model.destroy = destroy;
     /* Any function but NULL. */
+    model.ability = (const void *(*)(const void *, txray_str))(void (*)(void))destroy;
+    model.capabilities = (txray_status (*)(const void *, const txray_host *, void (*)(void *, txray_str), void *))(void (*)(void))destroy;
+    model.describe = model.capabilities;
     model.initialize = (txray_status (*)(void *, const txray_host *, uint64_t, uint64_t))(void (*)(void))destroy;
     model.load = (txray_status (*)(void *, const txray_host *, txray_str))(void (*)(void))destroy;
     model.save = (txray_status (*)(const void *, const txray_host *, txray_str))(void (*)(void))destroy;
-    model.describe = (txray_status (*)(const void *, const txray_host *, void (*)(void *, txray_str), void *))(void (*)(void))destroy;
-    model.encode = (txray_status (*)(const void *, const txray_host *, const txray_encode_request *))(void (*)(void))destroy;
-    model.score = (txray_status (*)(const void *, const txray_host *, const txray_text *, uint32_t, txray_score *))(void (*)(void))destroy;
-    model.fit = (txray_status (*)(void *, const txray_host *, const txray_fit_request *, txray_fit_report *))(void (*)(void))destroy;
-    model.save_training = model.save;
-    model.load_training = model.load;
     model.revision = TXRAY_MODEL_REVISION + 1;
     return txray_equals(interface_name, TXRAY_MODEL) ? &model : NULL;
 }

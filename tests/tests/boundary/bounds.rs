@@ -1,13 +1,14 @@
 //! What a plugin says of its sizes and gives in its batches is held before anything is made of it.
 
 use std::path::Path;
+use std::sync::Mutex;
 
 use serde_json::{Value, json};
 use txray_host::{Origin, Registry};
 use txray_plugin::{
-    ActivationBatch, ActivationSource, Component, EncodeRequest, Error, ExactSum, Fault, FitReport, FitRequest, Host,
-    LayerColumn, Model, ModelDescription, Moments, NULL, Result, Score, SiteRequest, SourceDescription, State, Text,
-    schemars, serde,
+    ActivationBatch, ActivationSource, Block, Capabilities, Component, Encode, EncodeRequest, Error, ExactSum, Fault,
+    Host, LayerColumn, Model, ModelDescription, Moments, NULL, Opaque, Predict, PredictRequest, Result, Rule, RuleKind,
+    Sign, SiteRequest, SourceDescription, Task, Text, schemars, serde,
 };
 
 /// What a source or a model answers.
@@ -102,6 +103,12 @@ impl ActivationSource for Told {
 }
 
 impl Model for Told {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { tasks: vec![Task::LanguageModel], rules: vec![RuleKind::Top], ..Capabilities::default() }
+    }
+    fn describe(&self) -> Result<ModelDescription> {
+        self.description()
+    }
     fn initialize(&mut self, _: &Host<'_>, _: usize, _: u64) -> Result<()> {
         Ok(())
     }
@@ -111,29 +118,47 @@ impl Model for Told {
     fn save(&self, _: &Host<'_>, _: &Path) -> Result<()> {
         Ok(())
     }
-    fn describe(&self) -> Result<ModelDescription> {
-        self.description()
+    fn as_encode(&self) -> Option<&dyn Encode> {
+        Some(self)
     }
+    fn as_predict(&self) -> Option<&dyn Predict> {
+        Some(self)
+    }
+}
+
+impl Encode for Told {
     fn encode(&self, _: &Host<'_>, request: &mut EncodeRequest<'_>) -> Result<()> {
+        let block: Option<(usize, &[u32], &[u32])> = match &self.0.fault[..] {
+            "emitted" => Some((1, &[0, 0], &[0, 2])),
+            "emitted of top" => Some((0, &[0], &[0])),
+            "emitted of none" => Some((2, &[0], &[0])),
+            "emitted token beyond" => Some((1, &[1], &[0])),
+            "emitted neuron beyond" => Some((1, &[0], &[3])),
+            "emitted short" => Some((1, &[0], &[0, 1])),
+            _ => None,
+        };
+        if let Some((request_of, token, neuron)) = block {
+            let activation = &[0.5; 9][..neuron.len()];
+            (request.emit)(&Block { request: request_of, token, neuron, activation });
+        }
+        if let (Some(predictions), "prediction beyond") = (&mut request.predictions, &self.0.fault[..]) {
+            predictions[0] = 9;
+        }
         let site = &mut request.sites[0];
+        let Rule::Top { neurons, activations, .. } = &mut site.rule else { panic!("it was asked for the top") };
         match &self.0.fault[..] {
-            "neuron beyond" => site.neurons[0] = 3,
+            "neuron beyond" => neurons[0] = 3,
             "NaN sum" => site.sum[0] += f64::NAN,
-            "NaN" => site.activations[0] = f32::NAN,
+            "NaN" => activations[0] = f32::NAN,
             _ => {}
         }
         Ok(())
     }
-    fn score(&self, _: &Host<'_>, _: Text<'_>, _: State) -> Result<Score> {
-        Ok(Score { nll: 0.0, tokens: u64::MAX })
-    }
-    fn fit(&mut self, _: &Host<'_>, _: &FitRequest<'_>) -> Result<FitReport> {
-        Err(Error::failed("it does not train"))
-    }
-    fn save_training(&self, _: &Host<'_>, _: &Path) -> Result<()> {
-        Ok(())
-    }
-    fn load_training(&mut self, _: &Host<'_>, _: &Path) -> Result<()> {
+}
+
+impl Predict for Told {
+    fn predict(&self, _: &Host<'_>, request: &mut PredictRequest<'_>) -> Result<()> {
+        request.counts.fill(u64::MAX);
         Ok(())
     }
 }
@@ -167,7 +192,7 @@ fn good() -> Value {
 }
 
 fn good_model() -> Value {
-    json!({ "sites": [{ "name": "h", "width": 3 }], "vocabulary": 9, "parameters": 1, "state_size": 3 })
+    json!({ "sites": [{ "name": "h", "width": 3 }], "vocabulary": 9, "parameters": 1, "longest_context": 3 })
 }
 
 #[test]
@@ -176,10 +201,9 @@ fn what_fits_is_taken() {
     assert_eq!(source.describe().unwrap().layers, ["token"]);
     assert_eq!(source.next(&Host::detached()).unwrap(), Some(batch()));
     assert_eq!(model(&json!({ "description": good_model() })).describe().unwrap().vocabulary, 9);
-    // As many neurons, and as long a state, as may be.
+    // As many neurons as may be.
     let mut most = good_model();
     most["sites"] = json!([{ "name": "a", "width": 1 << 23 }, { "name": "b", "width": 1 << 23 }]);
-    most["state_size"] = json!(1 << 28);
     model(&json!({ "description": most })).describe().unwrap();
 }
 
@@ -224,8 +248,7 @@ fn models_that_cannot_be() {
     for (key, value, what) in [
         ("vocabulary", 1_u64 << 60, "it has a vocabulary of 1152921504606846976 tokens"),
         ("vocabulary", u64::from(u32::MAX) + 1, "it has a vocabulary of 4294967296 tokens"),
-        ("state_size", 1 << 50, "a state of 1125899906842624 values, which would need 4.0 PiB of memory"),
-        ("state_size", u64::MAX, "which would need 64.0 EiB of memory"),
+        ("longest_context", 0, "it reads documents of no token"),
     ] {
         let mut description = good_model();
         description[key] = value.into();
@@ -291,22 +314,26 @@ fn batches_that_do_not_fit() {
     }
 }
 
-/// What reading one token of a model at its site comes to.
-fn read(fault: &str) -> Result<()> {
+/// What reading one token of a model at its site comes to: the most active neuron, all of them, and a prediction.
+fn read(fault: &str) -> Result<Vec<(u32, u32)>> {
     let model = model(&json!({ "description": good_model(), "fault": fault }));
-    let (mut neurons, mut activations) = ([0], [0.0]);
-    let [mut sum, mut sum_abs, mut sum_sq] = [[ExactSum::ZERO; 3]; 3];
-    let site = SiteRequest {
-        site: 0,
-        k: 1,
-        neurons: &mut neurons,
-        activations: &mut activations,
-        sum: &mut sum,
-        sum_abs: &mut sum_abs,
-        sum_sq: &mut sum_sq,
-    };
+    let (mut neurons, mut activations, mut predictions) = ([0], [0.0], [0]);
+    let [mut first, mut second] = [[[ExactSum::ZERO; 3]; 3]; 2];
+    let moments = first.each_mut().map(|sums| &mut sums[..]);
+    let [sum, sum_abs, sum_sq] = &mut second;
+    let sites = vec![
+        SiteRequest::top(0, 1, (&mut neurons, &mut activations), moments),
+        SiteRequest { site: 0, rule: Rule::All, sign: Sign::Positive, sum, sum_abs, sum_sq },
+    ];
     let text = Text { ids: &[1], offsets: &[0, 1] };
-    model.encode(&Host::detached(), &mut EncodeRequest { text, carry: None, sites: vec![site] })
+    let kept = Mutex::new(Vec::new());
+    let emit = |block: &Block<'_>| {
+        kept.lock().unwrap().extend(block.token.iter().copied().zip(block.neuron.iter().copied()));
+    };
+    let predictions = Some(&mut predictions[..]);
+    let mut request = EncodeRequest { sites, predictions, emit: &emit, ..EncodeRequest::new(text) };
+    model.as_encode().unwrap().encode(&Host::detached(), &mut request)?;
+    Ok(kept.into_inner().unwrap())
 }
 
 #[test]
@@ -316,7 +343,35 @@ fn a_model_that_reads_what_is_not_there() {
     assert_eq!(words(&read("NaN sum").unwrap_err()), "it gave a sum that is no number within 2^62 at its site 0");
     // The engine tells this with its document.
     read("NaN").unwrap();
+    assert_eq!(words(&read("prediction beyond").unwrap_err()), "it predicted token 9 of 9");
     let model = model(&json!({ "description": good_model() }));
-    let scored = model.score(&Host::detached(), Text { ids: &[1, 2], offsets: &[0, 2] }, State::Reset);
-    assert_eq!(words(&scored.unwrap_err()), "it scored 18446744073709551615 of 2 tokens");
+    let text = Text { ids: &[1, 2], offsets: &[0, 2] };
+    let scored = model.as_predict().unwrap().score(&Host::detached(), text, None);
+    assert_eq!(words(&scored.unwrap_err()), "it predicted 18446744073709551615 of 2 tokens of document 0");
+}
+
+#[test]
+fn a_model_that_emits_what_is_not_there() {
+    assert_eq!(read("emitted").unwrap(), [(0, 0), (0, 2)]);
+    for (fault, what) in [
+        ("emitted of top", "it emitted observations of request 0, which asks for none"),
+        ("emitted of none", "it emitted observations of request 2, which asks for none"),
+        ("emitted token beyond", "it emitted an observation of token 1 of 1"),
+        ("emitted neuron beyond", "it emitted an observation of neuron 3 of 3"),
+        ("emitted short", "it emitted columns of different lengths"),
+    ] {
+        assert_eq!(words(&read(fault).unwrap_err()), what);
+    }
+}
+
+/// What a model does not have, nobody can call; and a state is of one model alone.
+#[test]
+fn a_model_without_an_ability() {
+    let mut model = model(&json!({ "description": good_model() }));
+    assert!(model.as_train().is_none() && model.as_train_mut().is_none() && model.as_carry().is_none());
+    let text = Text { ids: &[1], offsets: &[0, 1] };
+    let mut foreign = Opaque::new(7);
+    let mut request = EncodeRequest { state: Some(&mut foreign), ..EncodeRequest::new(text) };
+    let error = model.as_encode().unwrap().encode(&Host::detached(), &mut request).unwrap_err();
+    assert!(error.message().contains("not of this model"), "{error}");
 }

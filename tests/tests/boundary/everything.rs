@@ -5,13 +5,15 @@
 mod batches;
 
 use std::path::Path;
+use std::sync::Mutex;
 
 use serde_json::json;
 use txray_conformance::strategies::Pairs;
 use txray_host::Registry;
 use txray_plugin::{
-    Columns, EncodeRequest, Error, ExactSum, Fault, FitRequest, Host, Level, Model, ModelDescription, Score, Site,
-    SiteRequest, SourceDescription, State, StringTable, Text,
+    Block, Columns, EncodeRequest, Error, ExactSum, Examples, Fault, Host, Level, Mask, Model, ModelDescription, NULL,
+    Opaque, PredictRequest, Rule, RuleKind, Score, Sign, Site, SiteRequest, SourceDescription, State, StringTable,
+    Task, Text, TrainRequest,
 };
 use txray_tests::{Recorder, rust_plugin};
 
@@ -126,7 +128,6 @@ fn lookup(registry: &Registry) -> Box<dyn Model> {
 
 /// Three documents, one of them empty: token ids 1 2, none, 3.
 const TEXT: Text<'static> = Text { ids: &[1, 2, 3], offsets: &[0, 2, 2, 3] };
-const NO_TEXT: Text<'static> = Text { ids: &[], offsets: &[] };
 
 #[test]
 fn a_model_and_its_checkpoint() {
@@ -137,10 +138,14 @@ fn a_model_and_its_checkpoint() {
         sites: vec![site("größe.0", 3), site("b", 2)],
         vocabulary,
         parameters,
-        state_size: 1,
+        longest_context: Some(1 << 20),
         trained_state: None,
     };
     assert_eq!(model.describe().unwrap(), described(0, 0));
+    let capabilities = model.capabilities();
+    assert_eq!(capabilities.tasks, [Task::LanguageModel, Task::Classification, Task::Tagging]);
+    assert_eq!(capabilities.rules, [RuleKind::Top, RuleKind::Above, RuleKind::All]);
+    assert!(capabilities.masks && capabilities.predictions);
     model.initialize(&host, 33_278, u64::MAX).unwrap();
     assert_eq!(recorder.logs(), [(Level::Debug, format!("33278 {}", u64::MAX))]);
     assert_eq!(model.describe().unwrap(), described(33_278, u64::MAX));
@@ -172,7 +177,7 @@ fn sums(values: &[f64]) -> Vec<ExactSum> {
 }
 
 /// Reads a text, and checks that the model was given what it was given here.
-fn encode(model: &dyn Model, text: Text<'_>, carry: Option<&mut [f32]>, sites: &[(usize, usize)]) -> Vec<Read> {
+fn encode(model: &dyn Model, text: Text<'_>, state: Option<&mut Opaque>, sites: &[(usize, usize)]) -> Vec<Read> {
     let recorder = Recorder::default();
     let widths = [3, 2];
     let mut read: Vec<Read> = sites
@@ -184,14 +189,19 @@ fn encode(model: &dyn Model, text: Text<'_>, carry: Option<&mut [f32]>, sites: &
         })
         .collect();
     let requests = read.iter_mut().zip(sites).map(|(read, &(site, k))| {
-        let [sum, sum_abs, sum_sq] = &mut read.sums;
-        SiteRequest { site, k, neurons: &mut read.neurons, activations: &mut read.activations, sum, sum_abs, sum_sq }
+        let moments = read.sums.each_mut().map(|sums| &mut sums[..]);
+        SiteRequest::top(site, k, (&mut read.neurons, &mut read.activations), moments)
     });
-    let mut request = EncodeRequest { text, carry, sites: requests.collect() };
+    let mut request = EncodeRequest { state, sites: requests.collect(), ..EncodeRequest::new(text) };
     let given = format!("{request:?}");
-    model.encode(&Host::new(&recorder), &mut request).unwrap();
+    model.as_encode().unwrap().encode(&Host::new(&recorder), &mut request).unwrap();
     assert_eq!(recorder.logs(), [(Level::Debug, given)]);
     read
+}
+
+/// A state that has read nothing.
+fn state(model: &dyn Model) -> Opaque {
+    model.as_carry().unwrap().state(&Host::detached(), None).unwrap()
 }
 
 #[test]
@@ -218,19 +228,73 @@ fn a_model_is_read() {
     assert_eq!(read, expected);
 
     // Carried, the state comes in, goes through all documents, and goes out.
-    let mut state = [10.0];
-    let read = encode(&*model, TEXT, Some(&mut state), &[(0, 1)]);
-    assert_eq!((&read[0].neurons, &read[0].activations), (&vec![2, 2, 1], &vec![11.0, 13.0, 14.0]));
-    assert_eq!(state, [13.0]);
+    let mut carried = state(&*model);
+    let read = encode(&*model, TEXT, Some(&mut carried), &[(0, 1)]);
+    assert_eq!((&read[0].neurons, &read[0].activations), (&vec![2, 2, 1], &vec![1.0, 3.0, 4.0]));
+    // A copy goes its own way.
+    let recorder = Recorder::default();
+    let mut copy = model.as_carry().unwrap().state(&Host::new(&recorder), Some(&carried)).unwrap();
+    assert_eq!(recorder.logs(), [(Level::Debug, "Some(3.0)".to_owned())]);
+    for state in [&mut copy, &mut carried] {
+        let read = encode(&*model, TEXT, Some(state), &[(0, 1)]);
+        assert_eq!((&read[0].neurons, &read[0].activations), (&vec![2, 2, 1], &vec![4.0, 6.0, 7.0]));
+    }
 
     // Nothing to read, in nothing.
     assert_eq!(encode(&*model, TEXT, None, &[]), []);
-    let read = encode(&*model, NO_TEXT, Some(&mut state), &[(1, 2)]);
+    let read = encode(&*model, Text::EMPTY, Some(&mut carried), &[(1, 2)]);
     assert_eq!(
         read[0],
         Read { neurons: vec![], activations: vec![], sums: [&[1.0; 2][..], &[2.0; 2], &[3.0; 2]].map(sums) }
     );
-    assert_eq!(state, [13.0]);
+    // A state ends before its model, whoever lets go of which first.
+    drop(model);
+    drop(carried);
+}
+
+/// Rules, signs, masks, predictions, and what is emitted.
+#[test]
+fn a_model_is_read_in_other_ways() {
+    let registry = everything();
+    let mut model = lookup(&registry);
+    model.initialize(&Host::detached(), 5, 0).unwrap();
+    let kept = Mutex::new(Vec::new());
+    let emit = |block: &Block<'_>| {
+        let rows = block.token.iter().zip(block.neuron).zip(block.activation);
+        kept.lock().unwrap().extend(rows.map(|((&token, &neuron), &h)| (block.request, token, neuron, h)));
+    };
+    let (mut neurons, mut activations, mut predictions) = ([9; 3], [0.5; 3], [9; 3]);
+    let mut moments = [[[ExactSum::ZERO; 3]; 3]; 3];
+    let [first, second, third] = &mut moments;
+    let [a, b, c] = third.each_mut().map(|sums| &mut sums[..2]);
+    let rule = Rule::Top { k: 1, neurons: &mut neurons, activations: &mut activations };
+    let [sum, sum_abs, sum_sq] = first.each_mut().map(|sums| &mut sums[..]);
+    let strongest = SiteRequest { site: 0, rule, sign: Sign::Absolute, sum, sum_abs, sum_sq };
+    let [sum, sum_abs, sum_sq] = second.each_mut().map(|sums| &mut sums[..]);
+    let below = SiteRequest { site: 0, rule: Rule::Above(0.5), sign: Sign::Negative, sum, sum_abs, sum_sq };
+    let all = SiteRequest { site: 1, rule: Rule::All, sign: Sign::Positive, sum: a, sum_abs: b, sum_sq: c };
+    let masks = [Mask { site: 0, values: &[f32::NAN, -7.0, f32::NAN] }];
+    let recorder = Recorder::default();
+    let mut request = EncodeRequest {
+        masks: &masks,
+        sites: vec![strongest, below, all],
+        predictions: Some(&mut predictions),
+        emit: &emit,
+        ..EncodeRequest::new(TEXT)
+    };
+    let given = format!("{request:?}");
+    model.as_encode().unwrap().encode(&Host::new(&recorder), &mut request).unwrap();
+    assert_eq!(recorder.logs(), [(Level::Debug, given)]);
+    // (-1 -7 1) (1 -7 3) (1 -7 -2) at the masked site.
+    assert_eq!((neurons, activations), ([1; 3], [-7.0; 3]));
+    assert_eq!(predictions, [2, 3, 4]);
+    let mut kept = kept.into_inner().unwrap();
+    kept.sort_by_key(|&(request, token, neuron, _)| (request, token, neuron));
+    let of_rule = [(1, 0, 0, -1.0), (1, 0, 1, -7.0), (1, 1, 1, -7.0), (1, 2, 1, -7.0), (1, 2, 2, -2.0)];
+    let of_all = [(2, 0, 0, 0.0), (2, 0, 1, 1.0), (2, 1, 0, 2.0), (2, 1, 1, 3.0), (2, 2, 0, 2.0), (2, 2, 1, -2.0)];
+    assert_eq!(kept, [&of_rule[..], &of_all].concat());
+    assert_eq!(moments[0], moments[1]);
+    assert_eq!(moments[0][0].to_vec(), sums(&[1.0, -21.0, 2.0]));
 }
 
 #[test]
@@ -238,45 +302,103 @@ fn a_model_is_asked_only_for_what_it_has() {
     let registry = everything();
     let mut model = lookup(&registry);
     model.initialize(&Host::detached(), 3, 0).unwrap();
-    let error = |text, state: Option<&mut [f32]>, site, k: usize| {
+    let error = |text, site, k: usize, width: usize, masks: &[Mask<'_>]| {
         let (mut neurons, mut activations) = (vec![0; 3 * k], vec![0.0; 3 * k]);
-        let [mut sum, mut sum_abs, mut sum_sq] = [[ExactSum::ZERO; 3]; 3];
-        let request = SiteRequest {
-            site,
-            k,
-            neurons: &mut neurons,
-            activations: &mut activations,
-            sum: &mut sum,
-            sum_abs: &mut sum_abs,
-            sum_sq: &mut sum_sq,
-        };
-        let mut request = EncodeRequest { text, carry: state, sites: vec![request] };
-        model.encode(&Host::detached(), &mut request).unwrap_err().to_string()
+        let mut moments = [0; 3].map(|_| vec![ExactSum::ZERO; width]);
+        let moments = moments.each_mut().map(|sums| &mut sums[..]);
+        let sites = vec![SiteRequest::top(site, k, (&mut neurons, &mut activations), moments)];
+        let mut request = EncodeRequest { sites, masks, ..EncodeRequest::new(text) };
+        model.as_encode().unwrap().encode(&Host::detached(), &mut request).unwrap_err().to_string()
     };
     let small = Text { ids: &[0, 1, 2], ..TEXT };
-    let sites = "the host asked for sites, or gave outputs, that the model does not have";
-    for wrong in [error(small, None, 2, 1), error(small, None, 0, 4), error(small, None, 1, 1)] {
-        assert!(wrong.ends_with(sites), "{wrong}");
+    let mask = |site, values| Mask { site, values };
+    for (error, what) in [
+        (error(small, 2, 1, 3, &[]), "a site 2 of 2"),
+        (error(small, 0, 4, 3, &[]), "the 4 strongest of 3 neurons at site 0"),
+        (error(small, 1, 1, 3, &[]), "room for moments at site 1 that is not of 2 neurons"),
+        (error(small, 0, 1, 3, &[mask(0, &[0.0; 2])]), "a mask of 2 values for site 0 of 3 neurons"),
+        (error(small, 0, 1, 3, &[mask(0, &[f32::INFINITY; 3])]), "a mask of 3 values for site 0 of 3 neurons"),
+        (error(small, 0, 1, 3, &[mask(1, &[0.0; 2]), mask(1, &[0.0; 2])]), "two masks for site 1"),
+        // 3 is no token of a vocabulary of 3.
+        (error(TEXT, 0, 1, 3, &[]), "a text whose offsets or ids are out of range"),
+    ] {
+        assert!(error.ends_with(&format!("the host gave {what}")), "{what}: {error}");
     }
-    assert!(error(small, Some(&mut [0.0; 2]), 0, 1).ends_with(sites));
-    // 3 is no token of a vocabulary of 3.
-    assert!(error(TEXT, None, 0, 1).ends_with("the host gave a text whose offsets or ids are out of range"));
+    // A state of another model is none of its own.
+    let mut foreign = state(&*lookup(&registry));
+    let mut request = EncodeRequest { state: Some(&mut foreign), ..EncodeRequest::new(small) };
+    let error = model.as_encode().unwrap().encode(&Host::detached(), &mut request).unwrap_err();
+    assert!(error.message().contains("of another model"), "{error}");
 }
 
 #[test]
-fn a_model_is_scored() {
+fn a_language_model_predicts() {
     let (registry, recorder) = (everything(), Recorder::default());
     let host = Host::new(&recorder);
     let mut model = lookup(&registry);
     model.initialize(&Host::detached(), 5, 0).unwrap();
-    for (text, state, nll, tokens) in [
-        (TEXT, State::Reset, 2.0, 1),
-        (TEXT, State::Carry, 5.0, 2),
-        (NO_TEXT, State::Reset, 0.0, 0),
-        (NO_TEXT, State::Carry, 0.0, 0),
+    let mut carried = state(&*model);
+    for (text, carries, losses, counts, of_tokens) in [
+        (TEXT, false, &[2.0, 0.0, 0.0][..], &[1, 0, 0][..], &[f32::NAN, 2.0, f32::NAN][..]),
+        (TEXT, true, &[2.0, 0.0, 3.0], &[1, 0, 1], &[f32::NAN, 2.0, 3.0]),
+        // What was read before predicts the first.
+        (TEXT, true, &[3.0, 0.0, 3.0], &[2, 0, 1], &[1.0, 2.0, 3.0]),
+        (Text::EMPTY, false, &[], &[], &[]),
+        (Text::EMPTY, true, &[], &[], &[]),
     ] {
-        assert_eq!(model.score(&host, text, state).unwrap(), Score { nll, tokens });
-        assert_eq!(recorder.logs(), [(Level::Debug, format!("{text:?} {state:?}"))]);
+        let (mut found, mut counted) = (vec![-1.0; text.len()], vec![9; text.len()]);
+        let mut tokens = vec![-1.0; text.ids.len()];
+        let masks = [Mask { site: 1, values: &[0.25, f32::NAN] }];
+        let request = PredictRequest::new(Task::LanguageModel, text.into(), &mut found, &mut counted);
+        let token_losses = (!tokens.is_empty()).then_some(&mut tokens[..]);
+        let state = carries.then_some(&mut carried);
+        let mut request = PredictRequest { masks: &masks, token_losses, state, ..request };
+        let given = format!("{request:?}");
+        model.as_predict().unwrap().predict(&host, &mut request).unwrap();
+        assert_eq!(recorder.logs(), [(Level::Debug, given)]);
+        assert_eq!((&found[..], &counted[..]), (losses, counts));
+        let bits = |losses: &[f32]| losses.iter().map(|loss| loss.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&tokens), bits(of_tokens));
+    }
+    let score = model.as_predict().unwrap().score(&host, TEXT, None).unwrap();
+    assert_eq!(score, Score { nll: 2.0, tokens: 1 });
+}
+
+/// Targets go in, classes and probabilities come out: of documents, and of tokens.
+#[test]
+fn a_classifier_predicts() {
+    let registry = everything();
+    let mut model = lookup(&registry);
+    model.initialize(&Host::detached(), 5, 0).unwrap();
+    let predict = |task, classes: usize, targets: &[u32], rows: usize| {
+        let (recorder, examples) = (Recorder::default(), Examples { text: TEXT, targets });
+        let (mut losses, mut counts) = ([-1.0; 3], [9; 3]);
+        let (mut predicted, mut probabilities) = (vec![9; rows], vec![-1.0; rows * classes]);
+        let mut request = PredictRequest {
+            classes,
+            predicted: Some(&mut predicted),
+            probabilities: Some(&mut probabilities),
+            ..PredictRequest::new(task, examples, &mut losses, &mut counts)
+        };
+        let given = format!("{request:?}");
+        let told = model.as_predict().unwrap().predict(&Host::new(&recorder), &mut request);
+        told.map_err(|error| error.to_string())?;
+        assert_eq!(recorder.logs(), [(Level::Debug, given)]);
+        Ok::<_, String>((losses, counts, predicted, probabilities))
+    };
+    let (losses, counts, predicted, probabilities) = predict(Task::Classification, 2, &[0, NULL, 0], 3).unwrap();
+    assert_eq!((losses, counts, predicted), ([0.0, 1.0, 1.0], [1; 3], vec![0, 0, 1]));
+    assert_eq!(probabilities, [1.0, 0.0, 1.0, 0.0, 0.0, 1.0]);
+    let (losses, counts, predicted, _) = predict(Task::Tagging, 4, &[1, 0, 3], 3).unwrap();
+    assert_eq!((losses, counts, predicted), ([1.0, 0.0, 0.0], [2, 0, 1], vec![1, 2, 3]));
+    for (task, classes, targets, rows, what) in [
+        (Task::Classification, 2, &[0, 0][..], 3, "2 targets where there are 3"),
+        (Task::Classification, 2, &[0, 2, 0], 3, "a target of class 2 of 2"),
+        (Task::LanguageModel, 0, &[1, 2, 3], 0, "3 targets where there are 0"),
+        (Task::Tagging, 4, &[1, 0, 3], 2, "room for classes that does not fit the task"),
+    ] {
+        let error = predict(task, classes, targets, rows).unwrap_err();
+        assert!(error.ends_with(&format!("the host gave {what}")), "{what}: {error}");
     }
 }
 
@@ -287,12 +409,20 @@ fn a_model_is_trained() {
     model.initialize(&Host::detached(), 5, 0).unwrap();
     let valid = Text { ids: &[4, 4], offsets: &[0, 2] };
     let requests = [
-        FitRequest { train: TEXT, valid: None, seed: u64::MAX, pause: None },
-        FitRequest { train: TEXT, valid: Some(valid), seed: 7, pause: None },
+        TrainRequest::language_model(TEXT, None, u64::MAX),
+        TrainRequest {
+            task: Task::Classification,
+            classes: 3,
+            train: Examples { text: TEXT, targets: &[2, NULL, 0] },
+            valid: Some(Examples { text: valid, targets: &[1] }),
+            seed: 7,
+        },
     ];
     for (epoch, request) in (1_u64..).zip(&requests) {
-        let report = model.fit(&Host::new(&recorder), request).unwrap();
-        assert_eq!(recorder.logs(), [(Level::Debug, format!("{request:?}"))]);
+        let mut session = model.as_train_mut().unwrap().begin(&Host::new(&recorder), request, None).unwrap();
+        assert_eq!(recorder.logs(), [(Level::Debug, format!("{request:?} None"))]);
+        let report = model.as_train_mut().unwrap().step(&Host::new(&recorder), &mut session, None).unwrap();
+        assert_eq!(recorder.logs(), [(Level::Debug, "None".to_owned())]);
         assert_eq!(recorder.progress(), [(3 * epoch, 6, format!("Epoche №{epoch}"))]);
         assert_eq!((report.epoch, report.tokens, report.done, report.paused), (epoch, 3 * epoch, epoch == 2, false));
         assert_eq!((report.loss, report.seconds), (1.0 / epoch as f64, 0.125));
@@ -300,8 +430,9 @@ fn a_model_is_trained() {
     }
     assert_eq!(model.describe().unwrap().trained_state, Some(State::Carry));
 
+    let mut session = model.as_train_mut().unwrap().begin(&Host::new(&recorder), &requests[0], None).unwrap();
     recorder.cancelled = true;
-    let error = model.fit(&Host::new(&recorder), &requests[0]).unwrap_err();
+    let error = model.as_train_mut().unwrap().step(&Host::new(&recorder), &mut session, None).unwrap_err();
     assert_eq!(error, Error::cancelled());
 }
 
@@ -314,22 +445,24 @@ fn training_is_paused_and_goes_on_elsewhere() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path().join("modèle");
     std::fs::create_dir(&directory).unwrap();
+    let request = TrainRequest::language_model(TEXT, Some(TEXT), 7);
+    let mut session = model.as_train_mut().unwrap().begin(&host, &request, None).unwrap();
+    recorder.logs();
     for pause in [0.0, f64::MIN_POSITIVE, 1e300] {
-        let request = FitRequest { train: TEXT, valid: Some(TEXT), seed: 7, pause: Some(pause) };
-        let report = model.fit(&host, &request).unwrap();
-        assert_eq!(recorder.logs(), [(Level::Debug, format!("{request:?}"))]);
+        let report = model.as_train_mut().unwrap().step(&host, &mut session, Some(pause)).unwrap();
+        assert_eq!(recorder.logs(), [(Level::Debug, format!("{:?}", Some(pause)))]);
         let before = report.epoch;
         assert_eq!(
             (report.tokens, report.valid_loss, report.done, report.paused),
             (3 * before, None, before == 2, true)
         );
 
-        model.save_training(&host, &directory).unwrap();
+        model.as_train().unwrap().save_session(&host, &session, &directory).unwrap();
         model = lookup(&registry);
-        model.load_training(&host, &directory).unwrap();
-        let calls = ["save", "load"].map(|call| (Level::Debug, format!("{call} {directory:?}")));
-        assert_eq!(recorder.logs(), calls);
-        let report = model.fit(&host, &request).unwrap();
+        session = model.as_train_mut().unwrap().begin(&host, &request, Some(&directory)).unwrap();
+        let calls = [format!("save {directory:?}"), format!("{request:?} Some({directory:?})")];
+        assert_eq!(recorder.logs(), calls.map(|call| (Level::Debug, call)));
+        let report = model.as_train_mut().unwrap().step(&host, &mut session, Some(pause)).unwrap();
         recorder.logs();
         let after = before + 1;
         assert_eq!(
@@ -338,10 +471,11 @@ fn training_is_paused_and_goes_on_elsewhere() {
         );
     }
 
-    let error = model.load_training(&host, &directory.join("nowhere")).unwrap_err();
+    let nowhere = directory.join("nowhere");
+    let error = model.as_train_mut().unwrap().begin(&host, &request, Some(&nowhere)).unwrap_err();
     assert_eq!(error.fault(), Fault::Invalid);
     assert!(error.message().starts_with("cannot read ") && error.message().contains("nowhere"), "{error}");
-    let error = model.save_training(&host, &directory.join("nowhere")).unwrap_err();
+    let error = model.as_train().unwrap().save_session(&host, &session, &nowhere).unwrap_err();
     assert_eq!(error.fault(), Fault::Failed);
     assert!(error.message().contains("cannot write") && error.message().contains("nowhere"), "{error}");
 }

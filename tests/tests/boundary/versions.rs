@@ -29,5 +29,5 @@ fn plugins_of_the_first_header_of_todays_and_of_one_to_come_load_and_run() {
 fn a_model_of_another_revision_is_told_before_it_is_made() {
     let registry = loaded(&c_plugin("other_revision"));
     let error = refused(registry.model("plain", &json!({}), &Host::detached()));
-    assert!(error.to_string().ends_with("it speaks revision 2 of txray.model/0, and this is 1"), "{error}");
+    assert!(error.to_string().ends_with("it speaks revision 3 of txray.model/0, and this is 2"), "{error}");
 }

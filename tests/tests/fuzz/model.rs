@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use txray_host::{FindError, Registry};
-use txray_plugin::{EncodeRequest, ExactSum, Fault, Host, Model, SiteRequest, State, Text, abi};
+use txray_plugin::{EncodeRequest, ExactSum, Fault, Host, Model, SiteRequest, Text, abi};
 use txray_tests::{Folder, SmallModel};
 
 use crate::config::registry;
@@ -77,7 +77,7 @@ fn load(registry: &Registry, path: &Path, copy: &Path) -> Outcome {
     let ids: Vec<u32> = (0..7).map(|i| i % description.vocabulary as u32).collect();
     let text = Text { ids: &ids, offsets: &[0, 3, 3, 7] };
     // Weights may be such that values overflow.
-    model.score(&host, text, State::Reset).err().iter().for_each(mendable);
+    model.as_predict().unwrap().score(&host, text, None).err().iter().for_each(mendable);
     read(&*model, text).err().iter().for_each(mendable);
     // What was loaded is what is saved, to the byte.
     let save = |model: &dyn Model| {
@@ -103,16 +103,11 @@ fn read(model: &dyn Model, text: Text<'_>) -> txray_plugin::Result<()> {
             (vec![0; tokens], vec![0.0; tokens], sums(), sums(), sums())
         })
         .collect();
-    let sites = outs.iter_mut().enumerate().map(|(site, (neurons, activations, sum, sum_abs, sum_sq))| SiteRequest {
-        site,
-        k: 1,
-        neurons,
-        activations,
-        sum,
-        sum_abs,
-        sum_sq,
+    let sites = outs.iter_mut().enumerate().map(|(site, (neurons, activations, sum, sum_abs, sum_sq))| {
+        SiteRequest::top(site, 1, (neurons, activations), [sum, sum_abs, sum_sq])
     });
-    model.encode(&Host::detached(), &mut EncodeRequest { text, carry: None, sites: sites.collect() })
+    let mut request = EncodeRequest { sites: sites.collect(), ..EncodeRequest::new(text) };
+    model.as_encode().unwrap().encode(&Host::detached(), &mut request)
 }
 
 /// One file of a folder is another; the rest is as it should be.

@@ -75,7 +75,7 @@ fn run(folder: &Folder, name: &str, out: &str) -> String {
 #[test]
 fn in_rust_every_kind_builds_keeps_its_promises_and_runs() {
     let folder = Folder::new();
-    for kind in ["metric", "pruner", "sink", "source", "model"] {
+    for kind in ["metric", "pruner", "sink", "source", "model", "encoder"] {
         let name = format!("my-{kind}");
         let project = project(&folder, &name, kind, "rust");
         cargo(&project, &["build", "--release"]);
@@ -91,6 +91,7 @@ fn in_rust_every_kind_builds_keeps_its_promises_and_runs() {
                 assert!(report.contains("| stage.late |"), "{report}");
             }
             "source" => assert!(told.contains("my-source"), "{told}"),
+            "encoder" => assert!(told.contains("compared (16 shared"), "{told}"),
             _ => assert!(told.contains("perplexity"), "{told}"),
         }
     }
@@ -163,7 +164,7 @@ fn a_change_of_the_method_keeps_its_laws_and_breaks_as_the_page_says() {
 #[test]
 fn in_c_every_kind_builds_keeps_its_promises_and_runs() {
     let folder = Folder::new();
-    for kind in ["metric", "pruner", "sink", "source", "model"] {
+    for kind in ["metric", "pruner", "sink", "source", "model", "encoder"] {
         let name = format!("my-{kind}");
         let project = project(&folder, &name, kind, "c");
         // Not by make, which not every machine has; the README says the same.

@@ -1,15 +1,17 @@
-//! The suite of models, for what `txray.model/0` is so far: weights and checkpoints here, reading in `reading`,
-//! training in `training`.
+//! The suite of models, for what `txray.model/0` is so far: weights and checkpoints here, and of the abilities that a model
+//! has, reading in `reading`, losses in `predicting`, training in `training`.
 
+mod predicting;
 mod reading;
 mod training;
 
 use std::fs;
 use std::path::Path;
 
+use proptest::prelude::*;
 use tempfile::TempDir;
 use txray_host::Registry;
-use txray_plugin::{Host, Model, Text, Threads};
+use txray_plugin::{Host, Model, Opaque, RuleKind, Task, Text, Threads};
 
 use crate::bench::{Bench, Failure, Maker};
 use crate::sink::{Files, files};
@@ -25,27 +27,69 @@ type ModelMaker<'a> = Maker<'a, dyn Model>;
 /// The model's options should make a small one: an `examples` on their schema can say which. It trains on 2000 tokens.
 pub(crate) fn hold(bench: &mut Bench<'_>) {
     let Some(maker) = bench.maker(Registry::model) else { return };
+    let says = bench.property("says what it can be asked for", |_| Ok(capabilities(&*maker.fresh()?)?));
     let initialized = bench.property("describes itself once it has weights", |_| {
         // Without weights it may fail, but with an error.
-        if let Err(error) = maker.fresh()?.describe() {
+        let bare = maker.fresh()?;
+        if let Err(error) = bare.describe() {
             orderly(&error)?;
         }
-        let found = initialized(&maker, SEED)?.describe().map_err(|error| format!("it failed: {error}"))?;
+        let model = initialized(&maker, SEED)?;
+        let found = model.describe().map_err(|error| format!("it failed: {error}"))?;
         if found.vocabulary != VOCABULARY {
             return Err(Failure::from(format!("made for {VOCABULARY} tokens, it has {}", found.vocabulary)));
         }
         if found.sites.is_empty() || found.sites.iter().any(|site| site.width == 0) {
             return Err(Failure::from(format!("there is nothing to read at its sites: {:?}", found.sites)));
         }
-        Ok(())
+        match abilities(&*bare) == abilities(&*model) && bare.capabilities() == model.capabilities() {
+            true => Ok(()),
+            false => Err(Failure::from("with weights it can be asked for something else than without".to_owned())),
+        }
     });
-    if initialized {
+    if says && initialized {
         weights(bench, &maker);
-        reading::hold(bench, &maker);
-        training::hold(bench, &maker);
+        let able = maker.fresh().ok();
+        let has = |ability: fn(&dyn Model) -> bool| able.as_deref().is_some_and(ability);
+        if has(|model| model.as_encode().is_some()) {
+            reading::hold(bench, &maker);
+        }
+        let is_language_model = has(|model| model.capabilities().tasks.contains(&Task::LanguageModel));
+        if has(|model| model.as_predict().is_some()) && is_language_model {
+            predicting::hold(bench, &maker);
+        }
+        if has(|model| model.as_train().is_some()) && is_language_model {
+            training::hold(bench, &maker);
+        }
     }
     options::hold(bench, &maker);
     lifecycle::hold(bench, &maker, &|_| ());
+}
+
+/// Which abilities a model has.
+fn abilities(model: &dyn Model) -> [bool; 4] {
+    [model.as_encode().is_some(), model.as_predict().is_some(), model.as_train().is_some(), model.as_carry().is_some()]
+}
+
+/// Abilities and capabilities fit together.
+fn capabilities(model: &dyn Model) -> Result<(), String> {
+    let ([encodes, predicts, trains, _], capabilities) = (abilities(model), model.capabilities());
+    if !encodes && !predicts {
+        return Err("it can be neither read nor asked to predict".to_owned());
+    }
+    if encodes != capabilities.rules.contains(&RuleKind::Top) {
+        return Err("a model that is read keeps the `top` of its neurons, and says so among its `rules`".to_owned());
+    }
+    if (predicts || trains) == capabilities.tasks.is_empty() {
+        return Err(format!(
+            "its tasks are {:?}: a model that predicts or trains has some, others none",
+            capabilities.tasks
+        ));
+    }
+    if capabilities.predictions && !encodes {
+        return Err("it tells predictions at what it reads, but cannot be read".to_owned());
+    }
+    Ok(())
 }
 
 /// How weights are drawn, saved and loaded.
@@ -69,7 +113,7 @@ fn weights(bench: &mut Bench<'_>, maker: &ModelMaker<'_>) {
         if saved(&*loaded)?.0 != bytes {
             return Err(Failure::from("loaded and saved again, its bytes differ".to_owned()));
         }
-        reading::same_readings(&*model, &*loaded).map_err(Failure::from)
+        same(&*model, &*loaded).map_err(Failure::from)
     });
 
     // What a kill or a full disk leaves must not be taken for a model.
@@ -86,13 +130,44 @@ fn weights(bench: &mut Bench<'_>, maker: &ModelMaker<'_>) {
                 match load(maker, directory.path()) {
                     Err(error) => orderly(&error)?,
                     // A file may be there for others to read.
-                    Ok(loaded) => reading::same_readings(&*model, &*loaded)
+                    Ok(loaded) => same(&*model, &*loaded)
                         .map_err(|what| format!("with {name} {damage}, it loaded, but then {what}"))?,
                 }
             }
         }
         Ok(())
     });
+}
+
+/// An error where two models read or predict some text differently, bit by bit.
+fn same(a: &dyn Model, b: &dyn Model) -> Result<(), String> {
+    let (a_is, b_is) = (reading::described(a)?, reading::described(b)?);
+    if a_is != b_is {
+        return Err(format!("it is {b_is:?}, and before it was {a_is:?}"));
+    }
+    if a.as_encode().is_some() {
+        reading::same(a, b, &a_is)?;
+    }
+    if a.as_predict().is_some() && a.capabilities().tasks.contains(&Task::LanguageModel) {
+        predicting::same(a, b)?;
+    }
+    Ok(())
+}
+
+/// Four documents, for properties that are tried on one text.
+fn some_documents() -> Vec<Vec<u32>> {
+    (0..4_u32).map(|d| (0..5 * d).map(|i| (i * i + d) % VOCABULARY as u32).collect()).collect()
+}
+
+/// 1 to 5 documents of up to 11 tokens; some have none.
+fn documents() -> impl Strategy<Value = Vec<Vec<u32>>> {
+    prop::collection::vec(prop::collection::vec(0..VOCABULARY as u32, 0..12), 1..6)
+}
+
+/// A state that has read nothing, of a model that has one.
+fn state(model: &dyn Model) -> Result<Option<Opaque>, String> {
+    let state = model.as_carry().map(|carry| carry.state(&Host::detached(), None));
+    state.transpose().map_err(|error| format!("it made no state: {error}"))
 }
 
 /// Spoils a file in one of three ways.

@@ -1,9 +1,13 @@
 //! What is read from a model.
 
-use proptest::prelude::*;
-use txray_plugin::{EncodeRequest, ExactSum, Host, Model, ModelDescription, Score, SiteRequest, State, Threads};
+use std::sync::{Mutex, PoisonError};
 
-use super::{CASES, Documents, ModelMaker, SEED, VOCABULARY, initialized};
+use proptest::prelude::*;
+use txray_plugin::{
+    EncodeRequest, ExactSum, Host, Mask, Model, ModelDescription, Opaque, Rule, RuleKind, Sign, SiteRequest, Threads,
+};
+
+use super::{CASES, Documents, ModelMaker, SEED, VOCABULARY, documents, initialized, some_documents};
 use crate::bench::{Bench, Failure};
 use crate::guarded::Guarded;
 
@@ -13,16 +17,6 @@ const MOMENTS_TOLERANCE: f64 = 1e-4;
 
 /// What the moments are set to before a call, which adds to them.
 const BEFORE: ExactSum = ExactSum::of(0.5);
-
-/// 1 to 5 documents of up to 11 tokens; some have none.
-fn documents() -> impl Strategy<Value = Vec<Vec<u32>>> {
-    prop::collection::vec(prop::collection::vec(0..VOCABULARY as u32, 0..12), 1..6)
-}
-
-/// Four documents, for properties that are tried on one text.
-fn some_documents() -> Vec<Vec<u32>> {
-    (0..4_u32).map(|d| (0..5 * d).map(|i| (i * i + d) % VOCABULARY as u32).collect()).collect()
-}
 
 /// What was read at one site: `[tokens, k]` observations, and `[3][width]` moments.
 #[derive(Clone, Debug)]
@@ -44,11 +38,10 @@ impl Reading {
 
 pub(super) fn hold(bench: &mut Bench<'_>, maker: &ModelMaker<'_>) {
     let mut model = None;
-    let reads = bench.property("answers what it is asked", |_| {
+    let reads = bench.property("reads what it is given", |_| {
         let made = initialized(maker, SEED)?;
         let description = described(&*made)?;
         all(&*made, &description, &some_documents(), 1)?;
-        score(&*made, &some_documents(), State::Reset, 1)?;
         model = Some((made, description));
         Ok(())
     });
@@ -57,7 +50,9 @@ pub(super) fn hold(bench: &mut Bench<'_>, maker: &ModelMaker<'_>) {
     moments(bench, &*model, &description);
     whole_documents(bench, &*model, &description);
     state(bench, &*model, &description);
-    scores(bench, &*model);
+    rules(bench, &*model, &description);
+    masks(bench, &*model, &description);
+    predictions(bench, &*model, &description);
 }
 
 /// What observations depend on, and what they do not.
@@ -65,12 +60,6 @@ fn observations(bench: &mut Bench<'_>, model: &dyn Model, description: &ModelDes
     bench.property("takes text without tokens", |_| {
         for empty in [vec![], vec![vec![]], vec![vec![]; 3]] {
             all(model, description, &empty, 2)?;
-            for state in [State::Reset, State::Carry] {
-                let found = score(model, &empty, state, 2)?;
-                if (found.nll, found.tokens) != (0.0, 0) {
-                    return Err(Failure::from(format!("it scored text without tokens as {found:?}")));
-                }
-            }
         }
         Ok(())
     });
@@ -208,19 +197,26 @@ fn moments_of(
 /// The state that is carried from call to call.
 fn state(bench: &mut Bench<'_>, model: &dyn Model, description: &ModelDescription) {
     bench.property("carries its state from call to call", |settings| {
-        if description.state_size == 0 {
-            return Err(Failure::Skipped("it has no state".to_owned()));
-        }
+        let Some(carry) = model.as_carry() else {
+            return Err(Failure::Skipped("it has no state to carry".to_owned()));
+        };
+        let made = |from: Option<&Opaque>| {
+            carry.state(&Host::detached(), from).map_err(|error| format!("it made no state: {error}"))
+        };
         let stream = (prop::collection::vec(0..VOCABULARY as u32, 1..24), any::<prop::sample::Index>());
         settings.at_most(CASES).for_all(stream, |(stream, cut)| {
             let cut = cut.index(stream.len() + 1);
             let sites: Vec<_> = description.sites.iter().enumerate().map(|(site, s)| (site, s.width)).collect();
             let read =
-                |part: &[u32], state: &mut [f32]| encode(model, description, &[part.to_vec()], &sites, Some(state), 1);
-            let mut state = vec![0.0; description.state_size];
+                |part: &[u32], state: &mut Opaque| encode(model, description, &[part.to_vec()], &sites, Some(state), 1);
+            let mut state = made(None)?;
             let whole = read(stream, &mut state)?;
-            let mut cut_state = vec![0.0; description.state_size];
-            let (first, second) = (read(&stream[..cut], &mut cut_state)?, read(&stream[cut..], &mut cut_state)?);
+            let mut cut_state = made(None)?;
+            let first = read(&stream[..cut], &mut cut_state)?;
+            // A copy is a state of its own.
+            let mut copy = made(Some(&cut_state))?;
+            read(&stream[..cut], &mut copy)?;
+            let second = read(&stream[cut..], &mut cut_state)?;
             for site in 0..sites.len() {
                 let mut parts = first[site].tokens(0..cut);
                 parts.extend(second[site].tokens(0..stream.len() - cut));
@@ -228,28 +224,56 @@ fn state(bench: &mut Bench<'_>, model: &dyn Model, description: &ModelDescriptio
                     return Err(format!("cut after {cut} tokens, the stream reads otherwise at site {site}"));
                 }
             }
-            match state == cut_state {
-                true => Ok(()),
-                false => Err(format!("cut after {cut} tokens, the stream ends in another state")),
+            let mut copy = made(Some(&state))?;
+            let next = [&mut state, &mut cut_state, &mut copy].map(|state| read(stream, state));
+            let [whole, cut_once, copied] = next;
+            match format!("{:?}", whole?) {
+                whole if whole != format!("{:?}", cut_once?) => {
+                    Err(format!("cut after {cut} tokens, the stream ends in another state"))
+                }
+                whole if whole != format!("{:?}", copied?) => Err("a copy of a state is another state".to_owned()),
+                _ => Ok(()),
             }
         })
     });
 }
 
-/// Which tokens a score counts.
-fn scores(bench: &mut Bench<'_>, model: &dyn Model) {
-    bench.property("scores every token that follows another", |settings| {
-        settings.at_most(CASES).for_all(documents(), |documents| {
-            let tokens = |document: &Vec<u32>| document.len().saturating_sub(1) as u64;
-            let reset = documents.iter().map(tokens).sum::<u64>();
-            for (state, expected) in [(State::Reset, reset), (State::Carry, tokens(&documents.concat()))] {
-                let [one, four] = [1, 4].map(|threads| score(model, documents, state, threads));
-                let (one, four) = (one?, four?);
-                if one.tokens != expected {
-                    return Err(format!("with {state:?} it scored {} tokens, not {expected}", one.tokens));
-                }
-                if !one.nll.is_finite() || one.nll.to_bits() != four.nll.to_bits() {
-                    return Err(format!("with {state:?} it scored {} on 1 thread, {} on 4", one.nll, four.nll));
+/// What a rule keeps is what the top of all neurons says, by each sign.
+fn rules(bench: &mut Bench<'_>, model: &dyn Model, description: &ModelDescription) {
+    bench.property("keeps by its rules and by every sign what it reads", |settings| {
+        let rules = model.capabilities().rules;
+        settings.at_most(CASES).for_all((documents(), -0.1..0.5_f32), |(documents, threshold)| {
+            for (site, described) in description.sites.iter().enumerate() {
+                let all = &encode(model, description, documents, &[(site, described.width)], None, 1)?[0];
+                let mut every: Vec<Observation> = (0..all.neurons.len())
+                    .map(|at| ((at / all.k) as u32, all.neurons[at], all.activations[at].to_bits()))
+                    .collect();
+                every.sort_unstable();
+                for sign in [Sign::Positive, Sign::Negative, Sign::Absolute] {
+                    if rules.contains(&RuleKind::All) && kept(model, description, documents, site, Rule::All, sign)? != every {
+                        return Err(format!("by the rule `all` it does not keep every activation of site {site}"));
+                    }
+                    let strength = |of: &Observation| sign.strength(f32::from_bits(of.2)) + 0.0;
+                    if rules.contains(&RuleKind::Above) {
+                        let above: Vec<_> = every.iter().copied().filter(|of| strength(of) > *threshold).collect();
+                        if kept(model, description, documents, site, Rule::Above(*threshold), sign)? != above {
+                            return Err(format!(
+                                "by the rule `above` it does not keep what is above {threshold} at site {site}, {sign:?}"
+                            ));
+                        }
+                    }
+                    let asked = Asked { sign, ..Asked::default() };
+                    let top = &read(model, description, documents, &[(site, 1)], asked, 1)?.0[0];
+                    for (token, (&neuron, activation)) in top.neurons.iter().zip(&top.activations).enumerate() {
+                        let of_token = &every[token * all.k..(token + 1) * all.k];
+                        let order = |a: &&Observation, b: &&Observation| strength(a).total_cmp(&strength(b)).then(b.1.cmp(&a.1));
+                        let best = of_token.iter().max_by(order);
+                        if best != Some(&(token as u32, neuron, activation.to_bits())) {
+                            return Err(format!(
+                                "at token {token} of site {site} it gave neuron {neuron} as the strongest, {sign:?}"
+                            ));
+                        }
+                    }
                 }
             }
             Ok(())
@@ -257,24 +281,109 @@ fn scores(bench: &mut Bench<'_>, model: &dyn Model) {
     });
 }
 
-/// An error where two models read or score some text differently, bit by bit.
-pub(super) fn same_readings(a: &dyn Model, b: &dyn Model) -> Result<(), String> {
-    let (a_is, b_is) = (described(a)?, described(b)?);
-    if a_is != b_is {
-        return Err(format!("it is {b_is:?}, and before it was {a_is:?}"));
+/// Token, neuron, and the bits of the activation.
+type Observation = (u32, u32, u32);
+
+/// What a rule emits of a site, sorted by token and neuron.
+fn kept(
+    model: &dyn Model,
+    description: &ModelDescription,
+    documents: &[Vec<u32>],
+    site: usize,
+    rule: Rule<'_>,
+    sign: Sign,
+) -> Result<Vec<Observation>, String> {
+    let documents = Documents::new(documents);
+    let sums = || vec![ExactSum::ZERO; description.sites[site].width];
+    let [mut sum, mut sum_abs, mut sum_sq] = [sums(), sums(), sums()];
+    let kept: Mutex<Vec<Observation>> = Mutex::default();
+    let emit = |block: &txray_plugin::Block<'_>| {
+        let rows = block.token.iter().zip(block.neuron).zip(block.activation);
+        let rows = rows.map(|((&token, &neuron), activation)| (token, neuron, activation.to_bits()));
+        kept.lock().unwrap_or_else(PoisonError::into_inner).extend(rows);
+    };
+    let sites = vec![SiteRequest { site, rule, sign, sum: &mut sum, sum_abs: &mut sum_abs, sum_sq: &mut sum_sq }];
+    let mut request = EncodeRequest { sites, emit: &emit, ..EncodeRequest::new(documents.text()) };
+    let answer = encoder(model)?.encode(&Host::new(&Threads(2)), &mut request);
+    answer.map_err(|error| format!("it did not read: {error}"))?;
+    let mut kept = kept.into_inner().unwrap_or_else(PoisonError::into_inner);
+    // Within a document they come in order: sorting moves whole documents.
+    let mut last = vec![0; documents.text().len()];
+    for &(token, neuron, _) in &kept {
+        let document = documents.offsets.partition_point(|&offset| offset <= u64::from(token)) - 1;
+        let place = (u64::from(token) << 32) | (u64::from(neuron) + 1);
+        if std::mem::replace(&mut last[document], place) >= place {
+            return Err(format!("it emitted token {token} of document {document} out of order"));
+        }
     }
+    kept.sort_unstable();
+    Ok(kept)
+}
+
+/// What a mask does.
+fn masks(bench: &mut Bench<'_>, model: &dyn Model, description: &ModelDescription) {
+    bench.property("holds neurons to the values of a mask", |settings| {
+        if !model.capabilities().masks {
+            return Err(Failure::Skipped("it knows no masks".to_owned()));
+        }
+        settings.at_most(CASES).for_all(documents(), |documents| {
+            for (site, described) in description.sites.iter().enumerate() {
+                let mut values = vec![f32::NAN; described.width];
+                let under = |masks: &[Mask<'_>]| {
+                    let asked = Asked { masks, ..Asked::default() };
+                    Ok::<_, String>(
+                        read(model, description, documents, &[(site, described.width)], asked, 2)?.0.remove(0),
+                    )
+                };
+                if format!("{:?}", under(&[Mask { site, values: &values }])?) != format!("{:?}", under(&[])?) {
+                    return Err(format!("a mask of site {site} that holds no neuron changes what it reads"));
+                }
+                (values[described.width - 1], values[0]) = (0.25, 0.0);
+                let masked = under(&[Mask { site, values: &values }])?;
+                for (&neuron, &activation) in masked.neurons.iter().zip(&masked.activations) {
+                    let value = values[neuron as usize];
+                    if !value.is_nan() && value.to_bits() != activation.to_bits() {
+                        return Err(format!("neuron {neuron} of site {site} is held to {value}, and is {activation}"));
+                    }
+                }
+            }
+            Ok(())
+        })
+    });
+}
+
+/// What it predicts at a token depends on its document alone.
+fn predictions(bench: &mut Bench<'_>, model: &dyn Model, description: &ModelDescription) {
+    bench.property("predicts at a token the same whatever is beside", |settings| {
+        if !model.capabilities().predictions {
+            return Err(Failure::Skipped("it tells no predictions".to_owned()));
+        }
+        settings.at_most(CASES).for_all(documents(), |documents| {
+            let predicted = |documents: &[Vec<u32>], threads| {
+                let asked = Asked { predictions: true, ..Asked::default() };
+                Ok::<_, String>(read(model, description, documents, &[], asked, threads)?.1)
+            };
+            let together = predicted(documents, 2)?;
+            let apart: Result<Vec<_>, _> = documents.iter().map(|of| predicted(std::slice::from_ref(of), 1)).collect();
+            match together == apart?.concat() {
+                true => Ok(()),
+                false => Err("it predicts otherwise alone than among others".to_owned()),
+            }
+        })
+    });
+}
+
+/// An error where two models that are alike read some text differently, bit by bit.
+pub(super) fn same(a: &dyn Model, b: &dyn Model, description: &ModelDescription) -> Result<(), String> {
     let documents = some_documents();
-    if format!("{:?}", all(a, &a_is, &documents, 1)?) != format!("{:?}", all(b, &b_is, &documents, 1)?) {
-        return Err("it reads otherwise than before".to_owned());
-    }
-    let [before, after] = [a, b].map(|model| score(model, &documents, State::Reset, 1));
-    match before?.nll.to_bits() == after?.nll.to_bits() {
+    let [before, after] = [a, b].map(|model| all(model, description, &documents, 1));
+    match format!("{:?}", before?) == format!("{:?}", after?) {
         true => Ok(()),
-        false => Err("it scores otherwise than before".to_owned()),
+        false => Err("it reads otherwise than before".to_owned()),
     }
 }
 
-fn described(model: &dyn Model) -> Result<ModelDescription, String> {
+pub(super) fn described(model: &dyn Model) -> Result<ModelDescription, String> {
     model.describe().map_err(|error| format!("it did not describe itself: {error}"))
 }
 
@@ -289,15 +398,40 @@ fn all(
     encode(model, description, documents, &sites, None, threads)
 }
 
-/// Reads documents at sites (index, k), into guarded memory.
+/// Reads documents at sites (index, k).
 fn encode(
     model: &dyn Model,
     description: &ModelDescription,
     documents: &[Vec<u32>],
     sites: &[(usize, usize)],
-    carry: Option<&mut [f32]>,
+    state: Option<&mut Opaque>,
     threads: usize,
 ) -> Result<Vec<Reading>, String> {
+    Ok(read(model, description, documents, sites, Asked { state, ..Asked::default() }, threads)?.0)
+}
+
+/// What else is asked of a reading.
+#[derive(Default)]
+struct Asked<'a> {
+    state: Option<&'a mut Opaque>,
+    masks: &'a [Mask<'a>],
+    sign: Sign,
+    predictions: bool,
+}
+
+fn encoder(model: &dyn Model) -> Result<&dyn txray_plugin::Encode, String> {
+    model.as_encode().ok_or_else(|| "it is no longer able to read".to_owned())
+}
+
+/// Reads documents at sites (index, k), into guarded memory; and what the model predicts at each token, if that is asked for.
+fn read(
+    model: &dyn Model,
+    description: &ModelDescription,
+    documents: &[Vec<u32>],
+    sites: &[(usize, usize)],
+    Asked { state, masks, sign, predictions }: Asked<'_>,
+    threads: usize,
+) -> Result<(Vec<Reading>, Vec<u32>), String> {
     let documents = Documents::new(documents);
     let tokens = documents.ids.len();
     // Outputs are filled with what no model gives, so that what a model does not write is seen.
@@ -313,15 +447,26 @@ fn encode(
             )
         })
         .collect();
+    let mut predicted = Guarded::new(if predictions { tokens } else { 0 }, u32::MAX, 77_777_u32);
     let requests = outputs.iter_mut().zip(sites).map(|((neurons, activations, [sum, sum_abs, sum_sq]), &(site, k))| {
         let (neurons, activations) = (neurons.values_mut(), activations.values_mut());
         let (sum, sum_abs, sum_sq) = (sum.values_mut(), sum_abs.values_mut(), sum_sq.values_mut());
-        SiteRequest { site, k, neurons, activations, sum, sum_abs, sum_sq }
+        SiteRequest { site, rule: Rule::Top { k, neurons, activations }, sign, sum, sum_abs, sum_sq }
     });
-    let mut request = EncodeRequest { text: documents.text(), carry, sites: requests.collect() };
-    let answer = model.encode(&Host::new(&Threads(threads)), &mut request);
+    let mut request = EncodeRequest {
+        state,
+        masks,
+        sites: requests.collect(),
+        predictions: predictions.then(|| predicted.values_mut()),
+        ..EncodeRequest::new(documents.text())
+    };
+    let answer = encoder(model)?.encode(&Host::new(&Threads(threads)), &mut request);
     answer.map_err(|error| format!("it did not read: {error}"))?;
 
+    if predicted.breach().is_some() || predicted.values().iter().any(|&token| token as usize >= description.vocabulary)
+    {
+        return Err("what it predicts are not tokens of its vocabulary, one a token".to_owned());
+    }
     let readings = outputs.into_iter().zip(sites).map(|((neurons, activations, moments), &(site, k))| {
         let breached = neurons.breach().or(activations.breach()).or(moments.iter().find_map(Guarded::breach));
         if let Some(at) = breached {
@@ -333,11 +478,5 @@ fn encode(
         let moments = moments.map(|moment| moment.values().to_vec());
         Ok(Reading { k, neurons: neurons.values().to_vec(), activations: activations.values().to_vec(), moments })
     });
-    readings.collect()
-}
-
-fn score(model: &dyn Model, documents: &[Vec<u32>], state: State, threads: usize) -> Result<Score, String> {
-    let documents = Documents::new(documents);
-    let answer = model.score(&Host::new(&Threads(threads)), documents.text(), state);
-    answer.map_err(|error| format!("it did not score: {error}"))
+    Ok((readings.collect::<Result<_, _>>()?, predicted.values().to_vec()))
 }

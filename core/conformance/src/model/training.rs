@@ -1,6 +1,10 @@
 //! The part of the suite of models that is about training.
 
-use txray_plugin::{Fault, FitReport, FitRequest, Host, HostServices, Level, Model, Threads};
+use std::path::Path;
+
+use txray_plugin::{
+    Error, Fault, Host, HostServices, Level, Model, Opaque, Task, Threads, Train, TrainReport, TrainRequest,
+};
 
 use super::{Documents, ModelMaker, SEED, directory, initialized, orderly, saved};
 use crate::bench::{Bench, Failure};
@@ -20,11 +24,11 @@ fn cycle() -> Documents {
 
 pub(super) fn hold(bench: &mut Bench<'_>, maker: &ModelMaker<'_>) {
     bench.property("learns what follows what", |_| {
-        let mut model = initialized(maker, SEED)?;
-        let first = epoch(&mut *model, 1)?;
+        let mut trainee = Trainee::begin(maker)?;
+        let first = trainee.epoch(1)?;
         let mut last = first;
         while !last.done && last.epoch < LESSONS {
-            let next = epoch(&mut *model, 1)?;
+            let next = trainee.epoch(1)?;
             if next.epoch != last.epoch + 1 {
                 return Err(Failure::from(format!("after epoch {} it told of epoch {}", last.epoch, next.epoch)));
             }
@@ -53,20 +57,18 @@ pub(super) fn hold(bench: &mut Bench<'_>, maker: &ModelMaker<'_>) {
 
     bench.property("trains to the same bytes wherever it is interrupted", |_| {
         let expected = trained(maker, 1)?;
-        let documents = cycle();
-        let mut model = initialized(maker, SEED)?;
+        let mut trainee = Trainee::begin(maker)?;
         for interrupted in 0..CALLS {
             // Some calls are cancelled, others paused; another model then goes on from what was saved.
             let (host, pause) =
                 if interrupted % 3 == 2 { (Host::new(&Impatient), None) } else { (Host::new(&Threads(1)), Some(0.0)) };
-            let request = FitRequest { train: documents.text(), valid: None, seed: SEED, pause };
-            let finished = match model.fit(&host, &request) {
+            let finished = match trainee.step(&host, pause) {
                 Ok(report) => !report.paused && (report.done || report.epoch >= EPOCHS),
                 Err(error) if error.fault() == Fault::Cancelled => false,
                 Err(error) => return Err(Failure::from(format!("it did not train: {error}"))),
             };
             if finished {
-                return match saved(&*model)?.0 == expected {
+                return match saved(&*trainee.model)?.0 == expected {
                     true => Ok(()),
                     false => {
                         let message =
@@ -75,55 +77,99 @@ pub(super) fn hold(bench: &mut Bench<'_>, maker: &ModelMaker<'_>) {
                     }
                 };
             }
-            model = elsewhere(maker, &*model)?;
+            // And some go on as they are.
+            if interrupted % 4 != 3 {
+                trainee = trainee.elsewhere(maker)?;
+            }
         }
         Err(Failure::from(format!(
             "paused after every step, {CALLS} calls did not bring it to the end of {EPOCHS} epochs"
         )))
     });
 
-    bench.property("refuses a training that is not there", |_| {
-        let empty = directory()?;
-        let host = Host::new(&Threads(1));
-        let Err(error) = maker.fresh()?.load_training(&host, empty.path()) else {
-            return Err(Failure::from("it went on from an empty directory".to_owned()));
+    bench.property("refuses to go on with what is not there, or another text", |_| {
+        let refuses = |directory: &Path, documents: &Documents, what: &str| {
+            let mut model = maker.fresh()?;
+            let Err(error) = trainer(&mut *model)?.begin(&Host::new(&Threads(1)), &request(documents), Some(directory))
+            else {
+                return Err(format!("it went on {what}"));
+            };
+            orderly(&error)
         };
-        orderly(&error).map_err(Failure::from)
+        refuses(directory()?.path(), &cycle(), "from an empty directory")?;
+        let mut trainee = Trainee::begin(maker)?;
+        trainee.step(&Host::new(&Threads(1)), Some(0.0)).map_err(|error| format!("it did not train: {error}"))?;
+        let directory = trainee.saved()?;
+        let mut other = cycle();
+        other.ids[7] += 1;
+        refuses(directory.path(), &other, "with a text of which one token was another").map_err(Failure::from)
     });
+}
+
+/// A model in training on [`cycle`].
+struct Trainee {
+    model: Box<dyn Model>,
+    session: Opaque,
+}
+
+impl Trainee {
+    fn begin(maker: &ModelMaker<'_>) -> Result<Self, String> {
+        let mut model = initialized(maker, SEED)?;
+        let begun = trainer(&mut *model)?.begin(&Host::new(&Threads(1)), &request(&cycle()), None);
+        let session = begun.map_err(|error| format!("it did not begin to train: {error}"))?;
+        Ok(Self { model, session })
+    }
+
+    fn step(&mut self, host: &Host<'_>, pause: Option<f64>) -> Result<TrainReport, Error> {
+        trainer(&mut *self.model).map_err(Error::failed)?.step(host, &mut self.session, pause)
+    }
+
+    /// Trains to the end of the next epoch.
+    fn epoch(&mut self, threads: usize) -> Result<TrainReport, String> {
+        let stepped = self.step(&Host::new(&Threads(threads)), None);
+        let report = stepped.map_err(|error| format!("it did not train: {error}"))?;
+        if report.paused || !report.loss.is_finite() {
+            return Err(format!("not asked to pause, it trained and told {report:?}"));
+        }
+        Ok(report)
+    }
+
+    fn saved(&self) -> Result<tempfile::TempDir, String> {
+        let directory = directory()?;
+        let able = self.model.as_train().ok_or("it is no longer able to train")?;
+        let saved = able.save_session(&Host::new(&Threads(1)), &self.session, directory.path());
+        saved.map_err(|error| format!("its training was not saved: {error}"))?;
+        Ok(directory)
+    }
+
+    /// Another model, with the training of this one.
+    fn elsewhere(&self, maker: &ModelMaker<'_>) -> Result<Self, String> {
+        let directory = self.saved()?;
+        let mut model = maker.fresh()?;
+        let begun = trainer(&mut *model)?.begin(&Host::new(&Threads(1)), &request(&cycle()), Some(directory.path()));
+        let session = begun.map_err(|error| format!("its training was not gone on with: {error}"))?;
+        Ok(Self { model, session })
+    }
+}
+
+fn trainer(model: &mut dyn Model) -> Result<&mut dyn Train, String> {
+    model.as_train_mut().ok_or_else(|| "it says that it trains by `as_train`, and not by `as_train_mut`".to_owned())
+}
+
+fn request(documents: &Documents) -> TrainRequest<'_> {
+    let train = documents.text().into();
+    TrainRequest { task: Task::LanguageModel, classes: 0, train, valid: None, seed: SEED }
 }
 
 /// The checkpoint after [`EPOCHS`].
 fn trained(maker: &ModelMaker<'_>, threads: usize) -> Result<Files, String> {
-    let mut model = initialized(maker, SEED)?;
+    let mut trainee = Trainee::begin(maker)?;
     loop {
-        let report = epoch(&mut *model, threads)?;
+        let report = trainee.epoch(threads)?;
         if report.done || report.epoch >= EPOCHS {
-            return Ok(saved(&*model)?.0);
+            return Ok(saved(&*trainee.model)?.0);
         }
     }
-}
-
-/// Trains to the end of the next epoch.
-fn epoch(model: &mut dyn Model, threads: usize) -> Result<FitReport, String> {
-    let documents = cycle();
-    let request = FitRequest { train: documents.text(), valid: None, seed: SEED, pause: None };
-    let report =
-        model.fit(&Host::new(&Threads(threads)), &request).map_err(|error| format!("it did not train: {error}"))?;
-    if report.paused || !report.loss.is_finite() {
-        return Err(format!("not asked to pause, it trained and told {report:?}"));
-    }
-    Ok(report)
-}
-
-/// Another model, with the training of this one.
-fn elsewhere(maker: &ModelMaker<'_>, model: &dyn Model) -> Result<Box<dyn Model>, String> {
-    let (directory, host) = (directory()?, Host::new(&Threads(1)));
-    let saved = model.save_training(&host, directory.path());
-    saved.map_err(|error| format!("its training was not saved: {error}"))?;
-    let mut other = maker.fresh()?;
-    let loaded = other.load_training(&host, directory.path());
-    loaded.map_err(|error| format!("its training was not loaded: {error}"))?;
-    Ok(other)
 }
 
 /// A host that always wants to stop.

@@ -2,6 +2,7 @@
 
 mod training;
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use txray_config::{Name, child, of_format, suggestion};
 use txray_host::FindError;
-use txray_plugin::{Model as PluginModel, ModelDescription, abi};
+use txray_plugin::{Capabilities, Model as PluginModel, ModelDescription, Task, abi};
 use txray_text::{Tokenizer, Vocabulary};
 
 use super::corpus::{Corpus, Text};
@@ -75,18 +76,66 @@ pub enum TaskKind {
     LanguageModel,
 }
 
+impl TaskKind {
+    fn task(self) -> Task {
+        match self {
+            Self::LanguageModel => Task::LanguageModel,
+        }
+    }
+}
+
+/// What the plugin of a model can do, as it said when it was made to check its options.
+#[derive(Clone, Debug)]
+pub struct Abilities {
+    /// Whether it can be read.
+    pub encode: bool,
+    /// Whether it can be trained.
+    pub train: bool,
+    /// Whether it has a state that is carried.
+    pub carry: bool,
+    /// What it can be asked for.
+    pub capabilities: Capabilities,
+}
+
+impl Abilities {
+    fn of(model: &dyn PluginModel) -> Self {
+        Self {
+            encode: model.as_encode().is_some(),
+            train: model.as_train().is_some(),
+            carry: model.as_carry().is_some(),
+            capabilities: model.capabilities(),
+        }
+    }
+
+    /// Refuses a task that the plugin `kind` is not for.
+    fn check_task(&self, check: &mut Check<'_>, pointer: &str, kind: &str, task: TaskKind) {
+        let tasks = &self.capabilities.tasks;
+        if !self.train {
+            let help = "leave out `task`, and say where its weights are: `path = \"...\"`, or `init = \"...\"`";
+            check.error_with_help(pointer, format!("`{kind}` cannot be trained, only read"), help);
+        } else if !tasks.contains(&task.task()) {
+            let name = |task: Task| json!(task).as_str().map(|name| format!("`{name}`")).unwrap_or_default();
+            let known: Vec<String> = tasks.iter().copied().map(name).collect();
+            let message = format!("`{kind}` cannot be trained for {}", name(task.task()));
+            check.error_with_help(&child(pointer, "kind"), message, format!("it is for {}", known.join(", ")));
+        }
+    }
+}
+
 /// A model of a pipeline.
 pub struct Model {
     /// Its name.
     pub name: Name,
     /// What it is, and its options.
     plugin: Component,
+    /// What that can do.
+    pub abilities: Abilities,
     /// Where among the options the number of epochs is, as a JSON pointer, if the plugin's schema says so.
     epochs: Option<String>,
     /// Where its weights come from.
     origin: Origin,
     /// What it is trained for; none: it is read as it comes.
-    task: Option<Task>,
+    task: Option<Lesson>,
     /// Epochs after which a checkpoint is kept.
     checkpoints: Vec<u64>,
     seed: u64,
@@ -104,7 +153,7 @@ enum Origin {
 }
 
 /// What a model is trained for, and on.
-struct Task {
+struct Lesson {
     kind: TaskKind,
     train: Arc<Text>,
     valid: Option<Arc<Text>>,
@@ -225,13 +274,21 @@ impl Section for Model {
         }
         let task = keys.task.as_ref().and_then(|task| {
             let corpus = Corpus::find_to_learn(check, &child(pointer, "task"), &task.corpus)?;
-            Some(Task { kind: task.kind, train: corpus.text("train")?, valid: corpus.text("valid") })
+            Some(Lesson { kind: task.kind, train: corpus.text("train")?, valid: corpus.text("valid") })
         });
         let (kind, place) = kind_of(check, pointer, &keys, origin.as_ref())?;
         let files = check.paths(abi::MODEL, pointer, &kind, &mut options)?;
+        let abilities = OnceCell::new();
         let taken = check.component(abi::MODEL, pointer, Some(&place), &kind, &options, |registry, options, host| {
-            registry.model(&kind, options, host).map(drop)
+            let model = registry.model(&kind, options, host)?;
+            // Set once: it is made until it takes its options, and then no more.
+            let _ = abilities.set(Abilities::of(&*model));
+            Ok(())
         });
+        let abilities = abilities.into_inner();
+        if let (Some(abilities), Some(task)) = (&abilities, &keys.task) {
+            abilities.check_task(check, &child(pointer, "task"), &kind, task.kind);
+        }
         // One that begins from another has its sizes from there.
         let options = check.complete(abi::MODEL, pointer, &kind, &options, |key| is_new || key == "train");
         let schema = check.registry.find(abi::MODEL, &kind).ok().map(|(_, component)| component.options.clone());
@@ -247,7 +304,8 @@ impl Section for Model {
         let (seed, device) = (check.seed, check.device.clone());
         let name = name.clone();
         let plugin = Component { interface: abi::MODEL, kind, options, files };
-        let model = Self { name, plugin, epochs, origin: origin?, task, checkpoints, seed, device };
+        let model =
+            Self { name, plugin, abilities: abilities?, epochs, origin: origin?, task, checkpoints, seed, device };
         (taken && check.diagnostics.len() == before && model.task.is_some() == keys.task.is_some()).then_some(model)
     }
 
@@ -451,6 +509,7 @@ impl Step for Model {
         };
         let training = Training {
             making,
+            task: task.kind.task(),
             seed: self.seed,
             train: &task.train,
             valid: task.valid.as_deref(),

@@ -155,9 +155,27 @@ fn model_of(check: &mut Check<'_>, pointer: &str, keys: Keys) -> Option<(StageOf
     if layers.is_empty() {
         check.error(&child(pointer, "layers"), "a stage needs at least one layer");
     }
+    let model = model?;
+    check_abilities(check, pointer, &model, record, keys.state);
     let is_good = check.diagnostics.len() == before;
-    let of = StageOf::Model { model: model?, text, record, state: keys.state };
+    let of = StageOf::Model { model, text, record, state: keys.state };
     is_good.then_some((of, layers))
+}
+
+/// Refuses what the plugin of the model cannot do.
+fn check_abilities(check: &mut Check<'_>, pointer: &str, model: &ModelRef, record: Record, state: Option<State>) {
+    let abilities = &model.model.abilities;
+    if !abilities.encode {
+        let message = format!("`{model}` cannot be read: its plugin gives no activations");
+        check.error(&child(pointer, "model"), message);
+    } else if !abilities.capabilities.rules.contains(&record.rule()) {
+        // Where the rule is not written, it is the model that does not fit.
+        let key = if check.document.value().pointer(&child(pointer, "record")).is_some() { "record" } else { "model" };
+        check.error(&child(pointer, key), format!("the plugin of `{model}` does not record by that rule"));
+    }
+    if state == Some(State::Carry) && !abilities.carry {
+        check.error(&child(pointer, "state"), format!("`{model}` has no state that could be carried"));
+    }
 }
 
 /// A layer has a column of its name in the table of observations, which nothing else may have.
@@ -216,7 +234,7 @@ impl Stage {
         let (loaded, tokenizer, description) = model.load(making)?;
         let load_seconds = start.elapsed().as_secs_f64();
         let told: TextFigures = making.figures(text)?;
-        let mut source = ModelSource::new(Reading {
+        let reading = Reading {
             model: &*loaded,
             tokenizer: &tokenizer,
             documents: text.documents(making)?,
@@ -225,7 +243,8 @@ impl Stage {
             state: self.state(making, state, description.trained_state),
             // A word is about a token, and every document ends with one.
             expected: told.words + told.documents,
-        })?;
+        };
+        let mut source = ModelSource::new(reading, making.host)?;
         let read = txray_method::read(&mut source, &record, making.host, &making.folder());
         if let Some(error) = source.failed.take() {
             return Err(error);

@@ -68,6 +68,38 @@ fn references_lead_to_what_is_there() {
 }
 
 #[test]
+fn what_the_plugin_of_a_model_cannot_do_is_told_where_it_is_asked_for() {
+    let lacking = |what: &str| {
+        let kind = "kind = \"fake\"";
+        PIPELINE.replace(kind, &format!("{kind}\nlacks = [\"{what}\"]")).replace(
+            "corpus = \"kitchen.valid\"\nlayers",
+            "corpus = \"kitchen.valid\"\nrecord = \"max-1\"\nstate = \"carry\"\nlayers",
+        )
+    };
+    assert_eq!(errors(&lacking("nothing")), [""; 0]);
+    for (what, told) in [
+        ("train", &["p:11:8: `fake` cannot be trained, only read"][..]),
+        ("language-model", &["p:11:17: `fake` cannot be trained for `language-model`"]),
+    ] {
+        let found = errors(&lacking(what));
+        assert_eq!(found.iter().filter(|line| line.starts_with("p:")).collect::<Vec<_>>(), told, "{what}");
+    }
+    // `next` begins from `lm`, and its options are its own.
+    let next =
+        |what: &str| lacking("nothing").replace("init = \"lm@1\"", &format!("init = \"lm@1\"\nlacks = [\"{what}\"]"));
+    for (what, told) in [
+        ("encode", "p:23:9: `next` cannot be read: its plugin gives no activations"),
+        ("top", "p:25:10: the plugin of `next` does not record by that rule"),
+        ("carry", "p:26:9: `next` has no state that could be carried"),
+    ] {
+        assert_eq!(errors(&next(what)), [told]);
+    }
+    // Without the key, it is the model that does not fit.
+    let found = errors(&next("top").replace("record = \"max-1\"\n", ""));
+    assert_eq!(found, ["p:23:9: the plugin of `next` does not record by that rule"]);
+}
+
+#[test]
 fn models_that_begin_from_each_other_are_told_once() {
     let circle = said("init = \"lm@1\"", "init = \"a\"\n[model.a]\ninit = \"b\"\n[model.b]\ninit = \"next\"");
     // At the first of them; and the stage of one of them is not told again.

@@ -22,7 +22,7 @@ impl PreferenceMetric for Handle<abi::MetricTable> {
         let out = SliceMut::new(out);
         // SAFETY: the component is this table's, and every argument lives for the call.
         self.call(host, &"distances", |host| unsafe {
-            (self.table.distances)(self.component, host, &raw const raw, out)
+            (self.table.distances)(self.component(), host, &raw const raw, out)
         })
     }
 }

@@ -14,7 +14,7 @@ mod source;
 
 use std::ffi::c_void;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -24,14 +24,18 @@ use txray_plugin::{Error, Fault, Host, Level, Result, Strings};
 use crate::bounds::{LONGEST_DESCRIPTION, LONGEST_MESSAGE, MOST_VALUES, bytes};
 use crate::{Registered, SILENT};
 use calls::Word;
+pub(crate) use model::ModelHandle;
 pub(crate) use source::Source;
 
-/// The table of an interface. All tables begin alike: size, create, destroy.
+/// A table of functions.
 ///
 /// # Safety
 /// An implementor must be a `repr(C)` struct of one `usize`, its size, and for the rest of its first version of function
 /// pointers and of words that are not 0.
-pub(crate) unsafe trait Table: Grows + Copy + 'static {
+pub(crate) unsafe trait Functions: Grows + Copy + 'static {}
+
+/// The table of an interface. All of these begin alike: size, create, destroy.
+pub(crate) trait Table: Functions {
     const INTERFACE: &'static str;
     /// What plugin and host speak of an interface that still changes, where these differ.
     fn revisions(&self) -> Option<[usize; 2]>;
@@ -42,7 +46,8 @@ pub(crate) unsafe trait Table: Grows + Copy + 'static {
 macro_rules! tables {
     ($($table:ident: $interface:ident $($field:ident $current:ident)?,)*) => {$(
         // SAFETY: by its definition in `txray-abi`.
-        unsafe impl Table for abi::$table {
+        unsafe impl Functions for abi::$table {}
+        impl Table for abi::$table {
             const INTERFACE: &'static str = abi::$interface;
             fn revisions(&self) -> Option<[usize; 2]> {
                 let revisions = [0 $(+ self.$field)?, 0 $(+ abi::$current)?];
@@ -70,40 +75,44 @@ tables! {
 pub(crate) struct Handle<T: Table> {
     /// As much as the plugin's version of the boundary has of it.
     table: T,
-    component: *mut c_void,
+    caller: Caller,
+    component: Arc<Owned>,
+}
+
+/// What a plugin made for its host, and is to end, once: a component, or a state or session of one.
+struct Owned {
+    pointer: *mut c_void,
+    end: abi::Destroy,
+    caller: Caller,
+    /// For the plugin's name in a crash.
+    function: Word,
+    /// What it is of, and must end before.
+    of: Option<Arc<Owned>>,
+}
+
+// SAFETY: the boundary promises that `const` calls may come from many threads at once, and Rust's `&mut` keeps `mut`
+// calls alone: a component is reached through its handle, a state or session through its `Opaque`.
+unsafe impl Send for Owned {}
+// SAFETY: as above.
+unsafe impl Sync for Owned {}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        // SAFETY: the plugin made it, to be ended by this function; and it is ended once.
+        calls::marked(self.caller.plugin, self.function, || unsafe { (self.end)(self.pointer) });
+    }
+}
+
+/// Who calls: a component by its name.
+#[derive(Clone)]
+struct Caller {
     /// For messages about faults of the plugin.
-    name: String,
+    name: Arc<str>,
     /// The plugin, should it take the process down.
     plugin: Word,
 }
 
-// SAFETY: the boundary promises that `const` calls may come from many threads at once, and Rust's `&mut` keeps `mut`
-// calls alone.
-unsafe impl<T: Table> Send for Handle<T> {}
-// SAFETY: as above.
-unsafe impl<T: Table> Sync for Handle<T> {}
-
-impl<T: Table> Handle<T> {
-    /// Calls the table's `create`.
-    pub(crate) fn create(plugin: &Registered, kind: &str, options: &Value, host: &Host<'_>) -> Result<Self> {
-        let name = format!("`{kind}` of {} ({})", plugin.info.name, plugin.origin);
-        let table = calls::marked(plugin.word, &"query", || table::<T>(plugin.table));
-        let table = table.map_err(|what| Error::failed(format!("{name}: {what}")))?;
-        let options = options.to_string();
-        let mut handle = Self { table, component: std::ptr::null_mut(), name, plugin: plugin.word };
-        let (kind, options) = (Str::text(kind), Str::text(&options));
-        let mut component = std::ptr::null_mut();
-        let place = &raw mut component;
-        // SAFETY: host, texts and the place for the result live for the call.
-        handle.call(host, &"create", |host| unsafe { (table.create())(host, kind, options, place) })?;
-        // Set only now: a component that was not made must not be ended, whatever `create` has written to its place.
-        handle.component = component;
-        if handle.component.is_null() {
-            return Err(Error::failed(format!("{}: it was made, but is null", handle.name)));
-        }
-        Ok(handle)
-    }
-
+impl Caller {
     /// Gives a call of `function` its host, and turns a status other than OK into the error that the plugin told that host.
     fn call(&self, host: &Host<'_>, function: Word, body: impl FnOnce(*const abi::Host) -> Status) -> Result<()> {
         let context = CallContext { host, failure: Mutex::new(None) };
@@ -131,9 +140,59 @@ impl<T: Table> Handle<T> {
         })
     }
 
+    /// Has a call make something, and takes it over: null is a fault. `ended`: the function that ends it, and what it is of.
+    fn make(
+        &self,
+        host: &Host<'_>,
+        function: Word,
+        (end, name, of): (abi::Destroy, Word, Option<Arc<Owned>>),
+        body: impl FnOnce(*const abi::Host, *mut *mut c_void) -> Status,
+    ) -> Result<Arc<Owned>> {
+        let mut pointer = std::ptr::null_mut();
+        let place = &raw mut pointer;
+        // Where it fails, nothing was made, whatever is written to its place.
+        self.call(host, function, |host| body(host, place))?;
+        if pointer.is_null() {
+            return Err(self.fault("it was made, but is null"));
+        }
+        Ok(Arc::new(Owned { pointer, end, caller: self.clone(), function: name, of }))
+    }
+
+    /// What the plugin does wrong, after the component's name.
+    fn fault(&self, what: &str) -> Error {
+        Error::failed(format!("{}: {what}", self.name))
+    }
+}
+
+impl<T: Table> Handle<T> {
+    /// Calls the table's `create`.
+    pub(crate) fn create(plugin: &Registered, kind: &str, options: &Value, host: &Host<'_>) -> Result<Self> {
+        let name = format!("`{kind}` of {} ({})", plugin.info.name, plugin.origin);
+        let caller = Caller { name: name.into(), plugin: plugin.word };
+        let table = calls::marked(plugin.word, &"query", || table::<T>(plugin.table));
+        let table = table.map_err(|what| caller.fault(&what))?;
+        let options = options.to_string();
+        let (kind, options) = (Str::text(kind), Str::text(&options));
+        // SAFETY: host, texts and the place for the result live for the call.
+        let component = caller.make(host, &"create", (table.destroy(), &"destroy", None), |host, place| unsafe {
+            (table.create())(host, kind, options, place)
+        })?;
+        Ok(Self { table, caller, component })
+    }
+
+    /// The component, for a call.
+    fn component(&self) -> *mut c_void {
+        self.component.pointer
+    }
+
+    fn call(&self, host: &Host<'_>, function: Word, body: impl FnOnce(*const abi::Host) -> Status) -> Result<()> {
+        self.caller.call(host, function, body)
+    }
+
     /// Reads the JSON that the plugin's `describe` hands to a callback.
     fn describe<D: DeserializeOwned>(
         &self,
+        function: Word,
         describe: unsafe extern "C" fn(
             *const c_void,
             *const abi::Host,
@@ -157,7 +216,7 @@ impl<T: Table> Handle<T> {
         let mut json: Described = None;
         let context = (&raw mut json).cast();
         // SAFETY: the component is this table's, and the callback and its context live for the call.
-        self.call(&Host::detached(), &"describe", |host| unsafe { describe(self.component, host, keep, context) })?;
+        self.call(&Host::detached(), function, |host| unsafe { describe(self.component(), host, keep, context) })?;
         let json = json.ok_or_else(|| self.fault("it gave no description"))?;
         let json = json.map_err(|what| self.fault(&format!("its description {what}")))?;
         let description =
@@ -166,46 +225,57 @@ impl<T: Table> Handle<T> {
         Ok(description)
     }
 
-    /// What the plugin does wrong, after the component's name.
     fn fault(&self, what: &str) -> Error {
-        Error::failed(format!("{}: {what}", self.name))
+        self.caller.fault(what)
     }
 }
 
-impl<T: Table> Drop for Handle<T> {
-    fn drop(&mut self) {
-        if !self.component.is_null() {
-            // SAFETY: made by this table's `create`, and ended once.
-            calls::marked(self.plugin, &"destroy", || unsafe { (self.table.destroy())(self.component) });
-        }
-    }
-}
+/// No interface has so many revisions: what is beyond is none.
+const MOST_REVISIONS: usize = 1 << 16;
 
-/// The table of an interface, checked: it is large enough, and none of its functions is null.
+/// The table of an interface, checked.
 fn table<T: Table>(plugin: &'static abi::Plugin) -> Result<T, String> {
     // SAFETY: the plugin was inspected when it was taken in; the name lives for the call.
-    let table = unsafe { (plugin.query)(Str::text(T::INTERFACE)) }.cast::<usize>();
-    if table.is_null() || !table.is_aligned() {
-        return Err(format!("it does not supply {}", T::INTERFACE));
+    let table = unsafe { (plugin.query)(Str::text(T::INTERFACE)) };
+    // SAFETY: what `query` gives lives as long as the process.
+    let table = unsafe { functions::<T>(table, T::INTERFACE) }?
+        .ok_or_else(|| format!("it does not supply {}", T::INTERFACE))?;
+    match table.revisions() {
+        // Before there were abilities, a function stood in its place.
+        Some([theirs, ours]) if theirs > MOST_REVISIONS => {
+            Err(format!("it speaks an early revision of {}, and this is {ours}", T::INTERFACE))
+        }
+        Some([theirs, ours]) => Err(format!("it speaks revision {theirs} of {}, and this is {ours}", T::INTERFACE)),
+        None => Ok(table),
+    }
+}
+
+/// A table of functions, checked: it is large enough, and none of its functions is null. `None`: there is none.
+///
+/// # Safety
+/// It must be null, or readable for as many bytes as it says.
+unsafe fn functions<T: Functions>(table: *const c_void, name: &str) -> Result<Option<T>, String> {
+    let table = table.cast::<usize>();
+    if table.is_null() {
+        return Ok(None);
+    }
+    if !table.is_aligned() {
+        return Err(format!("its table of {name} lies where no table can"));
     }
     // SAFETY: every table begins with its size.
     let size = unsafe { *table };
     if size < T::FIRST {
-        return Err(format!("its table of {} has {size} bytes of {}", T::INTERFACE, T::FIRST));
+        return Err(format!("its table of {name} has {size} bytes of {}", T::FIRST));
     }
     let words = T::FIRST / size_of::<usize>();
-    // SAFETY: the table says it has that many bytes; a `Table` is words alone, and each function must be there before
-    // it can be believed to be one.
+    // SAFETY: the table says it has that many bytes; `Functions` are words alone, and each must be there before it can be
+    // believed to be one.
     if (1..words).any(|i| unsafe { *table.add(i) } == 0) {
-        return Err(format!("its table of {} lacks a function", T::INTERFACE));
+        return Err(format!("its table of {name} lacks a function"));
     }
     // SAFETY: long enough, and no function of the first version is null.
     let table = unsafe { abi::read(table.cast::<T>()) };
-    let table = table.map_err(|size| format!("its table of {} has {size} bytes", T::INTERFACE))?;
-    match table.revisions() {
-        Some([theirs, ours]) => Err(format!("it speaks revision {theirs} of {}, and this is {ours}", T::INTERFACE)),
-        None => Ok(table),
-    }
+    table.map(Some).map_err(|size| format!("its table of {name} has {size} bytes"))
 }
 
 /// What the host functions of a call work on.

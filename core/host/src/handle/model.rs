@@ -1,109 +1,371 @@
-//! Models behind their C table.
+//! Models behind their C tables: the base, and a table an ability.
 
+use std::ffi::c_void;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use txray_plugin::abi::{self, Slice, SliceMut, Str};
-use txray_plugin::{EncodeRequest, FitReport, FitRequest, Host, Model, ModelDescription, Result, Score, State, Text};
+use txray_plugin::{
+    Block, Capabilities, Carry, Emit, Encode, EncodeRequest, Examples, Host, Mask, Model, ModelDescription, Opaque,
+    Predict, PredictRequest, Result, Rule, Sign, Task, Text, Train, TrainReport, TrainRequest,
+};
 
-use super::{Handle, utf8};
+use super::{Functions, Handle, Owned, functions, utf8, values};
 use crate::bounds;
+
+/// A model, and the abilities that it has.
+pub(crate) struct ModelHandle {
+    base: Handle<abi::ModelTable>,
+    capabilities: Capabilities,
+    encode: Option<abi::EncodeTable>,
+    predict: Option<abi::PredictTable>,
+    train: Option<abi::TrainTable>,
+    carry: Option<abi::CarryTable>,
+}
+
+// SAFETY: by its definition in `txray-abi`.
+unsafe impl Functions for abi::EncodeTable {}
+// SAFETY: as above.
+unsafe impl Functions for abi::PredictTable {}
+// SAFETY: as above.
+unsafe impl Functions for abi::TrainTable {}
+// SAFETY: as above.
+unsafe impl Functions for abi::CarryTable {}
+
+impl ModelHandle {
+    /// Asks a model for its abilities.
+    pub(crate) fn new(base: Handle<abi::ModelTable>) -> Result<Self> {
+        Ok(Self {
+            encode: ability(&base, abi::ENCODE)?,
+            predict: ability(&base, abi::PREDICT)?,
+            train: ability(&base, abi::TRAIN)?,
+            carry: ability(&base, abi::CARRY)?,
+            capabilities: base.describe(&"capabilities", base.table.capabilities, |_| Ok(()))?,
+            base,
+        })
+    }
+
+    fn lacks(&self, what: &str) -> txray_plugin::Error {
+        self.base.fault(&format!("it has no ability {what}"))
+    }
+
+    /// What a plugin made as a state or a session of this very model: of another, it would not know what it is.
+    fn own<'a>(&self, opaque: &'a Opaque) -> Result<&'a Arc<Owned>> {
+        let owned: &Arc<Owned> = opaque.get()?;
+        match owned.of.as_ref().is_some_and(|of| Arc::ptr_eq(of, &self.base.component)) {
+            true => Ok(owned),
+            false => Err(self.base.fault("a state or a session of another model was given to it")),
+        }
+    }
+
+    /// As a call takes it: null where there is none.
+    fn state(&self, state: Option<&mut &mut Opaque>) -> Result<*mut c_void> {
+        state.map_or(Ok(std::ptr::null_mut()), |state| Ok(self.own(state)?.pointer))
+    }
+}
+
+/// The table of an ability, if the model has it.
+fn ability<T: Functions>(base: &Handle<abi::ModelTable>, name: &str) -> Result<Option<T>> {
+    let model = base.component();
+    let ask = || {
+        // SAFETY: the component is this table's, and the name lives for the call.
+        let table = unsafe { (base.table.ability)(model, Str::text(name)) };
+        // SAFETY: what `ability` gives lives as long as the process.
+        unsafe { functions(table, name) }
+    };
+    super::calls::marked(base.caller.plugin, &"ability", ask).map_err(|what| base.fault(&what))
+}
 
 fn text(text: Text<'_>) -> abi::Text {
     abi::Text { ids: Slice::new(text.ids), offsets: Slice::new(text.offsets) }
 }
 
-impl Model for Handle<abi::ModelTable> {
-    fn initialize(&mut self, host: &Host<'_>, vocabulary: usize, seed: u64) -> Result<()> {
-        // SAFETY: the component is this table's, and every argument lives for the call.
-        self.call(host, &"initialize", |host| unsafe {
-            (self.table.initialize)(self.component, host, vocabulary as u64, seed)
-        })
-    }
+fn examples(examples: Examples<'_>) -> abi::Examples {
+    abi::Examples { text: text(examples.text), targets: Slice::new(examples.targets) }
+}
 
-    fn load(&mut self, host: &Host<'_>, directory: &Path) -> Result<()> {
-        let directory = Str::text(utf8(directory)?);
-        // SAFETY: the component is this table's, and every argument lives for the call.
-        self.call(host, &"load", |host| unsafe { (self.table.load)(self.component, host, directory) })
-    }
+fn masks(masks: &[Mask<'_>]) -> Vec<abi::Mask> {
+    masks
+        .iter()
+        .map(|mask| abi::Mask { site: number(mask.site), reserved: 0, values: Slice::new(mask.values) })
+        .collect()
+}
 
-    fn save(&self, host: &Host<'_>, directory: &Path) -> Result<()> {
-        let directory = Str::text(utf8(directory)?);
-        // SAFETY: the component is this table's, and every argument lives for the call.
-        self.call(host, &"save", |host| unsafe { (self.table.save)(self.component, host, directory) })
+fn number(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
+}
+
+fn task(task: Task) -> u32 {
+    match task {
+        Task::LanguageModel => abi::TASK_LANGUAGE_MODEL,
+        Task::Classification => abi::TASK_CLASSIFICATION,
+        Task::Tagging => abi::TASK_TAGGING,
+    }
+}
+
+fn sign(sign: Sign) -> u32 {
+    match sign {
+        Sign::Positive => abi::SIGN_POSITIVE,
+        Sign::Negative => abi::SIGN_NEGATIVE,
+        Sign::Absolute => abi::SIGN_ABSOLUTE,
+    }
+}
+
+fn asked<T>(values: &mut Option<&mut [T]>) -> SliceMut<T> {
+    SliceMut::new(values.as_deref_mut().unwrap_or_default())
+}
+
+impl Model for ModelHandle {
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities.clone()
     }
 
     fn describe(&self) -> Result<ModelDescription> {
-        self.describe(self.table.describe, bounds::model)
+        self.base.describe(&"describe", self.base.table.describe, bounds::model)
     }
 
+    fn initialize(&mut self, host: &Host<'_>, vocabulary: usize, seed: u64) -> Result<()> {
+        let (model, table) = (self.base.component(), &self.base.table);
+        // SAFETY: the component is this table's, and every argument lives for the call.
+        self.base.call(host, &"initialize", |host| unsafe { (table.initialize)(model, host, vocabulary as u64, seed) })
+    }
+
+    fn load(&mut self, host: &Host<'_>, directory: &Path) -> Result<()> {
+        let (model, table, directory) = (self.base.component(), &self.base.table, Str::text(utf8(directory)?));
+        // SAFETY: the component is this table's, and every argument lives for the call.
+        self.base.call(host, &"load", |host| unsafe { (table.load)(model, host, directory) })
+    }
+
+    fn save(&self, host: &Host<'_>, directory: &Path) -> Result<()> {
+        let (model, table, directory) = (self.base.component(), &self.base.table, Str::text(utf8(directory)?));
+        // SAFETY: the component is this table's, and every argument lives for the call.
+        self.base.call(host, &"save", |host| unsafe { (table.save)(model, host, directory) })
+    }
+
+    fn as_encode(&self) -> Option<&dyn Encode> {
+        self.encode.is_some().then_some(self)
+    }
+    fn as_predict(&self) -> Option<&dyn Predict> {
+        self.predict.is_some().then_some(self)
+    }
+    fn as_train(&self) -> Option<&dyn Train> {
+        self.train.is_some().then_some(self)
+    }
+    fn as_train_mut(&mut self) -> Option<&mut dyn Train> {
+        self.train.is_some().then_some(self)
+    }
+    fn as_carry(&self) -> Option<&dyn Carry> {
+        self.carry.is_some().then_some(self)
+    }
+}
+
+/// Takes blocks of observations from a plugin, and holds them to the request.
+struct Receiver<'a> {
+    tokens: usize,
+    /// `[sites]`: the width of those that are emitted in blocks; none: they are not.
+    widths: Vec<Option<usize>>,
+    emit: &'a Emit<'a>,
+    fault: Mutex<Option<String>>,
+}
+
+unsafe extern "C" fn receive(context: *mut c_void, block: *const abi::Block) {
+    // SAFETY: plugins pass the context of the running call.
+    let receiver = unsafe { &*context.cast::<Receiver<'_>>() };
+    let taken = match !block.is_null() && block.is_aligned() {
+        // SAFETY: it lives for this call.
+        true => unsafe { receiver.take(&*block) },
+        false => Err("it emitted a block at a null or misaligned pointer".to_owned()),
+    };
+    if let Err(what) = taken {
+        receiver.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(what);
+    }
+}
+
+impl Receiver<'_> {
+    /// # Safety
+    /// The block must live for the call.
+    unsafe fn take(&self, block: &abi::Block) -> Result<(), String> {
+        let request = block.request as usize;
+        let Some(width) = self.widths.get(request).copied().flatten() else {
+            return Err(format!("it emitted observations of request {request}, which asks for none"));
+        };
+        // SAFETY: the caller's promise.
+        let [token, neuron] = unsafe { [values(block.token)?, values(block.neuron)?] };
+        // SAFETY: as above.
+        let activation = unsafe { values(block.activation)? };
+        if [neuron.len(), activation.len()] != [token.len(); 2] {
+            return Err("it emitted columns of different lengths".to_owned());
+        }
+        if let Some(token) = token.iter().find(|token| **token as usize >= self.tokens) {
+            return Err(format!("it emitted an observation of token {token} of {}", self.tokens));
+        }
+        if let Some(neuron) = neuron.iter().find(|neuron| **neuron as usize >= width) {
+            return Err(format!("it emitted an observation of neuron {neuron} of {width}"));
+        }
+        (self.emit)(&Block { request, token, neuron, activation });
+        Ok(())
+    }
+}
+
+impl Encode for ModelHandle {
     fn encode(&self, host: &Host<'_>, request: &mut EncodeRequest<'_>) -> Result<()> {
+        let table = self.encode.as_ref().ok_or_else(|| self.lacks(abi::ENCODE))?;
+        let state = self.state(request.state.as_mut())?;
+        let masks = masks(request.masks);
+        let receiver = Receiver {
+            tokens: request.text.ids.len(),
+            widths: request
+                .sites
+                .iter()
+                .map(|site| (!matches!(site.rule, Rule::Top { .. })).then_some(site.sum.len()))
+                .collect(),
+            emit: request.emit,
+            fault: Mutex::new(None),
+        };
         let sites: Vec<abi::SiteRequest> = request
             .sites
             .iter_mut()
-            .map(|site| abi::SiteRequest {
-                site: u32::try_from(site.site).unwrap_or(u32::MAX),
-                k: u32::try_from(site.k).unwrap_or(u32::MAX),
-                neurons: SliceMut::new(site.neurons),
-                activations: SliceMut::new(site.activations),
-                sum: SliceMut::new(site.sum),
-                sum_abs: SliceMut::new(site.sum_abs),
-                sum_sq: SliceMut::new(site.sum_sq),
+            .map(|site| {
+                let (rule, k, threshold, neurons, activations) = match &mut site.rule {
+                    Rule::Top { k, neurons, activations } => {
+                        (abi::RULE_TOP, number(*k), 0.0, SliceMut::new(neurons), SliceMut::new(activations))
+                    }
+                    Rule::Above(threshold) => {
+                        (abi::RULE_ABOVE, 0, *threshold, SliceMut::new(&mut []), SliceMut::new(&mut []))
+                    }
+                    Rule::All => (abi::RULE_ALL, 0, 0.0, SliceMut::new(&mut []), SliceMut::new(&mut [])),
+                };
+                abi::SiteRequest {
+                    site: number(site.site),
+                    rule,
+                    sign: sign(site.sign),
+                    k,
+                    threshold,
+                    reserved: 0,
+                    neurons,
+                    activations,
+                    sum: SliceMut::new(site.sum),
+                    sum_abs: SliceMut::new(site.sum_abs),
+                    sum_sq: SliceMut::new(site.sum_sq),
+                }
             })
             .collect();
         let raw = abi::EncodeRequest {
             size: size_of::<abi::EncodeRequest>(),
             text: text(request.text),
-            carry: request.carry.is_some().into(),
-            reserved: 0,
-            state: SliceMut::new(request.carry.as_deref_mut().unwrap_or_default()),
+            state,
+            masks: Slice::new(&masks),
             sites: Slice::new(&sites),
+            predictions: asked(&mut request.predictions),
+            emit: receive,
+            context: std::ptr::from_ref(&receiver).cast_mut().cast(),
         };
+        let model = self.base.component();
         // SAFETY: the component is this table's, and every argument lives for the call.
-        self.call(host, &"encode", |host| unsafe { (self.table.encode)(self.component, host, &raw const raw) })?;
+        self.base.call(host, &"encode", |host| unsafe { (table.encode)(model, host, &raw const raw) })?;
+        if let Some(what) = receiver.fault.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(self.base.fault(&what));
+        }
+        self.answers(request)
+    }
+}
+
+impl ModelHandle {
+    /// Holds what was written to the outputs to what can be written there.
+    fn answers(&self, request: &EncodeRequest<'_>) -> Result<()> {
         for site in &request.sites {
+            let (neurons, activations): (&[u32], &[f32]) = match &site.rule {
+                Rule::Top { neurons, activations, .. } => (neurons, activations),
+                Rule::Above(_) | Rule::All => (&[], &[]),
+            };
             let width = site.sum.len();
-            if let Some(neuron) = site.neurons.iter().find(|&&neuron| neuron as usize >= width) {
-                return Err(self.fault(&format!("it gave neuron {neuron} of {width} at its site {}", site.site)));
+            if let Some(neuron) = neurons.iter().find(|&&neuron| neuron as usize >= width) {
+                return Err(self.base.fault(&format!("it gave neuron {neuron} of {width} at its site {}", site.site)));
             }
             // An activation that is no number, the engine tells with its document.
             let sums = [&site.sum, &site.sum_abs, &site.sum_sq].into_iter().flat_map(|sums| sums.iter());
-            if site.activations.iter().all(|activation| activation.is_finite())
+            if activations.iter().all(|activation| activation.is_finite())
                 && let Some(&sum) = sums.into_iter().find(|sum| !sum.is_sound())
             {
-                return Err(self.fault(&format!("it gave a sum that is {} at its site {}", sum, site.site)));
+                return Err(self.base.fault(&format!("it gave a sum that is {} at its site {}", sum, site.site)));
+            }
+        }
+        if let Some(predictions) = &request.predictions {
+            let vocabulary = self.describe()?.vocabulary;
+            if let Some(token) = predictions.iter().find(|token| **token as usize >= vocabulary) {
+                return Err(self.base.fault(&format!("it predicted token {token} of {vocabulary}")));
             }
         }
         Ok(())
     }
+}
 
-    fn score(&self, host: &Host<'_>, documents: Text<'_>, state: State) -> Result<Score> {
-        let raw = text(documents);
-        let carry = u32::from(state == State::Carry);
-        let mut out = abi::Score::default();
-        let place = &raw mut out;
+impl Predict for ModelHandle {
+    fn predict(&self, host: &Host<'_>, request: &mut PredictRequest<'_>) -> Result<()> {
+        let table = self.predict.as_ref().ok_or_else(|| self.lacks(abi::PREDICT))?;
+        let masks = masks(request.masks);
+        let raw = abi::PredictRequest {
+            size: size_of::<abi::PredictRequest>(),
+            task: task(request.task),
+            classes: number(request.classes),
+            examples: examples(request.examples),
+            state: self.state(request.state.as_mut())?,
+            masks: Slice::new(&masks),
+            losses: SliceMut::new(request.losses),
+            counts: SliceMut::new(request.counts),
+            token_losses: asked(&mut request.token_losses),
+            predicted: asked(&mut request.predicted),
+            probabilities: asked(&mut request.probabilities),
+        };
+        let model = self.base.component();
         // SAFETY: the component is this table's, and every argument lives for the call.
-        self.call(host, &"score", |host| unsafe {
-            (self.table.score)(self.component, host, &raw const raw, carry, place)
-        })?;
-        if out.tokens > documents.ids.len() as u64 {
-            return Err(self.fault(&format!("it scored {} of {} tokens", out.tokens, documents.ids.len())));
+        self.base.call(host, &"predict", |host| unsafe { (table.predict)(model, host, &raw const raw) })?;
+        let text = request.examples.text;
+        for (document, &count) in request.counts.iter().enumerate() {
+            let most = text.document(document).len().max(1);
+            if count > most as u64 {
+                let what = format!("it predicted {count} of {most} tokens of document {document}");
+                return Err(self.base.fault(&what));
+            }
         }
-        Ok(Score { nll: out.nll, tokens: out.tokens })
+        let classes = number(request.classes);
+        match request.predicted.iter().flat_map(|predicted| predicted.iter()).find(|class| **class >= classes) {
+            Some(class) => Err(self.base.fault(&format!("it predicted class {class} of {classes}"))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Train for ModelHandle {
+    fn begin(&mut self, host: &Host<'_>, request: &TrainRequest<'_>, from: Option<&Path>) -> Result<Opaque> {
+        let table = self.train.as_ref().ok_or_else(|| self.lacks(abi::TRAIN))?;
+        let from = Str::text(from.map(utf8).transpose()?.unwrap_or_default());
+        let raw = abi::TrainRequest {
+            size: size_of::<abi::TrainRequest>(),
+            task: task(request.task),
+            classes: number(request.classes),
+            train: examples(request.train),
+            valid: examples(request.valid.unwrap_or(Text::EMPTY.into())),
+            seed: request.seed,
+        };
+        let of = Arc::clone(&self.base.component);
+        let model = of.pointer;
+        // SAFETY: the component is this table's, and every argument lives for the call.
+        let session = self.base.caller.make(host, &"begin", (table.end, &"end", Some(of)), |host, place| unsafe {
+            (table.begin)(model, host, &raw const raw, from, place)
+        });
+        Ok(Opaque::new(session?))
     }
 
-    fn fit(&mut self, host: &Host<'_>, request: &FitRequest<'_>) -> Result<FitReport> {
-        let raw = abi::FitRequest {
-            size: size_of::<abi::FitRequest>(),
-            train: text(request.train),
-            valid: text(request.valid.unwrap_or(Text { ids: &[], offsets: &[] })),
-            seed: request.seed,
-            pause: request.pause.unwrap_or(f64::INFINITY),
-        };
-        let mut out = abi::FitReport::default();
+    fn step(&mut self, host: &Host<'_>, session: &mut Opaque, pause: Option<f64>) -> Result<TrainReport> {
+        let table = self.train.as_ref().ok_or_else(|| self.lacks(abi::TRAIN))?;
+        let (model, session) = (self.base.component(), self.own(session)?.pointer);
+        let mut out = abi::TrainReport::default();
         let place = &raw mut out;
-        // SAFETY: the component is this table's, and every argument lives for the call.
-        self.call(host, &"fit", |host| unsafe { (self.table.fit)(self.component, host, &raw const raw, place) })?;
-        Ok(FitReport {
+        let pause = pause.unwrap_or(f64::INFINITY);
+        // SAFETY: component and session are this table's, and every argument lives for the call.
+        self.base.call(host, &"step", |host| unsafe { (table.step)(model, session, host, pause, place) })?;
+        Ok(TrainReport {
             epoch: out.epoch,
             tokens: out.tokens,
             loss: out.loss,
@@ -114,15 +376,25 @@ impl Model for Handle<abi::ModelTable> {
         })
     }
 
-    fn save_training(&self, host: &Host<'_>, directory: &Path) -> Result<()> {
+    fn save_session(&self, host: &Host<'_>, session: &Opaque, directory: &Path) -> Result<()> {
+        let table = self.train.as_ref().ok_or_else(|| self.lacks(abi::TRAIN))?;
+        let (model, session) = (self.base.component(), self.own(session)?.pointer);
         let directory = Str::text(utf8(directory)?);
-        // SAFETY: the component is this table's, and every argument lives for the call.
-        self.call(host, &"save_training", |host| unsafe { (self.table.save_training)(self.component, host, directory) })
+        // SAFETY: component and session are this table's, and every argument lives for the call.
+        self.base.call(host, &"save_session", |host| unsafe { (table.save)(model, session, host, directory) })
     }
+}
 
-    fn load_training(&mut self, host: &Host<'_>, directory: &Path) -> Result<()> {
-        let directory = Str::text(utf8(directory)?);
-        // SAFETY: the component is this table's, and every argument lives for the call.
-        self.call(host, &"load_training", |host| unsafe { (self.table.load_training)(self.component, host, directory) })
+impl Carry for ModelHandle {
+    fn state(&self, host: &Host<'_>, from: Option<&Opaque>) -> Result<Opaque> {
+        let table = self.carry.as_ref().ok_or_else(|| self.lacks(abi::CARRY))?;
+        let from = from.map_or(Ok(std::ptr::null_mut()), |from| Ok(self.own(from)?.pointer))?;
+        let of = Arc::clone(&self.base.component);
+        let model = of.pointer;
+        // SAFETY: component and state are this table's, and every argument lives for the call.
+        let state = self.base.caller.make(host, &"state", (table.end, &"end", Some(of)), |host, place| unsafe {
+            (table.state)(model, host, from, place)
+        });
+        Ok(Opaque::new(state?))
     }
 }

@@ -15,6 +15,6 @@ impl Pruner for Handle<abi::PrunerTable> {
         };
         let out = SliceMut::new(out);
         // SAFETY: the component is this table's, and every argument lives for the call.
-        self.call(host, &"scores", |host| unsafe { (self.table.scores)(self.component, host, &raw const raw, out) })
+        self.call(host, &"scores", |host| unsafe { (self.table.scores)(self.component(), host, &raw const raw, out) })
     }
 }

@@ -11,6 +11,6 @@ impl ReportSink for Handle<abi::SinkTable> {
     fn write(&mut self, host: &Host<'_>, directory: &Path, manifest: &str) -> Result<()> {
         let (directory, manifest) = (Str::text(utf8(directory)?), Str::text(manifest));
         // SAFETY: the component is this table's, and every argument lives for the call.
-        self.call(host, &"write", |host| unsafe { (self.table.write)(self.component, host, directory, manifest) })
+        self.call(host, &"write", |host| unsafe { (self.table.write)(self.component(), host, directory, manifest) })
     }
 }

@@ -26,7 +26,7 @@ impl Source {
 
 impl ActivationSource for Source {
     fn describe(&self) -> Result<SourceDescription> {
-        let found = self.handle.describe(self.handle.table.describe, bounds::source)?;
+        let found = self.handle.describe(&"describe", self.handle.table.describe, bounds::source)?;
         let first = self.described.get_or_init(|| found.clone());
         if *first != found {
             return Err(self.handle.fault(&format!("it describes itself as {found:?}, and before as {first:?}")));
@@ -54,7 +54,7 @@ impl ActivationSource for Source {
         };
         let mut received = Received { batch: None, described };
         let context = (&raw mut received).cast();
-        let Handle { table, component, .. } = self.handle;
+        let (table, component) = (&self.handle.table, self.handle.component());
         // SAFETY: the component is this table's, and every argument lives for the call.
         self.handle.call(host, &"next", |host| unsafe { (table.next)(component, host, keep, context) })?;
         received.batch.transpose().map_err(|what| self.handle.fault(&format!("it gave {what}")))

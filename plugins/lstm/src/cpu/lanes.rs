@@ -21,6 +21,7 @@ use crate::cpu::layer::{Lanes, LayerLanes};
 use crate::cpu::panels::Strips;
 use crate::cpu::table::{Prepared, Rows};
 use crate::cpu::workspace::Workspace;
+use crate::masks::Masks;
 use crate::tracker::Tracker;
 use crate::weights::Slices;
 
@@ -72,6 +73,8 @@ pub(crate) struct Network<'a> {
     pub layers: usize,
     /// How many sites a layer has: its outputs, and its cell if that is asked for.
     pub sites: usize,
+    /// Which outputs are held to values.
+    pub masks: &'a Masks,
     pub arch: pulp::Arch,
 }
 
@@ -177,7 +180,7 @@ impl Network<'_> {
             if input.is_some() {
                 layer.gate_sums[..live].iter_mut().for_each(|gate_sums| packed.begin(gate_sums));
             }
-            layer.step(self.arch, live, input, &packed.recurrent, active);
+            layer.step(self.arch, live, input, &packed.recurrent, self.masks.layer(k), active);
         }
     }
 
@@ -295,11 +298,13 @@ mod tests {
             let prepared = Prepared::new(weights, if with_table { usize::MAX } else { 0 });
             prepared.with_table(weights, &documents.concat(), &tracker, |table| {
                 assert_eq!(table.is_some(), with_table || documents.concat().is_empty());
+                let masks = Masks::new(&[], weights.sizes, 1)?;
                 // One workspace for all, so that each reading begins with what another left.
                 let mut workspace = Workspace::default();
                 for (name, arch) in instructions() {
                     let layers = weights.sizes.layers;
-                    let network = Network { weights, prepared: &prepared, table, layers, sites: 1, arch };
+                    let network =
+                        Network { weights, prepared: &prepared, table, layers, sites: 1, masks: &masks, arch };
                     let mut keep = Keep(vec![Vec::new(); documents.len()]);
                     for lanes in plan(&lengths, P * 16) {
                         network.read::<P>(&mut workspace, &documents, &lanes, None, &mut keep, &tracker)?;

@@ -116,16 +116,17 @@ impl<const P: usize> LayerLanes<P> {
 
     /// One step of the first `live` strips: the products of the input (`None`: it is in the gate sums already) and of
     /// the state are added to the gate sums, and the next state is made of these. `active` is 1 for lanes whose token
-    /// counts, else 0.
+    /// counts, else 0. `mask` (`[hidden]`): the outputs that are held to a value; NaN: they are not.
     pub fn step(
         &mut self,
         arch: pulp::Arch,
         live: usize,
         input: Option<Term<'_, P>>,
         recurrent: &Panels,
+        mask: Option<&[f32]>,
         active: &Lanes<f32, P>,
     ) {
-        arch.dispatch(Step { layer: self, live, input, recurrent, active });
+        arch.dispatch(Step { layer: self, live, input, recurrent, mask, active });
         std::mem::swap(&mut self.hidden, &mut self.next);
     }
 }
@@ -135,6 +136,7 @@ struct Step<'a, const P: usize> {
     live: usize,
     input: Option<Term<'a, P>>,
     recurrent: &'a Panels,
+    mask: Option<&'a [f32]>,
     active: &'a Lanes<f32, P>,
 }
 
@@ -152,7 +154,7 @@ impl<const P: usize> Step<'_, P> {
     /// Takes `Q` strips at once.
     #[inline(always)]
     fn run<S: Simd, const Q: usize>(self, simd: S) {
-        let Self { layer, live, input, recurrent, active } = self;
+        let Self { layer, live, input, recurrent, mask, active } = self;
         if let Some((panels, x)) = input {
             for block in panels.blocks() {
                 add::<S, P, Q>(simd, &mut layer.gate_sums, live, panels, &block, x);
@@ -194,6 +196,9 @@ impl<const P: usize> Step<'_, P> {
                         } else {
                             let cell = &mut cell[strip].as_chunks_mut::<16>().0[n];
                             (*cell, *next) = next_lstm(a, b, c, d, *cell);
+                        }
+                        if let Some(value) = mask.map(|mask| mask[n]).filter(|value| !value.is_nan()) {
+                            *next = [value; 16];
                         }
                     }
                 }

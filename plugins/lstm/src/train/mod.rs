@@ -26,7 +26,7 @@ use self::embedding::{Lookup, RowGradient};
 use self::loss::{DecoderGradient, LinearCrossEntropy};
 pub(crate) use self::optimizer::Means;
 use self::optimizer::Update;
-pub(crate) use self::progress::Progress;
+pub(crate) use self::progress::{Begun, Progress};
 pub(crate) use self::recurrence::LayerState;
 use self::recurrence::Recurrence;
 use crate::decoder::NO_TARGET;
@@ -35,6 +35,30 @@ use crate::network::Network;
 use crate::options::{Optimizer, TrainOptions};
 use crate::tracker::{Stop, Tracker};
 use crate::weights::{Cell, GATE_SUMS, Layer, Sizes, Weights, failed};
+
+/// A training under way, kept by the caller of a model.
+pub(crate) struct Session {
+    pub streams: Streams,
+    pub valid: Option<Documents>,
+    pub seed: u64,
+    pub progress: Progress,
+}
+
+/// A text of one's own.
+pub(crate) struct Documents {
+    ids: Vec<u32>,
+    offsets: Vec<u64>,
+}
+
+impl Documents {
+    pub fn new(text: Text<'_>) -> Self {
+        Self { ids: text.ids.to_vec(), offsets: text.offsets.to_vec() }
+    }
+
+    pub fn text(&self) -> Text<'_> {
+        Text { ids: &self.ids, offsets: &self.offsets }
+    }
+}
 
 /// The training text as streams side by side, time-major.
 pub(crate) struct Streams {

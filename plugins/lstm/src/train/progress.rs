@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use txray_plugin::{Error, FitRequest, Result, Text};
+use txray_plugin::{Error, Result, Text, TrainRequest};
 
 use super::optimizer::Means;
 use super::recurrence::LayerState;
@@ -12,8 +12,7 @@ use crate::options::{Schedule, TrainOptions};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Progress {
-    /// `None` until it begins.
-    pub begun: Option<Begun>,
+    pub begun: Begun,
     /// Epochs completed.
     pub epoch: u64,
     /// Tokens trained on.
@@ -51,9 +50,9 @@ impl Cursor {
 }
 
 impl Progress {
-    pub fn new(options: &TrainOptions) -> Self {
+    pub fn new(options: &TrainOptions, begun: Begun) -> Self {
         Self {
-            begun: None,
+            begun,
             epoch: 0,
             tokens: 0,
             learning_rate: options.learning_rate(),
@@ -64,22 +63,15 @@ impl Progress {
         }
     }
 
-    /// Begins with a request, or refuses one that differs from the request it was begun with. `windows` is the number
-    /// of windows in an epoch.
-    pub fn begin(&mut self, request: &FitRequest<'_>, windows: usize) -> Result<()> {
-        let now =
-            Begun { seed: request.seed, train: Identity::of(request.train), valid: request.valid.map(Identity::of) };
-        match self.begun.replace(now.clone()) {
-            Some(begun) if begun != now => {
-                let error = begun.differs_from(&now);
-                self.begun = Some(begun);
-                Err(error)
-            }
-            _ if self.cursor.windows > windows => {
-                let step = self.cursor.windows;
-                Err(Error::invalid(format!("this training stands at step {step} of an epoch of {windows}")))
-            }
-            _ => Ok(()),
+    /// Refuses to go on with anything else than it was begun with. `windows` is the number of windows in an epoch.
+    pub fn goes_on(&self, now: &Begun, windows: usize) -> Result<()> {
+        if self.begun != *now {
+            return Err(self.begun.differs_from(now));
+        }
+        let step = self.cursor.windows;
+        match step > windows {
+            true => Err(Error::invalid(format!("this training stands at step {step} of an epoch of {windows}"))),
+            false => Ok(()),
         }
     }
 
@@ -132,6 +124,12 @@ pub(crate) struct Begun {
 }
 
 impl Begun {
+    /// By a request.
+    pub fn of(request: &TrainRequest<'_>) -> Self {
+        let valid = request.valid.map(|valid| Identity::of(valid.text));
+        Self { seed: request.seed, train: Identity::of(request.train.text), valid }
+    }
+
     /// What differs, as an error.
     fn differs_from(&self, now: &Self) -> Error {
         let text = |text: &Identity| format!("{} tokens in {} documents", text.tokens, text.documents);

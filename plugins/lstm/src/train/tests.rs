@@ -2,10 +2,16 @@
 
 use candle_core::{D, Device, Var};
 use proptest::prelude::*;
+use txray_plugin::TrainRequest;
 
 use super::*;
 use crate::options::Optimizer;
 use crate::weights::{Sizes, to_vec};
+
+/// A training that has not made a step.
+fn fresh(options: &TrainOptions) -> Progress {
+    Progress::new(options, Begun::of(&TrainRequest::language_model(Text::EMPTY, None, 0)))
+}
 
 fn tensor(values: &[f32], shape: impl Into<candle_core::Shape>) -> Var {
     Var::from_vec(values.to_vec(), shape, &Device::Cpu).unwrap()
@@ -306,7 +312,7 @@ fn train_with(threads: usize, seed: u64, options: &TrainOptions, sizes: Sizes, e
     let weights = Weights::initialize(sizes, seed).unwrap();
     let streams = Streams::new(Text { ids: &ids, offsets: &offsets }, options).unwrap();
     let host = txray_plugin::Host::detached();
-    let mut progress = Progress::new(options);
+    let mut progress = fresh(options);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     let mut losses = Vec::new();
     for _ in 0..epochs {
@@ -423,7 +429,7 @@ fn a_step_is_whole_or_not_at_all() {
     let (host, stop) = (txray_plugin::Host::detached(), Stop::default());
     let tracker = Tracker::new(&host, "", streams.tokens());
     let trainer = Trainer::new(&weights, &options, &streams, 1, stop.clone(), true);
-    let mut progress = Progress::new(&options);
+    let mut progress = fresh(&options);
     let now = |progress: &Progress| (values(&weights), format!("{progress:?}"));
     assert!(trainer.run(&mut progress, || true, &tracker).unwrap().1);
     let before = now(&progress);
@@ -434,7 +440,7 @@ fn a_step_is_whole_or_not_at_all() {
 
 #[test]
 fn the_rate_falls_where_validation_does_not_improve() {
-    let mut progress = Progress::new(&TrainOptions::default());
+    let mut progress = fresh(&TrainOptions::default());
     for (loss, rate) in [(5.0, 20.0), (4.0, 20.0), (4.5, 5.0), (4.0, 1.25), (3.9, 1.25)] {
         progress.end_epoch(Some(loss), &TrainOptions::default());
         assert_eq!(progress.learning_rate, rate);
@@ -444,7 +450,7 @@ fn the_rate_falls_where_validation_does_not_improve() {
 #[test]
 fn training_ends_where_validation_has_not_improved_for_long() {
     let options = TrainOptions { patience: Some(2), ..TrainOptions::default() };
-    let mut progress = Progress::new(&options);
+    let mut progress = fresh(&options);
     for (loss, done) in [(5.0, false), (5.5, false), (4.0, false), (4.1, false), (4.0, true)] {
         progress.end_epoch(Some(loss), &options);
         assert_eq!(progress.is_done(&options), done);

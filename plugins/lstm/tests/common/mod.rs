@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use txray_lstm::{Lstm, LstmOptions};
 use txray_plugin::{
-    Component, EncodeRequest, ExactSum, Host, HostServices, Level, Model, Result, SiteRequest, Text, Threads,
+    Carry, Component, Encode, EncodeRequest, ExactSum, Host, HostServices, Level, Mask, Model, Opaque, PredictRequest,
+    Result, Rule, Sign, SiteRequest, Task, Text, Threads, Train, TrainReport, TrainRequest,
 };
 
 /// A host that wants to stop once it has been asked `left` times whether it does.
@@ -53,6 +54,65 @@ pub fn random(options: LstmOptions, vocabulary: usize, seed: u64) -> Lstm {
     let mut model = Lstm::create(options, &host).unwrap();
     model.initialize(&host, vocabulary, seed).unwrap();
     model
+}
+
+/// A model in training.
+#[derive(Debug)]
+pub struct Trainee {
+    pub model: Lstm,
+    session: Opaque,
+}
+
+impl Trainee {
+    pub fn begin(mut model: Lstm, request: &TrainRequest<'_>) -> Result<Self> {
+        let session = model.begin(&Host::detached(), request, None)?;
+        Ok(Self { model, session })
+    }
+
+    /// Goes on from what [`Trainee::save`] wrote.
+    pub fn from(directory: &Path, options: &LstmOptions, request: &TrainRequest<'_>) -> Result<Self> {
+        let mut model = Lstm::create(options.clone(), &Host::detached())?;
+        let session = model.begin(&Host::detached(), request, Some(directory))?;
+        Ok(Self { model, session })
+    }
+
+    pub fn step(&mut self, host: &Host<'_>, pause: Option<f64>) -> Result<TrainReport> {
+        self.model.step(host, &mut self.session, pause)
+    }
+
+    pub fn save(&self, directory: &Path) -> Result<()> {
+        self.model.save_session(&Host::detached(), &self.session, directory)
+    }
+
+    /// Another model with the training of this one, saved and gone on with.
+    pub fn moved(&self, options: &LstmOptions, request: &TrainRequest<'_>) -> Result<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        self.save(directory.path())?;
+        Self::from(directory.path(), options, request)
+    }
+}
+
+/// A state that has read nothing.
+pub fn state(model: &Lstm) -> Opaque {
+    model.state(&Host::detached(), None).unwrap()
+}
+
+/// The losses and counts of documents, and the losses of tokens.
+pub fn predict(
+    model: &dyn txray_plugin::Predict,
+    documents: &[Vec<u32>],
+    state: Option<&mut Opaque>,
+    masks: &[Mask<'_>],
+    threads: usize,
+) -> Result<(Vec<f64>, Vec<u64>, Vec<f32>)> {
+    let (ids, offsets) = ragged(documents);
+    let text = Text { ids: &ids, offsets: &offsets };
+    let (mut losses, mut counts, mut tokens) =
+        (vec![-1.0; documents.len()], vec![9; documents.len()], vec![7.0; ids.len()]);
+    let request = PredictRequest::new(Task::LanguageModel, text.into(), &mut losses, &mut counts);
+    let mut request = PredictRequest { state, masks, token_losses: Some(&mut tokens), ..request };
+    model.predict(&Host::new(&Threads(threads)), &mut request)?;
+    Ok((losses, counts, tokens))
 }
 
 /// The tensors of a file, by name.
@@ -103,7 +163,20 @@ pub fn encode(
     model: &Lstm,
     documents: &[Vec<u32>],
     sites: &[(usize, usize)],
-    carry: Option<&mut [f32]>,
+    state: Option<&mut Opaque>,
+    threads: usize,
+) -> Result<Vec<Reading>> {
+    masked(model, documents, sites, state, &[], Sign::Positive, threads)
+}
+
+/// The same under masks, by a sign.
+pub fn masked(
+    model: &Lstm,
+    documents: &[Vec<u32>],
+    sites: &[(usize, usize)],
+    state: Option<&mut Opaque>,
+    masks: &[Mask<'_>],
+    sign: Sign,
     threads: usize,
 ) -> Result<Vec<Reading>> {
     let (ids, offsets) = ragged(documents);
@@ -116,18 +189,19 @@ pub fn encode(
             moments: std::array::from_fn(|_| vec![ExactSum::ZERO; description.sites[site].width]),
         })
         .collect();
-    let requests = readings
+    let sites = readings
         .iter_mut()
         .zip(sites)
         .map(|(reading, &(site, k))| {
             let [sum, sum_abs, sum_sq] = &mut reading.moments;
             let Reading { neurons, activations, .. } = reading;
-            SiteRequest { site, k, neurons, activations, sum, sum_abs, sum_sq }
+            SiteRequest { site, rule: Rule::Top { k, neurons, activations }, sign, sum, sum_abs, sum_sq }
         })
         .collect();
     let services = Threads(threads);
     let text = Text { ids: &ids, offsets: &offsets };
-    model.encode(&Host::new(&services), &mut EncodeRequest { text, carry, sites: requests })?;
+    let mut request = EncodeRequest { state, masks, sites, ..EncodeRequest::new(text) };
+    model.encode(&Host::new(&services), &mut request)?;
     Ok(readings)
 }
 

@@ -12,7 +12,8 @@ use metrics::{
     SlowToEnd, Unbounded,
 };
 use models::{
-    Backwards, Dull, Excessive, Generous, Gullible, Hasty, None, Rounding, Sociable, Spoilt, Stateless, Unseeded,
+    Amnesiac, Backwards, Dull, Excessive, GoodModel, Gullible, Hasty, Idle, Leader, Modest, Positive, Rounding,
+    Sociable, Spoilt, Stateless, Unmasked, Unseeded, Unsummed,
 };
 use pruners::{ByEverything, ByPlace, GoodPruner, Presumptuous, Selective};
 use sinks::{Careless, GoodSink, Numbered, Silent, Vandal};
@@ -46,7 +47,7 @@ txray_plugin::plugin!(
     sinks = [GoodSink, Silent, Vandal, Numbered, Careless],
     sources = [GoodSource, WakesUp, Ragged, Restless],
     models = [
-        Spoilt<None>,
+        Spoilt<GoodModel>,
         Spoilt<Unseeded>,
         Spoilt<Gullible>,
         Spoilt<Sociable>,
@@ -55,7 +56,15 @@ txray_plugin::plugin!(
         Spoilt<Excessive>,
         Spoilt<Rounding>,
         Spoilt<Stateless>,
-        Spoilt<Generous>,
+        Spoilt<Amnesiac>,
+        Spoilt<models::Silent>,
+        Spoilt<Positive>,
+        Spoilt<Unmasked>,
+        Spoilt<Leader>,
+        Spoilt<Idle>,
+        Spoilt<Modest>,
+        Spoilt<Unsummed>,
         Spoilt<Dull>,
+        Spoilt<models::Restless>,
     ]
 );

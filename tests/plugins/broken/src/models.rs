@@ -7,8 +7,8 @@ use std::marker::PhantomData;
 use std::path::Path;
 
 use txray_plugin::{
-    Component, EncodeRequest, ExactSum, FitReport, FitRequest, Host, Model, ModelDescription, Result, Score, State,
-    Text,
+    Capabilities, Carry, Component, Encode, EncodeRequest, ExactSum, Host, Model, ModelDescription, Opaque, Predict,
+    PredictRequest, Result, Rule, Train, TrainReport, TrainRequest,
 };
 
 use lookup::{Lookup, Options};
@@ -23,12 +23,22 @@ pub trait Fault: Send + Sync + 'static {
     fn load(model: &mut Lookup, host: &Host<'_>, directory: &Path) -> Result<()> {
         model.load(host, directory)
     }
-    fn encoded(_: &Host<'_>, _: &mut EncodeRequest<'_>) {}
-    fn scored(_: Text<'_>, score: Score) -> Score {
-        score
+    fn capabilities(of: Capabilities) -> Capabilities {
+        of
     }
-    fn fitted(report: FitReport) -> FitReport {
+    /// What a request becomes on its way in.
+    fn asked(_: &mut EncodeRequest<'_>) {}
+    fn encoded(_: &Host<'_>, _: &mut EncodeRequest<'_>) {}
+    fn state(_: &Opaque) -> Option<Opaque> {
+        None
+    }
+    fn predicted(_: &mut PredictRequest<'_>) {}
+    fn trained(report: TrainReport) -> TrainReport {
         report
+    }
+    /// Where a training goes on from.
+    fn from(from: Option<&Path>) -> Option<&Path> {
+        from
     }
 }
 
@@ -45,6 +55,12 @@ impl<F: Fault> Component for Spoilt<F> {
 }
 
 impl<F: Fault> Model for Spoilt<F> {
+    fn capabilities(&self) -> Capabilities {
+        F::capabilities(self.0.capabilities())
+    }
+    fn describe(&self) -> Result<ModelDescription> {
+        self.0.describe()
+    }
     fn initialize(&mut self, host: &Host<'_>, vocabulary: usize, seed: u64) -> Result<()> {
         self.0.initialize(host, vocabulary, F::seed(seed))
     }
@@ -54,32 +70,65 @@ impl<F: Fault> Model for Spoilt<F> {
     fn save(&self, host: &Host<'_>, directory: &Path) -> Result<()> {
         self.0.save(host, directory)
     }
-    fn describe(&self) -> Result<ModelDescription> {
-        self.0.describe()
+    fn as_encode(&self) -> Option<&dyn Encode> {
+        Some(self)
     }
+    fn as_predict(&self) -> Option<&dyn Predict> {
+        Some(self)
+    }
+    fn as_train(&self) -> Option<&dyn Train> {
+        Some(self)
+    }
+    fn as_train_mut(&mut self) -> Option<&mut dyn Train> {
+        Some(self)
+    }
+    fn as_carry(&self) -> Option<&dyn Carry> {
+        Some(self)
+    }
+}
+
+impl<F: Fault> Encode for Spoilt<F> {
     fn encode(&self, host: &Host<'_>, request: &mut EncodeRequest<'_>) -> Result<()> {
+        F::asked(request);
         self.0.encode(host, request)?;
         F::encoded(host, request);
         Ok(())
     }
-    fn score(&self, host: &Host<'_>, text: Text<'_>, state: State) -> Result<Score> {
-        Ok(F::scored(text, self.0.score(host, text, state)?))
+}
+
+impl<F: Fault> Predict for Spoilt<F> {
+    fn predict(&self, host: &Host<'_>, request: &mut PredictRequest<'_>) -> Result<()> {
+        self.0.predict(host, request)?;
+        F::predicted(request);
+        Ok(())
     }
-    fn fit(&mut self, host: &Host<'_>, request: &FitRequest<'_>) -> Result<FitReport> {
-        Ok(F::fitted(self.0.fit(host, request)?))
+}
+
+impl<F: Fault> Carry for Spoilt<F> {
+    fn state(&self, host: &Host<'_>, from: Option<&Opaque>) -> Result<Opaque> {
+        match from.and_then(F::state) {
+            Some(state) => Ok(state),
+            None => self.0.state(host, from),
+        }
     }
-    fn save_training(&self, host: &Host<'_>, directory: &Path) -> Result<()> {
-        self.0.save_training(host, directory)
+}
+
+impl<F: Fault> Train for Spoilt<F> {
+    fn begin(&mut self, host: &Host<'_>, request: &TrainRequest<'_>, from: Option<&Path>) -> Result<Opaque> {
+        self.0.begin(host, request, F::from(from))
     }
-    fn load_training(&mut self, host: &Host<'_>, directory: &Path) -> Result<()> {
-        self.0.load_training(host, directory)
+    fn step(&mut self, host: &Host<'_>, session: &mut Opaque, pause: Option<f64>) -> Result<TrainReport> {
+        Ok(F::trained(self.0.step(host, session, pause)?))
+    }
+    fn save_session(&self, host: &Host<'_>, session: &Opaque, directory: &Path) -> Result<()> {
+        self.0.save_session(host, session, directory)
     }
 }
 
 /// Breaks nothing.
-pub struct None;
+pub struct GoodModel;
 
-impl Fault for None {
+impl Fault for GoodModel {
     const KIND: &'static str = "good";
 }
 
@@ -109,9 +158,12 @@ pub struct Sociable;
 impl Fault for Sociable {
     const KIND: &'static str = "sociable";
     fn encoded(_: &Host<'_>, request: &mut EncodeRequest<'_>) {
-        let many = request.carry.is_none() && request.text.len() > 1;
-        let activations = request.sites.iter_mut().flat_map(|site| site.activations.iter_mut());
-        activations.filter(|_| many).for_each(|activation| *activation *= 1.0 + 1e-6);
+        let many = request.state.is_none() && request.text.len() > 1;
+        for site in request.sites.iter_mut().filter(|_| many) {
+            if let Rule::Top { activations, .. } = &mut site.rule {
+                activations.iter_mut().for_each(|activation| *activation *= 1.0 + 1e-6);
+            }
+        }
     }
 }
 
@@ -134,7 +186,8 @@ impl Fault for Backwards {
     const KIND: &'static str = "backwards";
     fn encoded(_: &Host<'_>, request: &mut EncodeRequest<'_>) {
         for site in &mut request.sites {
-            for (neurons, activations) in site.neurons.chunks_mut(site.k).zip(site.activations.chunks_mut(site.k)) {
+            let Rule::Top { k, neurons, activations } = &mut site.rule else { continue };
+            for (neurons, activations) in neurons.chunks_mut(*k).zip(activations.chunks_mut(*k)) {
                 neurons.reverse();
                 activations.reverse();
             }
@@ -170,17 +223,92 @@ pub struct Stateless;
 impl Fault for Stateless {
     const KIND: &'static str = "stateless";
     fn encoded(_: &Host<'_>, request: &mut EncodeRequest<'_>) {
-        request.carry.iter_mut().for_each(|state| state.fill(0.0));
+        if let Some(state) = request.state.as_mut().and_then(|state| state.get_mut::<f32>().ok()) {
+            *state = 0.0;
+        }
     }
 }
 
-/// Scores the first token of a text too.
-pub struct Generous;
+/// Gives a state that has read nothing for a copy.
+pub struct Amnesiac;
 
-impl Fault for Generous {
-    const KIND: &'static str = "generous";
-    fn scored(text: Text<'_>, score: Score) -> Score {
-        Score { tokens: score.tokens + u64::from(!text.ids.is_empty()), ..score }
+impl Fault for Amnesiac {
+    const KIND: &'static str = "amnesiac";
+    fn state(_: &Opaque) -> Option<Opaque> {
+        Some(Opaque::new(0.0_f32))
+    }
+}
+
+/// Keeps nothing by the rules that it says it has.
+pub struct Silent;
+
+impl Fault for Silent {
+    const KIND: &'static str = "silent";
+    fn asked(request: &mut EncodeRequest<'_>) {
+        request.emit = &|_| ();
+    }
+}
+
+/// Takes every sign for the positive.
+pub struct Positive;
+
+impl Fault for Positive {
+    const KIND: &'static str = "positive";
+    fn asked(request: &mut EncodeRequest<'_>) {
+        request.sites.iter_mut().for_each(|site| site.sign = txray_plugin::Sign::Positive);
+    }
+}
+
+/// Does not look at masks.
+pub struct Unmasked;
+
+impl Fault for Unmasked {
+    const KIND: &'static str = "unmasked";
+    fn asked(request: &mut EncodeRequest<'_>) {
+        request.masks = &[];
+    }
+}
+
+/// Predicts by what stands first in the text.
+pub struct Leader;
+
+impl Fault for Leader {
+    const KIND: &'static str = "leader";
+    fn encoded(_: &Host<'_>, request: &mut EncodeRequest<'_>) {
+        if let (Some(predictions), Some(&first)) = (&mut request.predictions, request.text.ids.first()) {
+            predictions.fill(first);
+        }
+    }
+}
+
+/// Says that it is of no task, and trains.
+pub struct Idle;
+
+impl Fault for Idle {
+    const KIND: &'static str = "idle";
+    fn capabilities(of: Capabilities) -> Capabilities {
+        Capabilities { tasks: Vec::new(), ..of }
+    }
+}
+
+/// Counts a token too few.
+pub struct Modest;
+
+impl Fault for Modest {
+    const KIND: &'static str = "modest";
+    fn predicted(request: &mut PredictRequest<'_>) {
+        request.counts.iter_mut().for_each(|count| *count = count.saturating_sub(1));
+    }
+}
+
+/// Tells of tokens other losses than of their document.
+pub struct Unsummed;
+
+impl Fault for Unsummed {
+    const KIND: &'static str = "unsummed";
+    fn predicted(request: &mut PredictRequest<'_>) {
+        let losses = request.token_losses.iter_mut().flat_map(|losses| losses.iter_mut());
+        losses.for_each(|loss| *loss *= 2.0);
     }
 }
 
@@ -189,7 +317,17 @@ pub struct Dull;
 
 impl Fault for Dull {
     const KIND: &'static str = "dull";
-    fn fitted(report: FitReport) -> FitReport {
-        FitReport { loss: 2.0, ..report }
+    fn trained(report: TrainReport) -> TrainReport {
+        TrainReport { loss: 2.0, ..report }
+    }
+}
+
+/// Begins anew where there is nothing to go on from.
+pub struct Restless;
+
+impl Fault for Restless {
+    const KIND: &'static str = "restless";
+    fn from(from: Option<&Path>) -> Option<&Path> {
+        from.filter(|directory| directory.join("training.json").exists())
     }
 }

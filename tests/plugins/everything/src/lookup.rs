@@ -5,19 +5,19 @@ use std::path::Path;
 use txray_plugin::schemars::{self, JsonSchema};
 use txray_plugin::serde::{Deserialize, Serialize, de::DeserializeOwned};
 use txray_plugin::{
-    Component, EncodeRequest, Error, FitReport, FitRequest, Host, Level, Model, ModelDescription, Result, Score, Site,
-    State, Text,
+    Block, Capabilities, Carry, Component, Encode, EncodeRequest, Error, Host, Level, Mask, Model, ModelDescription,
+    Opaque, Predict, PredictRequest, Result, Rule, RuleKind, Site, SiteRequest, State, Task, Train, TrainReport,
+    TrainRequest,
 };
 
 /// Neuron `n` of site `s` at the token `id` has the activation `(id + n + s) mod 5 - 2 + state`, where the state
-/// counts the tokens read since it was cleared.
+/// counts the tokens read since it was cleared; under a mask, its value.
 pub struct Lookup {
     epochs: u64,
     vocabulary: usize,
     seed: u64,
     epoch: u64,
     tokens: u64,
-    paused: bool,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -38,11 +38,31 @@ impl Component for Lookup {
     type Options = Options;
 
     fn create(options: Options, _: &Host<'_>) -> Result<Self> {
-        Ok(Self { epochs: options.epochs, vocabulary: 0, seed: 0, epoch: 0, tokens: 0, paused: false })
+        Ok(Self { epochs: options.epochs, vocabulary: 0, seed: 0, epoch: 0, tokens: 0 })
     }
 }
 
 impl Model for Lookup {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            tasks: vec![Task::LanguageModel, Task::Classification, Task::Tagging],
+            rules: vec![RuleKind::Top, RuleKind::Above, RuleKind::All],
+            masks: true,
+            predictions: true,
+        }
+    }
+
+    fn describe(&self) -> Result<ModelDescription> {
+        let sites = ["größe.0", "b"].into_iter().zip(WIDTHS);
+        Ok(ModelDescription {
+            sites: sites.map(|(name, width)| Site { name: name.to_owned(), width }).collect(),
+            vocabulary: self.vocabulary,
+            parameters: self.seed,
+            longest_context: Some(1 << 20),
+            trained_state: (self.epoch > 0).then_some(State::Carry),
+        })
+    }
+
     fn initialize(&mut self, host: &Host<'_>, vocabulary: usize, seed: u64) -> Result<()> {
         host.log(Level::Debug, &format!("{vocabulary} {seed}"));
         (self.vocabulary, self.seed) = (vocabulary, seed);
@@ -60,94 +80,195 @@ impl Model for Lookup {
         write(&directory.join("lookup.json"), &(self.vocabulary, self.seed))
     }
 
-    fn describe(&self) -> Result<ModelDescription> {
-        let sites = ["größe.0", "b"].into_iter().zip(WIDTHS);
-        Ok(ModelDescription {
-            sites: sites.map(|(name, width)| Site { name: name.to_owned(), width }).collect(),
-            vocabulary: self.vocabulary,
-            parameters: self.seed,
-            state_size: 1,
-            trained_state: (self.epoch > 0).then_some(State::Carry),
-        })
+    fn as_encode(&self) -> Option<&dyn Encode> {
+        Some(self)
     }
+    fn as_predict(&self) -> Option<&dyn Predict> {
+        Some(self)
+    }
+    fn as_train(&self) -> Option<&dyn Train> {
+        Some(self)
+    }
+    fn as_train_mut(&mut self) -> Option<&mut dyn Train> {
+        Some(self)
+    }
+    fn as_carry(&self) -> Option<&dyn Carry> {
+        Some(self)
+    }
+}
 
+/// What is held of neuron `n` of a site, if anything.
+fn held(masks: &[Mask<'_>], site: usize, n: usize) -> Option<f32> {
+    let mask = masks.iter().find(|mask| mask.site == site)?;
+    Some(mask.values[n]).filter(|value| !value.is_nan())
+}
+
+impl Encode for Lookup {
     fn encode(&self, host: &Host<'_>, request: &mut EncodeRequest<'_>) -> Result<()> {
         host.log(Level::Debug, &format!("{request:?}"));
-        let mut state = request.carry.as_ref().map_or(0.0, |carry| carry[0]);
+        let EncodeRequest { text, state, masks, sites, predictions, emit } = request;
+        let mut counter = state.as_ref().map_or(Ok(0.0), |state| state.get::<f32>().copied())?;
         let mut token = 0;
-        for document in 0..request.text.len() {
-            if request.carry.is_none() {
-                state = 0.0;
+        for document in 0..text.len() {
+            if state.is_none() {
+                counter = 0.0;
             }
-            for &id in request.text.document(document) {
-                for site in &mut request.sites {
-                    let h = |n: usize| ((id as usize + n + site.site) % 5) as f32 - 2.0 + state;
-                    let mut order: Vec<usize> = (0..WIDTHS[site.site]).collect();
-                    order.sort_by(|&a, &b| h(b).total_cmp(&h(a)));
-                    for (i, &n) in order[..site.k].iter().enumerate() {
-                        site.neurons[token * site.k + i] = n as u32;
-                        site.activations[token * site.k + i] = h(n);
+            for &id in text.document(document) {
+                for (index, SiteRequest { site, rule, sign, sum, sum_abs, sum_sq }) in sites.iter_mut().enumerate() {
+                    let h = |n: usize| {
+                        held(masks, *site, n).unwrap_or(((id as usize + n + *site) % 5) as f32 - 2.0 + counter)
+                    };
+                    let strength = |n: usize| sign.strength(h(n)) + 0.0;
+                    let all = 0..WIDTHS[*site];
+                    match rule {
+                        Rule::Top { k, neurons, activations } => {
+                            let mut order: Vec<usize> = all.clone().collect();
+                            order.sort_by(|&a, &b| strength(b).total_cmp(&strength(a)));
+                            for (i, &n) in order[..*k].iter().enumerate() {
+                                (neurons[token * *k + i], activations[token * *k + i]) = (n as u32, h(n));
+                            }
+                        }
+                        Rule::Above(_) | Rule::All => {
+                            let threshold =
+                                if let Rule::Above(threshold) = rule { *threshold } else { f32::NEG_INFINITY };
+                            let kept: Vec<usize> = all.clone().filter(|&n| strength(n) > threshold).collect();
+                            let activation: Vec<f32> = kept.iter().map(|&n| h(n)).collect();
+                            let neuron: Vec<u32> = kept.into_iter().map(|n| n as u32).collect();
+                            let token = vec![token as u32; neuron.len()];
+                            emit(&Block { request: index, token: &token, neuron: &neuron, activation: &activation });
+                        }
                     }
-                    for &n in &order {
+                    for n in all {
                         let h = f64::from(h(n));
-                        site.sum[n] += h;
-                        site.sum_abs[n] += h.abs();
-                        site.sum_sq[n] += h * h;
+                        sum[n] += h;
+                        sum_abs[n] += h.abs();
+                        sum_sq[n] += h * h;
                     }
                 }
-                state += 1.0;
+                if let Some(predictions) = predictions {
+                    predictions[token] = (id + 1) % self.vocabulary as u32;
+                }
+                counter += 1.0;
                 token += 1;
             }
         }
-        if let Some(carry) = &mut request.carry {
-            carry[0] = state;
+        if let Some(state) = state {
+            *state.get_mut()? = counter;
         }
         Ok(())
     }
+}
 
-    /// The likelihood of a token is its id.
-    fn score(&self, host: &Host<'_>, text: Text<'_>, state: State) -> Result<Score> {
-        host.log(Level::Debug, &format!("{text:?} {state:?}"));
-        let given = |document: &[u32]| if state == State::Reset { document.len().min(1) } else { 0 };
-        let documents = (0..text.len()).map(|d| text.document(d));
-        let ids: Vec<u32> = documents.flat_map(|d| d[given(d)..].iter().copied()).collect();
-        let ids = if state == State::Carry { ids.get(1..).unwrap_or_default() } else { &ids };
-        Ok(Score { nll: ids.iter().map(|&id| f64::from(id)).sum(), tokens: ids.len() as u64 })
+/// A state is how many tokens it has read.
+impl Carry for Lookup {
+    fn state(&self, host: &Host<'_>, from: Option<&Opaque>) -> Result<Opaque> {
+        let from = from.map(|from| from.get::<f32>().copied()).transpose()?;
+        host.log(Level::Debug, &format!("{from:?}"));
+        Ok(Opaque::new(from.unwrap_or(0.0)))
+    }
+}
+
+impl Predict for Lookup {
+    /// The loss of a token is its id. A document's class is the number of its tokens, a token's its id, and the right class has
+    /// the loss 0, any other 1; the class has the probability 1.
+    fn predict(&self, host: &Host<'_>, request: &mut PredictRequest<'_>) -> Result<()> {
+        host.log(Level::Debug, &format!("{request:?}"));
+        let text = request.examples.text;
+        let counter = request.state.as_mut().map(|state| state.get_mut::<f32>()).transpose()?;
+        let is_stream = counter.is_some();
+        let mut has_read = false;
+        if let Some(counter) = counter {
+            has_read = *counter > 0.0;
+            *counter += text.ids.len() as f32;
+        }
+        for document in 0..text.len() {
+            let (ids, start) = (text.document(document), text.offsets[document] as usize);
+            let (mut losses, mut told): (Vec<f32>, Vec<Option<(usize, u32)>>) = (Vec::new(), Vec::new());
+            match request.task {
+                Task::LanguageModel => {
+                    for (position, &id) in ids.iter().enumerate() {
+                        let is_given = if is_stream { !has_read } else { position == 0 };
+                        losses.push(if is_given { f32::NAN } else { id as f32 });
+                        has_read = true;
+                    }
+                }
+                Task::Classification => told.push(Some((document, ids.len() as u32))),
+                Task::Tagging => told.extend(ids.iter().enumerate().map(|(at, &id)| Some((start + at, id)))),
+            }
+            for (at, class) in told.into_iter().flatten() {
+                let class = class % request.classes as u32;
+                losses.push(f32::from(request.examples.targets[at] != class));
+                request.predicted.iter_mut().for_each(|predicted| predicted[at] = class);
+                if let Some(probabilities) = &mut request.probabilities {
+                    let row = &mut probabilities[at * request.classes..][..request.classes];
+                    row.fill(0.0);
+                    row[class as usize] = 1.0;
+                }
+            }
+            let counted = || losses.iter().filter(|loss| !loss.is_nan());
+            request.losses[document] = counted().map(|&loss| f64::from(loss)).sum();
+            request.counts[document] = counted().count() as u64;
+            if let Some(out) = &mut request.token_losses {
+                out[start..start + ids.len()].copy_from_slice(&losses);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A training: of how many tokens, validated on how many, if at all.
+struct Session {
+    ids: Vec<u32>,
+    valid: Option<usize>,
+    paused: bool,
+}
+
+impl Train for Lookup {
+    fn begin(&mut self, host: &Host<'_>, request: &TrainRequest<'_>, from: Option<&Path>) -> Result<Opaque> {
+        host.log(Level::Debug, &format!("{request:?} {from:?}"));
+        let (ids, valid) = (request.train.text.ids.to_vec(), request.valid.map(|valid| valid.text.ids.len()));
+        let mut session = Session { ids, valid, paused: false };
+        if let Some(from) = from {
+            let (vocabulary, seed, epoch, tokens, paused, ids): (_, _, _, _, _, Vec<u32>) =
+                read(&from.join("training.json"))?;
+            if ids != session.ids {
+                return Err(Error::invalid("it was begun with another text"));
+            }
+            (self.vocabulary, self.seed, self.epoch, self.tokens, session.paused) =
+                (vocabulary, seed, epoch, tokens, paused);
+        }
+        Ok(Opaque::new(session))
     }
 
     /// Asked to pause, it does so once an epoch, before it has read anything.
-    fn fit(&mut self, host: &Host<'_>, request: &FitRequest<'_>) -> Result<FitReport> {
-        host.log(Level::Debug, &format!("{request:?}"));
+    fn step(&mut self, host: &Host<'_>, session: &mut Opaque, pause: Option<f64>) -> Result<TrainReport> {
+        host.log(Level::Debug, &format!("{pause:?}"));
         if host.cancelled() {
             return Err(Error::cancelled());
         }
-        self.paused = request.pause.is_some() && !self.paused;
-        if !self.paused {
+        let session: &mut Session = session.get_mut()?;
+        session.paused = pause.is_some() && !session.paused;
+        let tokens = session.ids.len() as u64;
+        if !session.paused {
             self.epoch += 1;
-            self.tokens += request.train.ids.len() as u64;
+            self.tokens += tokens;
         }
-        host.progress(self.tokens, self.epochs * request.train.ids.len() as u64, &format!("Epoche №{}", self.epoch));
-        Ok(FitReport {
+        host.progress(self.tokens, self.epochs * tokens, &format!("Epoche №{}", self.epoch));
+        Ok(TrainReport {
             epoch: self.epoch,
             tokens: self.tokens,
-            loss: 1.0 / (self.epoch + u64::from(self.paused)) as f64,
-            valid_loss: request.valid.filter(|_| !self.paused).map(|valid| valid.ids.len() as f64),
+            loss: 1.0 / (self.epoch + u64::from(session.paused)) as f64,
+            valid_loss: session.valid.filter(|_| !session.paused).map(|valid| valid as f64),
             seconds: 0.125,
             done: self.epoch == self.epochs,
-            paused: self.paused,
+            paused: session.paused,
         })
     }
 
-    fn save_training(&self, host: &Host<'_>, directory: &Path) -> Result<()> {
+    fn save_session(&self, host: &Host<'_>, session: &Opaque, directory: &Path) -> Result<()> {
         host.log(Level::Debug, &format!("save {directory:?}"));
-        let training = (self.vocabulary, self.seed, self.epoch, self.tokens, self.paused);
-        write(&directory.join("training.json"), &training)
-    }
-
-    fn load_training(&mut self, host: &Host<'_>, directory: &Path) -> Result<()> {
-        host.log(Level::Debug, &format!("load {directory:?}"));
-        (self.vocabulary, self.seed, self.epoch, self.tokens, self.paused) = read(&directory.join("training.json"))?;
-        Ok(())
+        let Session { ids, paused, .. } = session.get()?;
+        write(&directory.join("training.json"), &(self.vocabulary, self.seed, self.epoch, self.tokens, paused, ids))
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use txray_plugin::{Fault, FitReport, FitRequest, Host, Level, Model, ModelDescription, Text};
+use txray_plugin::{Fault, Host, Level, Model, ModelDescription, Opaque, Task, Text, Train, TrainReport, TrainRequest};
 use txray_tables::{Folder, TableError};
 use txray_text::{Encoded, Tokenizer, Vocabulary};
 
@@ -46,6 +46,8 @@ pub enum Begin<'a> {
 pub struct Training<'a> {
     /// What it is made with.
     pub making: &'a Making<'a>,
+    /// What it learns.
+    pub task: Task,
     /// Seed of everything random.
     pub seed: u64,
     /// What it learns from.
@@ -106,32 +108,37 @@ impl Training<'_> {
         let tokenize_seconds = start.elapsed().as_secs_f64();
 
         let mut saved = Saved::open(&self.making.unfinished)?;
-        let begun = match self.resume(model, &mut saved)? {
-            None => self.go_on(model, &saved)?,
-            resumed => resumed,
-        };
-        let mut progress = match begun {
-            Some(progress) => progress,
-            None => {
-                match &self.begin {
-                    Begin::New(_) => model.initialize(host, tokenizer.size(), self.seed)?,
-                    Begin::From(path) => drop(load(model, path, self.making)?),
+        let (mut session, mut progress) = {
+            let request = TrainRequest {
+                task: self.task,
+                classes: 0,
+                train: view(&train).into(),
+                valid: valid.as_ref().map(view).map(Into::into),
+                seed: self.seed,
+            };
+            let begun = match self.resume(model, &request, &mut saved)? {
+                None => self.go_on(model, &request, &saved)?,
+                resumed => resumed,
+            };
+            match begun {
+                Some(begun) => begun,
+                None => {
+                    match &self.begin {
+                        Begin::New(_) => model.initialize(host, tokenizer.size(), self.seed)?,
+                        Begin::From(path) => drop(load(model, path, self.making)?),
+                    }
+                    (trained(model)?.begin(host, &request, None)?, Progress::default())
                 }
-                Progress::default()
             }
         };
+        // The session has what it needs of them.
+        drop((train, valid));
         let report = loop {
-            let request = FitRequest {
-                train: view(&train),
-                valid: valid.as_ref().map(view),
-                seed: self.seed,
-                pause: Some(saved.pause()),
-            };
             let began = Instant::now();
-            let report = match model.fit(host, &request) {
+            let report = match trained(model)?.step(host, &mut session, Some(saved.pause())) {
                 Err(error) if error.fault() == Fault::Cancelled => {
                     progress.seconds += began.elapsed().as_secs_f64();
-                    saved.save(model, &progress, host)?;
+                    saved.save(model, &session, &progress, host)?;
                     host.log(Level::Information, "the training is saved: the next run goes on from here");
                     return Err(Error::Cancelled);
                 }
@@ -150,7 +157,7 @@ impl Training<'_> {
             }
             if report.paused || saved.last.elapsed().as_secs_f64() > saved.pause() {
                 // Training can do without, a full disk may have room again in a minute.
-                if let Err(error) = saved.save(model, &progress, host) {
+                if let Err(error) = saved.save(model, &session, &progress, host) {
                     host.log(Level::Warning, &format!("the training cannot be saved, and goes on: {error}"));
                 }
             }
@@ -171,7 +178,7 @@ impl Training<'_> {
         self.save(model, &tokenizer, &last)?;
         let end = directory.join(END);
         fs::create_dir_all(&end).map_err(|error| Error::disk("write", &end, error))?;
-        if let Err(error) = model.save_training(host, &end) {
+        if let Err(error) = trained(model)?.save_session(host, &session, &end) {
             host.log(Level::Warning, &format!("a training of more epochs will begin anew: {error}"));
             fs::remove_dir_all(&end).map_err(|error| Error::disk("remove", &end, error))?;
         }
@@ -185,20 +192,25 @@ impl Training<'_> {
         Ok(Made::with(step, &figures)?.seconds(progress.seconds).tokens(report.tokens))
     }
 
-    fn tell(&self, report: &FitReport) {
+    fn tell(&self, report: &TrainReport) {
         let valid = report.valid_loss.map(|loss| format!(", validation perplexity {:.2}", loss.exp()));
         let message = format!("epoch {}: training loss {:.4}{}", report.epoch, report.loss, valid.unwrap_or_default());
         self.making.host.log(Level::Information, &message);
     }
 
     /// Goes on from what an earlier run saved, if there is anything and it is as it was saved.
-    fn resume(&self, model: &mut dyn Model, saved: &mut Saved<'_>) -> Result<Option<Progress>> {
+    fn resume(
+        &self,
+        model: &mut dyn Model,
+        request: &TrainRequest<'_>,
+        saved: &mut Saved<'_>,
+    ) -> Result<Option<(Opaque, Progress)>> {
         let host = self.making.host;
         let Some(state) = saved.state() else { return Ok(None) };
-        match self.read(model, saved, &state) {
-            Ok(progress) => {
+        match self.read(model, request, saved, &state) {
+            Ok(begun) => {
                 host.log(Level::Information, "going on from where an earlier run was stopped");
-                return Ok(Some(progress));
+                return Ok(Some(begun));
             }
             // A disk or a device that is busy now may not be so the next time: hours of training are not given up for it.
             Err(error) if !is_damage(&error) => return Err(error),
@@ -211,7 +223,13 @@ impl Training<'_> {
         Ok(None)
     }
 
-    fn read(&self, model: &mut dyn Model, saved: &Saved<'_>, state: &str) -> Result<Progress> {
+    fn read(
+        &self,
+        model: &mut dyn Model,
+        request: &TrainRequest<'_>,
+        saved: &Saved<'_>,
+        state: &str,
+    ) -> Result<(Opaque, Progress)> {
         let whole = |name: &str| match saved.kept.is_whole(name, self.making.host)? {
             true => Ok(saved.kept.path(name)),
             false => Err(Error::Damaged { path: saved.kept.path(name) }),
@@ -219,23 +237,27 @@ impl Training<'_> {
         let state = whole(state)?;
         let progress: Progress = Folder(&state).read_json(PROGRESS)?;
         progress.kept.iter().try_for_each(|epoch| whole(&checkpoint(*epoch)).map(drop))?;
-        model.load_training(self.making.host, &state)?;
-        Ok(progress)
+        Ok((trained(model)?.begin(self.making.host, request, Some(&state))?, progress))
     }
 
     /// Goes on from where a finished training of fewer epochs ended, if there is one and the model can.
-    fn go_on(&self, model: &mut dyn Model, saved: &Saved<'_>) -> Result<Option<Progress>> {
+    fn go_on(
+        &self,
+        model: &mut dyn Model,
+        request: &TrainRequest<'_>,
+        saved: &Saved<'_>,
+    ) -> Result<Option<(Opaque, Progress)>> {
         let host = self.making.host;
         let Some(shorter) = &self.shorter else { return Ok(None) };
-        match model.load_training(host, &shorter.directory.join(END)) {
-            Ok(()) => {}
+        let session = match trained(model)?.begin(host, request, Some(&shorter.directory.join(END))) {
+            Ok(session) => session,
             Err(error) if error.fault() == Fault::Cancelled => return Err(Error::Cancelled),
             Err(error) => {
                 let message = format!("a training of fewer epochs is there, but this one begins anew: {error}");
                 host.log(Level::Information, &message);
                 return Ok(None);
             }
-        }
+        };
         let mut progress = Progress { seconds: shorter.record.step.seconds, kept: Vec::new() };
         for &epoch in self.checkpoints {
             let name = checkpoint(epoch);
@@ -256,13 +278,18 @@ impl Training<'_> {
         }
         let message = format!("going on from the end of a training of fewer epochs, {}", shorter.key.as_str());
         host.log(Level::Information, &message);
-        Ok(Some(progress))
+        Ok(Some((session, progress)))
     }
 
     fn save(&self, model: &dyn Model, tokenizer: &Tokenizer, directory: &Path) -> Result<()> {
         model.save(self.making.host, directory)?;
         Ok(tokenizer.save(directory)?)
     }
+}
+
+/// The model as one that is trained, which `check` has asked for.
+fn trained(model: &mut dyn Model) -> Result<&mut dyn Train> {
+    model.as_train_mut().ok_or_else(|| txray_plugin::Error::failed("it can no longer be trained").into())
 }
 
 /// Whether what was saved is at fault, and not the disk or the device that it is read with.
@@ -334,10 +361,10 @@ impl<'a> Saved<'a> {
         (20.0 * self.cost.as_secs_f64()).clamp(PAUSE.0, PAUSE.1)
     }
 
-    fn save(&mut self, model: &dyn Model, progress: &Progress, host: &Host<'_>) -> Result<()> {
+    fn save(&mut self, model: &mut dyn Model, session: &Opaque, progress: &Progress, host: &Host<'_>) -> Result<()> {
         let start = Instant::now();
         self.kept.put(&format!("{STATE}{}", self.number + 1), |directory| {
-            model.save_training(host, directory)?;
+            trained(model)?.save_session(host, session, directory)?;
             Ok(Folder(directory).write_json(PROGRESS, progress)?)
         })?;
         self.number += 1;

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use hashbrown::HashMap;
 use txray_plugin::{
     ActivationBatch, ActivationSource, EncodeRequest, Error, ExactSum, Fault, Host, HostServices, LayerColumn, Level,
-    Model, ModelDescription, Moments, NULL, Result, Site, SiteRequest, SourceDescription, State, StringTable, Text,
+    Model, ModelDescription, Moments, NULL, Opaque, Result, Site, SiteRequest, SourceDescription, State, StringTable,
+    Text,
 };
 use txray_text::{Annotation, Document, Documents, Encoded, Tokenizer, join, words};
 
@@ -38,7 +39,8 @@ pub struct ModelSource<'a> {
     reading: Reading<'a>,
     description: ModelDescription,
     forms: Arc<StringTable>,
-    carried: Vec<f32>,
+    /// The state that is carried, where it is.
+    carried: Option<Opaque>,
     done: u64,
     known: u64,
     /// Time spent in the tokenizer and in the corpus.
@@ -49,10 +51,13 @@ pub struct ModelSource<'a> {
 
 impl<'a> ModelSource<'a> {
     /// A source over a model that has weights.
-    pub fn new(reading: Reading<'a>) -> Result<Self> {
+    pub fn new(reading: Reading<'a>, host: &Host<'_>) -> Result<Self> {
         let description = reading.model.describe()?;
         let forms = Arc::new(reading.tokenizer.forms().iter().collect());
-        let carried = vec![0.0; description.state_size];
+        let carried = match reading.state {
+            State::Reset => None,
+            State::Carry => Some(state(reading.model, host, None)?),
+        };
         Ok(Self { reading, description, forms, carried, done: 0, known: 0, tokenize: Duration::ZERO, failed: None })
     }
 
@@ -84,7 +89,7 @@ impl<'a> ModelSource<'a> {
 
     /// The error of a window with the document that it is about: the first that gives it alone. A model knows of a
     /// document only where it stands among those it was given.
-    fn name(&self, error: Error, documents: &[Document], encoded: &Encoded, mut state: Vec<f32>) -> Error {
+    fn name(&self, error: Error, documents: &[Document], encoded: &Encoded, mut before: Option<Opaque>) -> Error {
         if error.fault() != Fault::Invalid {
             return error;
         }
@@ -92,8 +97,8 @@ impl<'a> ModelSource<'a> {
             let at = encoded.offsets[index] as usize..encoded.offsets[index + 1] as usize;
             let offsets = [0, at.len() as u64];
             let text = Text { ids: &encoded.ids[at], offsets: &offsets };
-            let carry = (self.reading.state == State::Carry).then_some(&mut state[..]);
-            read(self.reading.model, &self.description.sites, self.reading.k, &Host::detached(), text, carry).is_err()
+            let Reading { model, k, .. } = self.reading;
+            read(model, &self.description.sites, k, &Host::detached(), text, before.as_mut()).is_err()
         };
         match (0..documents.len()).find(|&index| fails(index)) {
             Some(index) => {
@@ -154,8 +159,9 @@ fn read(
     k: usize,
     host: &Host<'_>,
     text: Text<'_>,
-    carry: Option<&mut [f32]>,
+    state: Option<&mut Opaque>,
 ) -> Result<Observed> {
+    let encode = model.as_encode().ok_or_else(|| Error::failed("it can no longer be read"))?;
     let rows = text.ids.len() * k;
     let sums = |width| vec![ExactSum::ZERO; width];
     let zeros = |width| Moments { sum: sums(width), sum_abs: sums(width), sum_sq: sums(width) };
@@ -165,17 +171,17 @@ fn read(
         moments: sites.iter().map(|site| zeros(site.width)).collect(),
     };
     let columns = observed.neurons.iter_mut().zip(&mut observed.activations).zip(&mut observed.moments);
-    let sites = columns.enumerate().map(|(site, ((neurons, activations), moments))| SiteRequest {
-        site,
-        k,
-        neurons,
-        activations,
-        sum: &mut moments.sum,
-        sum_abs: &mut moments.sum_abs,
-        sum_sq: &mut moments.sum_sq,
+    let sites = columns.enumerate().map(|(site, ((neurons, activations), Moments { sum, sum_abs, sum_sq }))| {
+        SiteRequest::top(site, k, (neurons, activations), [sum, sum_abs, sum_sq])
     });
-    model.encode(host, &mut EncodeRequest { text, carry, sites: sites.collect() })?;
+    encode.encode(host, &mut EncodeRequest { state, sites: sites.collect(), ..EncodeRequest::new(text) })?;
     Ok(observed)
+}
+
+/// A state of a model that has read nothing, or a copy of one.
+fn state(model: &dyn Model, host: &Host<'_>, from: Option<&Opaque>) -> Result<Opaque> {
+    let carry = model.as_carry().ok_or_else(|| Error::failed("it has no state to carry"))?;
+    carry.state(host, from)
 }
 
 /// Numbers names as they come.
@@ -215,11 +221,13 @@ impl ActivationSource for ModelSource<'_> {
         self.tokenize += start.elapsed();
 
         let k = self.reading.k;
-        let before = self.carried.clone();
+        // What a window was begun with: should it fail, the document that it failed at is found from there.
+        let copy = |carried| state(self.reading.model, host, Some(carried));
+        let before = self.carried.as_ref().map(copy).transpose()?;
         let progress = Onward { host, done: self.done, total: self.reading.expected };
-        let carry = (self.reading.state == State::Carry).then_some(&mut self.carried[..]);
         let text = Text { ids: &encoded.ids, offsets: &encoded.offsets };
-        let read = read(self.reading.model, &self.description.sites, k, &Host::new(&progress), text, carry);
+        let sites = &self.description.sites;
+        let read = read(self.reading.model, sites, k, &Host::new(&progress), text, self.carried.as_mut());
         let Observed { neurons, activations, moments } =
             read.map_err(|error| self.name(error, &documents, &encoded, before))?;
         self.done += tokens as u64;

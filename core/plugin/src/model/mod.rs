@@ -1,0 +1,247 @@
+//! Models: a base, and abilities that a model may have.
+//!
+//! ```text
+//! Model ── create, initialize or load, save, describe
+//!   ├── as_encode   Encode    documents -> activations, reduced by a record rule
+//!   ├── as_predict  Predict   documents -> losses, classes, probabilities
+//!   ├── as_train    Train     sessions: begun from text and targets, stepped, saved
+//!   └── as_carry    Carry     a recurrent state that goes from text to text
+//! ```
+
+mod encode;
+mod predict;
+mod train;
+
+use std::any::Any;
+use std::path::Path;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::{Error, Host, Result, Site};
+
+pub use encode::{Block, Emit, Encode, EncodeRequest, Mask, Rule, RuleKind, Sign, SiteRequest};
+pub use predict::{Predict, PredictRequest, Score};
+pub use train::{Train, TrainReport, TrainRequest};
+
+/// A network at one moment of its training.
+///
+/// [`Component::create`](crate::Component::create) makes it without weights; `initialize`, `load` or [`Train::begin`] gives it
+/// some. `&self` may be called from many threads at once. Whatever it can do beyond the base, it says by giving itself as
+/// the trait of that ability; which those are does not change.
+pub trait Model: Send + Sync {
+    /// What it can be asked for, known before it has weights, so that a pipeline that asks for more is refused before
+    /// anything runs.
+    fn capabilities(&self) -> Capabilities;
+    /// Once it has weights; before, this may fail.
+    fn describe(&self) -> Result<ModelDescription>;
+    /// New weights, drawn from the seed by [`random`](crate::random).
+    fn initialize(&mut self, host: &Host<'_>, vocabulary: usize, seed: u64) -> Result<()>;
+    /// The weights of a checkpoint directory (`config.json`, `model.safetensors`).
+    fn load(&mut self, host: &Host<'_>, directory: &Path) -> Result<()>;
+    /// Writes a checkpoint into a directory that exists. The bytes depend on the weights alone.
+    fn save(&self, host: &Host<'_>, directory: &Path) -> Result<()>;
+
+    /// Itself, if it can be read.
+    fn as_encode(&self) -> Option<&dyn Encode> {
+        None
+    }
+    /// Itself, if it predicts.
+    fn as_predict(&self) -> Option<&dyn Predict> {
+        None
+    }
+    /// Itself, if it can be trained.
+    fn as_train(&self) -> Option<&dyn Train> {
+        None
+    }
+    /// Itself, if it can be trained.
+    fn as_train_mut(&mut self) -> Option<&mut dyn Train> {
+        None
+    }
+    /// Itself, if it has a recurrent state.
+    fn as_carry(&self) -> Option<&dyn Carry> {
+        None
+    }
+}
+
+/// A recurrent state that goes from text to text. Where it lies is the model's affair: on a device, for instance.
+pub trait Carry: Send + Sync {
+    /// A state that has read nothing, or a copy of one.
+    fn state(&self, host: &Host<'_>, from: Option<&Opaque>) -> Result<Opaque>;
+}
+
+/// Something of a component's own that its caller keeps for it, and cannot look into.
+pub struct Opaque(Box<dyn Any + Send>);
+
+impl Opaque {
+    /// Hides a value.
+    pub fn new(value: impl Any + Send) -> Self {
+        Self(Box::new(value))
+    }
+
+    /// The value.
+    ///
+    /// # Errors
+    /// It is of another component, or of another kind.
+    pub fn get<T: Any>(&self) -> Result<&T> {
+        self.0.downcast_ref().ok_or_else(foreign)
+    }
+
+    /// The value, to be changed.
+    ///
+    /// # Errors
+    /// As of [`Opaque::get`].
+    pub fn get_mut<T: Any>(&mut self) -> Result<&mut T> {
+        self.0.downcast_mut().ok_or_else(foreign)
+    }
+}
+
+impl std::fmt::Debug for Opaque {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Opaque")
+    }
+}
+
+fn foreign() -> Error {
+    Error::failed("a state or a session was given that is not of this model")
+}
+
+/// What happens to a recurrent state where a document begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// It is cleared.
+    #[default]
+    Reset,
+    /// It is carried on from the document before.
+    Carry,
+}
+
+/// What models are trained for, and predict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Task {
+    /// The next token.
+    LanguageModel,
+    /// A label a document.
+    Classification,
+    /// A label a token.
+    Tagging,
+}
+
+/// What a model can be asked for, whatever its weights. What is not there, it does not have.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Capabilities {
+    /// What it predicts, and trains for if it trains.
+    #[serde(deserialize_with = "known")]
+    pub tasks: Vec<Task>,
+    /// The record rules that it reduces by.
+    #[serde(deserialize_with = "known")]
+    pub rules: Vec<RuleKind>,
+    /// Whether it reads and predicts under masks.
+    pub masks: bool,
+    /// Whether it tells its own prediction at each token that it reads.
+    pub predictions: bool,
+}
+
+/// Those of a list that are known here: a plugin of another version may have others.
+fn known<'de, D: Deserializer<'de>, T: for<'a> Deserialize<'a>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    let all = Vec::<serde_json::Value>::deserialize(deserializer)?;
+    Ok(all.into_iter().filter_map(|value| serde_json::from_value(value).ok()).collect())
+}
+
+/// What is known of a model once it has weights.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelDescription {
+    /// Where it can be read, in the order of the indices in [`SiteRequest`].
+    pub sites: Vec<Site>,
+    /// Token ids are below this.
+    pub vocabulary: usize,
+    /// Values that training changes.
+    pub parameters: u64,
+    /// How many tokens of a document it reads; none: of any length.
+    #[serde(default)]
+    pub longest_context: Option<usize>,
+    /// What happened to its state at document starts in training, where that is known.
+    #[serde(default)]
+    pub trained_state: Option<State>,
+}
+
+/// Ragged documents: one list of tokens, and where it is cut.
+#[derive(Clone, Copy, Debug)]
+pub struct Text<'a> {
+    /// `[tokens]` token ids.
+    pub ids: &'a [u32],
+    /// `[documents + 1]` offsets into `ids`.
+    pub offsets: &'a [u64],
+}
+
+impl<'a> Text<'a> {
+    /// No documents.
+    pub const EMPTY: Self = Self { ids: &[], offsets: &[] };
+
+    /// How many documents.
+    pub fn len(&self) -> usize {
+        self.offsets.len().saturating_sub(1)
+    }
+
+    /// Whether there is no document. (There may be documents, and no token.)
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// `[tokens of document d]` ids.
+    pub fn document(&self, d: usize) -> &'a [u32] {
+        &self.ids[self.offsets[d] as usize..self.offsets[d + 1] as usize]
+    }
+
+    /// Whether the offsets cut the ids, and every id is below `vocabulary`.
+    pub fn is_consistent(&self, vocabulary: usize) -> bool {
+        let covers = match self.offsets {
+            [] => self.ids.is_empty(),
+            [first, ..] => *first == 0 && self.offsets.last() == Some(&(self.ids.len() as u64)),
+        };
+        covers && self.offsets.is_sorted() && self.ids.iter().all(|&id| (id as usize) < vocabulary)
+    }
+}
+
+/// Documents with what is to be predicted of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Examples<'a> {
+    /// The documents.
+    pub text: Text<'a>,
+    /// `[documents]` or `[tokens]` classes, by the task, [`NULL`](crate::NULL) where there is none; empty for language models,
+    /// whose targets are the tokens.
+    pub targets: &'a [u32],
+}
+
+impl<'a> From<Text<'a>> for Examples<'a> {
+    fn from(text: Text<'a>) -> Self {
+        Self { text, targets: &[] }
+    }
+}
+
+impl Examples<'_> {
+    /// Holds them to a task of so many classes.
+    ///
+    /// # Errors
+    /// What does not fit, after "the host gave ".
+    pub fn fit(&self, task: Task, classes: usize, vocabulary: usize) -> Result<(), String> {
+        if !self.text.is_consistent(vocabulary) {
+            return Err("a text whose offsets or ids are out of range".to_owned());
+        }
+        let expected = match task {
+            Task::LanguageModel => 0,
+            Task::Classification => self.text.len(),
+            Task::Tagging => self.text.ids.len(),
+        };
+        let beyond = |&&target: &&u32| target != crate::NULL && target as usize >= classes;
+        if self.targets.len() != expected {
+            return Err(format!("{} targets where there are {expected}", self.targets.len()));
+        }
+        match self.targets.iter().find(beyond) {
+            Some(target) => Err(format!("a target of class {target} of {classes}")),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Neurons that are held to values.
+
+use txray_plugin::{Error, Mask, Result};
+
+use crate::weights::Sizes;
+
+/// `[layers]`: the values that the outputs of a layer are held to, `[hidden]`, NaN where a neuron is left as it is.
+#[derive(Debug)]
+pub(crate) struct Masks(Vec<Option<Vec<f32>>>);
+
+impl Masks {
+    /// Those of a request that fits the model; `sites` of a layer: its outputs, and its cell if that is asked for.
+    ///
+    /// # Errors
+    /// A cell is no output: what a mask of it would be, is not said anywhere.
+    pub fn new(masks: &[Mask<'_>], sizes: Sizes, sites: usize) -> Result<Self> {
+        let mut all = vec![None; sizes.layers];
+        for mask in masks {
+            let (layer, site) = (mask.site / sites, mask.site % sites);
+            if site != 0 {
+                let site = sizes.cell.site(layer, site);
+                return Err(Error::invalid(format!("the cells of {site} cannot be masked, only outputs can")));
+            }
+            if mask.values.iter().any(|value| !value.is_nan()) {
+                all[layer] = Some(mask.values.to_vec());
+            }
+        }
+        Ok(Self(all))
+    }
+
+    /// `[hidden]`, or none: every neuron of the layer is left as it is.
+    pub fn layer(&self, layer: usize) -> Option<&[f32]> {
+        self.0[layer].as_deref()
+    }
+}
