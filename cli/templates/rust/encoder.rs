@@ -66,7 +66,7 @@ impl Model for {{Type}} {
         let bytes = std::fs::read(&path).map_err(|error| wrong(&error))?;
         let tensors = SafeTensors::deserialize(&bytes).map_err(|error| wrong(&error))?;
         let tensor = tensors.tensor(TENSOR).map_err(|error| wrong(&error))?;
-        let (Dtype::F32, &[vocabulary, width @ 1..]) = (tensor.dtype(), tensor.shape()) else {
+        let (Dtype::F32, &[vocabulary, width]) = (tensor.dtype(), tensor.shape()) else {
             return Err(wrong(&format!("`{TENSOR}` is {:?} of {:?}", tensor.dtype(), tensor.shape())));
         };
         let value = |bytes: &[u8]| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
