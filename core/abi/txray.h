@@ -26,7 +26,8 @@
  *  - Structs with a `size` (as sizeof gave it to whoever filled them) may grow at their end. Who is given one reads no
  *    further than its size, and takes fields that are not there for 0: TXRAY_HAS asks. Structs without a size are frozen:
  *    txray_host, txray_plugin, the tables, txray_metric_batch, txray_columns, txray_activation_batch, txray_encode_request,
- *    txray_predict_request and txray_train_request grow; all others never change. A new ability is a new name.
+ *    txray_predict_request, txray_train_request and txray_train_report grow; all others never change. A new ability is a new
+ *    name.
  *
  * A plugin runs with all rights of the user who runs txray.
  */
@@ -174,7 +175,7 @@ typedef const txray_plugin *(*txray_entry)(void);
 /* The symbol to define. */
 TXRAY_EXPORT const txray_plugin *txray_plugin_v1(void);
 
-/* Every table begins with its size and these two.
+/* Every table of an interface begins with its size and these two.
  *
  * Makes a component of the kind named, from options (a JSON object), and writes it to `out`: any pointer but NULL,
  * which the host hands back to every other function of the table. Cheap: it is also how options are checked before
@@ -317,14 +318,16 @@ typedef struct txray_text {
 /* Documents with what is to be predicted of them. */
 typedef struct txray_examples {
     txray_text text;
-    txray_u32_slice targets; /* [documents] or [tokens] classes, by the task, TXRAY_NULL where there is none; empty for */
-} txray_examples;            /* language models */
+    /* [documents] or [tokens] classes, by the task, TXRAY_NULL where there is none; empty for language models. */
+    txray_u32_slice targets;
+} txray_examples;
 
-/* What the neurons of a site are held to, at every step: the model computes as if they had these values. */
+/* What the neurons of a site are held to, at every step: the model computes as if they had these values. It holds what a step
+ * gives: a state that is carried in is taken as it is. */
 typedef struct txray_mask {
-    uint32_t site;          /* index into the model's sites; no two masks of a request have the same */
+    uint32_t site;          /* index into the model's sites, those apart that are `unmaskable`; no two masks have the same */
     uint32_t reserved;      /* 0 */
-    txray_f32_slice values; /* [width] the value of a neuron; NaN: it is left as it is */
+    txray_f32_slice values; /* [width] the value of a neuron, finite; NaN: it is left as it is */
 } txray_mask;
 
 typedef struct txray_mask_slice { const txray_mask *ptr; size_t len; } txray_mask_slice;
@@ -346,8 +349,10 @@ typedef struct txray_model_table {
     txray_status (*capabilities)(const void *model, const txray_host *host,
                                  void (*emit)(void *context, txray_str json), void *context);
     /* Hands to `emit` what it is once it has weights, as JSON: {"sites": [{"name": "lstm.0.hidden", "width": 200}],
-     * "vocabulary": 10000, "parameters": 2000000, "longest_context": 512, "trained_state": "reset"}. `longest_context` is how
-     * many tokens of a document it reads, null: of any length; `trained_state` is "reset", "carry" or null. */
+     * "vocabulary": 10000, "parameters": 2000000, "heads": [{"task": "language-model", "classes": 10000}], "unmaskable": [1],
+     * "longest_context": 512, "trained_state": "reset"}. `heads` are the tasks that these weights predict, and of how many classes
+     * (a language model: of tokens); `unmaskable` the sites that no mask can be of; `longest_context` is how many tokens a
+     * document has at most (a host gives no longer one), null: any number; `trained_state` is "reset", "carry" or null. */
     txray_status (*describe)(const void *model, const txray_host *host, void (*emit)(void *context, txray_str json),
                              void *context);
     /* Draws new weights from the seed; the same seed gives the same weights. */
@@ -368,12 +373,12 @@ typedef struct txray_site_request {
     uint32_t sign;                     /* TXRAY_SIGN_POSITIVE, ... */
     uint32_t k;                        /* of TXRAY_RULE_TOP: neurons kept for each token, from 1 to the site's width, in */
                                        /* falling order of their strength, ties by the lower index; else 0 */
-    float threshold;                   /* of TXRAY_RULE_ABOVE: what the strength is above; else 0 */
+    float threshold;                   /* of TXRAY_RULE_ABOVE: what the strength is above, a number; else 0 */
     uint32_t reserved;                 /* 0 */
     txray_u32_slice_mut neurons;       /* [tokens, k] */
     txray_f32_slice_mut activations;   /* [tokens, k] values of h */
-    txray_exact_sum_slice_mut sum;     /* [width]: the sum of h over all tokens is added to it */
-    txray_exact_sum_slice_mut sum_abs; /* [width]: the sum of |h| is added to it */
+    txray_exact_sum_slice_mut sum;     /* [width]: the sum of h over all tokens is added to it; empty, as all three are then: */
+    txray_exact_sum_slice_mut sum_abs; /* nobody asks. [width]: the sum of |h| is added to it */
     txray_exact_sum_slice_mut sum_sq;  /* [width]: the sum of h * h is added to it */
 } txray_site_request;
 
@@ -392,13 +397,18 @@ typedef struct txray_block {
 typedef struct txray_encode_request {
     size_t size; /* of the host's txray_encode_request */
     txray_text text;
-    void *state;                     /* NULL: a state is cleared at every document's start. Else one of TXRAY_CARRY: the */
-                                     /* documents are one stream, and it is carried in and out */
-    txray_mask_slice masks;          /* under which neurons are held to values */
-    txray_site_request_slice sites;  /* what to read at each site */
-    txray_u32_slice_mut predictions; /* [tokens], or empty: what the model itself predicts once it has read a token; of a */
-                                     /* language model the token that it holds most probable to follow */
-    /* Is handed what TXRAY_RULE_ABOVE and TXRAY_RULE_ALL keep, in blocks. May be called from any thread. */
+    /* NULL: a state is cleared at every document's start. Else one of TXRAY_CARRY: the documents are one stream, and it is carried
+     * in and out. */
+    void *state;
+    txray_mask_slice masks;         /* under which neurons are held to values */
+    txray_site_request_slice sites; /* what to read at each site */
+    uint32_t task;                  /* of `predictions`, one of the model's heads; 0 where these are empty */
+    uint32_t reserved;              /* 0 */
+    /* [tokens], or empty: the class that the model itself predicts by that task once it has read a token; of a language model the
+     * token that it holds most probable to follow. */
+    txray_u32_slice_mut predictions;
+    /* Is handed what TXRAY_RULE_ABOVE and TXRAY_RULE_ALL keep, in blocks. May be called from many threads at once. What was emitted
+     * before a failure counts for nothing. */
     void (*emit)(void *context, const txray_block *block);
     void *context; /* first argument of `emit` */
 } txray_encode_request;
@@ -414,18 +424,21 @@ typedef struct txray_encode_table {
 /* -- predict -- */
 
 typedef struct txray_predict_request {
-    size_t size;                       /* of the host's txray_predict_request */
-    uint32_t task;                     /* one of the model's tasks: TXRAY_TASK_LANGUAGE_MODEL, ... */
-    uint32_t classes;                  /* how many there are; 0 for language models */
-    txray_examples examples;           /* the documents, and what is right */
-    void *state;                       /* as in txray_encode_request. A language model predicts the first token of a */
-                                       /* document only where there is a state, and that has read something */
-    txray_mask_slice masks;            /* under which neurons are held to values */
-    txray_f64_slice_mut losses;        /* [documents] the loss of each, nats, summed over what was predicted of it */
-    txray_u64_slice_mut counts;        /* [documents] how much that was: tokens, or 1 a document that has a label */
-    txray_f32_slice_mut token_losses;  /* [tokens], or empty: the loss of each token, nats; NaN where it was not predicted */
-    txray_u32_slice_mut predicted;     /* [documents] or [tokens], or empty: the most probable class. Not for language */
-    txray_f32_slice_mut probabilities; /* models; nor [documents, classes] or [tokens, classes], or empty */
+    size_t size;             /* of the host's txray_predict_request */
+    uint32_t task;           /* that of one of the model's heads: TXRAY_TASK_LANGUAGE_MODEL, ... */
+    uint32_t reserved;       /* 0 */
+    txray_examples examples; /* the documents, and what is right */
+    /* As in txray_encode_request. A language model predicts the first token of a document only where there is a state, and that has
+     * read something. */
+    void *state;
+    txray_mask_slice masks;           /* under which neurons are held to values */
+    txray_f64_slice_mut losses;       /* [documents] the loss of each, nats, summed over what was predicted of it */
+    txray_u64_slice_mut counts;       /* [documents] how much that was: tokens, or 1 a document that has a label */
+    txray_f32_slice_mut token_losses; /* [tokens], or empty: the loss of each token, nats; NaN where it was not predicted */
+    /* [documents] or [tokens], or empty: the most probable class. Not for language models. */
+    txray_u32_slice_mut predicted;
+    /* [documents, classes] or [tokens, classes] probabilities, or empty. Not for language models. */
+    txray_f32_slice_mut probabilities;
 } txray_predict_request;
 
 typedef struct txray_predict_table {
@@ -446,8 +459,9 @@ typedef struct txray_train_request {
     uint64_t seed;        /* of everything random */
 } txray_train_request;
 
-/* Where training stands. */
+/* Where training stands. The plugin writes its fields as far as the host's size reaches. */
 typedef struct txray_train_report {
+    size_t size;       /* of the host's txray_train_report; stays as it is */
     uint64_t epoch;    /* epochs completed */
     uint64_t tokens;   /* trained on since the beginning */
     double loss;       /* mean training loss of the epoch, nats; of what it has read so far where paused */
@@ -457,37 +471,40 @@ typedef struct txray_train_report {
     uint32_t paused;   /* not 0 where the epoch is not at its end: call again to go on */
 } txray_train_report;
 
-/* Sessions. The weights of a model that has one change by its steps alone; functions that take the model as `const` may be
- * called between them. */
+/* Sessions. A model has one at a time, and while it has, its weights change by the session's steps alone; functions that take the
+ * model as `const` may be called between them. A session is in one call at a time, whatever is `const`. */
 typedef struct txray_train_table {
     size_t size; /* sizeof(txray_train_table) */
     /* Begins a session, and writes it to `session`: any pointer but NULL. `from` is empty: training begins with the weights
-     * that the model has. Else it is a directory that `save` wrote, of a model with the same options and for the same request:
-     * the weights come from there, and training goes on. Options or a request that change the training are refused; more epochs
-     * than it was begun with are not, where it then ends with what that many from the beginning would have given. What is to be
-     * kept of the request, is copied. */
+     * that the model has. Else it is a directory that `save_session` wrote, of a model with the same options and for the same
+     * request: the weights come from there, and training goes on; that ids are below their vocabulary is then the plugin's to hold.
+     * Options or a request that change the training are refused; more epochs than it was begun with are not, where it then ends
+     * with what that many from the beginning would have given. What is to be kept of the request, is copied. Where it fails, the
+     * model is as it was. */
     txray_status (*begin)(void *model, const txray_host *host, const txray_train_request *request, txray_str from,
                           void **session);
-    /* Trains to the end of the next epoch, or until `pause` seconds are over, after at least one optimizer step (INFINITY:
-     * never). The host calls it again until the report says `done`. Cancelled, the session stands between two optimizer steps,
-     * and may be saved and stepped again. Wherever it was paused, cancelled, or saved and begun from there again, and whatever
-     * the number of threads, it ends with the same bytes. */
+    /* Trains to the end of the next epoch, or until `pause` seconds are over, after at least one optimizer step unless all of the
+     * epoch are made (INFINITY: never). The host calls it again until the report says `done`, and not after that. Cancelled, the
+     * session stands between two optimizer steps, and may be saved and stepped again. Wherever it was paused, cancelled, or saved
+     * and begun from there again, and whatever the number of threads, it ends with the same bytes. */
     txray_status (*step)(void *model, void *session, const txray_host *host, double pause, txray_train_report *out);
     /* Writes all that training goes on from into a directory that exists: the weights, and where it stands. */
-    txray_status (*save)(const void *model, const void *session, const txray_host *host, txray_str directory);
-    /* Ends a session, once, before its model. */
+    txray_status (*save_session)(const void *model, const void *session, const txray_host *host, txray_str directory);
+    /* Ends a session, once, before its model; `const` calls on that may be under way. */
     void (*end)(void *session);
 } txray_train_table;
 
 /* -- carry -- */
 
-/* States of a model that go from text to text. Where they lie is the plugin's affair. */
+/* States of a model that go from text to text. Where they lie is the plugin's affair. A state is of the weights that the model has
+ * when it is made: it lives on through a session's steps, and may only be ended once others are drawn or loaded. It is in one call
+ * at a time, whatever is `const`; after a call that failed it may only be ended. */
 typedef struct txray_carry_table {
     size_t size; /* sizeof(txray_carry_table) */
     /* Makes a state, and writes it to `state`: any pointer but NULL. `from` is NULL: one that has read nothing; else a copy of
      * that state. */
-    txray_status (*state)(const void *model, const txray_host *host, const void *from, void **state);
-    /* Ends a state, once, before its model. */
+    txray_status (*make)(const void *model, const txray_host *host, const void *from, void **state);
+    /* Ends a state, once, before its model; other calls on that may be under way. */
     void (*end)(void *state);
 } txray_carry_table;
 
@@ -553,6 +570,54 @@ static inline void txray_sum_add(txray_exact_sum *sum, double value) {
     sum->low += low;
     high += (uint64_t)sum->high + (sum->low < low);
     memcpy(&sum->high, &high, sizeof high);
+}
+
+/* Whether neuron a comes before b: it is stronger, or as strong and of the lower index. */
+static inline int txray_comes_before(uint32_t sign, const float *h, size_t a, size_t b) {
+    float of_a = txray_strength(sign, h[a]), of_b = txray_strength(sign, h[b]);
+    return of_a > of_b || (of_a == of_b && a < b);
+}
+
+/* Keeps what a request wants of one token, given h of all neurons of site number `index` among its sites: by whichever rule, and the
+ * moments. Plain, and so slow where k is large; and it emits a block a token. */
+static inline void txray_record(const txray_encode_request *request, size_t index, size_t token, const float *h,
+                                size_t width) {
+    const txray_site_request *site = &request->sites.ptr[index];
+    uint32_t number = (uint32_t)token, neurons[64], tokens[64];
+    float activations[64];
+    size_t rank, n, held = 0, last = width;
+    for (rank = 0; rank < site->k && site->rule == TXRAY_RULE_TOP; rank++) {
+        /* The first of those that come after the last one. */
+        size_t best = width;
+        for (n = 0; n < width; n++) {
+            if (last < width && !txray_comes_before(site->sign, h, last, n)) continue;
+            if (best == width || txray_comes_before(site->sign, h, n, best)) best = n;
+        }
+        if (best == width) best = 0; /* a value is no number: the host tells */
+        site->neurons.ptr[token * site->k + rank] = (uint32_t)best;
+        site->activations.ptr[token * site->k + rank] = h[best];
+        last = best;
+    }
+    for (n = 0; n < width && site->rule != TXRAY_RULE_TOP; n++) {
+        if (site->rule == TXRAY_RULE_ALL || txray_strength(site->sign, h[n]) > site->threshold) {
+            tokens[held] = number, neurons[held] = (uint32_t)n, activations[held] = h[n];
+            held++;
+        }
+        if (held == 64 || (held > 0 && n + 1 == width)) {
+            txray_block block;
+            block.request = (uint32_t)index, block.reserved = 0;
+            block.token.ptr = tokens, block.neuron.ptr = neurons, block.activation.ptr = activations;
+            block.token.len = block.neuron.len = block.activation.len = held;
+            request->emit(request->context, &block);
+            held = 0;
+        }
+    }
+    for (n = 0; n < site->sum.len; n++) {
+        double value = h[n];
+        txray_sum_add(&site->sum.ptr[n], value);
+        txray_sum_add(&site->sum_abs.ptr[n], value < 0 ? -value : value);
+        txray_sum_add(&site->sum_sq.ptr[n], value * value);
+    }
 }
 
 #ifdef __cplusplus

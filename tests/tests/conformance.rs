@@ -51,7 +51,12 @@ fn failures(findings: &[Finding]) -> BTreeMap<&str, Vec<(&str, &str)>> {
 }
 
 /// What is broken shows in properties that follow, too.
-const SHOWS_ELSEWHERE: [&str; 2] = ["writes every output", "reads a document the same whatever is beside it"];
+const SHOWS_ELSEWHERE: [&str; 4] = [
+    "writes every output",
+    "gives the most active neurons in order",
+    "reads a document the same whatever is beside it",
+    "predicts at a token the same whatever is beside",
+];
 
 /// Of these findings, each component named fails just the property beside it, with a message that has those words in it.
 #[track_caller]
@@ -197,6 +202,9 @@ fn each_broken_model_fails_the_property_it_breaks() {
             ("silent", "keeps by its rules and by every sign what it reads", "by the rule `all`"),
             ("positive", "keeps by its rules and by every sign what it reads", "Negative"),
             ("unmasked", "holds neurons to the values of a mask", "is held to"),
+            ("free", "predicts otherwise under a mask that holds every neuron", "changes no loss"),
+            ("masquerading", "names itself in the `config.json` of a checkpoint", "Some(\"lookup\")"),
+            ("contrary", "holds most probable what it predicts as it reads", "it predicts token 7"),
             ("leader", "predicts at a token the same whatever is beside", "otherwise alone"),
             ("idle", "says what it can be asked for", "its tasks are []"),
             ("modest", "predicts every token that follows another", "it predicted"),
@@ -209,7 +217,7 @@ fn each_broken_model_fails_the_property_it_breaks() {
 
 #[test]
 fn plugins_that_keep_the_rules_pass() {
-    for path in [rust_plugin("energy"), rust_plugin("everything"), c_plugin("total_variation")] {
+    for path in [rust_plugin("energy"), rust_plugin("everything"), c_plugin("total_variation"), c_plugin("remembers")] {
         let found = findings(&path);
         assert_failures(&found, &[]);
         // Elsewhere memory is not looked at.

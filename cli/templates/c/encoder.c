@@ -59,42 +59,48 @@ static txray_status initialize(void *component, const txray_host *host, uint64_t
 
 /* ---- Files: safetensors is a length, a header in JSON, and the values, little-endian -------------------------- */
 
-static FILE *weights_in(txray_str directory, const char *mode) {
-    char *path = malloc(directory.len + 20);
+static FILE *open_in(txray_str directory, const char *name, const char *mode) {
+    char *path = malloc(directory.len + strlen(name) + 2);
     if (!path) return NULL;
-    sprintf(path, "%.*s/model.safetensors", (int)directory.len, directory.ptr);
+    sprintf(path, "%.*s/%s", (int)directory.len, directory.ptr, name);
     FILE *file = fopen(path, mode);
     free(path);
     return file;
 }
 
-/* Reads where the embedding lies in the file from its header; 0 where it is not there, or is not of two sizes. */
+/* Whether all that was written is in the file. */
+static int closed(FILE *file) {
+    int failed = ferror(file);
+    return fclose(file) == 0 && !failed;
+}
+
+/* Reads of a header where the embedding lies in the file; 0 where it is not there, or is not of two sizes that fit. */
 static int find(const char *header, unsigned long long *vocabulary, unsigned long long *width, unsigned long long *begin) {
-    const char *at = strstr(header, "\"encoder.weight\":{");
-    const char *end = at ? strchr(at, '}') : NULL;
+    unsigned long long to;
+    const char *at = strstr(header, "\"encoder.weight\":{"), *end = at ? strchr(at, '}') : NULL;
     if (!end) return 0;
     const char *shape = strstr(at, "\"shape\":"), *offsets = strstr(at, "\"data_offsets\":"), *type = strstr(at, "\"F32\"");
     return shape && offsets && type && shape < end && offsets < end && type < end &&
-           sscanf(shape, "\"shape\":[%llu,%llu]", vocabulary, width) == 2 && sscanf(offsets, "\"data_offsets\":[%llu,", begin) == 1;
+           sscanf(shape, "\"shape\":[%llu,%llu]", vocabulary, width) == 2 &&
+           sscanf(offsets, "\"data_offsets\":[%llu,%llu]", begin, &to) == 2 && *vocabulary >= 1 && *vocabulary < UINT32_MAX &&
+           *width >= 1 && *width <= 65536 && *begin < (1u << 30) && to == *begin + 4 * *vocabulary * *width;
 }
 
 static txray_status load(void *component, const txray_host *host, txray_str directory) {
     model *of = component;
     unsigned long long vocabulary, width, begin;
     uint64_t length = 0;
-    FILE *file = weights_in(directory, "rb");
+    FILE *file = open_in(directory, "model.safetensors", "rb");
     if (!file) return invalid(host, "model.safetensors cannot be read");
-    char *header = NULL;
+    int whole = fread(&length, sizeof length, 1, file) == 1 && length <= 1 << 24;
+    char *header = whole ? calloc(1, length + 1) : NULL;
+    whole = header && fread(header, 1, length, file) == length && find(header, &vocabulary, &width, &begin) &&
+            fseek(file, (long)(sizeof length + length + begin), SEEK_SET) == 0;
     txray_status status = TXRAY_OK;
-    if (fread(&length, sizeof length, 1, file) != 1 || length > 1 << 24 || !(header = calloc(1, length + 1)) ||
-        fread(header, 1, length, file) != length || !find(header, &vocabulary, &width, &begin) || vocabulary == 0 ||
-        vocabulary > UINT32_MAX || width == 0 || width > 65536 || begin > (1ull << 40) ||
-        fseek(file, (long)(sizeof length + length + begin), SEEK_SET) != 0) {
-        status = invalid(host, "model.safetensors has no `encoder.weight` of F32 values in two dimensions");
-    }
+    if (!whole) status = invalid(host, "model.safetensors has no `encoder.weight` of F32 values in two dimensions");
     if (status == TXRAY_OK) status = resize(of, host, vocabulary, width);
     if (status == TXRAY_OK) {
-        int whole = fread(of->embedding, sizeof(float), values(of), file) == values(of);
+        whole = fread(of->embedding, sizeof(float), values(of), file) == values(of);
         for (size_t i = 0; whole && i < values(of); i++) whole = isfinite(of->embedding[i]);
         if (!whole) {
             status = invalid(host, "model.safetensors is damaged");
@@ -115,13 +121,18 @@ static txray_status save(const void *component, const txray_host *host, txray_st
                           (unsigned long long)of->vocabulary, (unsigned long long)of->width, 4ull * values(of));
     while (length % 8) header[length++] = ' ';
     uint64_t told = (uint64_t)length;
-    FILE *file = weights_in(directory, "wb");
-    if (!file) return failed(host, "the weights cannot be written");
-    fwrite(&told, sizeof told, 1, file);
-    fwrite(header, 1, told, file);
-    fwrite(of->embedding, sizeof(float), values(of), file);
-    int bad = ferror(file);
-    return fclose(file) == 0 && !bad ? TXRAY_OK : failed(host, "the weights cannot be written");
+    /* By its `model_type` a pipeline with `path = "..."` finds the plugin that reads the directory. */
+    FILE *config = open_in(directory, "config.json", "w"), *file = open_in(directory, "model.safetensors", "wb");
+    int good = config && file;
+    if (good) {
+        fprintf(config, "{\"model_type\": \"{{name}}\"}\n");
+        fwrite(&told, sizeof told, 1, file);
+        fwrite(header, 1, told, file);
+        fwrite(of->embedding, sizeof(float), values(of), file);
+    }
+    good &= config && closed(config);
+    good &= file && closed(file);
+    return good ? TXRAY_OK : failed(host, "the weights cannot be written");
 }
 
 /* ---- Reading ------------------------------------------------------------------------------------------------- */
@@ -129,7 +140,7 @@ static txray_status save(const void *component, const txray_host *host, txray_st
 static txray_status capabilities(const void *component, const txray_host *host,
                                  void (*emit)(void *context, txray_str json), void *context) {
     (void)component, (void)host;
-    emit(context, txray_text_of("{\"rules\": [\"top\"]}"));
+    emit(context, txray_text_of("{\"rules\": [\"top\", \"above\", \"all\"]}"));
     return TXRAY_OK;
 }
 
@@ -147,30 +158,11 @@ static txray_status describe(const void *component, const txray_host *host,
 static txray_status encode(const void *component, const txray_host *host, const txray_encode_request *request) {
     const model *of = component;
     if (!of->embedding) return failed(host, "the model has no weights yet");
-    float *left = malloc(of->width * sizeof(float));
-    if (!left) return failed(host, "out of memory");
-    for (size_t s = 0; s < request->sites.len; s++) {
-        const txray_site_request *site = &request->sites.ptr[s];
-        for (size_t t = 0; t < request->text.ids.len; t++) {
-            const float *h = of->embedding + request->text.ids.ptr[t] * of->width;
-            for (size_t n = 0; n < of->width; n++) left[n] = txray_strength(site->sign, h[n]);
-            for (size_t rank = 0; rank < site->k; rank++) {
-                /* The strongest of those that are left, ties by the lower index. */
-                size_t best = 0;
-                for (size_t n = 1; n < of->width; n++) best = left[n] > left[best] ? n : best;
-                site->neurons.ptr[t * site->k + rank] = (uint32_t)best;
-                site->activations.ptr[t * site->k + rank] = h[best];
-                left[best] = -INFINITY;
-            }
-            for (size_t n = 0; n < of->width; n++) {
-                double value = h[n];
-                txray_sum_add(&site->sum.ptr[n], value);
-                txray_sum_add(&site->sum_abs.ptr[n], fabs(value));
-                txray_sum_add(&site->sum_sq.ptr[n], value * value);
-            }
-        }
+    for (size_t t = 0; t < request->text.ids.len; t++) {
+        const float *h = of->embedding + request->text.ids.ptr[t] * of->width;
+        for (size_t s = 0; s < request->sites.len; s++) txray_record(request, s, t, h, of->width);
+        if (t % 4096 == 0 && host->cancelled(host->context)) return txray_fail(host, TXRAY_CANCELLED, "", "cancelled");
     }
-    free(left);
     return TXRAY_OK;
 }
 

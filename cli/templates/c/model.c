@@ -166,19 +166,20 @@ static txray_status load(void *component, const txray_host *host, txray_str dire
 static txray_status capabilities(const void *component, const txray_host *host,
                                  void (*emit)(void *context, txray_str json), void *context) {
     (void)component, (void)host;
-    emit(context, txray_text_of("{\"tasks\": [\"language-model\"], \"rules\": [\"top\"]}"));
+    emit(context, txray_text_of("{\"tasks\": [\"language-model\"], \"rules\": [\"top\", \"above\", \"all\"]}"));
     return TXRAY_OK;
 }
 
 static txray_status describe(const void *component, const txray_host *host,
                              void (*emit)(void *context, txray_str json), void *context) {
     const model *of = component;
-    char json[256];
+    char json[512];
     if (!of->weights) return failed(host, "the model has no weights yet");
     snprintf(json, sizeof json,
              "{\"sites\": [{\"name\": \"hidden\", \"width\": %llu}], \"vocabulary\": %llu, \"parameters\": %llu, "
-             "\"longest_context\": null, \"trained_state\": null}",
-             (unsigned long long)of->hidden, (unsigned long long)of->vocabulary, (unsigned long long)parameters(of));
+             "\"heads\": [{\"task\": \"language-model\", \"classes\": %llu}]}",
+             (unsigned long long)of->hidden, (unsigned long long)of->vocabulary, (unsigned long long)parameters(of),
+             (unsigned long long)of->vocabulary);
     emit(context, txray_text_of(json));
     return TXRAY_OK;
 }
@@ -191,30 +192,13 @@ static void activate(const model *of, uint32_t id, float *h) {
 static txray_status encode(const void *component, const txray_host *host, const txray_encode_request *request) {
     const model *of = component;
     if (!of->weights) return failed(host, "the model has no weights yet");
-    float *h = malloc(2 * of->hidden * sizeof(float)), *left = h + of->hidden;
+    float *h = malloc(of->hidden * sizeof(float));
     if (!h) return failed(host, "out of memory");
     txray_status status = TXRAY_OK;
-    for (size_t s = 0; s < request->sites.len && status == TXRAY_OK; s++) {
-        const txray_site_request *site = &request->sites.ptr[s];
-        for (size_t t = 0; t < request->text.ids.len && status == TXRAY_OK; t++) {
-            activate(of, request->text.ids.ptr[t], h);
-            for (size_t n = 0; n < of->hidden; n++) left[n] = txray_strength(site->sign, h[n]);
-            for (size_t rank = 0; rank < site->k; rank++) {
-                /* The strongest of those that are left, ties by the lower index. */
-                size_t best = 0;
-                for (size_t n = 1; n < of->hidden; n++) best = left[n] > left[best] ? n : best;
-                site->neurons.ptr[t * site->k + rank] = (uint32_t)best;
-                site->activations.ptr[t * site->k + rank] = h[best];
-                left[best] = -INFINITY;
-            }
-            for (size_t n = 0; n < of->hidden; n++) {
-                double value = h[n];
-                if (!isfinite(value)) status = invalid(host, "an activation is not finite");
-                txray_sum_add(&site->sum.ptr[n], value);
-                txray_sum_add(&site->sum_abs.ptr[n], fabs(value));
-                txray_sum_add(&site->sum_sq.ptr[n], value * value);
-            }
-        }
+    for (size_t t = 0; t < request->text.ids.len && status == TXRAY_OK; t++) {
+        activate(of, request->text.ids.ptr[t], h);
+        for (size_t s = 0; s < request->sites.len; s++) txray_record(request, s, t, h, of->hidden);
+        if (t % 4096 == 0 && host->cancelled(host->context)) status = txray_fail(host, TXRAY_CANCELLED, "", "cancelled");
     }
     free(h);
     return status;
@@ -297,9 +281,14 @@ static float learn(model *of, uint32_t given, uint32_t next, float *h) {
     return loss;
 }
 
+/* Seconds of a clock that nobody sets back, where there is one. */
 static double now(void) {
     struct timespec time;
+#ifdef CLOCK_MONOTONIC
+    clock_gettime(CLOCK_MONOTONIC, &time);
+#else
     timespec_get(&time, TIME_UTC);
+#endif
     return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
 }
 
@@ -339,11 +328,21 @@ static txray_status go_on(model *of, session *in, const txray_host *host, txray_
     int read = fscanf(file, PROGRESS, &neurons, &epochs, &rate, &text, &epoch, &document, &tokens, &predicted, &loss);
     fclose(file);
     if (read != 9) return invalid(host, "training.txt is damaged");
-    if (neurons != of->neurons || epochs != of->epochs || rate != of->rate || text != in->hash) {
+    /* It may go on for more epochs. */
+    if (neurons != of->neurons || rate != of->rate || text != in->hash) {
         return invalid(host, "the training was begun with other options, or with another text");
     }
+    (void)epochs;
     in->epoch = epoch, in->document = document, in->tokens = tokens, in->predicted = predicted, in->loss = loss;
     return load(of, host, directory);
+}
+
+/* Whether every id is below the vocabulary: where weights come from a directory, nobody else has held a text to them. */
+static int is_of(const model *of, const txray_text *text) {
+    for (size_t t = 0; t < text->ids.len; t++) {
+        if (text->ids.ptr[t] >= of->vocabulary) return 0;
+    }
+    return 1;
 }
 
 static txray_status begin(void *component, const txray_host *host, const txray_train_request *request, txray_str from,
@@ -357,10 +356,17 @@ static txray_status begin(void *component, const txray_host *host, const txray_t
         status = failed(host, "out of memory");
     }
     if (status == TXRAY_OK) made->hash = hash(&made->train);
-    if (status == TXRAY_OK && from.len) status = go_on(of, made, host, from);
-    if (status == TXRAY_OK && !of->weights) status = failed(host, "the model has no weights yet");
-    for (size_t t = 0; status == TXRAY_OK && t < made->train.ids.len; t++) {
-        if (made->ids[t] >= of->vocabulary) status = invalid(host, "the text is not of the model's vocabulary");
+    /* The weights come from there, into a model of its own: where anything fails, this one is as it was. */
+    model other = *of;
+    if (from.len) other.weights = NULL;
+    if (status == TXRAY_OK && from.len) status = go_on(&other, made, host, from);
+    if (status == TXRAY_OK && !other.weights) status = failed(host, "the model has no weights yet");
+    if (status == TXRAY_OK && !(is_of(&other, &made->train) && is_of(&other, &made->valid))) {
+        status = invalid(host, "the text is not of the model's vocabulary");
+    }
+    if (from.len) {
+        free(status == TXRAY_OK ? of->weights : other.weights);
+        if (status == TXRAY_OK) *of = other;
     }
     if (status == TXRAY_OK) *out = made;
     else end(made);
@@ -372,12 +378,12 @@ static txray_status step(void *component, void *training, const txray_host *host
     session *in = training;
     double start = now();
     uint64_t documents = in->train.offsets.len ? in->train.offsets.len - 1 : 0;
-    txray_train_report report = {0};
+    int paused = 0;
     if (in->document == 0) in->loss = 0, in->predicted = 0;
     float *h = workspace(of);
     if (!h) return failed(host, "out of memory");
     txray_status status = TXRAY_OK;
-    while (status == TXRAY_OK && in->document < documents && !report.paused) {
+    while (status == TXRAY_OK && in->document < documents && !paused) {
         const uint64_t *cut = &in->offsets[in->document];
         for (uint64_t t = cut[0] + 1; t < cut[1]; t++) {
             in->loss += learn(of, in->ids[t - 1], in->ids[t], h);
@@ -388,11 +394,10 @@ static txray_status step(void *component, void *training, const txray_host *host
         /* It stands between two documents now, and may be stopped or saved. */
         host->progress(host->context, in->tokens, of->epochs * in->train.ids.len, txray_text_of(""));
         if (host->cancelled(host->context)) status = txray_fail(host, TXRAY_CANCELLED, "", "cancelled");
-        report.paused = in->document < documents && now() - start >= pause;
+        paused = in->document < documents && now() - start >= pause;
     }
-    report.seconds = now() - start;
-    report.valid_loss = NAN;
-    if (status == TXRAY_OK && !report.paused) {
+    double seconds = now() - start, valid_loss = NAN;
+    if (status == TXRAY_OK && !paused) {
         /* Before the epoch counts as over: cancelled here, the next call comes back to this place. */
         double nll = 0;
         uint64_t predicted = 0;
@@ -402,16 +407,18 @@ static txray_status step(void *component, void *training, const txray_host *host
             predicted += tokens ? tokens - 1 : 0;
             if (host->cancelled(host->context)) status = txray_fail(host, TXRAY_CANCELLED, "", "cancelled");
         }
-        if (in->valid.offsets.len > 1) report.valid_loss = nll / (double)(predicted ? predicted : 1);
+        if (in->valid.offsets.len > 1) valid_loss = nll / (double)(predicted ? predicted : 1);
     }
     free(h);
     if (status != TXRAY_OK) return status;
-    if (!report.paused) in->document = 0, in->epoch++;
-    report.epoch = in->epoch;
-    report.tokens = in->tokens;
-    report.loss = in->loss / (double)(in->predicted ? in->predicted : 1);
-    report.done = in->epoch >= of->epochs;
-    *out = report;
+    if (!paused) in->document = 0, in->epoch++;
+    out->epoch = in->epoch;
+    out->tokens = in->tokens;
+    out->loss = in->loss / (double)(in->predicted ? in->predicted : 1);
+    out->valid_loss = valid_loss;
+    out->seconds = seconds;
+    out->done = in->epoch >= of->epochs;
+    out->paused = (uint32_t)paused;
     return TXRAY_OK;
 }
 

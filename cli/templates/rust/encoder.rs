@@ -6,9 +6,9 @@ use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use txray_plugin::random::Stream;
+use txray_plugin::serde_json::json;
 use txray_plugin::{
-    Capabilities, Component, Encode, EncodeRequest, Error, Host, Model, ModelDescription, NoOptions, Result, Rule, RuleKind,
-    Site,
+    Capabilities, Component, Encode, EncodeRequest, Error, Host, Model, ModelDescription, NoOptions, Result, RuleKind, Site,
 };
 
 /// The file of the weights, and the tensor in it.
@@ -37,7 +37,7 @@ impl Component for {{Type}} {
 
 impl Model for {{Type}} {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { rules: vec![RuleKind::Top], ..Capabilities::default() }
+        Capabilities { rules: vec![RuleKind::Top, RuleKind::Above, RuleKind::All], ..Capabilities::default() }
     }
 
     fn describe(&self) -> Result<ModelDescription> {
@@ -48,6 +48,8 @@ impl Model for {{Type}} {
             sites: vec![Site { name: "embedding".to_owned(), width: self.width }],
             vocabulary: self.vocabulary,
             parameters: self.embedding.len() as u64,
+            heads: vec![],
+            unmaskable: vec![],
             longest_context: None,
             trained_state: None,
         })
@@ -79,41 +81,27 @@ impl Model for {{Type}} {
     }
 
     fn save(&self, _: &Host<'_>, directory: &Path) -> Result<()> {
+        // By its `model_type` a pipeline with `path = "..."` finds the plugin that reads the directory.
+        std::fs::write(directory.join("config.json"), json!({ "model_type": Self::KIND }).to_string())
+            .map_err(|error| Error::failed(format!("cannot write config.json: {error}")))?;
         let bytes: Vec<u8> = self.embedding.iter().flat_map(|value| value.to_le_bytes()).collect();
         TensorView::new(Dtype::F32, vec![self.vocabulary, self.width], &bytes)
             .and_then(|view| safetensors::serialize_to_file([(TENSOR, view)], None, &directory.join(FILE)))
             .map_err(|error| Error::failed(format!("cannot write the weights: {error}")))
     }
 
-    fn as_encode(&self) -> Option<&dyn Encode> {
-        Some(self)
-    }
+    // What it can do beyond the base.
+    txray_plugin::abilities!(encode);
 }
 
 impl Encode for {{Type}} {
-    fn encode(&self, _: &Host<'_>, request: &mut EncodeRequest<'_>) -> Result<()> {
-        let mut order: Vec<u32> = Vec::new();
-        for site in &mut request.sites {
-            let Rule::Top { k, neurons, activations } = &mut site.rule else {
-                return Err(Error::failed("it keeps the top alone"));
-            };
+    fn encode(&self, host: &Host<'_>, request: &mut EncodeRequest<'_>) -> Result<()> {
+        for (index, site) in request.sites.iter_mut().enumerate() {
             for (token, &id) in request.text.ids.iter().enumerate() {
-                let h = &self.embedding[id as usize * self.width..][..self.width];
-                let strength = |neuron: u32| site.sign.strength(h[neuron as usize]) + 0.0;
-                // The strongest first, ties by the lower index.
-                order.clear();
-                order.extend(0..self.width as u32);
-                order.sort_by(|&a, &b| strength(b).total_cmp(&strength(a)).then(a.cmp(&b)));
-                for (rank, &neuron) in order.iter().take(*k).enumerate() {
-                    neurons[token * *k + rank] = neuron;
-                    activations[token * *k + rank] = h[neuron as usize];
+                if token % 4096 == 0 && host.cancelled() {
+                    return Err(Error::cancelled());
                 }
-                for (neuron, &value) in h.iter().enumerate() {
-                    let value = f64::from(value);
-                    site.sum[neuron] += value;
-                    site.sum_abs[neuron] += value.abs();
-                    site.sum_sq[neuron] += value * value;
-                }
+                site.record(index, token, &self.embedding[id as usize * self.width..][..self.width], request.emit);
             }
         }
         Ok(())

@@ -8,8 +8,8 @@ use std::path::Path;
 use txray_plugin::schemars::{self, JsonSchema};
 use txray_plugin::serde::{Deserialize, Serialize};
 use txray_plugin::{
-    Capabilities, Component, Encode, EncodeRequest, Error, Host, Model, ModelDescription, Opaque, Predict, PredictRequest,
-    Result, Rule, RuleKind, Site, Task, Text, Train, TrainReport, TrainRequest,
+    Capabilities, Component, Encode, EncodeRequest, Error, Head, Host, Model, ModelDescription, Opaque, OwnedText, Predict,
+    PredictRequest, Result, RuleKind, Site, Task, Train, TrainReport, TrainRequest,
 };
 
 use weights::{Weights, read_json, write_json};
@@ -57,31 +57,15 @@ impl Default for TrainOptions {
 
 /// A training: a copy of its texts, and where it stands. Whoever trains keeps it, and hands it to every step.
 struct Session {
-    train: Documents,
-    valid: Option<Documents>,
+    train: OwnedText,
+    valid: Option<OwnedText>,
     progress: Progress,
 }
 
-/// A text of one's own.
-struct Documents {
-    ids: Vec<u32>,
-    offsets: Vec<u64>,
-}
-
-impl Documents {
-    fn new(text: Text<'_>) -> Self {
-        Self { ids: text.ids.to_vec(), offsets: text.offsets.to_vec() }
-    }
-
-    fn text(&self) -> Text<'_> {
-        Text { ids: &self.ids, offsets: &self.offsets }
-    }
-
-    /// Tells one text from another (FNV-1a).
-    fn hash(&self) -> u64 {
-        let values = self.ids.iter().map(|&id| u64::from(id)).chain(self.offsets.iter().copied());
-        values.fold(0xcbf2_9ce4_8422_2325, |hash, value| (hash ^ value).wrapping_mul(0x100_0000_01b3))
-    }
+/// Tells one text from another (FNV-1a).
+fn hash(text: &OwnedText) -> u64 {
+    let values = text.ids.iter().map(|&id| u64::from(id)).chain(text.offsets.iter().copied());
+    values.fold(0xcbf2_9ce4_8422_2325, |hash, value| (hash ^ value).wrapping_mul(0x100_0000_01b3))
 }
 
 /// Where training stands: between two documents.
@@ -136,7 +120,7 @@ fn likelihood(weights: &Weights, document: &[u32], mut told: impl FnMut(usize, f
 
 impl Model for {{Type}} {
     fn capabilities(&self) -> Capabilities {
-        let (tasks, rules) = (vec![Task::LanguageModel], vec![RuleKind::Top]);
+        let (tasks, rules) = (vec![Task::LanguageModel], vec![RuleKind::Top, RuleKind::Above, RuleKind::All]);
         Capabilities { tasks, rules, ..Capabilities::default() }
     }
 
@@ -146,6 +130,8 @@ impl Model for {{Type}} {
             sites: vec![Site { name: "hidden".to_owned(), width: weights.hidden }],
             vocabulary: weights.vocabulary,
             parameters: weights.parameters(),
+            heads: vec![Head { task: Task::LanguageModel, classes: weights.vocabulary }],
+            unmaskable: vec![],
             longest_context: None,
             trained_state: None,
         })
@@ -165,47 +151,21 @@ impl Model for {{Type}} {
         self.weights()?.save(directory)
     }
 
-    // What it can do. It remembers nothing, and so has no state to carry: `as_carry` is left out.
-    fn as_encode(&self) -> Option<&dyn Encode> {
-        Some(self)
-    }
-    fn as_predict(&self) -> Option<&dyn Predict> {
-        Some(self)
-    }
-    fn as_train(&self) -> Option<&dyn Train> {
-        Some(self)
-    }
-    fn as_train_mut(&mut self) -> Option<&mut dyn Train> {
-        Some(self)
-    }
+    // What it can do beyond the base. It remembers nothing, and so has no state to `carry`.
+    txray_plugin::abilities!(encode, predict, train);
 }
 
 impl Encode for {{Type}} {
-    fn encode(&self, _: &Host<'_>, request: &mut EncodeRequest<'_>) -> Result<()> {
+    fn encode(&self, host: &Host<'_>, request: &mut EncodeRequest<'_>) -> Result<()> {
         let weights = self.weights()?;
         let mut h = vec![0.0; weights.hidden];
-        let mut order: Vec<u32> = Vec::new();
-        for site in &mut request.sites {
-            let Rule::Top { k, neurons, activations } = &mut site.rule else {
-                return Err(Error::failed("it keeps the top alone"));
-            };
-            for (token, &id) in request.text.ids.iter().enumerate() {
-                weights.hidden(id, &mut h);
-                let strength = |neuron: u32| site.sign.strength(h[neuron as usize]) + 0.0;
-                // The strongest first, ties by the lower index.
-                order.clear();
-                order.extend(0..weights.hidden as u32);
-                order.sort_by(|&a, &b| strength(b).total_cmp(&strength(a)).then(a.cmp(&b)));
-                for (rank, &neuron) in order.iter().take(*k).enumerate() {
-                    neurons[token * *k + rank] = neuron;
-                    activations[token * *k + rank] = h[neuron as usize];
-                }
-                for (neuron, &value) in h.iter().enumerate() {
-                    let value = f64::from(value);
-                    site.sum[neuron] += value;
-                    site.sum_abs[neuron] += value.abs();
-                    site.sum_sq[neuron] += value * value;
-                }
+        for (token, &id) in request.text.ids.iter().enumerate() {
+            if token % 4096 == 0 && host.cancelled() {
+                return Err(Error::cancelled());
+            }
+            weights.hidden(id, &mut h);
+            for (index, site) in request.sites.iter_mut().enumerate() {
+                site.record(index, token, &h, request.emit);
             }
         }
         Ok(())
@@ -231,24 +191,26 @@ impl Predict for {{Type}} {
 
 impl Train for {{Type}} {
     fn begin(&mut self, _: &Host<'_>, request: &TrainRequest<'_>, from: Option<&Path>) -> Result<Opaque> {
-        let train = Documents::new(request.train.text);
-        let valid = request.valid.map(|valid| Documents::new(valid.text));
+        let train = OwnedText::from(request.train.text);
+        let valid = request.valid.map(|valid| OwnedText::from(valid.text));
         let (weights, progress) = match from {
             None => (None, Progress::default()),
             Some(directory) => {
-                let (options, hash, progress): (Options, u64, Progress) = read_json(&directory.join(PROGRESS))?;
-                if options != self.options || hash != train.hash() {
+                let (mut options, begun_with, progress): (Options, u64, Progress) = read_json(&directory.join(PROGRESS))?;
+                // It may go on for more epochs.
+                options.train.epochs = self.options.train.epochs;
+                if options != self.options || begun_with != hash(&train) {
                     return Err(Error::invalid("the training was begun with other options, or with another text"));
                 }
                 (Some(Weights::load(directory)?), progress)
             }
         };
-        self.weights = weights.or_else(|| self.weights.take());
-        // The ids are below the vocabulary of these weights.
-        let vocabulary = self.weights()?.vocabulary;
-        if !train.text().is_consistent(vocabulary) {
+        let vocabulary = weights.as_ref().map_or_else(|| self.weights(), Ok)?.vocabulary;
+        // Where the weights come from the directory, nobody has held the text to them.
+        if [Some(&train), valid.as_ref()].into_iter().flatten().any(|text| !text.text().is_consistent(vocabulary)) {
             return Err(Error::invalid("the text is not of the model's vocabulary"));
         }
+        self.weights = weights.or_else(|| self.weights.take());
         Ok(Opaque::new(Session { train, valid, progress }))
     }
 
@@ -313,7 +275,7 @@ impl Train for {{Type}} {
     fn save_session(&self, host: &Host<'_>, session: &Opaque, directory: &Path) -> Result<()> {
         let Session { train, progress, .. } = session.get()?;
         self.save(host, directory)?;
-        write_json(&directory.join(PROGRESS), &(&self.options, train.hash(), progress))
+        write_json(&directory.join(PROGRESS), &(&self.options, hash(train), progress))
     }
 }
 

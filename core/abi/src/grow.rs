@@ -4,7 +4,7 @@ use core::mem::{MaybeUninit, offset_of};
 
 use crate::{
     ActivationBatch, CarryTable, Columns, EncodeRequest, EncodeTable, Host, MetricBatch, MetricTable, ModelTable,
-    Plugin, PredictRequest, PredictTable, PrunerTable, SinkTable, SourceTable, TrainRequest, TrainTable,
+    Plugin, PredictRequest, PredictTable, PrunerTable, SinkTable, SourceTable, TrainReport, TrainRequest, TrainTable,
 };
 
 /// A struct that says its size and may grow at its end. All others are frozen: they never change.
@@ -55,6 +55,7 @@ grows! {
     EncodeRequest,
     PredictRequest,
     TrainRequest,
+    TrainReport,
 }
 
 /// Reads a struct of somebody who may know more or fewer of its fields: no further than its size says, and fields that are not
@@ -78,4 +79,27 @@ pub unsafe fn read<T: Grows>(place: *const T) -> Result<T, usize> {
         core::ptr::copy_nonoverlapping(place.cast::<u8>(), whole.as_mut_ptr().cast::<u8>(), bytes);
         Ok(whole.assume_init())
     }
+}
+
+/// Writes a struct to the place of somebody who may know more or fewer of its fields: no further than the size there says, which
+/// stays as it is.
+///
+/// # Errors
+/// The bytes that there are, where they are fewer than the first version's.
+///
+/// # Safety
+/// The place must be aligned, and writable for as many bytes as it says.
+pub unsafe fn write<T: Grows>(place: *mut T, value: T) -> Result<(), usize> {
+    // SAFETY: the size is within what every version has.
+    let size = unsafe { place.cast::<u8>().add(T::SIZE).cast::<usize>().read() };
+    if size < T::FIRST {
+        return Err(size);
+    }
+    let bytes = if size < size_of::<T>() { size } else { size_of::<T>() };
+    // SAFETY: the place has as many; the size is put back.
+    unsafe {
+        core::ptr::copy_nonoverlapping((&raw const value).cast::<u8>(), place.cast::<u8>(), bytes);
+        place.cast::<u8>().add(T::SIZE).cast::<usize>().write(size);
+    }
+    Ok(())
 }

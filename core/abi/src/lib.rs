@@ -40,7 +40,7 @@ mod exact;
 mod grow;
 mod model;
 
-pub use grow::{Grows, read};
+pub use grow::{Grows, read, write};
 pub use model::*;
 
 /// The first field of every [`Plugin`]: the bytes `txrayplg`.

@@ -68,7 +68,7 @@ pub struct ModelTable {
         context: *mut c_void,
     ) -> Status,
     /// Says in JSON what it is once it has weights, through `emit`: `{"sites": [{"name", "width"}], "vocabulary",
-    /// "parameters", "longest_context", "trained_state"}`.
+    /// "parameters", "heads": [{"task", "classes"}], "unmaskable", "longest_context", "trained_state"}`.
     pub describe: unsafe extern "C" fn(
         model: *const c_void,
         host: *const Host,
@@ -104,16 +104,17 @@ pub struct PredictTable {
         unsafe extern "C" fn(model: *const c_void, host: *const Host, request: *const PredictRequest) -> Status,
 }
 
-/// `txray.model.train/0`: sessions. Of a model that has one, weights change by its steps alone; functions that take the model
-/// as `*const` may be called between them.
+/// `txray.model.train/0`: sessions. A model has one at a time, and while it has, its weights change by the session's steps alone;
+/// functions that take the model as `*const` may be called between them. A session is in one call at a time, whatever is `const`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct TrainTable {
     /// `sizeof(TrainTable)` of the plugin.
     pub size: usize,
     /// Begins a session, and writes it to `out`: any pointer but null. `from` is empty: training begins with the weights that
-    /// the model has. Else it is a directory that `save` wrote, of a model with the same options and the same request: the
-    /// weights come from there, and training goes on. What is to be kept of the request, is copied.
+    /// the model has. Else it is a directory that `save_session` wrote, of a model with the same options and the same request:
+    /// the weights come from there, and training goes on; that ids are below their vocabulary, is then the plugin's to hold.
+    /// What is to be kept of the request, is copied. Where it fails, the model is as it was.
     pub begin: unsafe extern "C" fn(
         model: *mut c_void,
         host: *const Host,
@@ -121,8 +122,8 @@ pub struct TrainTable {
         from: Str,
         out: *mut *mut c_void,
     ) -> Status,
-    /// Trains to the end of the next epoch, or until `pause` seconds are over, after at least one optimizer step; infinity:
-    /// never.
+    /// Trains to the end of the next epoch, or until `pause` seconds are over, after at least one optimizer step unless all of
+    /// the epoch are made; infinity: never. Not called again once `done`.
     pub step: unsafe extern "C" fn(
         model: *mut c_void,
         session: *mut c_void,
@@ -131,13 +132,15 @@ pub struct TrainTable {
         out: *mut TrainReport,
     ) -> Status,
     /// Writes all that training goes on from into a directory that exists: the weights, and where it stands.
-    pub save:
+    pub save_session:
         unsafe extern "C" fn(model: *const c_void, session: *const c_void, host: *const Host, directory: Str) -> Status,
-    /// Ends a session, once, before its model.
+    /// Ends a session, once, before its model; `const` calls on that may be under way.
     pub end: unsafe extern "C" fn(session: *mut c_void),
 }
 
-/// `txray.model.carry/0`: states of a model that go from text to text. Where they lie is the plugin's affair.
+/// `txray.model.carry/0`: states of a model that go from text to text. Where they lie is the plugin's affair. A state is of the
+/// weights that the model has when it is made: it lives on through a session's steps, and may only be ended once others are drawn
+/// or loaded. It is in one call at a time, whatever is `const`; after a call that failed it may only be ended.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct CarryTable {
@@ -145,13 +148,13 @@ pub struct CarryTable {
     pub size: usize,
     /// Makes a state, and writes it to `out`: any pointer but null. `from` is null: one that has read nothing; else a copy of
     /// that state.
-    pub state: unsafe extern "C" fn(
+    pub make: unsafe extern "C" fn(
         model: *const c_void,
         host: *const Host,
         from: *const c_void,
         out: *mut *mut c_void,
     ) -> Status,
-    /// Ends a state, once, before its model.
+    /// Ends a state, once, before its model; other calls on that may be under way.
     pub end: unsafe extern "C" fn(state: *mut c_void),
 }
 
@@ -175,15 +178,16 @@ pub struct Examples {
     pub targets: Slice<u32>,
 }
 
-/// What the neurons of a site are held to, at every step: a model that is masked so computes as if they had these values.
+/// What the neurons of a site are held to, at every step: a model that is masked so computes as if they had these values. It
+/// holds what a step gives: a state that is carried in is taken as it is.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Mask {
-    /// Index into the model's sites; no two masks of a request have the same.
+    /// Index into the model's sites, those apart that are `unmaskable`; no two masks of a request have the same.
     pub site: u32,
     /// Padding, 0.
     pub reserved: u32,
-    /// `[width]`: the value of a neuron; NaN: it is left as it is.
+    /// `[width]`: the value of a neuron, finite; NaN: it is left as it is.
     pub values: Slice<f32>,
 }
 
@@ -195,18 +199,22 @@ pub struct EncodeRequest {
     pub size: usize,
     /// Token ids below the model's vocabulary.
     pub text: Text,
-    /// Null: a state is cleared at every document's start. Else one of [`CarryTable::state`]: the documents are one stream, and
+    /// Null: a state is cleared at every document's start. Else one of [`CarryTable::make`]: the documents are one stream, and
     /// it is carried in and out.
     pub state: *mut c_void,
     /// Under which neurons are held to values.
     pub masks: Slice<Mask>,
     /// What to read at each site.
     pub sites: Slice<SiteRequest>,
-    /// `[tokens]`, or empty: what the model itself predicts once it has read a token; of a language model the token that it
-    /// holds most probable to follow.
+    /// The task of `predictions`, one of the model's heads; 0 where these are empty.
+    pub task: u32,
+    /// Padding, 0.
+    pub reserved: u32,
+    /// `[tokens]`, or empty: the class that the model itself predicts by that task once it has read a token; of a language model
+    /// the token that it holds most probable to follow.
     pub predictions: SliceMut<u32>,
-    /// Is handed what [`RULE_ABOVE`] and [`RULE_ALL`] keep, in blocks. May be called from any thread. The block is borrowed for
-    /// that call.
+    /// Is handed what [`RULE_ABOVE`] and [`RULE_ALL`] keep, in blocks. May be called from many threads at once. The block is
+    /// borrowed for that call. What was emitted before a failure counts for nothing.
     pub emit: unsafe extern "C" fn(context: *mut c_void, block: *const Block),
     /// First argument of `emit`.
     pub context: *mut c_void,
@@ -225,7 +233,7 @@ pub struct SiteRequest {
     pub sign: u32,
     /// Of [`RULE_TOP`]: neurons kept for each token, in falling order of their strength, ties by the lower index. Else 0.
     pub k: u32,
-    /// Of [`RULE_ABOVE`]: what the strength is above. Else 0.
+    /// Of [`RULE_ABOVE`]: what the strength is above, a number. Else 0.
     pub threshold: f32,
     /// Padding, 0.
     pub reserved: u32,
@@ -233,7 +241,7 @@ pub struct SiteRequest {
     pub neurons: SliceMut<u32>,
     /// `[tokens, k]` values of h.
     pub activations: SliceMut<f32>,
-    /// `[width]`: the sum of h over all tokens is added to it.
+    /// `[width]`: the sum of h over all tokens is added to it. Empty, as all three are then: nobody asks.
     pub sum: SliceMut<ExactSum>,
     /// `[width]`: the sum of |h| is added to it.
     pub sum_abs: SliceMut<ExactSum>,
@@ -264,10 +272,10 @@ pub struct Block {
 pub struct PredictRequest {
     /// `sizeof(PredictRequest)` of the host.
     pub size: usize,
-    /// One of the model's tasks: [`TASK_LANGUAGE_MODEL`], [`TASK_CLASSIFICATION`] or [`TASK_TAGGING`].
+    /// That of one of the model's heads: [`TASK_LANGUAGE_MODEL`], [`TASK_CLASSIFICATION`] or [`TASK_TAGGING`].
     pub task: u32,
-    /// How many classes there are; 0 for language models.
-    pub classes: u32,
+    /// Padding, 0.
+    pub reserved: u32,
     /// The documents, and what is right.
     pub examples: Examples,
     /// As in [`EncodeRequest::state`]. A language model predicts the first token of a document from the one before it only
@@ -283,7 +291,7 @@ pub struct PredictRequest {
     pub token_losses: SliceMut<f32>,
     /// `[documents]` or `[tokens]`, or empty: the most probable class. Not for language models.
     pub predicted: SliceMut<u32>,
-    /// `[documents, classes]` or `[tokens, classes]`, or empty. Not for language models.
+    /// `[documents, classes]` or `[tokens, classes]` probabilities, or empty. Not for language models.
     pub probabilities: SliceMut<f32>,
 }
 
@@ -305,10 +313,12 @@ pub struct TrainRequest {
     pub seed: u64,
 }
 
-/// Where training stands.
+/// Where training stands. The plugin writes as far as the host's size reaches.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TrainReport {
+    /// `sizeof(TrainReport)` of the host, which the plugin leaves as it is.
+    pub size: usize,
     /// Epochs completed.
     pub epoch: u64,
     /// Tokens trained on since the beginning.

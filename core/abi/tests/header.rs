@@ -55,19 +55,19 @@ fn layouts() -> Vec<Layout> {
         ModelTable { size, create, destroy, revision, ability, capabilities, describe, initialize, load, save }
         EncodeTable { size, encode }
         PredictTable { size, predict }
-        TrainTable { size, begin, step, save, end }
-        CarryTable { size, state, end }
+        TrainTable { size, begin, step, save_session, end }
+        CarryTable { size, make, end }
         Text { ids, offsets }
         Examples { text, targets }
         Mask { site, reserved, values }
-        EncodeRequest { size, text, state, masks, sites, predictions, emit, context }
+        EncodeRequest { size, text, state, masks, sites, task, reserved, predictions, emit, context }
         SiteRequest { site, rule, sign, k, threshold, reserved, neurons, activations, sum, sum_abs, sum_sq }
         Block { request, reserved, token, neuron, activation }
         PredictRequest {
-            size, task, classes, examples, state, masks, losses, counts, token_losses, predicted, probabilities,
+            size, task, reserved, examples, state, masks, losses, counts, token_losses, predicted, probabilities,
         }
         TrainRequest { size, task, classes, train, valid, seed }
-        TrainReport { epoch, tokens, loss, valid_loss, seconds, done, paused }
+        TrainReport { size, epoch, tokens, loss, valid_loss, seconds, done, paused }
     }
 }
 

@@ -310,6 +310,11 @@ impl<T: ?Sized> Maker<'_, T> {
         })
     }
 
+    /// What pipelines call it by.
+    pub(crate) fn kind(&self) -> &str {
+        self.kind
+    }
+
     /// Makes it with [`Maker::options`].
     pub(crate) fn fresh(&self) -> Result<Box<T>, String> {
         self.with(&self.options).map_err(|error| format!("it was made before, but now: {error}"))

@@ -1,5 +1,6 @@
 //! What the unit tests of the engine share: a model that needs no arithmetic, pipelines over it, and a host that remembers.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -8,8 +9,9 @@ use serde::Deserialize;
 use txray_config::Diagnostics;
 use txray_host::{Origin, Registry};
 use txray_plugin::{
-    Capabilities, Carry, Component, Encode, EncodeRequest, Error, Host, HostServices, Level, Model, ModelDescription,
-    Opaque, ReportSink, Result, Rule, RuleKind, Site, SiteRequest, Task, Train, TrainReport, TrainRequest,
+    Capabilities, Carry, Component, Encode, EncodeRequest, Error, Head, Host, HostServices, Level, Model,
+    ModelDescription, Opaque, ReportSink, Result, Rule, RuleKind, Site, SiteRequest, Task, Train, TrainReport,
+    TrainRequest,
 };
 use txray_tables::StepRecord;
 
@@ -104,7 +106,9 @@ impl Model for Fake {
             sites: vec![Site { name: "fake.0".to_owned(), width: WIDTH }],
             vocabulary: self.vocabulary,
             parameters: 0,
-            longest_context: None,
+            heads: vec![Head { task: Task::LanguageModel, classes: self.vocabulary }],
+            unmaskable: Vec::new(),
+            longest_context: Some(1 << 20),
             trained_state: None,
         })
     }
@@ -164,14 +168,34 @@ impl Carry for Fake {
     }
 }
 
+/// What becomes of a call that trains a [`Fake`] on this thread.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Mood {
+    Willing,
+    /// A step is cancelled.
+    Stops,
+    /// No session begins, for a reason that has nothing to do with what it goes on from.
+    Refuses,
+}
+
+thread_local! {
+    pub static MOOD: Cell<Mood> = const { Cell::new(Mood::Willing) };
+}
+
 /// Its sessions are how many tokens there are, and whether there is a validation text.
 impl Train for Fake {
     fn begin(&mut self, _: &Host<'_>, request: &TrainRequest<'_>, from: Option<&Path>) -> Result<Opaque> {
+        if MOOD.get() == Mood::Refuses {
+            return Err(Error::invalid("there is no memory"));
+        }
         from.map_or(Ok(()), |from| self.read(&from.join("state")))?;
         Ok(Opaque::new((request.train.text.ids.len() as u64, request.valid.is_some())))
     }
     fn step(&mut self, _: &Host<'_>, session: &mut Opaque, _: Option<f64>) -> Result<TrainReport> {
         let &(tokens, validates) = session.get::<(u64, bool)>()?;
+        if MOOD.get() == Mood::Stops && self.epoch > 0 {
+            return Err(Error::cancelled());
+        }
         self.epoch += 1;
         self.tokens += tokens;
         let (epoch, tokens) = (self.epoch, self.tokens);

@@ -33,7 +33,8 @@ pub(crate) fn encode(network: Network<'_>, request: &mut EncodeRequest<'_>, trac
     let documents: Vec<&[u32]> = (0..text.len()).map(|d| text.document(d)).collect();
     let lengths: Vec<usize> = documents.iter().map(|d| d.len()).collect();
     let EncodeRequest { state, sites, predictions, emit, .. } = request;
-    let mut outputs = Outputs::split(sites, predictions.as_deref_mut(), &lengths, network.sites);
+    let predictions = predictions.as_mut().map(|(_, predictions)| &mut **predictions);
+    let mut outputs = Outputs::split(sites, predictions, &lengths, network.sites);
     let units = match state {
         None => {
             let units: Vec<_> = plan(&lengths, STRIPS * 16)
@@ -61,11 +62,13 @@ pub(crate) fn encode(network: Network<'_>, request: &mut EncodeRequest<'_>, trac
             let carried: &mut Carried = state.get_mut()?;
             let lanes = [(0..documents.len()).collect()];
             let record = outputs.record(0..documents.len(), text.offsets, *emit);
-            let moments = network.prepared.spare_narrow.lend(|workspace| {
-                let mut unit = Unit { record, network, tracker };
-                network.read(workspace, &documents, &lanes, Some(carried.values_mut(text)), &mut unit, tracker)?;
-                unit.finish()?;
-                Ok(workspace.moments())
+            let moments = carried.read(network.weights.sizes, text, |values| {
+                network.prepared.spare_narrow.lend(|workspace| {
+                    let mut unit = Unit { record, network, tracker };
+                    network.read(workspace, &documents, &lanes, Some(values), &mut unit, tracker)?;
+                    unit.finish()?;
+                    Ok(workspace.moments())
+                })
             });
             vec![moments?]
         }
@@ -323,8 +326,7 @@ pub(crate) fn top_k(
     neurons: &mut [u32],
     activations: &mut [f32],
 ) {
-    // Adding 0 makes 0 of -0: the two are a tie.
-    let strength = |of: &(u32, f32)| sign.strength(of.1) + 0.0;
+    let strength = |of: &(u32, f32)| sign.strength(of.1);
     let order = |a: &(u32, f32), b: &(u32, f32)| strength(b).total_cmp(&strength(a)).then(a.0.cmp(&b.0));
     ranked.clear();
     ranked.extend((0..).zip(values));

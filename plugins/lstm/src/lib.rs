@@ -44,8 +44,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use txray_plugin::{
-    Capabilities, Carry, Component, Encode, EncodeRequest, Error, Host, Model, ModelDescription, Opaque, Predict,
-    PredictRequest, Result, RuleKind, Site, State, Task, Train, TrainReport, TrainRequest,
+    Capabilities, Carry, Component, Encode, EncodeRequest, Error, Head, Host, Model, ModelDescription, Opaque,
+    OwnedText, Predict, PredictRequest, Result, RuleKind, Site, State, Task, Train, TrainReport, TrainRequest,
 };
 
 use crate::cpu::lanes::Network;
@@ -54,7 +54,7 @@ use crate::masks::Masks;
 use crate::resume::Training;
 use crate::state::Carried;
 use crate::tracker::{Stop, Tracker, pool, watched};
-use crate::train::{Begun, Documents, Progress, Session, Streams, Trainer};
+use crate::train::{Begun, Progress, Session, Streams, Trainer};
 use crate::weights::{Sizes, Slices, Weights};
 
 pub use options::{LstmOptions, Optimizer, Schedule, TrainOptions};
@@ -144,13 +144,17 @@ impl Model for Lstm {
 
     fn describe(&self) -> Result<ModelDescription> {
         let sizes = self.weights()?.sizes;
+        let of_a_layer = self.sites_of_a_layer();
         Ok(ModelDescription {
             sites: (0..sizes.layers)
-                .flat_map(|k| (0..self.sites_of_a_layer()).map(move |s| (k, s)))
+                .flat_map(|k| (0..of_a_layer).map(move |s| (k, s)))
                 .map(|(k, s)| Site { name: sizes.cell.site(k, s), width: sizes.hidden })
                 .collect(),
             vocabulary: sizes.vocabulary,
             parameters: sizes.parameters(),
+            heads: vec![Head { task: Task::LanguageModel, classes: sizes.vocabulary }],
+            // Cells: the step of candle-nn's LSTM, to which all is held, gives them with the outputs that they have made.
+            unmaskable: (0..sizes.layers * of_a_layer).filter(|site| site % of_a_layer != 0).collect(),
             longest_context: None,
             trained_state: self.trained_state,
         })
@@ -173,28 +177,13 @@ impl Model for Lstm {
         checkpoint::save(self.weights()?, self.trained_state, directory)
     }
 
-    fn as_encode(&self) -> Option<&dyn Encode> {
-        Some(self)
-    }
-    fn as_predict(&self) -> Option<&dyn Predict> {
-        Some(self)
-    }
-    fn as_train(&self) -> Option<&dyn Train> {
-        Some(self)
-    }
-    fn as_train_mut(&mut self) -> Option<&mut dyn Train> {
-        Some(self)
-    }
-    fn as_carry(&self) -> Option<&dyn Carry> {
-        Some(self)
-    }
+    txray_plugin::abilities!(encode, predict, train, carry);
 }
 
 impl Encode for Lstm {
     fn encode(&self, host: &Host<'_>, request: &mut EncodeRequest<'_>) -> Result<()> {
         let (sizes, sites) = (self.weights()?.sizes, self.sites_of_a_layer());
         encode::check_text(request.text, sizes)?;
-        request.fit(&self.describe()?).map_err(Error::failed)?;
         let masks = Masks::new(request.masks, sizes, sites)?;
         let tracker = Tracker::new(host, "reading", request.text.ids.len());
         if !self.options.fast {
@@ -212,7 +201,6 @@ impl Predict for Lstm {
         let text = request.examples.text;
         only_language_models(request.task)?;
         encode::check_text(text, sizes)?;
-        request.fit(&self.describe()?).map_err(Error::failed)?;
         let masks = Masks::new(request.masks, sizes, self.sites_of_a_layer())?;
         let tracker = Tracker::new(host, "scoring", text.ids.len());
         if !self.options.fast {
@@ -226,7 +214,7 @@ impl Predict for Lstm {
 impl Carry for Lstm {
     fn state(&self, _: &Host<'_>, from: Option<&Opaque>) -> Result<Opaque> {
         match from {
-            Some(from) => Ok(Opaque::new(from.get::<Carried>()?.clone())),
+            Some(from) => Ok(Opaque::new(from.get::<Carried>()?.of(self.weights()?.sizes)?.clone())),
             None => Ok(Opaque::new(Carried::new(self.weights()?.sizes))),
         }
     }
@@ -257,7 +245,7 @@ impl Train for Lstm {
         train::check_memory(sizes, options, streams.rows())?;
         let (weights, trained_state) = (went_on.or_else(|| self.weights.take()), Some(options.state));
         *self = Self { weights, trained_state, ..Self::new(self.options.clone()) };
-        Ok(Opaque::new(Session { streams, valid: valid.map(Documents::new), seed: request.seed, progress }))
+        Ok(Opaque::new(Session { streams, valid: valid.map(OwnedText::from), seed: request.seed, progress }))
     }
 
     /// The recurrent state is cleared where an epoch begins. Validation belongs to the epoch: where time is over after the

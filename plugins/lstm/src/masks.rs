@@ -9,17 +9,14 @@ use crate::weights::Sizes;
 pub(crate) struct Masks(Vec<Option<Vec<f32>>>);
 
 impl Masks {
-    /// Those of a request that fits the model; `sites` of a layer: its outputs, and its cell if that is asked for.
-    ///
-    /// # Errors
-    /// A cell is no output: what a mask of it would be, is not said anywhere.
+    /// Those of a request that fits the model; `sites` of a layer: its outputs, and its cell if that is asked for, of which there
+    /// are no masks.
     pub fn new(masks: &[Mask<'_>], sizes: Sizes, sites: usize) -> Result<Self> {
         let mut all = vec![None; sizes.layers];
         for mask in masks {
             let (layer, site) = (mask.site / sites, mask.site % sites);
-            if site != 0 {
-                let site = sizes.cell.site(layer, site);
-                return Err(Error::invalid(format!("the cells of {site} cannot be masked, only outputs can")));
+            if site != 0 || mask.values.len() != sizes.hidden {
+                return Err(Error::failed(format!("a mask of {} cannot be", sizes.cell.site(layer, site))));
             }
             if mask.values.iter().any(|value| !value.is_nan()) {
                 all[layer] = Some(mask.values.to_vec());

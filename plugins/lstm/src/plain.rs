@@ -32,38 +32,34 @@ pub(crate) fn encode(
     let stream = [0, text.ids.len() as u64];
     let offsets = if carried.is_some() { &stream[..] } else { text.offsets };
     let lengths: Vec<usize> = offsets.windows(2).map(|at| (at[1] - at[0]) as usize).collect();
-    let mut outputs = Outputs::split(requests, predictions.as_deref_mut(), &lengths, sites);
+    let mut outputs = Outputs::split(requests, predictions.as_mut().map(|(_, of)| &mut **of), &lengths, sites);
     let mut record = outputs.record(0..lengths.len(), offsets, *emit);
     let best = |hidden: &[f32], rows: usize| {
         let best = Tensor::from_slice(hidden, (rows, plain.sizes.hidden), plain.network.device());
         best.and_then(|outputs| plain.network.best(&outputs)).map_err(failed)
     };
-    plain.read(
-        Text { offsets, ..text },
-        carried.map(|carried| carried.values_mut(text)),
-        |(document, from), tokens| {
-            for (position, layers) in (from..).zip(tokens) {
-                for (wanted, moments) in outputs.wanted.iter().zip(&mut outputs.moments) {
-                    let values = layers[wanted.layer].of(wanted.site);
-                    if values.iter().any(|value| !value.is_finite()) {
-                        return Err(Error::invalid(format!(
-                            "an activation at {} is not finite: the weights are too large to compute with",
-                            plain.sizes.cell.site(wanted.layer, wanted.site)
-                        )));
-                    }
-                    let of: [fn(f64) -> f64; 3] = [|h| h, f64::abs, |h| h * h];
-                    for (sums, of) in moments.iter_mut().zip(of) {
-                        sums.iter_mut().zip(values).for_each(|(sum, &value)| *sum += of(f64::from(value)));
-                    }
+    plain.read(Text { offsets, ..text }, carried, |(document, from), tokens| {
+        for (position, layers) in (from..).zip(tokens) {
+            for (wanted, moments) in outputs.wanted.iter().zip(&mut outputs.moments) {
+                let values = layers[wanted.layer].of(wanted.site);
+                if values.iter().any(|value| !value.is_finite()) {
+                    return Err(Error::invalid(format!(
+                        "an activation at {} is not finite: the weights are too large to compute with",
+                        plain.sizes.cell.site(wanted.layer, wanted.site)
+                    )));
                 }
-                record.token((document, position), |_, _| None, |layer, site| layers[layer].of(site).iter().copied());
-                if record.push((document, position), layers[plain.sizes.layers - 1].hidden.iter().copied()) {
-                    record.predict(best)?;
+                let of: [fn(f64) -> f64; 3] = [|h| h, f64::abs, |h| h * h];
+                for (sums, of) in moments.iter_mut().zip(of) {
+                    sums.iter_mut().zip(values).for_each(|(sum, &value)| *sum += of(f64::from(value)));
                 }
             }
-            Ok(())
-        },
-    )?;
+            record.token((document, position), |_, _| None, |layer, site| layers[layer].of(site).iter().copied());
+            if record.push((document, position), layers[plain.sizes.layers - 1].hidden.iter().copied()) {
+                record.predict(best)?;
+            }
+        }
+        Ok(())
+    })?;
     record.finish();
     record.predict(best)
 }
@@ -93,24 +89,22 @@ pub(crate) fn predict(
     let stream = [0, text.ids.len() as u64];
     let is_stream = carried.is_some();
     let offsets = if is_stream { &stream[..] } else { text.offsets };
-    if let (Some(last), Some(&id)) = (carried.as_ref().and_then(|carried| carried.last_output()), text.ids.first()) {
+    if let Some(carried) = &carried
+        && let (Some(last), Some(&id)) = (carried.of(plain.sizes)?.last_output(), text.ids.first())
+    {
         add(last.to_vec(), &[Target { token: 0, document: predict::document_of(text, 0), id }])?;
     }
-    plain.read(
-        Text { offsets, ..text },
-        carried.map(|carried| carried.values_mut(text)),
-        |(document, from), tokens| {
-            // A token is predicted from the one before, if that is of its document.
-            let (start, end) = (offsets[document] as usize + from + 1, offsets[document + 1] as usize);
-            let target = |token: usize| {
-                let document = if is_stream { predict::document_of(text, token) } else { document };
-                Target { token, document, id: text.ids[token] }
-            };
-            let targets: Vec<Target> = (start..end).take(tokens.len()).map(target).collect();
-            let last = plain.sizes.layers - 1;
-            add(tokens[..targets.len()].iter().flat_map(|layers| &layers[last].hidden).copied().collect(), &targets)
-        },
-    )?;
+    plain.read(Text { offsets, ..text }, carried, |(document, from), tokens| {
+        // A token is predicted from the one before, if that is of its document.
+        let (start, end) = (offsets[document] as usize + from + 1, offsets[document + 1] as usize);
+        let target = |token: usize| {
+            let document = if is_stream { predict::document_of(text, token) } else { document };
+            Target { token, document, id: text.ids[token] }
+        };
+        let targets: Vec<Target> = (start..end).take(tokens.len()).map(target).collect();
+        let last = plain.sizes.layers - 1;
+        add(tokens[..targets.len()].iter().flat_map(|layers| &layers[last].hidden).copied().collect(), &targets)
+    })?;
     losses.write(request);
     Ok(())
 }
@@ -143,10 +137,22 @@ impl<'a> Plain<'a> {
         Ok(Self { network, sizes: weights.sizes, tracker })
     }
 
-    /// Reads documents side by side, each from an empty state; or with a state that is carried (`[layers, h (and c), hidden]`)
-    /// a text that is one document. `each` is given up to [`STEPS`] tokens of a document at a time: its number and that of the
+    /// Reads documents side by side, each from an empty state; or with a state that is carried a text that is one document. `each` is given up to [`STEPS`] tokens of a document at a time: its number and that of the
     /// first token in it, and `[tokens][layers]` what they gave.
     fn read(
+        &self,
+        text: Text<'_>,
+        carried: Option<&mut Carried>,
+        each: impl FnMut((usize, usize), &[Vec<Values>]) -> Result<()>,
+    ) -> Result<()> {
+        match carried {
+            None => self.read_from(text, None, each),
+            Some(carried) => carried.read(self.sizes, text, |values| self.read_from(text, Some(values), each)),
+        }
+    }
+
+    /// The same; of a state its values, `[layers, h (and c), hidden]`.
+    fn read_from(
         &self,
         text: Text<'_>,
         mut carry: Option<&mut [f32]>,

@@ -137,14 +137,16 @@ pub(crate) fn predict(network: Network<'_>, request: &mut PredictRequest<'_>, tr
         }
         Some(state) => {
             let carried: &mut Carried = state.get_mut()?;
-            let losses = network.prepared.spare_narrow.lend(|workspace| {
-                let mut likelihood = likelihood(None);
-                if let (Some(last), Some(&id)) = (carried.last_output(), text.ids.first()) {
-                    likelihood.push(last.iter().copied(), Target { token: 0, document: document_of(text, 0), id })?;
-                }
-                let values = Some(carried.values_mut(text));
-                network.read(workspace, &[text.ids], &[vec![0]], values, &mut likelihood, tracker)?;
-                likelihood.finish()
+            let sizes = network.weights.sizes;
+            let mut likelihood = likelihood(None);
+            if let (Some(last), Some(&id)) = (carried.of(sizes)?.last_output(), text.ids.first()) {
+                likelihood.push(last.iter().copied(), Target { token: 0, document: document_of(text, 0), id })?;
+            }
+            let losses = carried.read(sizes, text, |values| {
+                network.prepared.spare_narrow.lend(|workspace| {
+                    network.read(workspace, &[text.ids], &[vec![0]], Some(values), &mut likelihood, tracker)?;
+                    likelihood.finish()
+                })
             });
             vec![losses?]
         }

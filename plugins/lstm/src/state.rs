@@ -1,6 +1,6 @@
 //! The recurrent state that is carried from text to text.
 
-use txray_plugin::Text;
+use txray_plugin::{Error, Result, Text};
 
 use crate::weights::Sizes;
 
@@ -20,10 +20,21 @@ impl Carried {
         Self { sizes, values: vec![0.0; sizes.state()], has_read: false }
     }
 
-    /// Its values, to read a text with.
-    pub fn values_mut(&mut self, text: Text<'_>) -> &mut [f32] {
+    /// Itself, if it is of a network of these sizes.
+    pub fn of(&self, sizes: Sizes) -> Result<&Self> {
+        match self.sizes == sizes {
+            true => Ok(self),
+            false => Err(Error::failed("a state of other weights was given")),
+        }
+    }
+
+    /// Reads a text with its values, and keeps what they have become where that does not fail.
+    pub fn read<R>(&mut self, sizes: Sizes, text: Text<'_>, f: impl FnOnce(&mut [f32]) -> Result<R>) -> Result<R> {
+        let mut values = self.of(sizes)?.values.clone();
+        let read = f(&mut values)?;
+        self.values = values;
         self.has_read |= !text.ids.is_empty();
-        &mut self.values
+        Ok(read)
     }
 
     /// `[hidden]`: the output of the last layer at the last token, if there was one.

@@ -243,7 +243,6 @@ fn requests_that_do_not_fit_are_refused() {
     let model = model(1);
     let error = encode(&model, &[vec![VOCABULARY]], &[(0, 1)], None, 2).unwrap_err();
     assert!(error.message().contains("id 29"), "{error}");
-    assert!(encode(&model, &[vec![1]], &[(0, HIDDEN + 1)], None, 2).is_err());
     assert!(encode(&model, &[vec![1]], &[(0, 1)], Some(&mut Opaque::new(7)), 2).is_err());
     let text = Text { ids: &[1, 2], offsets: &[0, 3] };
     assert!(model.encode(&Host::detached(), &mut EncodeRequest::new(text)).is_err());

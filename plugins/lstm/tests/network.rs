@@ -8,7 +8,7 @@ use common::{Trainee, encode, ragged, random, state, unsorted};
 use proptest::prelude::*;
 use txray_lstm::{Cell, Lstm, LstmOptions, Optimizer, TrainOptions};
 use txray_plugin::{
-    Encode, EncodeRequest, ExactSum, Host, Mask, Model, Predict, Rule, Sign, SiteRequest, State, Text, Threads,
+    Encode, EncodeRequest, ExactSum, Host, Mask, Model, Predict, Rule, Sign, SiteRequest, State, Task, Text, Threads,
     TrainRequest,
 };
 
@@ -33,7 +33,7 @@ fn blocks(model: &Lstm, documents: &[Vec<u32>], rule: Rule<'_>, sign: Sign) -> (
     };
     let mut request = EncodeRequest {
         sites: vec![SiteRequest { site: 0, rule, sign, sum, sum_abs, sum_sq }],
-        predictions: Some(&mut predictions),
+        predictions: Some((Task::LanguageModel, &mut predictions)),
         emit: &emit,
         ..EncodeRequest::new(Text { ids: &ids, offsets: &offsets })
     };
@@ -62,9 +62,11 @@ proptest! {
         let sites: Vec<_> = (0..models[0].describe().unwrap().sites.len()).map(|site| (site, HIDDEN)).collect();
         let mut mask = vec![f32::NAN; HIDDEN];
         (mask[3], mask[7], mask[20]) = (0.0, 0.5, -0.25);
-        // Of the last layer: its inputs are left as they are.
-        let last = (layers - 1) * sites.len() / layers;
-        let masks: Vec<Mask<'_>> = if masked { vec![Mask { site: last, values: &mask }] } else { Vec::new() };
+        // Of every layer's outputs, or of none.
+        let of_a_layer = sites.len() / layers;
+        let last = (layers - 1) * of_a_layer;
+        let outputs = (0..layers).map(|layer| Mask { site: layer * of_a_layer, values: &mask });
+        let masks: Vec<Mask<'_>> = if masked { outputs.collect() } else { Vec::new() };
         let read = |model: &Lstm| {
             let mut state = carry.then(|| state(model));
             let mut read = || common::masked(model, &documents, &sites, state.as_mut(), &masks, sign, 2).unwrap();

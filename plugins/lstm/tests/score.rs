@@ -6,8 +6,8 @@ mod common;
 
 use common::{predict, ragged, random};
 use proptest::prelude::*;
-use txray_lstm::LstmOptions;
-use txray_plugin::{Host, Mask, Predict, Score, State, Text, Threads};
+use txray_lstm::{Cell, Lstm, LstmOptions};
+use txray_plugin::{Host, Mask, Model, Predict, Score, Sign, State, Text, Threads};
 
 const VOCABULARY: u32 = 300;
 
@@ -79,9 +79,75 @@ proptest! {
 
 #[test]
 fn cells_cannot_be_masked() {
-    let options = LstmOptions { embedding: 2, hidden: 3, cell_sites: true, ..LstmOptions::default() };
+    let options = LstmOptions { embedding: 2, hidden: 3, layers: 2, cell_sites: true, ..LstmOptions::default() };
     let model = random(options, 9, 2);
+    assert_eq!(model.describe().unwrap().unmaskable, [1, 3]);
     let error = predict(&model, &[vec![1, 2]], None, &[Mask { site: 1, values: &[0.0; 3] }], 1).unwrap_err();
-    assert!(error.message().contains("lstm.0.cell cannot be masked"), "{error}");
-    assert!(predict(&model, &[vec![1, 2]], None, &[Mask { site: 0, values: &[0.0; 2] }], 1).is_err());
+    assert!(error.message().contains("lstm.0.cell"), "{error}");
+}
+
+/// A neuron that is held to 0 at every step is one whose outgoing weights are 0: in the recurrence, in the layer above, and in the
+/// decoder.
+#[test]
+fn a_mask_is_the_network_without_the_neurons() {
+    const HIDDEN: usize = 7;
+    for (cell, layers, fast) in [Cell::Lstm, Cell::Gru]
+        .into_iter()
+        .flat_map(|cell| [(cell, 1, true), (cell, 2, true), (cell, 1, false), (cell, 2, false)])
+    {
+        let options = LstmOptions { embedding: 5, hidden: HIDDEN, layers, cell, fast, ..LstmOptions::default() };
+        let model = random(options, VOCABULARY as usize, 4);
+        // Neuron `k + 1` and `k + 4` of layer k.
+        let gone = |layer: usize, neuron: usize| neuron == layer + 1 || neuron == layer + 4;
+        let directory = tempfile::tempdir().unwrap();
+        model.save(&Host::detached(), directory.path()).unwrap();
+        common::edit(&directory.path().join("model.safetensors"), |tensors, _| {
+            for (name, (_, shape, data)) in tensors {
+                let reads = match name.split_once("_l") {
+                    Some((name, layer)) if name.ends_with("weight_hh") => layer.parse().ok(),
+                    Some((name, layer)) if name.ends_with("weight_ih") => {
+                        layer.parse::<usize>().unwrap().checked_sub(1)
+                    }
+                    _ if name == "decoder.weight" => Some(layers - 1),
+                    _ => None,
+                };
+                let Some(layer) = reads else { continue };
+                assert_eq!(shape[1], HIDDEN, "{name}");
+                for (at, value) in data.chunks_exact_mut(4).enumerate().filter(|(at, _)| gone(layer, at % HIDDEN)) {
+                    assert!(at < shape[0] * HIDDEN);
+                    value.fill(0);
+                }
+            }
+        });
+        let without = common::loaded(directory.path()).unwrap();
+        let values: Vec<Vec<f32>> = (0..layers)
+            .map(|layer| (0..HIDDEN).map(|neuron| if gone(layer, neuron) { 0.0 } else { f32::NAN }).collect())
+            .collect();
+        let masks: Vec<Mask<'_>> = values.iter().enumerate().map(|(site, values)| Mask { site, values }).collect();
+        let documents: Vec<Vec<u32>> = (0..9).map(|d| (0..7 * d).map(|i| (i * i + d) % VOCABULARY).collect()).collect();
+        for carries in [false, true] {
+            let losses = |model: &Lstm, masks: &[Mask<'_>]| {
+                predict(model, &documents, carries.then(|| common::state(model)).as_mut(), masks, 2).unwrap()
+            };
+            let (masked, expected, free) = (losses(&model, &masks), losses(&without, &[]), losses(&model, &[]));
+            assert_eq!(masked.1, expected.1);
+            for (a, b) in masked.0.iter().zip(&expected.0) {
+                assert!((a - b).abs() <= 1e-5 * (1.0 + b), "{cell:?}, {layers} layers, fast = {fast}: {a} is not {b}");
+            }
+            assert!(masked.0.iter().zip(&free.0).any(|(a, b)| (a - b).abs() > 1e-3), "the mask changes something");
+            // What is read of the other neurons is the same, too.
+            let sites: Vec<_> = (0..layers).map(|site| (site, HIDDEN)).collect();
+            let read = |model: &Lstm, masks: &[Mask<'_>]| {
+                let mut state = carries.then(|| common::state(model));
+                common::masked(model, &documents, &sites, state.as_mut(), masks, Sign::Positive, 2).unwrap()
+            };
+            for (layer, (masked, expected)) in read(&model, &masks).iter().zip(&read(&without, &[])).enumerate() {
+                let [masked, expected] = [masked, expected].map(|reading| common::unsorted(reading, HIDDEN).concat());
+                for (at, (a, b)) in masked.iter().zip(&expected).enumerate() {
+                    let b = if gone(layer, at % HIDDEN) { 0.0 } else { *b };
+                    assert!((a - b).abs() <= 1e-5, "{cell:?}, layer {layer}: {a} is not {b}");
+                }
+            }
+        }
+    }
 }

@@ -3,25 +3,22 @@
 #include <stdlib.h>
 #include "txray.h"
 
-static txray_status create(const txray_host *host, txray_str kind, txray_str options, void **out) {
-    (void)host, (void)kind, (void)options, (void)out;
-    abort();
-}
-static void destroy(void *component) { (void)component; abort(); }
+static void nothing(void) { abort(); }
 
 static const void *query(txray_str interface_name) {
     static txray_model_table model;
+    /* Any function but NULL, in every word. */
+    void (*function)(void) = nothing;
+    for (size_t at = sizeof(size_t); at < sizeof model; at += sizeof function) {
+        memcpy((char *)&model + at, &function, sizeof function);
+    }
     model.size = sizeof model;
-    model.create = create;
-    model.destroy = destroy;
-    /* Any function but NULL. */
-    model.ability = (const void *(*)(const void *, txray_str))(void (*)(void))destroy;
-    model.capabilities = (txray_status (*)(const void *, const txray_host *, void (*)(void *, txray_str), void *))(void (*)(void))destroy;
-    model.describe = model.capabilities;
-    model.initialize = (txray_status (*)(void *, const txray_host *, uint64_t, uint64_t))(void (*)(void))destroy;
-    model.load = (txray_status (*)(void *, const txray_host *, txray_str))(void (*)(void))destroy;
-    model.save = (txray_status (*)(const void *, const txray_host *, txray_str))(void (*)(void))destroy;
+#ifdef TXRAY_MODEL_REVISION
     model.revision = TXRAY_MODEL_REVISION + 1;
+#endif
+#ifdef SHORTER
+    model.size = offsetof(txray_model_table, revision) + sizeof model.revision;
+#endif
     return txray_equals(interface_name, TXRAY_MODEL) ? &model : NULL;
 }
 

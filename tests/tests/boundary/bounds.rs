@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use txray_host::{Origin, Registry};
 use txray_plugin::{
     ActivationBatch, ActivationSource, Block, Capabilities, Component, Encode, EncodeRequest, Error, ExactSum, Fault,
-    Host, LayerColumn, Model, ModelDescription, Moments, NULL, Opaque, Predict, PredictRequest, Result, Rule, RuleKind,
-    Sign, SiteRequest, SourceDescription, Task, Text, schemars, serde,
+    Host, LayerColumn, Mask, Model, ModelDescription, Moments, NULL, Opaque, Predict, PredictRequest, Result, Rule,
+    RuleKind, Sign, SiteRequest, SourceDescription, Task, Text, schemars, serde,
 };
 
 /// What a source or a model answers.
@@ -104,7 +104,8 @@ impl ActivationSource for Told {
 
 impl Model for Told {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { tasks: vec![Task::LanguageModel], rules: vec![RuleKind::Top], ..Capabilities::default() }
+        let rules = vec![RuleKind::Top, RuleKind::All];
+        Capabilities { tasks: vec![Task::LanguageModel], rules, masks: false, predictions: true }
     }
     fn describe(&self) -> Result<ModelDescription> {
         self.description()
@@ -118,12 +119,7 @@ impl Model for Told {
     fn save(&self, _: &Host<'_>, _: &Path) -> Result<()> {
         Ok(())
     }
-    fn as_encode(&self) -> Option<&dyn Encode> {
-        Some(self)
-    }
-    fn as_predict(&self) -> Option<&dyn Predict> {
-        Some(self)
-    }
+    txray_plugin::abilities!(encode, predict);
 }
 
 impl Encode for Told {
@@ -141,7 +137,7 @@ impl Encode for Told {
             let activation = &[0.5; 9][..neuron.len()];
             (request.emit)(&Block { request: request_of, token, neuron, activation });
         }
-        if let (Some(predictions), "prediction beyond") = (&mut request.predictions, &self.0.fault[..]) {
+        if let (Some((_, predictions)), "prediction beyond") = (&mut request.predictions, &self.0.fault[..]) {
             predictions[0] = 9;
         }
         let site = &mut request.sites[0];
@@ -192,7 +188,8 @@ fn good() -> Value {
 }
 
 fn good_model() -> Value {
-    json!({ "sites": [{ "name": "h", "width": 3 }], "vocabulary": 9, "parameters": 1, "longest_context": 3 })
+    json!({ "sites": [{ "name": "h", "width": 3 }], "vocabulary": 9, "parameters": 1, "longest_context": 3,
+            "heads": [{ "task": "language-model", "classes": 9 }, { "task": "of years to come", "classes": 1 }] })
 }
 
 #[test]
@@ -330,7 +327,7 @@ fn read(fault: &str) -> Result<Vec<(u32, u32)>> {
     let emit = |block: &Block<'_>| {
         kept.lock().unwrap().extend(block.token.iter().copied().zip(block.neuron.iter().copied()));
     };
-    let predictions = Some(&mut predictions[..]);
+    let predictions = Some((Task::LanguageModel, &mut predictions[..]));
     let mut request = EncodeRequest { sites, predictions, emit: &emit, ..EncodeRequest::new(text) };
     model.as_encode().unwrap().encode(&Host::detached(), &mut request)?;
     Ok(kept.into_inner().unwrap())
@@ -343,7 +340,7 @@ fn a_model_that_reads_what_is_not_there() {
     assert_eq!(words(&read("NaN sum").unwrap_err()), "it gave a sum that is no number within 2^62 at its site 0");
     // The engine tells this with its document.
     read("NaN").unwrap();
-    assert_eq!(words(&read("prediction beyond").unwrap_err()), "it predicted token 9 of 9");
+    assert_eq!(words(&read("prediction beyond").unwrap_err()), "it predicted class 9 of 9");
     let model = model(&json!({ "description": good_model() }));
     let text = Text { ids: &[1, 2], offsets: &[0, 2] };
     let scored = model.as_predict().unwrap().score(&Host::detached(), text, None);
@@ -370,6 +367,17 @@ fn a_model_without_an_ability() {
     let mut model = model(&json!({ "description": good_model() }));
     assert!(model.as_train().is_none() && model.as_train_mut().is_none() && model.as_carry().is_none());
     let text = Text { ids: &[1], offsets: &[0, 1] };
+    // And within one, no more than it says that it can.
+    let mask = [Mask { site: 0, values: &[0.0; 3] }];
+    let mut request = EncodeRequest { masks: &mask, ..EncodeRequest::new(text) };
+    let error = model.as_encode().unwrap().encode(&Host::detached(), &mut request).unwrap_err();
+    assert_eq!(words(&error), "it was given a mask, and it knows none");
+    let [mut sum, mut sum_abs, mut sum_sq] = [[ExactSum::ZERO; 3]; 3];
+    let (rule, sign) = (Rule::Above(0.0), Sign::Positive);
+    let above = SiteRequest { site: 0, rule, sign, sum: &mut sum, sum_abs: &mut sum_abs, sum_sq: &mut sum_sq };
+    let mut request = EncodeRequest { sites: vec![above], ..EncodeRequest::new(text) };
+    let error = model.as_encode().unwrap().encode(&Host::detached(), &mut request).unwrap_err();
+    assert_eq!(words(&error), "it was given a record rule that it does not have, at site 0");
     let mut foreign = Opaque::new(7);
     let mut request = EncodeRequest { state: Some(&mut foreign), ..EncodeRequest::new(text) };
     let error = model.as_encode().unwrap().encode(&Host::detached(), &mut request).unwrap_err();

@@ -11,9 +11,9 @@ use serde_json::json;
 use txray_conformance::strategies::Pairs;
 use txray_host::Registry;
 use txray_plugin::{
-    Block, Columns, EncodeRequest, Error, ExactSum, Examples, Fault, Host, Level, Mask, Model, ModelDescription, NULL,
-    Opaque, PredictRequest, Rule, RuleKind, Score, Sign, Site, SiteRequest, SourceDescription, State, StringTable,
-    Task, Text, TrainRequest,
+    Block, Columns, EncodeRequest, Error, ExactSum, Examples, Fault, Head, Host, Level, Mask, Model, ModelDescription,
+    NULL, Opaque, PredictRequest, Rule, RuleKind, Score, Sign, Site, SiteRequest, SourceDescription, State,
+    StringTable, Task, Text, TrainRequest,
 };
 use txray_tests::{Recorder, rust_plugin};
 
@@ -138,7 +138,11 @@ fn a_model_and_its_checkpoint() {
         sites: vec![site("größe.0", 3), site("b", 2)],
         vocabulary,
         parameters,
-        longest_context: Some(1 << 20),
+        heads: [(Task::LanguageModel, vocabulary), (Task::Classification, 2), (Task::Tagging, 4)]
+            .map(|(task, classes)| Head { task, classes })
+            .to_vec(),
+        unmaskable: vec![],
+        longest_context: Some(2000),
         trained_state: None,
     };
     assert_eq!(model.describe().unwrap(), described(0, 0));
@@ -247,9 +251,11 @@ fn a_model_is_read() {
         read[0],
         Read { neurons: vec![], activations: vec![], sums: [&[1.0; 2][..], &[2.0; 2], &[3.0; 2]].map(sums) }
     );
-    // A state ends before its model, whoever lets go of which first.
-    drop(model);
-    drop(carried);
+    // Of other weights, it is of no use.
+    model.initialize(&Host::detached(), 5, 0).unwrap();
+    let mut request = EncodeRequest { state: Some(&mut carried), ..EncodeRequest::new(TEXT) };
+    let error = model.as_encode().unwrap().encode(&Host::detached(), &mut request).unwrap_err();
+    assert!(error.message().contains("of other weights"), "{error}");
 }
 
 /// Rules, signs, masks, predictions, and what is emitted.
@@ -278,7 +284,7 @@ fn a_model_is_read_in_other_ways() {
     let mut request = EncodeRequest {
         masks: &masks,
         sites: vec![strongest, below, all],
-        predictions: Some(&mut predictions),
+        predictions: Some((Task::LanguageModel, &mut predictions)),
         emit: &emit,
         ..EncodeRequest::new(TEXT)
     };
@@ -287,7 +293,7 @@ fn a_model_is_read_in_other_ways() {
     assert_eq!(recorder.logs(), [(Level::Debug, given)]);
     // (-1 -7 1) (1 -7 3) (1 -7 -2) at the masked site.
     assert_eq!((neurons, activations), ([1; 3], [-7.0; 3]));
-    assert_eq!(predictions, [2, 3, 4]);
+    assert_eq!(predictions, [0; 3]);
     let mut kept = kept.into_inner().unwrap();
     kept.sort_by_key(|&(request, token, neuron, _)| (request, token, neuron));
     let of_rule = [(1, 0, 0, -1.0), (1, 0, 1, -7.0), (1, 1, 1, -7.0), (1, 2, 1, -7.0), (1, 2, 2, -2.0)];
@@ -302,8 +308,9 @@ fn a_model_is_asked_only_for_what_it_has() {
     let registry = everything();
     let mut model = lookup(&registry);
     model.initialize(&Host::detached(), 3, 0).unwrap();
-    let error = |text, site, k: usize, width: usize, masks: &[Mask<'_>]| {
-        let (mut neurons, mut activations) = (vec![0; 3 * k], vec![0.0; 3 * k]);
+    let error = |text: Text<'_>, site, k: usize, width: usize, masks: &[Mask<'_>]| {
+        let rows = text.ids.len() * k;
+        let (mut neurons, mut activations) = (vec![0; rows], vec![0.0; rows]);
         let mut moments = [0; 3].map(|_| vec![ExactSum::ZERO; width]);
         let moments = moments.each_mut().map(|sums| &mut sums[..]);
         let sites = vec![SiteRequest::top(site, k, (&mut neurons, &mut activations), moments)];
@@ -311,6 +318,7 @@ fn a_model_is_asked_only_for_what_it_has() {
         model.as_encode().unwrap().encode(&Host::detached(), &mut request).unwrap_err().to_string()
     };
     let small = Text { ids: &[0, 1, 2], ..TEXT };
+    let long = Text { ids: &[0; 2001], offsets: &[0, 2001] };
     let mask = |site, values| Mask { site, values };
     for (error, what) in [
         (error(small, 2, 1, 3, &[]), "a site 2 of 2"),
@@ -321,14 +329,24 @@ fn a_model_is_asked_only_for_what_it_has() {
         (error(small, 0, 1, 3, &[mask(1, &[0.0; 2]), mask(1, &[0.0; 2])]), "two masks for site 1"),
         // 3 is no token of a vocabulary of 3.
         (error(TEXT, 0, 1, 3, &[]), "a text whose offsets or ids are out of range"),
+        (error(long, 0, 1, 3, &[]), "a document 0 of 2001 tokens, which are too many"),
     ] {
-        assert!(error.ends_with(&format!("the host gave {what}")), "{what}: {error}");
+        assert!(error.ends_with(&format!("it was given {what}")), "{what}: {error}");
     }
     // A state of another model is none of its own.
     let mut foreign = state(&*lookup(&registry));
     let mut request = EncodeRequest { state: Some(&mut foreign), ..EncodeRequest::new(small) };
     let error = model.as_encode().unwrap().encode(&Host::detached(), &mut request).unwrap_err();
     assert!(error.message().contains("of another model"), "{error}");
+    // And a session is no state, nor a state a session.
+    let training = TrainRequest::language_model(small, None, 1);
+    let mut session = model.as_train_mut().unwrap().begin(&Host::detached(), &training, None).unwrap();
+    let mut carried = state(&*model);
+    let mut request = EncodeRequest { state: Some(&mut session), ..EncodeRequest::new(small) };
+    let error = model.as_encode().unwrap().encode(&Host::detached(), &mut request).unwrap_err();
+    assert!(error.message().contains("not of this model"), "{error}");
+    let error = model.as_train_mut().unwrap().step(&Host::detached(), &mut carried, None).unwrap_err();
+    assert!(error.message().contains("not of this model"), "{error}");
 }
 
 #[test]
@@ -339,10 +357,11 @@ fn a_language_model_predicts() {
     model.initialize(&Host::detached(), 5, 0).unwrap();
     let mut carried = state(&*model);
     for (text, carries, losses, counts, of_tokens) in [
-        (TEXT, false, &[2.0, 0.0, 0.0][..], &[1, 0, 0][..], &[f32::NAN, 2.0, f32::NAN][..]),
-        (TEXT, true, &[2.0, 0.0, 3.0], &[1, 0, 1], &[f32::NAN, 2.0, 3.0]),
+        // The id, and 1 for the neuron that is held.
+        (TEXT, false, &[3.0, 0.0, 0.0][..], &[1, 0, 0][..], &[f32::NAN, 3.0, f32::NAN][..]),
+        (TEXT, true, &[3.0, 0.0, 4.0], &[1, 0, 1], &[f32::NAN, 3.0, 4.0]),
         // What was read before predicts the first.
-        (TEXT, true, &[3.0, 0.0, 3.0], &[2, 0, 1], &[1.0, 2.0, 3.0]),
+        (TEXT, true, &[5.0, 0.0, 4.0], &[2, 0, 1], &[2.0, 3.0, 4.0]),
         (Text::EMPTY, false, &[], &[], &[]),
         (Text::EMPTY, true, &[], &[], &[]),
     ] {
@@ -375,7 +394,6 @@ fn a_classifier_predicts() {
         let (mut losses, mut counts) = ([-1.0; 3], [9; 3]);
         let (mut predicted, mut probabilities) = (vec![9; rows], vec![-1.0; rows * classes]);
         let mut request = PredictRequest {
-            classes,
             predicted: Some(&mut predicted),
             probabilities: Some(&mut probabilities),
             ..PredictRequest::new(task, examples, &mut losses, &mut counts)
@@ -398,7 +416,7 @@ fn a_classifier_predicts() {
         (Task::Tagging, 4, &[1, 0, 3], 2, "room for classes that does not fit the task"),
     ] {
         let error = predict(task, classes, targets, rows).unwrap_err();
-        assert!(error.ends_with(&format!("the host gave {what}")), "{what}: {error}");
+        assert!(error.ends_with(&format!("it was given {what}")), "{what}: {error}");
     }
 }
 

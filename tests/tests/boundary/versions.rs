@@ -4,7 +4,7 @@
 use serde_json::json;
 use txray_conformance::strategies::Pairs;
 use txray_plugin::{ExactSum, Host};
-use txray_tests::{c_plugin, c_plugin_with, path};
+use txray_tests::{c_plugin_with, path};
 
 use crate::{distances, loaded, metric, refused};
 
@@ -27,7 +27,15 @@ fn plugins_of_the_first_header_of_todays_and_of_one_to_come_load_and_run() {
 
 #[test]
 fn a_model_of_another_revision_is_told_before_it_is_made() {
-    let registry = loaded(&c_plugin("other_revision"));
-    let error = refused(registry.model("plain", &json!({}), &Host::detached()));
-    assert!(error.to_string().ends_with("it speaks revision 3 of txray.model/0, and this is 2"), "{error}");
+    // With the first header, whose models told none; of one to come; and of one whose table is shorter.
+    let first = format!("-I{}", path("plugins/c/v1.0").display());
+    for (arguments, told) in [
+        (&[&*first][..], "it speaks an early revision of txray.model/0, and this is 2"),
+        (&[], "it speaks revision 3 of txray.model/0, and this is 2"),
+        (&["-DSHORTER"], "it speaks revision 3 of txray.model/0, and this is 2"),
+    ] {
+        let registry = loaded(&c_plugin_with("other_revision", arguments));
+        let error = refused(registry.model("plain", &json!({}), &Host::detached()));
+        assert!(error.to_string().ends_with(told), "{error}");
+    }
 }

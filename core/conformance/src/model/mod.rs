@@ -9,9 +9,10 @@ use std::fs;
 use std::path::Path;
 
 use proptest::prelude::*;
+use serde_json::Value;
 use tempfile::TempDir;
 use txray_host::Registry;
-use txray_plugin::{Host, Model, Opaque, RuleKind, Task, Text, Threads};
+use txray_plugin::{Host, Model, Opaque, RuleKind, State, Task, Text, Threads};
 
 use crate::bench::{Bench, Failure, Maker};
 use crate::sink::{Files, files};
@@ -41,6 +42,16 @@ pub(crate) fn hold(bench: &mut Bench<'_>) {
         }
         if found.sites.is_empty() || found.sites.iter().any(|site| site.width == 0) {
             return Err(Failure::from(format!("there is nothing to read at its sites: {:?}", found.sites)));
+        }
+        let head = |task: &Task| found.classes(*task).is_some();
+        if !bare.capabilities().tasks.iter().all(head) && bare.as_predict().is_some() {
+            return Err(Failure::from(format!("its heads are {:?}: one for each task that it predicts", found.heads)));
+        }
+        if found.classes(Task::LanguageModel).is_some_and(|classes| classes != VOCABULARY) {
+            return Err(Failure::from("a language model has as many classes as tokens".to_owned()));
+        }
+        if found.trained_state == Some(State::Carry) && bare.as_carry().is_none() {
+            return Err(Failure::from("it was trained with a state that is carried, and has none".to_owned()));
         }
         match abilities(&*bare) == abilities(&*model) && bare.capabilities() == model.capabilities() {
             true => Ok(()),
@@ -103,6 +114,17 @@ fn weights(bench: &mut Bench<'_>, maker: &ModelMaker<'_>) {
         match first.0 == other.0 {
             true => Err(Failure::from("models of two seeds were saved as the same bytes".to_owned())),
             false => Ok(()),
+        }
+    });
+
+    // By it a pipeline finds who reads a directory.
+    bench.property("names itself in the `config.json` of a checkpoint", |_| {
+        let (bytes, _) = saved(&*initialized(maker, SEED)?)?;
+        let config = bytes.get("config.json").map(|bytes| serde_json::from_slice::<Value>(bytes));
+        let named = config.and_then(Result::ok).and_then(|config| config["model_type"].as_str().map(str::to_owned));
+        match named.as_deref().map(|named| named.trim_start_matches("txray-")) == Some(maker.kind()) {
+            true => Ok(()),
+            false => Err(Failure::from(format!("its `model_type` is {named:?}, and it is called `{}`", maker.kind()))),
         }
     });
 
@@ -233,5 +255,9 @@ impl Documents {
 
     fn text(&self) -> Text<'_> {
         Text { ids: &self.ids, offsets: &self.offsets }
+    }
+
+    fn each(&self) -> Vec<Vec<u32>> {
+        (0..self.text().len()).map(|document| self.text().document(document).to_vec()).collect()
     }
 }

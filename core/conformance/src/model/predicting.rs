@@ -1,8 +1,8 @@
 //! What a language model predicts.
 
-use txray_plugin::{Host, Mask, Model, Opaque, PredictRequest, Task, Threads};
+use txray_plugin::{EncodeRequest, Host, Mask, Model, Opaque, PredictRequest, Task, Threads};
 
-use super::{CASES, Documents, ModelMaker, SEED, documents, initialized, some_documents, state};
+use super::{CASES, Documents, ModelMaker, SEED, VOCABULARY, documents, initialized, some_documents, state};
 use crate::bench::{Bench, Failure};
 use crate::guarded::Guarded;
 
@@ -21,6 +21,7 @@ pub(super) fn hold(bench: &mut Bench<'_>, maker: &ModelMaker<'_>) {
     losses(bench, &*model);
     streams(bench, &*model);
     masks(bench, &*model);
+    predictions(bench, &*model);
 }
 
 /// Which tokens a loss counts, and what it depends on.
@@ -102,15 +103,60 @@ fn masks(bench: &mut Bench<'_>, model: &dyn Model) {
             return Err(Failure::Skipped("it knows no masks".to_owned()));
         }
         let description = super::reading::described(model)?;
+        let maskable =
+            || description.sites.iter().enumerate().filter(|(site, _)| !description.unmaskable.contains(site));
         settings.at_most(CASES).for_all(documents(), |documents| {
             let free = predict(model, documents, None, &[], 2)?;
-            for (site, described) in description.sites.iter().enumerate() {
+            for (site, described) in maskable() {
                 let values = vec![f32::NAN; described.width];
                 if predict(model, documents, None, &[Mask { site, values: &values }], 2)?.bits() != free.bits() {
                     return Err(format!("a mask of site {site} that holds no neuron changes what it predicts"));
                 }
-                let values = vec![0.0; described.width];
-                predict(model, documents, None, &[Mask { site, values: &values }], 2)?;
+            }
+            Ok(())
+        })
+    });
+
+    bench.property("predicts otherwise under a mask that holds every neuron", |_| {
+        if !model.capabilities().masks {
+            return Err(Failure::Skipped("it knows no masks".to_owned()));
+        }
+        let description = super::reading::described(model)?;
+        let values: Vec<Vec<f32>> = description.sites.iter().map(|site| vec![0.25; site.width]).collect();
+        let masks = values.iter().enumerate().filter(|(site, _)| !description.unmaskable.contains(site));
+        let masks: Vec<Mask<'_>> = masks.map(|(site, values)| Mask { site, values }).collect();
+        let [free, held] = [&[][..], &masks].map(|masks| predict(model, &some_documents(), None, masks, 2));
+        match free?.bits() != held?.bits() {
+            true => Ok(()),
+            false => Err(Failure::from("a mask of every neuron changes no loss".to_owned())),
+        }
+    });
+}
+
+/// What it says that it predicts where it reads is what has the least loss.
+fn predictions(bench: &mut Bench<'_>, model: &dyn Model) {
+    bench.property("holds most probable what it predicts as it reads", |settings| {
+        let Some(encode) = model.as_encode().filter(|_| model.capabilities().predictions) else {
+            return Err(Failure::Skipped("it tells no predictions".to_owned()));
+        };
+        settings.at_most(2).for_all(documents(), |drawn| {
+            for document in drawn.iter().filter(|document| !document.is_empty()) {
+                let mut predicted = vec![0; document.len()];
+                let read = Documents::new(std::slice::from_ref(document));
+                let predictions = Some((Task::LanguageModel, &mut predicted[..]));
+                let mut request = EncodeRequest { predictions, ..EncodeRequest::new(read.text()) };
+                encode
+                    .encode(&Host::new(&Threads(1)), &mut request)
+                    .map_err(|error| format!("it did not read: {error}"))?;
+                // The whole document with each token that could follow.
+                let followed: Vec<Vec<u32>> =
+                    (0..VOCABULARY as u32).map(|next| [&document[..], &[next]].concat()).collect();
+                let found = predict(model, &followed, None, &[], 1)?;
+                let losses: Vec<f32> = found.tokens.chunks(document.len() + 1).map(|of| of[document.len()]).collect();
+                let best = predicted[document.len() - 1];
+                let least = losses.iter().copied().fold(f32::INFINITY, f32::min);
+                near(f64::from(losses[best as usize]), f64::from(least))
+                    .map_err(|what| format!("after {document:?} it predicts token {best}, whose loss is {what}"))?;
             }
             Ok(())
         })

@@ -207,8 +207,11 @@ fn state(bench: &mut Bench<'_>, model: &dyn Model, description: &ModelDescriptio
         settings.at_most(CASES).for_all(stream, |(stream, cut)| {
             let cut = cut.index(stream.len() + 1);
             let sites: Vec<_> = description.sites.iter().enumerate().map(|(site, s)| (site, s.width)).collect();
-            let read =
-                |part: &[u32], state: &mut Opaque| encode(model, description, &[part.to_vec()], &sites, Some(state), 1);
+            // As documents of three tokens: they are one stream.
+            let read = |part: &[u32], state: &mut Opaque| {
+                let documents: Vec<Vec<u32>> = part.chunks(3).map(<[u32]>::to_vec).collect();
+                encode(model, description, &documents, &sites, Some(state), 1)
+            };
             let mut state = made(None)?;
             let whole = read(stream, &mut state)?;
             let mut cut_state = made(None)?;
@@ -253,7 +256,7 @@ fn rules(bench: &mut Bench<'_>, model: &dyn Model, description: &ModelDescriptio
                     if rules.contains(&RuleKind::All) && kept(model, description, documents, site, Rule::All, sign)? != every {
                         return Err(format!("by the rule `all` it does not keep every activation of site {site}"));
                     }
-                    let strength = |of: &Observation| sign.strength(f32::from_bits(of.2)) + 0.0;
+                    let strength = |of: &Observation| sign.strength(f32::from_bits(of.2));
                     if rules.contains(&RuleKind::Above) {
                         let above: Vec<_> = every.iter().copied().filter(|of| strength(of) > *threshold).collect();
                         if kept(model, description, documents, site, Rule::Above(*threshold), sign)? != above {
@@ -263,14 +266,15 @@ fn rules(bench: &mut Bench<'_>, model: &dyn Model, description: &ModelDescriptio
                         }
                     }
                     let asked = Asked { sign, ..Asked::default() };
-                    let top = &read(model, description, documents, &[(site, 1)], asked, 1)?.0[0];
-                    for (token, (&neuron, activation)) in top.neurons.iter().zip(&top.activations).enumerate() {
-                        let of_token = &every[token * all.k..(token + 1) * all.k];
-                        let order = |a: &&Observation, b: &&Observation| strength(a).total_cmp(&strength(b)).then(b.1.cmp(&a.1));
-                        let best = of_token.iter().max_by(order);
-                        if best != Some(&(token as u32, neuron, activation.to_bits())) {
+                    let few = all.k.min(3);
+                    let top = &read(model, description, documents, &[(site, few)], asked, 1)?.0[0];
+                    for (token, of_token) in every.chunks(all.k).enumerate() {
+                        let mut best = of_token.to_vec();
+                        best.sort_by(|a, b| strength(b).total_cmp(&strength(a)).then(a.1.cmp(&b.1)));
+                        let found = top.tokens(token..token + 1);
+                        if !found.iter().copied().eq(best[..few].iter().map(|of| (of.1, of.2))) {
                             return Err(format!(
-                                "at token {token} of site {site} it gave neuron {neuron} as the strongest, {sign:?}"
+                                "at token {token} of site {site} it gave the {few} strongest as {found:?}, {sign:?}"
                             ));
                         }
                     }
@@ -294,7 +298,7 @@ fn kept(
     sign: Sign,
 ) -> Result<Vec<Observation>, String> {
     let documents = Documents::new(documents);
-    let sums = || vec![ExactSum::ZERO; description.sites[site].width];
+    let sums = || vec![BEFORE; description.sites[site].width];
     let [mut sum, mut sum_abs, mut sum_sq] = [sums(), sums(), sums()];
     let kept: Mutex<Vec<Observation>> = Mutex::default();
     let emit = |block: &txray_plugin::Block<'_>| {
@@ -307,6 +311,11 @@ fn kept(
     let answer = encoder(model)?.encode(&Host::new(&Threads(2)), &mut request);
     answer.map_err(|error| format!("it did not read: {error}"))?;
     let mut kept = kept.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let asked = Asked::default();
+    let expected = read(model, description, &documents.each(), &[(site, 1)], asked, 1)?.0[0].moments.clone();
+    if [sum, sum_abs, sum_sq] != expected {
+        return Err(format!("by a rule that emits, its moments of site {site} are others"));
+    }
     // Within a document they come in order: sorting moves whole documents.
     let mut last = vec![0; documents.text().len()];
     for &(token, neuron, _) in &kept {
@@ -327,7 +336,9 @@ fn masks(bench: &mut Bench<'_>, model: &dyn Model, description: &ModelDescriptio
             return Err(Failure::Skipped("it knows no masks".to_owned()));
         }
         settings.at_most(CASES).for_all(documents(), |documents| {
-            for (site, described) in description.sites.iter().enumerate() {
+            let maskable =
+                description.sites.iter().enumerate().filter(|(site, _)| !description.unmaskable.contains(site));
+            for (site, described) in maskable {
                 let mut values = vec![f32::NAN; described.width];
                 let under = |masks: &[Mask<'_>]| {
                     let asked = Asked { masks, ..Asked::default() };
@@ -457,7 +468,7 @@ fn read(
         state,
         masks,
         sites: requests.collect(),
-        predictions: predictions.then(|| predicted.values_mut()),
+        predictions: predictions.then(|| (description.heads[0].task, predicted.values_mut())),
         ..EncodeRequest::new(documents.text())
     };
     let answer = encoder(model)?.encode(&Host::new(&Threads(threads)), &mut request);

@@ -2,11 +2,9 @@
 
 use std::path::Path;
 
-use txray_plugin::{
-    Error, Fault, Host, HostServices, Level, Model, Opaque, Task, Threads, Train, TrainReport, TrainRequest,
-};
+use txray_plugin::{Error, Fault, Host, HostServices, Level, Model, Opaque, Threads, Train, TrainReport, TrainRequest};
 
-use super::{Documents, ModelMaker, SEED, directory, initialized, orderly, saved};
+use super::{Documents, ModelMaker, SEED, VOCABULARY, directory, initialized, orderly, saved};
 use crate::bench::{Bench, Failure};
 use crate::sink::Files;
 
@@ -102,7 +100,19 @@ pub(super) fn hold(bench: &mut Bench<'_>, maker: &ModelMaker<'_>) {
         let directory = trainee.saved()?;
         let mut other = cycle();
         other.ids[7] += 1;
-        refuses(directory.path(), &other, "with a text of which one token was another").map_err(Failure::from)
+        refuses(directory.path(), &other, "with a text of which one token was another")?;
+        // The weights come from the directory, so nobody but the model can hold the text to them.
+        let mut beyond = cycle();
+        beyond.ids[7] = VOCABULARY as u32;
+        refuses(directory.path(), &beyond, "with a text of which one token is not of its vocabulary")?;
+        let (mut model, usual) = (maker.fresh()?, cycle());
+        let valid = Some(beyond.text());
+        let request = TrainRequest::language_model(usual.text(), valid, SEED);
+        let begun = trainer(&mut *model)?.begin(&Host::new(&Threads(1)), &request, Some(directory.path()));
+        let Err(error) = begun else {
+            return Err(Failure::from("it went on with a validation text that is not of its vocabulary".to_owned()));
+        };
+        orderly(&error).map_err(Failure::from)
     });
 }
 
@@ -128,7 +138,7 @@ impl Trainee {
     fn epoch(&mut self, threads: usize) -> Result<TrainReport, String> {
         let stepped = self.step(&Host::new(&Threads(threads)), None);
         let report = stepped.map_err(|error| format!("it did not train: {error}"))?;
-        if report.paused || !report.loss.is_finite() {
+        if report.paused || !report.loss.is_finite() || report.valid_loss.is_none_or(|loss| !loss.is_finite()) {
             return Err(format!("not asked to pause, it trained and told {report:?}"));
         }
         Ok(report)
@@ -157,8 +167,7 @@ fn trainer(model: &mut dyn Model) -> Result<&mut dyn Train, String> {
 }
 
 fn request(documents: &Documents) -> TrainRequest<'_> {
-    let train = documents.text().into();
-    TrainRequest { task: Task::LanguageModel, classes: 0, train, valid: None, seed: SEED }
+    TrainRequest::language_model(documents.text(), Some(documents.text()), SEED)
 }
 
 /// The checkpoint after [`EPOCHS`].

@@ -117,7 +117,11 @@ impl Abilities {
             let name = |task: Task| json!(task).as_str().map(|name| format!("`{name}`")).unwrap_or_default();
             let known: Vec<String> = tasks.iter().copied().map(name).collect();
             let message = format!("`{kind}` cannot be trained for {}", name(task.task()));
-            check.error_with_help(&child(pointer, "kind"), message, format!("it is for {}", known.join(", ")));
+            let help = match known.is_empty() {
+                true => "it is for tasks that this txray does not know".to_owned(),
+                false => format!("it is for {}", known.join(", ")),
+            };
+            check.error_with_help(&child(pointer, "kind"), message, help);
         }
     }
 }

@@ -171,7 +171,9 @@ fn check_abilities(check: &mut Check<'_>, pointer: &str, model: &ModelRef, recor
     } else if !abilities.capabilities.rules.contains(&record.rule()) {
         // Where the rule is not written, it is the model that does not fit.
         let key = if check.document.value().pointer(&child(pointer, "record")).is_some() { "record" } else { "model" };
-        check.error(&child(pointer, key), format!("the plugin of `{model}` does not record by that rule"));
+        let rule = json!(record);
+        let rule = rule.as_str().unwrap_or_default();
+        check.error(&child(pointer, key), format!("the plugin of `{model}` cannot record by `{rule}`"));
     }
     if state == Some(State::Carry) && !abilities.carry {
         check.error(&child(pointer, "state"), format!("`{model}` has no state that could be carried"));

@@ -5,7 +5,7 @@ use crate::files::CHANGED;
 use crate::out::OutError;
 use crate::steps::model::{Model, ModelFigures};
 use crate::steps::stage::{Stage, StageFigures};
-use crate::testing::{PIPELINE, Told, errors, read, run_in, run_with};
+use crate::testing::{MOOD, Mood, PIPELINE, Told, errors, read, run_in, run_with};
 
 fn said(from: &str, to: &str) -> Vec<String> {
     assert!(PIPELINE.contains(from), "{from}");
@@ -89,14 +89,14 @@ fn what_the_plugin_of_a_model_cannot_do_is_told_where_it_is_asked_for() {
         |what: &str| lacking("nothing").replace("init = \"lm@1\"", &format!("init = \"lm@1\"\nlacks = [\"{what}\"]"));
     for (what, told) in [
         ("encode", "p:23:9: `next` cannot be read: its plugin gives no activations"),
-        ("top", "p:25:10: the plugin of `next` does not record by that rule"),
+        ("top", "p:25:10: the plugin of `next` cannot record by `max-1`"),
         ("carry", "p:26:9: `next` has no state that could be carried"),
     ] {
         assert_eq!(errors(&next(what)), [told]);
     }
     // Without the key, it is the model that does not fit.
     let found = errors(&next("top").replace("record = \"max-1\"\n", ""));
-    assert_eq!(found, ["p:23:9: the plugin of `next` does not record by that rule"]);
+    assert_eq!(found, ["p:23:9: the plugin of `next` cannot record by `max-1`"]);
 }
 
 #[test]
@@ -156,6 +156,24 @@ fn stages_and_models_tell_their_figures_and_go_on_from_fewer_epochs() {
     let biased = PIPELINE.replace("rounds = 2, checkpoints = [1] }", "rounds = 6, checkpoints = [1] }\nbias = 0.25");
     let (_, told) = run_in(folder.path(), &biased);
     assert_eq!(told.logs.into_inner().unwrap().iter().filter(|line| line.starts_with("going on")).count(), 0);
+}
+
+/// An error that is not about what was saved does not cost it.
+#[test]
+fn a_saved_training_outlives_a_run_that_cannot_begin() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |mood| {
+        MOOD.set(mood);
+        run_in(folder.path(), PIPELINE)
+    };
+    let (stopped, _) = run(Mood::Stops);
+    assert_eq!(stopped.err().unwrap().exit_code(), 130);
+    let (refused, _) = run(Mood::Refuses);
+    assert!(refused.err().unwrap().to_string().contains("there is no memory"));
+    let (outcome, told) = run(Mood::Willing);
+    outcome.unwrap();
+    let logs = told.logs.lock().unwrap();
+    assert!(logs.iter().any(|line| line == "going on from where an earlier run was stopped"), "{logs:?}");
 }
 
 #[test]

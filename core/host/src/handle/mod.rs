@@ -37,8 +37,8 @@ pub(crate) unsafe trait Functions: Grows + Copy + 'static {}
 /// The table of an interface. All of these begin alike: size, create, destroy.
 pub(crate) trait Table: Functions {
     const INTERFACE: &'static str;
-    /// What plugin and host speak of an interface that still changes, where these differ.
-    fn revisions(&self) -> Option<[usize; 2]>;
+    /// Of an interface that still changes: where its table tells a revision, and which of them this is.
+    const REVISION: Option<(usize, usize)>;
     fn create(&self) -> abi::Create;
     fn destroy(&self) -> abi::Destroy;
 }
@@ -49,10 +49,8 @@ macro_rules! tables {
         unsafe impl Functions for abi::$table {}
         impl Table for abi::$table {
             const INTERFACE: &'static str = abi::$interface;
-            fn revisions(&self) -> Option<[usize; 2]> {
-                let revisions = [0 $(+ self.$field)?, 0 $(+ abi::$current)?];
-                (revisions[0] != revisions[1]).then_some(revisions)
-            }
+            const REVISION: Option<(usize, usize)> =
+                first(&[$((std::mem::offset_of!(abi::$table, $field), abi::$current))?]);
             fn create(&self) -> abi::Create {
                 self.create
             }
@@ -61,6 +59,13 @@ macro_rules! tables {
             }
         }
     )*};
+}
+
+const fn first(revision: &[(usize, usize)]) -> Option<(usize, usize)> {
+    match revision {
+        [first, ..] => Some(*first),
+        [] => None,
+    }
 }
 
 tables! {
@@ -91,7 +96,8 @@ struct Owned {
 }
 
 // SAFETY: the boundary promises that `const` calls may come from many threads at once, and Rust's `&mut` keeps `mut`
-// calls alone: a component is reached through its handle, a state or session through its `Opaque`.
+// calls alone: a component is reached through its handle. A state or session is reached through its `Opaque`, which is not
+// `Sync`, and so in one call at a time; it may end beside calls on its model, as the boundary allows.
 unsafe impl Send for Owned {}
 // SAFETY: as above.
 unsafe impl Sync for Owned {}
@@ -237,17 +243,33 @@ const MOST_REVISIONS: usize = 1 << 16;
 fn table<T: Table>(plugin: &'static abi::Plugin) -> Result<T, String> {
     // SAFETY: the plugin was inspected when it was taken in; the name lives for the call.
     let table = unsafe { (plugin.query)(Str::text(T::INTERFACE)) };
-    // SAFETY: what `query` gives lives as long as the process.
-    let table = unsafe { functions::<T>(table, T::INTERFACE) }?
-        .ok_or_else(|| format!("it does not supply {}", T::INTERFACE))?;
-    match table.revisions() {
-        // Before there were abilities, a function stood in its place.
-        Some([theirs, ours]) if theirs > MOST_REVISIONS => {
-            Err(format!("it speaks an early revision of {}, and this is {ours}", T::INTERFACE))
+    if let Some((at, ours)) = T::REVISION {
+        // SAFETY: what `query` gives lives as long as the process.
+        match unsafe { revision(table, at) } {
+            // Before there were abilities, a function stood in its place.
+            Some(theirs) if theirs > MOST_REVISIONS => {
+                return Err(format!("it speaks an early revision of {}, and this is {ours}", T::INTERFACE));
+            }
+            Some(theirs) if theirs != ours => {
+                return Err(format!("it speaks revision {theirs} of {}, and this is {ours}", T::INTERFACE));
+            }
+            _ => {}
         }
-        Some([theirs, ours]) => Err(format!("it speaks revision {theirs} of {}, and this is {ours}", T::INTERFACE)),
-        None => Ok(table),
     }
+    // SAFETY: as above.
+    unsafe { functions::<T>(table, T::INTERFACE) }?.ok_or_else(|| format!("it does not supply {}", T::INTERFACE))
+}
+
+/// The revision that a table tells, before anything else of it is believed; `None`: there is none.
+///
+/// # Safety
+/// The table must be null, or readable for as many bytes as it says.
+unsafe fn revision(table: *const c_void, at: usize) -> Option<usize> {
+    let table = table.cast::<usize>();
+    // SAFETY: every table begins with its size.
+    let has_one = !table.is_null() && table.is_aligned() && unsafe { *table } >= at + size_of::<usize>();
+    // SAFETY: within its size; every word of a table is aligned.
+    has_one.then(|| unsafe { *table.add(at / size_of::<usize>()) })
 }
 
 /// A table of functions, checked: it is large enough, and none of its functions is null. `None`: there is none.

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use txray_plugin::abi::{self, Slice, SliceMut, Str};
+use txray_plugin::guard::catch;
 use txray_plugin::{
-    Block, Capabilities, Carry, Emit, Encode, EncodeRequest, Examples, Host, Mask, Model, ModelDescription, Opaque,
-    Predict, PredictRequest, Result, Rule, Sign, Task, Text, Train, TrainReport, TrainRequest,
+    Block, Capabilities, Carry, Emit, Encode, EncodeRequest, Error, Examples, Host, Mask, Model, ModelDescription,
+    Opaque, Predict, PredictRequest, Result, Rule, Sign, Task, Text, Train, TrainReport, TrainRequest,
 };
 
 use super::{Functions, Handle, Owned, functions, utf8, values};
@@ -17,6 +18,10 @@ use crate::bounds;
 pub(crate) struct ModelHandle {
     base: Handle<abi::ModelTable>,
     capabilities: Capabilities,
+    /// Asked for once a change of the weights.
+    description: Mutex<Option<Arc<ModelDescription>>>,
+    /// Counts the changes after which a state is of no use.
+    generation: u64,
     encode: Option<abi::EncodeTable>,
     predict: Option<abi::PredictTable>,
     train: Option<abi::TrainTable>,
@@ -41,28 +46,77 @@ impl ModelHandle {
             train: ability(&base, abi::TRAIN)?,
             carry: ability(&base, abi::CARRY)?,
             capabilities: base.describe(&"capabilities", base.table.capabilities, |_| Ok(()))?,
+            description: Mutex::default(),
+            generation: 0,
             base,
         })
     }
 
-    fn lacks(&self, what: &str) -> txray_plugin::Error {
+    fn lacks(&self, what: &str) -> Error {
         self.base.fault(&format!("it has no ability {what}"))
     }
 
-    /// What a plugin made as a state or a session of this very model: of another, it would not know what it is.
-    fn own<'a>(&self, opaque: &'a Opaque) -> Result<&'a Arc<Owned>> {
-        let owned: &Arc<Owned> = opaque.get()?;
+    /// What a plugin made of this very model: of another, it would not know what it is.
+    fn own<'a>(&self, owned: &'a Owned) -> Result<&'a Owned> {
         match owned.of.as_ref().is_some_and(|of| Arc::ptr_eq(of, &self.base.component)) {
             true => Ok(owned),
             false => Err(self.base.fault("a state or a session of another model was given to it")),
         }
     }
 
+    fn session(&self, session: &Opaque) -> Result<*mut c_void> {
+        Ok(self.own(&session.get::<Session>()?.0)?.pointer)
+    }
+
+    fn state(&self, state: &Opaque) -> Result<*mut c_void> {
+        let state: &State = state.get()?;
+        let owned = self.own(&state.owned)?;
+        match state.generation == self.generation {
+            true => Ok(owned.pointer),
+            false => Err(self.base.fault("a state of other weights was given to it")),
+        }
+    }
+
     /// As a call takes it: null where there is none.
-    fn state(&self, state: Option<&mut &mut Opaque>) -> Result<*mut c_void> {
-        state.map_or(Ok(std::ptr::null_mut()), |state| Ok(self.own(state)?.pointer))
+    fn carried(&self, state: Option<&mut &mut Opaque>) -> Result<*mut c_void> {
+        state.map_or(Ok(std::ptr::null_mut()), |state| self.state(state))
+    }
+
+    fn described(&self) -> Result<Arc<ModelDescription>> {
+        let mut kept = self.description.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(description) = &*kept {
+            return Ok(Arc::clone(description));
+        }
+        let described: ModelDescription = self.base.describe(&"describe", self.base.table.describe, bounds::model)?;
+        Ok(Arc::clone(kept.insert(Arc::new(described))))
+    }
+
+    /// The weights are about to be others.
+    fn change(&mut self) -> &Handle<abi::ModelTable> {
+        self.forget();
+        self.generation += 1;
+        &self.base
+    }
+
+    /// What it says of itself is about to be something else.
+    fn forget(&mut self) {
+        *self.description.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// What it was asked for and cannot give: a fault of whoever asks.
+    fn beyond(&self, what: &str) -> Error {
+        self.base.fault(&format!("it was given {what}"))
     }
 }
+
+/// A state, kept by whoever carries it.
+struct State {
+    owned: Arc<Owned>,
+    generation: u64,
+}
+
+/// A session, kept by whoever trains.
+struct Session(Arc<Owned>);
 
 /// The table of an ability, if the model has it.
 fn ability<T: Functions>(base: &Handle<abi::ModelTable>, name: &str) -> Result<Option<T>> {
@@ -121,19 +175,21 @@ impl Model for ModelHandle {
     }
 
     fn describe(&self) -> Result<ModelDescription> {
-        self.base.describe(&"describe", self.base.table.describe, bounds::model)
+        Ok(ModelDescription::clone(&*self.described()?))
     }
 
     fn initialize(&mut self, host: &Host<'_>, vocabulary: usize, seed: u64) -> Result<()> {
-        let (model, table) = (self.base.component(), &self.base.table);
+        let base = self.change();
+        let (model, table) = (base.component(), &base.table);
         // SAFETY: the component is this table's, and every argument lives for the call.
-        self.base.call(host, &"initialize", |host| unsafe { (table.initialize)(model, host, vocabulary as u64, seed) })
+        base.call(host, &"initialize", |host| unsafe { (table.initialize)(model, host, vocabulary as u64, seed) })
     }
 
     fn load(&mut self, host: &Host<'_>, directory: &Path) -> Result<()> {
-        let (model, table, directory) = (self.base.component(), &self.base.table, Str::text(utf8(directory)?));
+        let base = self.change();
+        let (model, table, directory) = (base.component(), &base.table, Str::text(utf8(directory)?));
         // SAFETY: the component is this table's, and every argument lives for the call.
-        self.base.call(host, &"load", |host| unsafe { (table.load)(model, host, directory) })
+        base.call(host, &"load", |host| unsafe { (table.load)(model, host, directory) })
     }
 
     fn save(&self, host: &Host<'_>, directory: &Path) -> Result<()> {
@@ -173,7 +229,7 @@ unsafe extern "C" fn receive(context: *mut c_void, block: *const abi::Block) {
     let receiver = unsafe { &*context.cast::<Receiver<'_>>() };
     let taken = match !block.is_null() && block.is_aligned() {
         // SAFETY: it lives for this call.
-        true => unsafe { receiver.take(&*block) },
+        true => catch(|| unsafe { receiver.take(&*block) }).unwrap_or_else(Err),
         false => Err("it emitted a block at a null or misaligned pointer".to_owned()),
     };
     if let Err(what) = taken {
@@ -210,14 +266,16 @@ impl Receiver<'_> {
 impl Encode for ModelHandle {
     fn encode(&self, host: &Host<'_>, request: &mut EncodeRequest<'_>) -> Result<()> {
         let table = self.encode.as_ref().ok_or_else(|| self.lacks(abi::ENCODE))?;
-        let state = self.state(request.state.as_mut())?;
+        let description = self.described()?;
+        request.fit(&self.capabilities, &description).map_err(|what| self.beyond(&what))?;
+        let state = self.carried(request.state.as_mut())?;
         let masks = masks(request.masks);
         let receiver = Receiver {
             tokens: request.text.ids.len(),
             widths: request
                 .sites
                 .iter()
-                .map(|site| (!matches!(site.rule, Rule::Top { .. })).then_some(site.sum.len()))
+                .map(|site| (!matches!(site.rule, Rule::Top { .. })).then(|| description.sites[site.site].width))
                 .collect(),
             emit: request.emit,
             fault: Mutex::new(None),
@@ -256,7 +314,9 @@ impl Encode for ModelHandle {
             state,
             masks: Slice::new(&masks),
             sites: Slice::new(&sites),
-            predictions: asked(&mut request.predictions),
+            task: request.predictions.as_ref().map_or(0, |(of, _)| task(*of)),
+            reserved: 0,
+            predictions: SliceMut::new(request.predictions.as_mut().map_or(&mut [], |(_, of)| &mut **of)),
             emit: receive,
             context: std::ptr::from_ref(&receiver).cast_mut().cast(),
         };
@@ -266,19 +326,19 @@ impl Encode for ModelHandle {
         if let Some(what) = receiver.fault.into_inner().unwrap_or_else(PoisonError::into_inner) {
             return Err(self.base.fault(&what));
         }
-        self.answers(request)
+        self.answers(request, &description)
     }
 }
 
 impl ModelHandle {
     /// Holds what was written to the outputs to what can be written there.
-    fn answers(&self, request: &EncodeRequest<'_>) -> Result<()> {
+    fn answers(&self, request: &EncodeRequest<'_>, description: &ModelDescription) -> Result<()> {
         for site in &request.sites {
             let (neurons, activations): (&[u32], &[f32]) = match &site.rule {
                 Rule::Top { neurons, activations, .. } => (neurons, activations),
                 Rule::Above(_) | Rule::All => (&[], &[]),
             };
-            let width = site.sum.len();
+            let width = description.sites[site.site].width;
             if let Some(neuron) = neurons.iter().find(|&&neuron| neuron as usize >= width) {
                 return Err(self.base.fault(&format!("it gave neuron {neuron} of {width} at its site {}", site.site)));
             }
@@ -290,10 +350,10 @@ impl ModelHandle {
                 return Err(self.base.fault(&format!("it gave a sum that is {} at its site {}", sum, site.site)));
             }
         }
-        if let Some(predictions) = &request.predictions {
-            let vocabulary = self.describe()?.vocabulary;
-            if let Some(token) = predictions.iter().find(|token| **token as usize >= vocabulary) {
-                return Err(self.base.fault(&format!("it predicted token {token} of {vocabulary}")));
+        if let Some((task, predictions)) = &request.predictions {
+            let classes = description.classes(*task).unwrap_or(0);
+            if let Some(class) = predictions.iter().find(|class| **class as usize >= classes) {
+                return Err(self.base.fault(&format!("it predicted class {class} of {classes}")));
             }
         }
         Ok(())
@@ -303,13 +363,15 @@ impl ModelHandle {
 impl Predict for ModelHandle {
     fn predict(&self, host: &Host<'_>, request: &mut PredictRequest<'_>) -> Result<()> {
         let table = self.predict.as_ref().ok_or_else(|| self.lacks(abi::PREDICT))?;
+        let description = self.described()?;
+        request.fit(&self.capabilities, &description).map_err(|what| self.beyond(&what))?;
         let masks = masks(request.masks);
         let raw = abi::PredictRequest {
             size: size_of::<abi::PredictRequest>(),
             task: task(request.task),
-            classes: number(request.classes),
+            reserved: 0,
             examples: examples(request.examples),
-            state: self.state(request.state.as_mut())?,
+            state: self.carried(request.state.as_mut())?,
             masks: Slice::new(&masks),
             losses: SliceMut::new(request.losses),
             counts: SliceMut::new(request.counts),
@@ -321,14 +383,18 @@ impl Predict for ModelHandle {
         // SAFETY: the component is this table's, and every argument lives for the call.
         self.base.call(host, &"predict", |host| unsafe { (table.predict)(model, host, &raw const raw) })?;
         let text = request.examples.text;
-        for (document, &count) in request.counts.iter().enumerate() {
+        for (document, (&count, loss)) in request.counts.iter().zip(&*request.losses).enumerate() {
             let most = text.document(document).len().max(1);
             if count > most as u64 {
                 let what = format!("it predicted {count} of {most} tokens of document {document}");
                 return Err(self.base.fault(&what));
             }
+            if !loss.is_finite() {
+                let what = format!("the loss of a document is {loss}: the weights are too large to compute with");
+                return Err(Error::invalid(what));
+            }
         }
-        let classes = number(request.classes);
+        let classes = number(description.classes(request.task).unwrap_or(0));
         match request.predicted.iter().flat_map(|predicted| predicted.iter()).find(|class| **class >= classes) {
             Some(class) => Err(self.base.fault(&format!("it predicted class {class} of {classes}"))),
             None => Ok(()),
@@ -338,7 +404,17 @@ impl Predict for ModelHandle {
 
 impl Train for ModelHandle {
     fn begin(&mut self, host: &Host<'_>, request: &TrainRequest<'_>, from: Option<&Path>) -> Result<Opaque> {
-        let table = self.train.as_ref().ok_or_else(|| self.lacks(abi::TRAIN))?;
+        let table = *self.train.as_ref().ok_or_else(|| self.lacks(abi::TRAIN))?;
+        if !self.capabilities.tasks.contains(&request.task) {
+            return Err(self.beyond("a task that it does not train for"));
+        }
+        for examples in [Some(request.train), request.valid].into_iter().flatten() {
+            // The weights may come from elsewhere, and their vocabulary is not known then.
+            let fits = examples.fit(request.task, request.classes, usize::MAX);
+            fits.map_err(|what| self.beyond(&what))?;
+        }
+        self.forget();
+        self.generation += u64::from(from.is_some());
         let from = Str::text(from.map(utf8).transpose()?.unwrap_or_default());
         let raw = abi::TrainRequest {
             size: size_of::<abi::TrainRequest>(),
@@ -354,13 +430,13 @@ impl Train for ModelHandle {
         let session = self.base.caller.make(host, &"begin", (table.end, &"end", Some(of)), |host, place| unsafe {
             (table.begin)(model, host, &raw const raw, from, place)
         });
-        Ok(Opaque::new(session?))
+        Ok(Opaque::new(Session(session?)))
     }
 
     fn step(&mut self, host: &Host<'_>, session: &mut Opaque, pause: Option<f64>) -> Result<TrainReport> {
         let table = self.train.as_ref().ok_or_else(|| self.lacks(abi::TRAIN))?;
-        let (model, session) = (self.base.component(), self.own(session)?.pointer);
-        let mut out = abi::TrainReport::default();
+        let (model, session) = (self.base.component(), self.session(session)?);
+        let mut out = abi::TrainReport { size: size_of::<abi::TrainReport>(), ..Default::default() };
         let place = &raw mut out;
         let pause = pause.unwrap_or(f64::INFINITY);
         // SAFETY: component and session are this table's, and every argument lives for the call.
@@ -378,23 +454,23 @@ impl Train for ModelHandle {
 
     fn save_session(&self, host: &Host<'_>, session: &Opaque, directory: &Path) -> Result<()> {
         let table = self.train.as_ref().ok_or_else(|| self.lacks(abi::TRAIN))?;
-        let (model, session) = (self.base.component(), self.own(session)?.pointer);
+        let (model, session) = (self.base.component(), self.session(session)?);
         let directory = Str::text(utf8(directory)?);
         // SAFETY: component and session are this table's, and every argument lives for the call.
-        self.base.call(host, &"save_session", |host| unsafe { (table.save)(model, session, host, directory) })
+        self.base.call(host, &"save_session", |host| unsafe { (table.save_session)(model, session, host, directory) })
     }
 }
 
 impl Carry for ModelHandle {
     fn state(&self, host: &Host<'_>, from: Option<&Opaque>) -> Result<Opaque> {
         let table = self.carry.as_ref().ok_or_else(|| self.lacks(abi::CARRY))?;
-        let from = from.map_or(Ok(std::ptr::null_mut()), |from| Ok(self.own(from)?.pointer))?;
+        let from = from.map_or(Ok(std::ptr::null_mut()), |from| self.state(from))?;
         let of = Arc::clone(&self.base.component);
         let model = of.pointer;
         // SAFETY: component and state are this table's, and every argument lives for the call.
-        let state = self.base.caller.make(host, &"state", (table.end, &"end", Some(of)), |host, place| unsafe {
-            (table.state)(model, host, from, place)
+        let state = self.base.caller.make(host, &"make", (table.end, &"end", Some(of)), |host, place| unsafe {
+            (table.make)(model, host, from, place)
         });
-        Ok(Opaque::new(state?))
+        Ok(Opaque::new(State { owned: state?, generation: self.generation }))
     }
 }

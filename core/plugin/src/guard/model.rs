@@ -34,8 +34,8 @@ unsafe extern "C" fn ability(model: *const c_void, name: Str) -> *const c_void {
     static ENCODE: abi::EncodeTable = abi::EncodeTable { size: size_of::<abi::EncodeTable>(), encode };
     static PREDICT: abi::PredictTable = abi::PredictTable { size: size_of::<abi::PredictTable>(), predict };
     static TRAIN: abi::TrainTable =
-        abi::TrainTable { size: size_of::<abi::TrainTable>(), begin, step, save: save_session, end };
-    static CARRY: abi::CarryTable = abi::CarryTable { size: size_of::<abi::CarryTable>(), state, end };
+        abi::TrainTable { size: size_of::<abi::TrainTable>(), begin, step, save_session, end };
+    static CARRY: abi::CarryTable = abi::CarryTable { size: size_of::<abi::CarryTable>(), make, end };
     // SAFETY: see above.
     let (model, name) = unsafe { (component::<dyn Model>(model), name.get_text()) };
     let table = catch(|| match name {
@@ -126,7 +126,7 @@ unsafe fn asked<'a, T>(values: SliceMut<T>) -> Option<&'a mut [T]> {
 /// The state that is carried, if there is one.
 ///
 /// # Safety
-/// `state` must be null or come from [`state`], and nobody else reach it during `'a`.
+/// `state` must be null or come from [`make`], and nobody else reach it during `'a`.
 unsafe fn carried<'a>(state: *mut c_void) -> Option<&'a mut Opaque> {
     // SAFETY: the caller's promise.
     unsafe { state.cast::<Opaque>().as_mut() }
@@ -189,10 +189,10 @@ unsafe extern "C" fn encode(
                 state: carried(given.state),
                 masks: &masks,
                 sites,
-                predictions: asked(given.predictions),
+                predictions: asked(given.predictions).map(|of| Ok((task(given.task)?, of))).transpose()?,
                 emit: &|block| to.send(block),
             };
-            request.fit(&model.describe()?).map_err(|what| given_wrongly(&what))?;
+            request.fit(&model.capabilities(), &model.describe()?).map_err(|what| given_wrongly(&what))?;
             ability.encode(host, &mut request)
         })
     }
@@ -235,7 +235,6 @@ unsafe extern "C" fn predict(
             let masks = masks(given.masks);
             let mut request = PredictRequest {
                 task: task(given.task)?,
-                classes: given.classes as usize,
                 examples: examples(given.examples),
                 state: carried(given.state),
                 masks: &masks,
@@ -245,7 +244,7 @@ unsafe extern "C" fn predict(
                 predicted: asked(given.predicted),
                 probabilities: asked(given.probabilities),
             };
-            request.fit(&model.describe()?).map_err(|what| given_wrongly(&what))?;
+            request.fit(&model.capabilities(), &model.describe()?).map_err(|what| given_wrongly(&what))?;
             ability.predict(host, &mut request)
         })
     }
@@ -300,7 +299,8 @@ unsafe extern "C" fn step(
         call(host, |host| {
             let session = &mut *session.cast::<Opaque>();
             let report = trained(model)?.step(host, session, Some(pause).filter(|pause| pause.is_finite()))?;
-            *out = abi::TrainReport {
+            let told = abi::TrainReport {
+                size: size_of::<abi::TrainReport>(),
                 epoch: report.epoch,
                 tokens: report.tokens,
                 loss: report.loss,
@@ -309,6 +309,7 @@ unsafe extern "C" fn step(
                 done: report.done.into(),
                 paused: report.paused.into(),
             };
+            abi::write(out, told).map_err(|size| given_wrongly(&format!("a report of {size} bytes")))?;
             Ok(())
         })
     }
@@ -329,7 +330,7 @@ unsafe extern "C" fn save_session(
     }
 }
 
-unsafe extern "C" fn state(
+unsafe extern "C" fn make(
     model: *const c_void,
     host: *const abi::Host,
     from: *const c_void,

@@ -41,7 +41,7 @@ pub trait Model: Send + Sync {
     /// Writes a checkpoint into a directory that exists. The bytes depend on the weights alone.
     fn save(&self, host: &Host<'_>, directory: &Path) -> Result<()>;
 
-    /// Itself, if it can be read.
+    /// Itself, if it can be read. This and the others [`abilities!`](crate::abilities) writes.
     fn as_encode(&self) -> Option<&dyn Encode> {
         None
     }
@@ -53,7 +53,7 @@ pub trait Model: Send + Sync {
     fn as_train(&self) -> Option<&dyn Train> {
         None
     }
-    /// Itself, if it can be trained.
+    /// The same, to be trained.
     fn as_train_mut(&mut self) -> Option<&mut dyn Train> {
         None
     }
@@ -63,7 +63,42 @@ pub trait Model: Send + Sync {
     }
 }
 
+/// Says within `impl Model` what a model can do beyond the base: `txray_plugin::abilities!(encode, predict, train, carry);`,
+/// those that it has. Each is the trait of that name, which it implements.
+#[macro_export]
+macro_rules! abilities {
+    ($($ability:ident),* $(,)?) => {
+        $($crate::abilities!(@ $ability);)*
+    };
+    (@ encode) => {
+        fn as_encode(&self) -> Option<&dyn $crate::Encode> {
+            Some(self)
+        }
+    };
+    (@ predict) => {
+        fn as_predict(&self) -> Option<&dyn $crate::Predict> {
+            Some(self)
+        }
+    };
+    (@ train) => {
+        fn as_train(&self) -> Option<&dyn $crate::Train> {
+            Some(self)
+        }
+        fn as_train_mut(&mut self) -> Option<&mut dyn $crate::Train> {
+            Some(self)
+        }
+    };
+    (@ carry) => {
+        fn as_carry(&self) -> Option<&dyn $crate::Carry> {
+            Some(self)
+        }
+    };
+}
+
 /// A recurrent state that goes from text to text. Where it lies is the model's affair: on a device, for instance.
+///
+/// A state is of the weights that the model has when it is made: it lives on through a session's steps, and is of no use once
+/// others are drawn or loaded, nor after a call with it that failed.
 pub trait Carry: Send + Sync {
     /// A state that has read nothing, or a copy of one.
     fn state(&self, host: &Host<'_>, from: Option<&Opaque>) -> Result<Opaque>;
@@ -159,12 +194,56 @@ pub struct ModelDescription {
     pub vocabulary: usize,
     /// Values that training changes.
     pub parameters: u64,
-    /// How many tokens of a document it reads; none: of any length.
+    /// What these weights predict.
+    #[serde(default, deserialize_with = "known")]
+    pub heads: Vec<Head>,
+    /// Indices of the sites that no mask can be of.
+    #[serde(default)]
+    pub unmaskable: Vec<usize>,
+    /// How many tokens a document has at most; none: any number. It is given no longer one.
     #[serde(default)]
     pub longest_context: Option<usize>,
     /// What happened to its state at document starts in training, where that is known.
     #[serde(default)]
     pub trained_state: Option<State>,
+}
+
+impl ModelDescription {
+    /// The number of classes of a task, if these weights predict it.
+    pub fn classes(&self, task: Task) -> Option<usize> {
+        self.heads.iter().find(|head| head.task == task).map(|head| head.classes)
+    }
+}
+
+/// What a model predicts by a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// The task.
+    pub task: Task,
+    /// How many classes there are: labels; of a language model the tokens of its vocabulary.
+    pub classes: usize,
+}
+
+/// A text of one's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnedText {
+    /// `[tokens]` token ids.
+    pub ids: Vec<u32>,
+    /// `[documents + 1]` offsets into `ids`.
+    pub offsets: Vec<u64>,
+}
+
+impl OwnedText {
+    /// The same, lent.
+    pub fn text(&self) -> Text<'_> {
+        Text { ids: &self.ids, offsets: &self.offsets }
+    }
+}
+
+impl From<Text<'_>> for OwnedText {
+    fn from(text: Text<'_>) -> Self {
+        Self { ids: text.ids.to_vec(), offsets: text.offsets.to_vec() }
+    }
 }
 
 /// Ragged documents: one list of tokens, and where it is cut.
@@ -195,6 +274,12 @@ impl<'a> Text<'a> {
         &self.ids[self.offsets[d] as usize..self.offsets[d + 1] as usize]
     }
 
+    /// The document that is longer than a model reads, and its length, if there is one.
+    pub fn too_long(&self, longest: Option<usize>) -> Option<(usize, usize)> {
+        let lengths = self.offsets.windows(2).map(|at| (at[1] - at[0]) as usize);
+        lengths.enumerate().find(|(_, length)| longest.is_some_and(|longest| *length > longest))
+    }
+
     /// Whether the offsets cut the ids, and every id is below `vocabulary`.
     pub fn is_consistent(&self, vocabulary: usize) -> bool {
         let covers = match self.offsets {
@@ -222,10 +307,10 @@ impl<'a> From<Text<'a>> for Examples<'a> {
 }
 
 impl Examples<'_> {
-    /// Holds them to a task of so many classes.
+    /// Holds them to a task of so many classes, and to a vocabulary.
     ///
     /// # Errors
-    /// What does not fit, after "the host gave ".
+    /// What does not fit, as a thing that was given.
     pub fn fit(&self, task: Task, classes: usize, vocabulary: usize) -> Result<(), String> {
         if !self.text.is_consistent(vocabulary) {
             return Err("a text whose offsets or ids are out of range".to_owned());

@@ -1,7 +1,7 @@
 //! Losses, and what is asked of the outputs.
 
-use super::encode::masks_fit;
-use super::{Examples, Mask, ModelDescription, Opaque, Task, Text};
+use super::encode::{masks_fit, text_fits};
+use super::{Capabilities, Examples, Mask, ModelDescription, Opaque, Task, Text};
 use crate::{Host, Result};
 
 /// A model that predicts.
@@ -9,7 +9,7 @@ pub trait Predict: Send + Sync {
     /// Losses of documents, and what is asked of the outputs. A document's loss must not depend on the number of threads, and
     /// on the documents beside it by rounding alone.
     ///
-    /// It is never asked for more than its [`Capabilities`](super::Capabilities) say.
+    /// It is never asked for more than its [`Capabilities`] and its description say.
     fn predict(&self, host: &Host<'_>, request: &mut PredictRequest<'_>) -> Result<()>;
 
     /// The loss of a language model over a text.
@@ -24,10 +24,8 @@ pub trait Predict: Send + Sync {
 /// Which documents to predict, and what is asked of the outputs.
 #[derive(Debug)]
 pub struct PredictRequest<'a> {
-    /// One of [`Capabilities::tasks`](super::Capabilities::tasks).
+    /// That of one of [`ModelDescription::heads`].
     pub task: Task,
-    /// How many classes there are; 0 for language models.
-    pub classes: usize,
     /// The documents, and what is right.
     pub examples: Examples<'a>,
     /// As in [`EncodeRequest`](super::EncodeRequest). A language model predicts the first token of a document only where there
@@ -52,7 +50,6 @@ impl<'a> PredictRequest<'a> {
     pub fn new(task: Task, examples: Examples<'a>, losses: &'a mut [f64], counts: &'a mut [u64]) -> Self {
         Self {
             task,
-            classes: 0,
             examples,
             state: None,
             masks: &[],
@@ -67,10 +64,14 @@ impl<'a> PredictRequest<'a> {
     /// Holds the request to what a model says of itself.
     ///
     /// # Errors
-    /// What does not fit, after "the host gave ".
-    pub fn fit(&self, description: &ModelDescription) -> Result<(), String> {
-        self.examples.fit(self.task, self.classes, description.vocabulary)?;
-        masks_fit(self.masks, description)?;
+    /// What does not fit, as a thing that was given.
+    pub fn fit(&self, capabilities: &Capabilities, description: &ModelDescription) -> Result<(), String> {
+        let Some(classes) = description.classes(self.task) else {
+            return Err("a task that it does not predict".to_owned());
+        };
+        text_fits(self.examples.text, description)?;
+        self.examples.fit(self.task, classes, description.vocabulary)?;
+        masks_fit(self.masks, capabilities, description)?;
         let (documents, tokens) = (self.examples.text.len(), self.examples.text.ids.len());
         let predicted = match self.task {
             Task::LanguageModel => None,
@@ -82,7 +83,7 @@ impl<'a> PredictRequest<'a> {
             ("counts", Some(self.counts.len()), Some(documents)),
             ("losses of tokens", self.token_losses.as_ref().map(|of| of.len()), Some(tokens)),
             ("classes", self.predicted.as_ref().map(|of| of.len()), predicted),
-            ("probabilities", self.probabilities.as_ref().map(|of| of.len()), predicted.map(|n| n * self.classes)),
+            ("probabilities", self.probabilities.as_ref().map(|of| of.len()), predicted.map(|n| n * classes)),
         ];
         for (what, found, expected) in outputs {
             if found.is_some() && found != expected {

@@ -5,18 +5,19 @@ use std::path::Path;
 use super::{Examples, Opaque, Task, Text};
 use crate::{Host, Result};
 
-/// A model that can be trained, in sessions. While it has one, its weights change by [`Train::step`] alone.
+/// A model that can be trained, in sessions, one at a time. While it has one, its weights change by [`Train::step`] alone.
 pub trait Train: Send + Sync {
     /// Begins a session: with the weights that the model has, or going on from a directory that [`Train::save_session`] wrote, of a
     /// model with the same options and for the same request, whose weights come from there. Options or a request that change
-    /// the training are refused. What is to be kept of the request, the session keeps a copy of.
+    /// the training are refused. What is to be kept of the request, the session keeps a copy of. Where the weights come from a
+    /// directory, it is the model that holds the ids to their vocabulary. Where it fails, the model is as it was.
     ///
     /// A finished training may be gone on with by a model whose options say more epochs: it then ends with what that many
     /// epochs from the beginning would have given; where that cannot be, it is refused.
     fn begin(&mut self, host: &Host<'_>, request: &TrainRequest<'_>, from: Option<&Path>) -> Result<Opaque>;
     /// Trains to the end of the next epoch, or until `pause` seconds are over: then at the end of the optimizer step in which
-    /// they are, so a call makes at least one. The caller calls again until the report says `done`, and saves in between as
-    /// it likes.
+    /// they are, so a call makes at least one, unless all of the epoch are made. The caller calls again until the report says
+    /// `done`, and saves in between as it likes.
     ///
     /// Cancelled, the session stands between two optimizer steps, and may be saved and stepped again. Wherever it was paused,
     /// cancelled, or saved and begun from there again, and whatever the number of threads, it ends with the same bytes.

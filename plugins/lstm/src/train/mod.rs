@@ -19,7 +19,7 @@ use std::time::Instant;
 use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, Layout, Tensor, Var};
 use txray_plugin::random::Stream;
-use txray_plugin::{Error, Result, State, Text};
+use txray_plugin::{Error, OwnedText, Result, State, Text};
 
 use self::dropout::Dropout;
 use self::embedding::{Lookup, RowGradient};
@@ -39,25 +39,9 @@ use crate::weights::{Cell, GATE_SUMS, Layer, Sizes, Weights, failed};
 /// A training under way, kept by the caller of a model.
 pub(crate) struct Session {
     pub streams: Streams,
-    pub valid: Option<Documents>,
+    pub valid: Option<OwnedText>,
     pub seed: u64,
     pub progress: Progress,
-}
-
-/// A text of one's own.
-pub(crate) struct Documents {
-    ids: Vec<u32>,
-    offsets: Vec<u64>,
-}
-
-impl Documents {
-    pub fn new(text: Text<'_>) -> Self {
-        Self { ids: text.ids.to_vec(), offsets: text.offsets.to_vec() }
-    }
-
-    pub fn text(&self) -> Text<'_> {
-        Text { ids: &self.ids, offsets: &self.offsets }
-    }
 }
 
 /// The training text as streams side by side, time-major.

@@ -12,8 +12,8 @@ use metrics::{
     SlowToEnd, Unbounded,
 };
 use models::{
-    Amnesiac, Backwards, Dull, Excessive, GoodModel, Gullible, Hasty, Idle, Leader, Modest, Positive, Rounding,
-    Sociable, Spoilt, Stateless, Unmasked, Unseeded, Unsummed,
+    Amnesiac, Backwards, Contrary, Dull, Excessive, Free, GoodModel, Gullible, Hasty, Idle, Leader, Masquerading,
+    Modest, Positive, Rounding, Sociable, Spoilt, Stateless, Unmasked, Unseeded, Unsummed,
 };
 use pruners::{ByEverything, ByPlace, GoodPruner, Presumptuous, Selective};
 use sinks::{Careless, GoodSink, Numbered, Silent, Vandal};
@@ -60,6 +60,9 @@ txray_plugin::plugin!(
         Spoilt<models::Silent>,
         Spoilt<Positive>,
         Spoilt<Unmasked>,
+        Spoilt<Free>,
+        Spoilt<Masquerading>,
+        Spoilt<Contrary>,
         Spoilt<Leader>,
         Spoilt<Idle>,
         Spoilt<Modest>,

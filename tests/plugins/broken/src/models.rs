@@ -16,6 +16,8 @@ use lookup::{Lookup, Options};
 /// How a model is spoilt: what is done to a call of [`Lookup`], or in its place.
 pub trait Fault: Send + Sync + 'static {
     const KIND: &'static str;
+    /// What it calls itself in its checkpoints.
+    const NAME: &'static str = Self::KIND;
 
     fn seed(seed: u64) -> u64 {
         seed
@@ -32,6 +34,7 @@ pub trait Fault: Send + Sync + 'static {
     fn state(_: &Opaque) -> Option<Opaque> {
         None
     }
+    fn to_predict(_: &mut PredictRequest<'_>) {}
     fn predicted(_: &mut PredictRequest<'_>) {}
     fn trained(report: TrainReport) -> TrainReport {
         report
@@ -50,7 +53,9 @@ impl<F: Fault> Component for Spoilt<F> {
     type Options = Options;
 
     fn create(options: Options, host: &Host<'_>) -> Result<Self> {
-        Ok(Self(Lookup::create(options, host)?, PhantomData))
+        let mut lookup = Lookup::create(options, host)?;
+        lookup.kind = F::NAME;
+        Ok(Self(lookup, PhantomData))
     }
 }
 
@@ -70,21 +75,7 @@ impl<F: Fault> Model for Spoilt<F> {
     fn save(&self, host: &Host<'_>, directory: &Path) -> Result<()> {
         self.0.save(host, directory)
     }
-    fn as_encode(&self) -> Option<&dyn Encode> {
-        Some(self)
-    }
-    fn as_predict(&self) -> Option<&dyn Predict> {
-        Some(self)
-    }
-    fn as_train(&self) -> Option<&dyn Train> {
-        Some(self)
-    }
-    fn as_train_mut(&mut self) -> Option<&mut dyn Train> {
-        Some(self)
-    }
-    fn as_carry(&self) -> Option<&dyn Carry> {
-        Some(self)
-    }
+    txray_plugin::abilities!(encode, predict, train, carry);
 }
 
 impl<F: Fault> Encode for Spoilt<F> {
@@ -98,6 +89,7 @@ impl<F: Fault> Encode for Spoilt<F> {
 
 impl<F: Fault> Predict for Spoilt<F> {
     fn predict(&self, host: &Host<'_>, request: &mut PredictRequest<'_>) -> Result<()> {
+        F::to_predict(request);
         self.0.predict(host, request)?;
         F::predicted(request);
         Ok(())
@@ -269,13 +261,41 @@ impl Fault for Unmasked {
     }
 }
 
+/// Does not look at masks where it predicts.
+pub struct Free;
+
+impl Fault for Free {
+    const KIND: &'static str = "free";
+    fn to_predict(request: &mut PredictRequest<'_>) {
+        request.masks = &[];
+    }
+}
+
+/// Calls itself otherwise than others do.
+pub struct Masquerading;
+
+impl Fault for Masquerading {
+    const KIND: &'static str = "masquerading";
+    const NAME: &'static str = "lookup";
+}
+
+/// Predicts what is least probable.
+pub struct Contrary;
+
+impl Fault for Contrary {
+    const KIND: &'static str = "contrary";
+    fn encoded(_: &Host<'_>, request: &mut EncodeRequest<'_>) {
+        request.predictions.iter_mut().for_each(|(_, predictions)| predictions.fill(7));
+    }
+}
+
 /// Predicts by what stands first in the text.
 pub struct Leader;
 
 impl Fault for Leader {
     const KIND: &'static str = "leader";
     fn encoded(_: &Host<'_>, request: &mut EncodeRequest<'_>) {
-        if let (Some(predictions), Some(&first)) = (&mut request.predictions, request.text.ids.first()) {
+        if let (Some((_, predictions)), Some(&first)) = (&mut request.predictions, request.text.ids.first()) {
             predictions.fill(first);
         }
     }

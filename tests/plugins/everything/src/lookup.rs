@@ -1,18 +1,20 @@
 //! A model whose activations can be worked out by hand.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use txray_plugin::schemars::{self, JsonSchema};
 use txray_plugin::serde::{Deserialize, Serialize, de::DeserializeOwned};
 use txray_plugin::{
-    Block, Capabilities, Carry, Component, Encode, EncodeRequest, Error, Host, Level, Mask, Model, ModelDescription,
-    Opaque, Predict, PredictRequest, Result, Rule, RuleKind, Site, SiteRequest, State, Task, Train, TrainReport,
-    TrainRequest,
+    Capabilities, Carry, Component, Encode, EncodeRequest, Error, Head, Host, Level, Mask, Model, ModelDescription,
+    Opaque, Predict, PredictRequest, Result, RuleKind, Site, State, Task, Train, TrainReport, TrainRequest,
 };
 
 /// Neuron `n` of site `s` at the token `id` has the activation `(id + n + s) mod 5 - 2 + state`, where the state
 /// counts the tokens read since it was cleared; under a mask, its value.
 pub struct Lookup {
+    /// By which name it is called.
+    pub kind: &'static str,
     epochs: u64,
     vocabulary: usize,
     seed: u64,
@@ -38,7 +40,7 @@ impl Component for Lookup {
     type Options = Options;
 
     fn create(options: Options, _: &Host<'_>) -> Result<Self> {
-        Ok(Self { epochs: options.epochs, vocabulary: 0, seed: 0, epoch: 0, tokens: 0 })
+        Ok(Self { kind: Self::KIND, epochs: options.epochs, vocabulary: 0, seed: 0, epoch: 0, tokens: 0 })
     }
 }
 
@@ -58,7 +60,11 @@ impl Model for Lookup {
             sites: sites.map(|(name, width)| Site { name: name.to_owned(), width }).collect(),
             vocabulary: self.vocabulary,
             parameters: self.seed,
-            longest_context: Some(1 << 20),
+            heads: [(Task::LanguageModel, self.vocabulary), (Task::Classification, 2), (Task::Tagging, 4)]
+                .map(|(task, classes)| Head { task, classes })
+                .to_vec(),
+            unmaskable: vec![],
+            longest_context: Some(2000),
             trained_state: (self.epoch > 0).then_some(State::Carry),
         })
     }
@@ -77,24 +83,11 @@ impl Model for Lookup {
 
     fn save(&self, host: &Host<'_>, directory: &Path) -> Result<()> {
         host.log(Level::Debug, &format!("{directory:?}"));
+        write(&directory.join("config.json"), &[("model_type", self.kind)].into_iter().collect::<BTreeMap<_, _>>())?;
         write(&directory.join("lookup.json"), &(self.vocabulary, self.seed))
     }
 
-    fn as_encode(&self) -> Option<&dyn Encode> {
-        Some(self)
-    }
-    fn as_predict(&self) -> Option<&dyn Predict> {
-        Some(self)
-    }
-    fn as_train(&self) -> Option<&dyn Train> {
-        Some(self)
-    }
-    fn as_train_mut(&mut self) -> Option<&mut dyn Train> {
-        Some(self)
-    }
-    fn as_carry(&self) -> Option<&dyn Carry> {
-        Some(self)
-    }
+    txray_plugin::abilities!(encode, predict, train, carry);
 }
 
 /// What is held of neuron `n` of a site, if anything.
@@ -114,39 +107,15 @@ impl Encode for Lookup {
                 counter = 0.0;
             }
             for &id in text.document(document) {
-                for (index, SiteRequest { site, rule, sign, sum, sum_abs, sum_sq }) in sites.iter_mut().enumerate() {
-                    let h = |n: usize| {
-                        held(masks, *site, n).unwrap_or(((id as usize + n + *site) % 5) as f32 - 2.0 + counter)
+                for (index, site) in sites.iter_mut().enumerate() {
+                    let h = |n| {
+                        held(masks, site.site, n).unwrap_or(((id as usize + n + site.site) % 5) as f32 - 2.0 + counter)
                     };
-                    let strength = |n: usize| sign.strength(h(n)) + 0.0;
-                    let all = 0..WIDTHS[*site];
-                    match rule {
-                        Rule::Top { k, neurons, activations } => {
-                            let mut order: Vec<usize> = all.clone().collect();
-                            order.sort_by(|&a, &b| strength(b).total_cmp(&strength(a)));
-                            for (i, &n) in order[..*k].iter().enumerate() {
-                                (neurons[token * *k + i], activations[token * *k + i]) = (n as u32, h(n));
-                            }
-                        }
-                        Rule::Above(_) | Rule::All => {
-                            let threshold =
-                                if let Rule::Above(threshold) = rule { *threshold } else { f32::NEG_INFINITY };
-                            let kept: Vec<usize> = all.clone().filter(|&n| strength(n) > threshold).collect();
-                            let activation: Vec<f32> = kept.iter().map(|&n| h(n)).collect();
-                            let neuron: Vec<u32> = kept.into_iter().map(|n| n as u32).collect();
-                            let token = vec![token as u32; neuron.len()];
-                            emit(&Block { request: index, token: &token, neuron: &neuron, activation: &activation });
-                        }
-                    }
-                    for n in all {
-                        let h = f64::from(h(n));
-                        sum[n] += h;
-                        sum_abs[n] += h.abs();
-                        sum_sq[n] += h * h;
-                    }
+                    let h: Vec<f32> = (0..WIDTHS[site.site]).map(h).collect();
+                    site.record(index, token, &h, *emit);
                 }
-                if let Some(predictions) = predictions {
-                    predictions[token] = (id + 1) % self.vocabulary as u32;
+                if let Some((_, predictions)) = predictions {
+                    predictions[token] = 0;
                 }
                 counter += 1.0;
                 token += 1;
@@ -169,11 +138,17 @@ impl Carry for Lookup {
 }
 
 impl Predict for Lookup {
-    /// The loss of a token is its id. A document's class is the number of its tokens, a token's its id, and the right class has
+    /// The loss of a token is its id, and 1 more for each neuron that is held to something else than NaN. A document's class is the number of its tokens, a token's its id, and the right class has
     /// the loss 0, any other 1; the class has the probability 1.
     fn predict(&self, host: &Host<'_>, request: &mut PredictRequest<'_>) -> Result<()> {
         host.log(Level::Debug, &format!("{request:?}"));
         let text = request.examples.text;
+        let classes = match request.task {
+            Task::LanguageModel => self.vocabulary,
+            Task::Classification => 2,
+            Task::Tagging => 4,
+        };
+        let held = request.masks.iter().flat_map(|mask| mask.values).filter(|value| !value.is_nan()).count() as u32;
         let counter = request.state.as_mut().map(|state| state.get_mut::<f32>()).transpose()?;
         let is_stream = counter.is_some();
         let mut has_read = false;
@@ -188,7 +163,7 @@ impl Predict for Lookup {
                 Task::LanguageModel => {
                     for (position, &id) in ids.iter().enumerate() {
                         let is_given = if is_stream { !has_read } else { position == 0 };
-                        losses.push(if is_given { f32::NAN } else { id as f32 });
+                        losses.push(if is_given { f32::NAN } else { (id + held) as f32 });
                         has_read = true;
                     }
                 }
@@ -196,11 +171,11 @@ impl Predict for Lookup {
                 Task::Tagging => told.extend(ids.iter().enumerate().map(|(at, &id)| Some((start + at, id)))),
             }
             for (at, class) in told.into_iter().flatten() {
-                let class = class % request.classes as u32;
+                let class = class % classes as u32;
                 losses.push(f32::from(request.examples.targets[at] != class));
                 request.predicted.iter_mut().for_each(|predicted| predicted[at] = class);
                 if let Some(probabilities) = &mut request.probabilities {
-                    let row = &mut probabilities[at * request.classes..][..request.classes];
+                    let row = &mut probabilities[at * classes..][..classes];
                     row.fill(0.0);
                     row[class as usize] = 1.0;
                 }
@@ -229,10 +204,13 @@ impl Train for Lookup {
         let (ids, valid) = (request.train.text.ids.to_vec(), request.valid.map(|valid| valid.text.ids.len()));
         let mut session = Session { ids, valid, paused: false };
         if let Some(from) = from {
-            let (vocabulary, seed, epoch, tokens, paused, ids): (_, _, _, _, _, Vec<u32>) =
+            let (vocabulary, seed, epoch, tokens, paused, ids): (usize, _, _, _, _, Vec<u32>) =
                 read(&from.join("training.json"))?;
             if ids != session.ids {
                 return Err(Error::invalid("it was begun with another text"));
+            }
+            if request.valid.is_some_and(|valid| !valid.text.is_consistent(vocabulary)) {
+                return Err(Error::invalid("the validation text is of another vocabulary"));
             }
             (self.vocabulary, self.seed, self.epoch, self.tokens, session.paused) =
                 (vocabulary, seed, epoch, tokens, paused);

@@ -116,8 +116,8 @@ impl Training<'_> {
                 valid: valid.as_ref().map(view).map(Into::into),
                 seed: self.seed,
             };
-            let begun = match self.resume(model, &request, &mut saved)? {
-                None => self.go_on(model, &request, &saved)?,
+            let begun = match self.resume(model, &request, &saved)? {
+                None => self.go_on(model, &request, &mut saved)?,
                 resumed => resumed,
             };
             match begun {
@@ -127,7 +127,10 @@ impl Training<'_> {
                         Begin::New(_) => model.initialize(host, tokenizer.size(), self.seed)?,
                         Begin::From(path) => drop(load(model, path, self.making)?),
                     }
-                    (trained(model)?.begin(host, &request, None)?, Progress::default())
+                    let session = trained(model)?.begin(host, &request, None)?;
+                    // Only now: what fails for another reason than the saved training must not cost it.
+                    saved.clear();
+                    (session, Progress::default())
                 }
             }
         };
@@ -203,7 +206,7 @@ impl Training<'_> {
         &self,
         model: &mut dyn Model,
         request: &TrainRequest<'_>,
-        saved: &mut Saved<'_>,
+        saved: &Saved<'_>,
     ) -> Result<Option<(Opaque, Progress)>> {
         let host = self.making.host;
         let Some(state) = saved.state() else { return Ok(None) };
@@ -219,7 +222,6 @@ impl Training<'_> {
                 host.log(Level::Warning, &message);
             }
         }
-        saved.clear();
         Ok(None)
     }
 
@@ -245,7 +247,7 @@ impl Training<'_> {
         &self,
         model: &mut dyn Model,
         request: &TrainRequest<'_>,
-        saved: &Saved<'_>,
+        saved: &mut Saved<'_>,
     ) -> Result<Option<(Opaque, Progress)>> {
         let host = self.making.host;
         let Some(shorter) = &self.shorter else { return Ok(None) };
@@ -258,6 +260,7 @@ impl Training<'_> {
                 return Ok(None);
             }
         };
+        saved.clear();
         let mut progress = Progress { seconds: shorter.record.step.seconds, kept: Vec::new() };
         for &epoch in self.checkpoints {
             let name = checkpoint(epoch);

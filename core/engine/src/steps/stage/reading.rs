@@ -216,6 +216,12 @@ impl ActivationSource for ModelSource<'_> {
         let tokenizer = self.reading.tokenizer;
         let encoded = tokenizer.encode(&documents).map_err(|error| self.stop(error))?;
         let layers = self.reading.layers.iter().map(|name| self.layer(name, &documents, &encoded)).collect();
+        let text = Text { ids: &encoded.ids, offsets: &encoded.offsets };
+        if let Some((document, length)) = text.too_long(self.description.longest_context) {
+            let (id, longest) = (documents[document].id, self.description.longest_context.unwrap_or(0));
+            let message = format!("in document {id}, there are {length} tokens, and the model reads {longest} at most");
+            return Err(Error::invalid(message));
+        }
         let tokens = encoded.ids.len();
         self.known += tokens as u64 - encoded.unknown - encoded.special;
         self.tokenize += start.elapsed();
@@ -225,7 +231,6 @@ impl ActivationSource for ModelSource<'_> {
         let copy = |carried| state(self.reading.model, host, Some(carried));
         let before = self.carried.as_ref().map(copy).transpose()?;
         let progress = Onward { host, done: self.done, total: self.reading.expected };
-        let text = Text { ids: &encoded.ids, offsets: &encoded.offsets };
         let sites = &self.description.sites;
         let read = read(self.reading.model, sites, k, &Host::new(&progress), text, self.carried.as_mut());
         let Observed { neurons, activations, moments } =
