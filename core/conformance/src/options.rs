@@ -15,6 +15,19 @@ pub(crate) fn candidates(schema: &Value) -> Vec<Value> {
     candidates
 }
 
+/// The JSON pointer to the option of a format, such as `"format": "epochs"`, if there is one.
+pub(crate) fn of_format(root: &Value, format: &str) -> Option<String> {
+    fn find(root: &Value, schema: &Value, format: &str) -> Option<String> {
+        let schema = resolved(root, schema);
+        if schema["format"] == format {
+            return Some(String::new());
+        }
+        let mut properties = schema["properties"].as_object().into_iter().flatten();
+        properties.find_map(|(name, property)| Some(format!("/{name}{}", find(root, property, format)?)))
+    }
+    find(root, root, format)
+}
+
 /// A value that a schema allows: its example or default, else the least of its type.
 fn value(root: &Value, schema: &Value) -> Option<Value> {
     let schema = resolved(root, schema);

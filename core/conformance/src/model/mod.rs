@@ -204,7 +204,11 @@ fn damaged(path: &Path, damage: &str) -> Result<(), String> {
 
 /// A new model with weights drawn from the seed.
 fn initialized(maker: &ModelMaker<'_>, seed: u64) -> Result<Box<dyn Model>, String> {
-    let mut model = maker.fresh()?;
+    drawn(maker.fresh()?, seed)
+}
+
+/// The model with weights drawn from the seed.
+fn drawn(mut model: Box<dyn Model>, seed: u64) -> Result<Box<dyn Model>, String> {
     let drawn = model.initialize(&Host::new(&Threads(1)), VOCABULARY, seed);
     drawn.map_err(|error| format!("it did not draw its weights: {error}"))?;
     Ok(model)

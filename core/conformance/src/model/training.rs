@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use serde_json::Value;
 use txray_plugin::{Error, Fault, Host, HostServices, Level, Model, Opaque, Threads, Train, TrainReport, TrainRequest};
 
-use super::{Documents, ModelMaker, SEED, VOCABULARY, directory, initialized, orderly, saved};
+use super::{Documents, ModelMaker, SEED, VOCABULARY, directory, drawn, initialized, orderly, saved};
 use crate::bench::{Bench, Failure};
+use crate::options::of_format;
 use crate::sink::Files;
 
 /// Epochs after which trainings are compared.
@@ -85,6 +87,35 @@ pub(super) fn hold(bench: &mut Bench<'_>, maker: &ModelMaker<'_>) {
         )))
     });
 
+    bench.property("goes on for more epochs as from the beginning, or refuses to", |_| {
+        let Some(pointer) = of_format(maker.schema, "epochs") else {
+            return Err(Failure::Skipped("no option has the format `epochs`".to_owned()));
+        };
+        let with = |epochs: u64| {
+            let mut options = maker.options.clone();
+            set(&mut options, &pointer, epochs.into());
+            maker.with(&options).map_err(|error| format!("it was not made for {epochs} epochs: {error}"))
+        };
+        let trained = |mut trainee: Trainee| {
+            while !trainee.epoch(1)?.done {}
+            Ok::<_, String>(trainee)
+        };
+        let fresh = |epochs| Trainee::of(drawn(with(epochs)?, SEED)?, None);
+        let directory = trained(fresh(1)?)?.saved()?;
+        let mut model = with(2)?;
+        match trainer(&mut *model)?.begin(&Host::new(&Threads(1)), &request(&cycle()), Some(directory.path())) {
+            // A schedule may run over all epochs.
+            Err(error) => Ok(orderly(&error)?),
+            Ok(session) => {
+                let [longer, whole] = [trained(Trainee { model, session })?, trained(fresh(2)?)?];
+                match saved(&*longer.model)?.0 == saved(&*whole.model)?.0 {
+                    true => Ok(()),
+                    false => Err(Failure::from("gone on with for a second epoch, it ends with other bytes".to_owned())),
+                }
+            }
+        }
+    });
+
     bench.property("refuses to go on with what is not there, or another text", |_| {
         let refuses = |directory: &Path, documents: &Documents, what: &str| {
             let mut model = maker.fresh()?;
@@ -124,8 +155,12 @@ struct Trainee {
 
 impl Trainee {
     fn begin(maker: &ModelMaker<'_>) -> Result<Self, String> {
-        let mut model = initialized(maker, SEED)?;
-        let begun = trainer(&mut *model)?.begin(&Host::new(&Threads(1)), &request(&cycle()), None);
+        Self::of(initialized(maker, SEED)?, None)
+    }
+
+    /// Of a model with weights, or of one that goes on from what was saved.
+    fn of(mut model: Box<dyn Model>, from: Option<&Path>) -> Result<Self, String> {
+        let begun = trainer(&mut *model)?.begin(&Host::new(&Threads(1)), &request(&cycle()), from);
         let session = begun.map_err(|error| format!("it did not begin to train: {error}"))?;
         Ok(Self { model, session })
     }
@@ -155,11 +190,17 @@ impl Trainee {
     /// Another model, with the training of this one.
     fn elsewhere(&self, maker: &ModelMaker<'_>) -> Result<Self, String> {
         let directory = self.saved()?;
-        let mut model = maker.fresh()?;
-        let begun = trainer(&mut *model)?.begin(&Host::new(&Threads(1)), &request(&cycle()), Some(directory.path()));
-        let session = begun.map_err(|error| format!("its training was not gone on with: {error}"))?;
-        Ok(Self { model, session })
+        Self::of(maker.fresh()?, Some(directory.path()))
     }
+}
+
+/// Sets an option in a table, or in one of a table of it.
+fn set(options: &mut Value, pointer: &str, value: Value) {
+    let mut place = options;
+    for name in pointer.split('/').skip(1) {
+        place = &mut place[name];
+    }
+    *place = value;
 }
 
 fn trainer(model: &mut dyn Model) -> Result<&mut dyn Train, String> {
