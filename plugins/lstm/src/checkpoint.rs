@@ -6,8 +6,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use txray_plugin::{Error, Result, State};
 
-use crate::tensors::{self, TensorFile, invalid};
-use crate::weights::{Cell, DECODER, Sizes, Weights};
+use crate::tensors::{self, Checkpoint, invalid};
+use crate::weights::{Cell, DECODER, ENCODER, Sizes, Weights};
 
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
@@ -56,19 +56,44 @@ pub(crate) fn load(directory: &Path) -> Result<(Weights, Option<State>)> {
     };
     sizes.validate().map_err(|e| invalid(&path, format_args!("{}", e.message())))?;
 
-    let path = directory.join(WEIGHTS);
-    let bytes = tensors::read(&path)?;
-    let file = TensorFile::parse(&path, &bytes, CONFIG)?;
+    let file = Checkpoint::open(directory, sizes.cell.name(), CONFIG)?;
+    let recurrent = |part: &str| format!("{}.{part}", sizes.cell.name());
+    for (sign, what) in [
+        (recurrent("weight_ih_l0_reverse"), "it is bidirectional"),
+        (recurrent("weight_hr_l0"), "its outputs are projected (`proj_size`)"),
+    ] {
+        if file.has(&sign) {
+            return Err(invalid(directory, format_args!("{what}, and such layers are not read")));
+        }
+    }
+    if !(file.has(DECODER) || sizes.tied || file.is_alias(DECODER, ENCODER)) {
+        let what = format_args!(
+            "there is no `{DECODER}` over the vocabulary, and a model without one is not read; of a model whose \
+                                 decoder is its embedding, {CONFIG} says `\"tied\": true`"
+        );
+        return Err(invalid(directory, what));
+    }
+    let sizes = Sizes { tied: sizes.tied || file.is_alias(DECODER, ENCODER), ..sizes };
+    sizes.validate().map_err(|e| invalid(&path, format_args!("{}", e.message())))?;
+    // Without any, PyTorch's `bias = False`.
+    let has_biases = file.has(&recurrent("bias_ih_l0")) || file.has(&recurrent("bias_hh_l0"));
+    let is_left_out = |name: &str| {
+        let is_bias = name.contains(".bias");
+        is_bias && !file.has(name) && (name.starts_with("decoder.") || !has_biases)
+    };
     let mut names: Vec<String> = sizes.tensors().into_iter().map(|(name, _)| name).collect();
     // PyTorch writes the decoder of a tied model as well.
     let written = sizes.tied && file.has(DECODER);
     names.extend(written.then(|| DECODER.to_owned()));
     file.only(&names)?;
-    let weights = Weights::build(sizes, |name, shape| file.values(name, shape))?;
+    let weights = Weights::build(sizes, |name, shape| match is_left_out(name) {
+        true => Ok(vec![0.0; shape.iter().product()]),
+        false => file.values(name, shape),
+    })?;
     if written {
         let decoder = file.values(DECODER, &[sizes.vocabulary, sizes.hidden])?;
         if weights.read(|weights| Ok(weights.encoder != decoder))? {
-            return Err(invalid(&path, format_args!("`{DECODER}` is not `encoder.weight`, but {CONFIG} says tied")));
+            return Err(invalid(directory, format_args!("`{DECODER}` is not `{ENCODER}`, but {CONFIG} says tied")));
         }
     }
     Ok((weights, config.trained_state))

@@ -28,6 +28,7 @@ mod decoder;
 mod encode;
 mod masks;
 mod memory;
+mod names;
 mod network;
 mod options;
 mod plain;

@@ -1,14 +1,17 @@
 //! Files of tensors. Whatever is wrong with one that is read is named in the error, with the file and the tensor.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use candle_core::Tensor;
+use candle_core::{DType, Device, Tensor};
 use safetensors::{Dtype, SafeTensors};
+use txray_plugin::guard::catch;
 use txray_plugin::{Error, Result};
 
-use crate::memory;
+use crate::weights::failed;
+use crate::{memory, names};
 
 /// A safetensors file whose header has been read.
 pub(crate) struct TensorFile<'a> {
@@ -32,43 +35,234 @@ impl<'a> TensorFile<'a> {
         header.metadata().as_ref()?.get(key).cloned()
     }
 
-    pub fn has(&self, name: &str) -> bool {
-        self.tensors.tensor(name).is_ok()
+    fn all_metadata(&self) -> Vec<(String, String)> {
+        let header = SafeTensors::read_metadata(self.bytes).ok();
+        header.and_then(|(_, header)| header.metadata().clone()).into_iter().flatten().collect()
     }
 
     /// Refuses a file with tensors of other names than these.
     pub fn only(&self, names: &[String]) -> Result<()> {
-        let mut unknown: Vec<&str> =
-            self.tensors.names().into_iter().filter(|name| !names.iter().any(|n| n == name)).collect();
-        if unknown.is_empty() {
-            return Ok(());
-        }
-        unknown.sort_unstable();
-        let more = if unknown.len() > 5 { ", ..." } else { "" };
-        unknown.truncate(5);
-        let unknown = unknown.join(", ");
-        Err(invalid(self.path, format_args!("unexpected tensors for what {} says: {unknown}{more}", self.says)))
+        only(self.path, self.says, self.tensors.names(), names)
     }
 
-    /// The values of a tensor; an error where it is missing, of another type or shape, or not finite.
+    /// The values of a tensor, widened or rounded to single precision; an error where it is missing, of another type or shape, or
+    /// not finite.
     pub fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        let invalid = |what: String| Err(invalid(self.path, format_args!("{what}")));
         let Ok(tensor) = self.tensors.tensor(name) else {
-            return invalid(format!("there is no tensor `{name}`"));
+            return Err(invalid(self.path, format_args!("there is no tensor `{name}`")));
         };
-        if tensor.dtype() != Dtype::F32 {
-            return invalid(format!("tensor `{name}` is of type {:?}; only F32 is read", tensor.dtype()));
+        let dtype = match tensor.dtype() {
+            Dtype::F32 => DType::F32,
+            Dtype::F64 => DType::F64,
+            Dtype::F16 => DType::F16,
+            Dtype::BF16 => DType::BF16,
+            other => {
+                let what = format_args!("tensor `{name}` is of type {other:?}; F32, F64, F16 and BF16 are read");
+                return Err(invalid(self.path, what));
+            }
+        };
+        in_shape(self.path, name, tensor.shape(), (self.says, shape))?;
+        let values = match dtype {
+            DType::F32 => tensor.data().as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
+            _ => {
+                Tensor::from_raw_buffer(tensor.data(), dtype, shape, &Device::Cpu).and_then(widened).map_err(failed)?
+            }
+        };
+        finite(self.path, name, values)
+    }
+}
+
+fn in_shape(path: &Path, name: &str, found: &[usize], (says, shape): (&str, &[usize])) -> Result<()> {
+    match found == shape {
+        true => Ok(()),
+        false => Err(invalid(path, format_args!("tensor `{name}` has shape {found:?}; {says} says {shape:?}"))),
+    }
+}
+
+fn finite(path: &Path, name: &str, values: Vec<f32>) -> Result<Vec<f32>> {
+    match values.iter().position(|value| !value.is_finite()) {
+        Some(i) => Err(invalid(path, format_args!("tensor `{name}` holds {} at element {i}", values[i]))),
+        None => Ok(values),
+    }
+}
+
+fn widened(tensor: Tensor) -> candle_core::Result<Vec<f32>> {
+    tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()
+}
+
+/// The tensors of a checkpoint directory, wherever they lie in it, under the names that they have here.
+pub(crate) struct Checkpoint {
+    /// safetensors files with their bytes.
+    files: Vec<(PathBuf, Vec<u8>)>,
+    /// For messages, the file of tensors that came out of a pickle.
+    pickle: PathBuf,
+    tensors: BTreeMap<String, Place>,
+    /// Of safetensors' metadata: tensors that are others.
+    aliases: BTreeMap<String, String>,
+    says: &'static str,
+}
+
+enum Place {
+    /// Of `files`, under that file's own name of it.
+    File(usize, String),
+    Pickle(Tensor),
+}
+
+impl Checkpoint {
+    /// `model.safetensors`, its shards by their index, or a state dict that PyTorch pickled. `recurrent`: what the names of the
+    /// recurrent layers' tensors begin with here. `says` names what fixes the shapes.
+    pub fn open(directory: &Path, recurrent: &str, says: &'static str) -> Result<Self> {
+        let pickle = pickle_in(directory);
+        let mut checkpoint = Self {
+            files: Vec::new(),
+            pickle: directory.join(PICKLE),
+            tensors: BTreeMap::new(),
+            aliases: BTreeMap::new(),
+            says,
+        };
+        let (whole, index) = (directory.join(WEIGHTS), directory.join(INDEX));
+        let mut places: Vec<(String, Place)> = Vec::new();
+        if whole.exists() || !index.exists() && pickle.is_none() {
+            checkpoint.files.push((whole.clone(), read(&whole)?));
+        } else if index.exists() {
+            for name in shards(&index)? {
+                let path = directory.join(&name);
+                checkpoint.files.push((path.clone(), read(&path)?));
+            }
+        } else if let Some(path) = pickle {
+            places.extend(pickled(&path)?.into_iter().map(|(name, tensor)| (name, Place::Pickle(tensor))));
+            checkpoint.pickle = path;
         }
-        if tensor.shape() != shape {
-            return invalid(format!("tensor `{name}` has shape {:?}; {} says {shape:?}", tensor.shape(), self.says));
+        let mut aliases = Vec::new();
+        for (number, (path, bytes)) in checkpoint.files.iter().enumerate() {
+            let file = TensorFile::parse(path, bytes, says)?;
+            places.extend(
+                file.tensors.names().into_iter().map(|name| (name.to_owned(), Place::File(number, name.to_owned()))),
+            );
+            aliases.extend(file.all_metadata());
         }
-        let (values, _) = tensor.data().as_chunks::<4>();
-        let values: Vec<f32> = values.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
-        match values.iter().position(|v| !v.is_finite()) {
-            Some(i) => invalid(format!("tensor `{name}` holds {} at element {i}", values[i])),
-            None => Ok(values),
+        let mut names: Vec<String> = places.iter().map(|(name, _)| name.clone()).collect();
+        aliases.retain(|(alias, of)| names.contains(of) && !names.contains(alias));
+        names.extend(aliases.iter().map(|(alias, _)| alias.clone()));
+        let known = names::known(&names, recurrent);
+        checkpoint.aliases =
+            aliases.into_iter().map(|(alias, of)| (known[&alias].clone(), known[&of].clone())).collect();
+        for (name, place) in places {
+            let here = known[&name].clone();
+            if checkpoint.tensors.insert(here.clone(), place).is_some() {
+                return Err(invalid(directory, format_args!("two of its tensors are `{here}`")));
+            }
+        }
+        Ok(checkpoint)
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+
+    /// Whether the file says that a tensor is another.
+    pub fn is_alias(&self, name: &str, of: &str) -> bool {
+        self.aliases.get(name).is_some_and(|other| other == of)
+    }
+
+    /// Refuses tensors of other names than these.
+    pub fn only(&self, names: &[String]) -> Result<()> {
+        let path = self.files.first().map_or(&self.pickle, |(path, _)| path);
+        only(path, self.says, self.tensors.keys().map(String::as_str), names)
+    }
+
+    /// As [`TensorFile::values`].
+    pub fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        match self.tensors.get(name) {
+            Some(Place::File(file, own)) => {
+                let (path, bytes) = &self.files[*file];
+                TensorFile::parse(path, bytes, self.says)?.values(own, shape)
+            }
+            Some(Place::Pickle(tensor)) => {
+                in_shape(&self.pickle, name, tensor.dims(), (self.says, shape))?;
+                if !tensor.dtype().is_float() {
+                    let what = format_args!(
+                        "tensor `{name}` is of type {:?}; floating point numbers are read",
+                        tensor.dtype()
+                    );
+                    return Err(invalid(&self.pickle, what));
+                }
+                finite(&self.pickle, name, widened(tensor.clone()).map_err(failed)?)
+            }
+            None => {
+                let path = self.files.first().map_or(&self.pickle, |(path, _)| path);
+                Err(invalid(path, format_args!("there is no tensor `{name}`")))
+            }
         }
     }
+}
+
+/// The files of a checkpoint, by what they are.
+const WEIGHTS: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+const PICKLE: &str = "pytorch_model.bin";
+
+/// The files that an index names, each a file beside it.
+fn shards(index: &Path) -> Result<BTreeSet<String>> {
+    #[derive(serde::Deserialize)]
+    struct Index {
+        weight_map: BTreeMap<String, String>,
+    }
+    let index_of: Index = serde_json::from_slice(&read(index)?).map_err(|e| invalid(index, format_args!("{e}")))?;
+    let files: BTreeSet<String> = index_of.weight_map.into_values().collect();
+    match files.iter().find(|name| Path::new(name).file_name().is_none_or(|file| file != name.as_str())) {
+        Some(name) => Err(invalid(index, format_args!("`{name}` is no file beside it"))),
+        None => Ok(files),
+    }
+}
+
+/// `pytorch_model.bin`, or the only `.pt`, `.pth` or `.bin`.
+fn pickle_in(directory: &Path) -> Option<PathBuf> {
+    let usual = directory.join(PICKLE);
+    if usual.exists() {
+        return Some(usual);
+    }
+    let entries = fs::read_dir(directory).ok()?.flatten().map(|entry| entry.path());
+    let is_pickle = |path: &PathBuf| path.extension().is_some_and(|end| end == "pt" || end == "pth" || end == "bin");
+    let mut pickles = entries.filter(is_pickle);
+    let first = pickles.next()?;
+    pickles.next().is_none().then_some(first)
+}
+
+/// The tensors of a state dict that PyTorch pickled, by name. Nothing in it is run: candle reads of pickles what a state dict is
+/// made of.
+fn pickled(path: &Path) -> Result<Vec<(String, Tensor)>> {
+    let size = fs::metadata(path).map_or(0, |file| file.len());
+    memory::check("", "reading it", size.into()).map_err(|error| invalid(path, format_args!("{}", error.message())))?;
+    // A training script keeps it beside other things.
+    let keys = [None, Some("state_dict"), Some("model_state_dict"), Some("model")];
+    let all = |key| catch(|| candle_core::pickle::read_all_with_key(path, key));
+    let mut refused = String::new();
+    for key in keys {
+        match all(key) {
+            Ok(Ok(tensors)) if !tensors.is_empty() => return Ok(tensors),
+            Ok(Ok(_)) => refused = "there is no tensor in it".to_owned(),
+            Ok(Err(error)) => refused = error.to_string(),
+            Err(panic) => refused = panic,
+        }
+    }
+    Err(invalid(
+        path,
+        format_args!("not a state dict that is read ({refused}); `save_file` of safetensors writes one that is"),
+    ))
+}
+
+/// Refuses tensors of other names.
+fn only<'a>(path: &Path, says: &str, found: impl IntoIterator<Item = &'a str>, names: &[String]) -> Result<()> {
+    let mut unknown: Vec<&str> = found.into_iter().filter(|name| !names.iter().any(|n| n == name)).collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    unknown.sort_unstable();
+    let more = if unknown.len() > 5 { ", ..." } else { "" };
+    unknown.truncate(5);
+    let unknown = unknown.join(", ");
+    Err(invalid(path, format_args!("unexpected tensors for what {says} says: {unknown}{more}")))
 }
 
 /// Writes tensors, with one entry of metadata: the order of several, and with it the file's bytes, would not be fixed.

@@ -12,6 +12,8 @@ use crate::memory;
 pub(crate) const MAX_WIDTH: usize = 1 << 16;
 /// A tied model's file may have it too, with the values of `encoder.weight`.
 pub(crate) const DECODER: &str = "decoder.weight";
+/// The embeddings.
+pub(crate) const ENCODER: &str = "encoder.weight";
 pub(crate) const MAX_LAYERS: usize = 64;
 /// Gate sums of a neuron: what is added up before the nonlinearities. An LSTM has one a gate: i, f, g, o. A GRU has r,
 /// z, and two for its candidate, whose part of the state is scaled by r before it joins the part of the input.

@@ -151,7 +151,10 @@ fn a_vocabulary_larger_than_memory_is_refused() {
 
 #[test]
 fn a_missing_tensor_is_named() {
-    refused(weights(|t| drop(t.remove("decoder.bias"))).path(), &["model.safetensors", "no tensor `decoder.bias`"]);
+    refused(
+        weights(|t| drop(t.remove("lstm.bias_hh_l1"))).path(),
+        &["model.safetensors", "no tensor `lstm.bias_hh_l1`"],
+    );
 }
 
 #[test]
@@ -184,6 +187,151 @@ fn values_that_are_not_finite_are_named() {
             weights(|t| t.get_mut("lstm.weight_hh_l1").unwrap().2[12..16].copy_from_slice(&value.to_le_bytes()));
         refused(directory.path(), &["lstm.weight_hh_l1", &value.to_string(), "element 3"]);
     }
+}
+
+/// The file of the weights that a checkpoint comes to: in one form, whatever it was.
+#[track_caller]
+fn comes_to(directory: &Path) -> Vec<u8> {
+    common::bytes(&loaded(directory).unwrap())
+}
+
+fn plain() -> Vec<u8> {
+    comes_to(&reference("lstm"))
+}
+
+#[test]
+fn tensors_are_known_by_other_names() {
+    for names in [
+        ["encoder", "rnn", "decoder"],
+        ["module.encoder", "module.lstm", "module.decoder"],
+        ["_orig_mod.module.embedding", "_orig_mod.module.gru", "_orig_mod.module.fc"],
+        ["model.embed", "model.core.lstm", "model.head"],
+    ] {
+        let directory = weights(|tensors| {
+            *tensors = std::mem::take(tensors)
+                .into_iter()
+                .map(|(name, tensor)| {
+                    let (module, rest) = name.split_once('.').unwrap();
+                    let at = ["encoder", "lstm", "decoder"].iter().position(|known| *known == module).unwrap();
+                    (format!("{}.{rest}", names[at]), tensor)
+                })
+                .collect();
+        });
+        assert!(comes_to(directory.path()) == plain(), "{names:?}");
+    }
+    // Of two that could be the embedding, neither is taken for it.
+    let directory = weights(|tensors| {
+        let encoder = tensors.remove("encoder.weight").unwrap();
+        tensors.insert("emb.weight".to_owned(), encoder.clone());
+        tensors.insert("embed.weight".to_owned(), encoder);
+    });
+    refused(directory.path(), &["unexpected", "emb.weight, embed.weight"]);
+}
+
+#[test]
+fn other_floating_point_numbers_are_widened_or_rounded() {
+    let values = |data: &[u8]| -> Vec<f32> { data.as_chunks::<4>().0.iter().map(|&v| f32::from_le_bytes(v)).collect() };
+    let with = |dtype: Dtype, to: &dyn Fn(f32) -> Vec<u8>| {
+        weights(|tensors| {
+            for (kind, _, data) in tensors.values_mut() {
+                (*kind, *data) = (dtype, values(data).into_iter().flat_map(to).collect());
+            }
+        })
+    };
+    assert!(comes_to(with(Dtype::F64, &|v| f64::from(v).to_le_bytes().to_vec()).path()) == plain());
+    // The upper half of a value in single precision is it in bfloat16.
+    let cut = |v: f32| f32::from_bits(v.to_bits() & 0xffff_0000);
+    let expected = comes_to(with(Dtype::F32, &|v| cut(v).to_le_bytes().to_vec()).path());
+    assert!(comes_to(with(Dtype::BF16, &|v| v.to_le_bytes()[2..].to_vec()).path()) == expected);
+    // Half precision has 10 bits of 23, between 2^-14 and 2^16.
+    let cut = |v: f32| if v.abs() < 2_f32.powi(-14) { 0.0 } else { f32::from_bits(v.to_bits() & !0x1fff) };
+    let half = |v: f32| {
+        let bits = cut(v).to_bits();
+        let exponent = ((bits >> 23) & 0xff).saturating_sub(112) as u16;
+        let sign = ((bits >> 16) & 0x8000) as u16;
+        (sign | exponent << 10 | ((bits >> 13) & 0x3ff) as u16).to_le_bytes().to_vec()
+    };
+    let expected = comes_to(with(Dtype::F32, &|v| (cut(v) + 0.0).to_le_bytes().to_vec()).path());
+    assert!(comes_to(with(Dtype::F16, &half).path()) == expected);
+}
+
+#[test]
+fn biases_that_are_not_there_are_zero() {
+    let of_layers = |name: &str| name.starts_with("lstm.bias");
+    let expected =
+        weights(|tensors| tensors.iter_mut().filter(|t| of_layers(t.0)).for_each(|(_, (.., data))| data.fill(0)));
+    let directory = weights(|tensors| tensors.retain(|name, _| !of_layers(name)));
+    assert!(comes_to(directory.path()) == comes_to(expected.path()));
+    let expected = weights(|tensors| tensors.get_mut("decoder.bias").unwrap().2.fill(0));
+    let directory = weights(|tensors| drop(tensors.remove("decoder.bias")));
+    assert!(comes_to(directory.path()) == comes_to(expected.path()));
+}
+
+#[test]
+fn a_decoder_is_the_embedding_where_the_file_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = fs::read_to_string(reference("gru").join("config.json")).unwrap();
+    fs::write(directory.path().join("config.json"), config.replace(", \"tied\": true", "")).unwrap();
+    let path = directory.path().join("model.safetensors");
+    fs::copy(reference("gru").join("model.safetensors"), &path).unwrap();
+    edit(&path, |tensors, metadata| {
+        tensors.remove("decoder.weight").unwrap();
+        metadata.insert("decoder.weight".to_owned(), "encoder.weight".to_owned());
+    });
+    assert!(comes_to(directory.path()) == comes_to(&reference("gru")));
+    edit(&path, |_, metadata| metadata.clear());
+    refused(directory.path(), &["no `decoder.weight` over the vocabulary", "\"tied\": true"]);
+}
+
+#[test]
+fn shards_are_read_by_their_index() {
+    let directory = copy();
+    let whole = directory.path().join("model.safetensors");
+    for (number, of_shard) in [("1", true), ("2", false)] {
+        let shard = directory.path().join(format!("model-{number}.safetensors"));
+        fs::copy(&whole, &shard).unwrap();
+        edit(&shard, |tensors, _| tensors.retain(|name, _| name.starts_with("lstm") == of_shard));
+    }
+    fs::remove_file(&whole).unwrap();
+    let index = directory.path().join("model.safetensors.index.json");
+    let map = |last: &str| format!(r#"{{"weight_map": {{"a": "model-1.safetensors", "b": "{last}"}}}}"#);
+    fs::write(&index, map("model-2.safetensors")).unwrap();
+    assert!(comes_to(directory.path()) == plain());
+    fs::write(&index, map("model-3.safetensors")).unwrap();
+    refused(directory.path(), &["model-3.safetensors", "no such file"]);
+    for outside in ["../model-2.safetensors", "/model-2.safetensors", ".."] {
+        fs::write(&index, map(outside)).unwrap();
+        refused(directory.path(), &["index.json", "is no file beside it"]);
+    }
+}
+
+/// Made by PyTorch, `tests/reference/make.py`.
+#[test]
+fn state_dicts_that_pytorch_pickled_are_read() {
+    for name in ["pytorch_model.bin", "training.pt"] {
+        let directory = copy();
+        fs::remove_file(directory.path().join("model.safetensors")).unwrap();
+        let path = directory.path().join(name);
+        fs::copy(reference("pickled").join(name), &path).unwrap();
+        assert!(comes_to(directory.path()) == plain(), "{name}");
+        let bytes = fs::read(&path).unwrap();
+        for length in [0, 10, bytes.len() / 2, bytes.len() - 1] {
+            fs::write(&path, &bytes[..length]).unwrap();
+            refused(directory.path(), &[name, "not a state dict that is read"]);
+        }
+    }
+}
+
+#[test]
+fn what_is_not_read_is_told_in_words() {
+    let copied = |from: &str, to: &str| {
+        weights(|tensors| {
+            let tensor = tensors[from].clone();
+            tensors.insert(to.to_owned(), tensor);
+        })
+    };
+    refused(copied("lstm.weight_ih_l0", "lstm.weight_ih_l0_reverse").path(), &["it is bidirectional"]);
+    refused(copied("lstm.weight_hh_l0", "lstm.weight_hr_l0").path(), &["its outputs are projected (`proj_size`)"]);
 }
 
 #[test]

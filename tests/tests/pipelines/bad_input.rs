@@ -168,18 +168,18 @@ fn a_tensor_of_another_shape() {
 fn a_tensor_of_another_type() {
     let (folder, directory) = with_model(|_| {});
     let path = directory.join("model.safetensors");
-    // In a header of the same length, the bytes of an F32 are those of two F16.
+    // In a header of the same length, the bytes of an F32 are those of two I16.
     let bytes = std::fs::read(&path).unwrap();
     let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     let mut json: Value = serde_json::from_slice(&bytes[8..8 + header]).unwrap();
     json["decoder.bias"] =
-        json!({ "dtype": "F16", "shape": [10], "data_offsets": json["decoder.bias"]["data_offsets"] });
+        json!({ "dtype": "I16", "shape": [10], "data_offsets": json["decoder.bias"]["data_offsets"] });
     let json = json.to_string();
     let mut changed = (json.len() as u64).to_le_bytes().to_vec();
     changed.extend_from_slice(json.as_bytes());
     changed.extend_from_slice(&bytes[8 + header..]);
     std::fs::write(&path, changed).unwrap();
-    says(&refused(&folder), &["[model.lm]", "model.safetensors", "decoder.bias", "F16", "F32"]);
+    says(&refused(&folder), &["[model.lm]", "model.safetensors", "decoder.bias", "I16", "F32"]);
 }
 
 #[test]
@@ -223,6 +223,16 @@ fn weights_too_large_to_compute_with() {
         values.iter_mut().for_each(|value| *value *= 1e38);
     });
     says(&refused(&folder), &["[stage.late]", "lstm.0.hidden", "document"]);
+}
+
+/// Rows of an embedding to spare, for speed.
+#[test]
+fn a_vocabulary_smaller_than_the_models_is_none() {
+    let (folder, directory) = with_model(|_| {});
+    let tokenizer = std::fs::read(directory.join("tokenizer.json")).unwrap();
+    SmallModel::new(64, 4).write(&directory);
+    std::fs::write(directory.join("tokenizer.json"), tokenizer).unwrap();
+    folder.txray(["run", "pipeline.toml"]).succeeded();
 }
 
 #[test]

@@ -4,13 +4,14 @@
     python make.py        (PyTorch 2.15, safetensors 0.8)
 
 Writes config.json, model.safetensors and reference.json into `lstm`, trained by SGD, and `gru`, whose decoder is tied to
-its embeddings, trained by AdamW.
+its embeddings, trained by AdamW. Into `pickled` the tensors of `lstm` as PyTorch pickles them: a state dict, and one among other
+things as a training script keeps it.
 """
 import json
 import os
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 VOCABULARY, HIDDEN, LAYERS = 23, 9, 2
@@ -120,3 +121,9 @@ def round_floats(x):
 make("lstm", 5, False, {"optimizer": "sgd", "learning_rate": 2.0})
 make("gru", HIDDEN, True,
      {"optimizer": "adamw", "learning_rate": 0.05, "betas": [0.8, 0.95], "epsilon": 1e-6, "weight_decay": 0.1})
+
+place = f"{HERE}/pickled"
+os.makedirs(place, exist_ok=True)
+state = load_file(f"{HERE}/lstm/model.safetensors")
+torch.save(state, f"{place}/pytorch_model.bin")
+torch.save({"epoch": 3, "model_state_dict": state}, f"{place}/training.pt")
