@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use candle_core::pickle::PthTensors;
 use candle_core::{DType, Device, Tensor};
 use safetensors::{Dtype, SafeTensors};
 use txray_plugin::guard::catch;
@@ -94,8 +95,8 @@ fn widened(tensor: Tensor) -> candle_core::Result<Vec<f32>> {
 pub(crate) struct Checkpoint {
     /// safetensors files with their bytes.
     files: Vec<(PathBuf, Vec<u8>)>,
-    /// For messages, the file of tensors that came out of a pickle.
-    pickle: PathBuf,
+    /// A state dict that PyTorch pickled, and its file.
+    pickle: Option<(PathBuf, PthTensors)>,
     tensors: BTreeMap<String, Place>,
     /// Of safetensors' metadata: tensors that are others.
     aliases: BTreeMap<String, String>,
@@ -105,7 +106,8 @@ pub(crate) struct Checkpoint {
 enum Place {
     /// Of `files`, under that file's own name of it.
     File(usize, String),
-    Pickle(Tensor),
+    /// Under the pickle's own name of it.
+    Pickle(String),
 }
 
 impl Checkpoint {
@@ -113,13 +115,8 @@ impl Checkpoint {
     /// recurrent layers' tensors begin with here. `says` names what fixes the shapes.
     pub fn open(directory: &Path, recurrent: &str, says: &'static str) -> Result<Self> {
         let pickle = pickle_in(directory);
-        let mut checkpoint = Self {
-            files: Vec::new(),
-            pickle: directory.join(PICKLE),
-            tensors: BTreeMap::new(),
-            aliases: BTreeMap::new(),
-            says,
-        };
+        let mut checkpoint =
+            Self { files: Vec::new(), pickle: None, tensors: BTreeMap::new(), aliases: BTreeMap::new(), says };
         let (whole, index) = (directory.join(WEIGHTS), directory.join(INDEX));
         let mut places: Vec<(String, Place)> = Vec::new();
         if whole.exists() || !index.exists() && pickle.is_none() {
@@ -130,8 +127,9 @@ impl Checkpoint {
                 checkpoint.files.push((path.clone(), read(&path)?));
             }
         } else if let Some(path) = pickle {
-            places.extend(pickled(&path)?.into_iter().map(|(name, tensor)| (name, Place::Pickle(tensor))));
-            checkpoint.pickle = path;
+            let pickled = pickled(&path)?;
+            places.extend(pickled.tensor_infos().keys().map(|name| (name.clone(), Place::Pickle(name.clone()))));
+            checkpoint.pickle = Some((path, pickled));
         }
         let mut aliases = Vec::new();
         for (number, (path, bytes)) in checkpoint.files.iter().enumerate() {
@@ -167,8 +165,13 @@ impl Checkpoint {
 
     /// Refuses tensors of other names than these.
     pub fn only(&self, names: &[String]) -> Result<()> {
-        let path = self.files.first().map_or(&self.pickle, |(path, _)| path);
-        only(path, self.says, self.tensors.keys().map(String::as_str), names)
+        only(self.path(), self.says, self.tensors.keys().map(String::as_str), names)
+    }
+
+    /// For messages: the file, or the first of them.
+    fn path(&self) -> &Path {
+        let of_pickle = self.pickle.as_ref().map(|(path, _)| path);
+        self.files.first().map(|(path, _)| path).or(of_pickle).map_or(Path::new(WEIGHTS), |path| path)
     }
 
     /// As [`TensorFile::values`].
@@ -178,22 +181,24 @@ impl Checkpoint {
                 let (path, bytes) = &self.files[*file];
                 TensorFile::parse(path, bytes, self.says)?.values(own, shape)
             }
-            Some(Place::Pickle(tensor)) => {
-                in_shape(&self.pickle, name, tensor.dims(), (self.says, shape))?;
-                if !tensor.dtype().is_float() {
-                    let what = format_args!(
-                        "tensor `{name}` is of type {:?}; floating point numbers are read",
-                        tensor.dtype()
-                    );
-                    return Err(invalid(&self.pickle, what));
-                }
-                finite(&self.pickle, name, widened(tensor.clone()).map_err(failed)?)
-            }
-            None => {
-                let path = self.files.first().map_or(&self.pickle, |(path, _)| path);
-                Err(invalid(path, format_args!("there is no tensor `{name}`")))
-            }
+            Some(Place::Pickle(own)) => self.pickled(name, own, shape),
+            None => Err(invalid(self.path(), format_args!("there is no tensor `{name}`"))),
         }
+    }
+
+    fn pickled(&self, name: &str, own: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let missing = || invalid(self.path(), format_args!("there is no tensor `{name}`"));
+        let (path, tensors) = self.pickle.as_ref().ok_or_else(missing)?;
+        let info = tensors.tensor_infos().get(own).ok_or_else(missing)?;
+        // Before anything is made of what it says of its size.
+        in_shape(path, name, info.layout.shape().dims(), (self.says, shape))?;
+        if !info.dtype.is_float() {
+            let what = format_args!("tensor `{name}` is of type {:?}; floating point numbers are read", info.dtype);
+            return Err(invalid(path, what));
+        }
+        let read = catch(|| tensors.get(own)).unwrap_or_else(|panic| Err(candle_core::Error::Msg(panic)));
+        let tensor = read.map_err(|error| invalid(path, format_args!("tensor `{name}` is not whole ({error})")))?;
+        finite(path, name, widened(tensor.ok_or_else(missing)?).map_err(failed)?)
     }
 }
 
@@ -229,27 +234,20 @@ fn pickle_in(directory: &Path) -> Option<PathBuf> {
     pickles.next().is_none().then_some(first)
 }
 
-/// The tensors of a state dict that PyTorch pickled, by name. Nothing in it is run: candle reads of pickles what a state dict is
-/// made of.
-fn pickled(path: &Path) -> Result<Vec<(String, Tensor)>> {
-    let size = fs::metadata(path).map_or(0, |file| file.len());
-    memory::check("", "reading it", size.into()).map_err(|error| invalid(path, format_args!("{}", error.message())))?;
+/// What a state dict that PyTorch pickled has. Nothing in it is run: candle reads of pickles what a state dict is made of.
+fn pickled(path: &Path) -> Result<PthTensors> {
     // A training script keeps it beside other things.
-    let keys = [None, Some("state_dict"), Some("model_state_dict"), Some("model")];
-    let all = |key| catch(|| candle_core::pickle::read_all_with_key(path, key));
     let mut refused = String::new();
-    for key in keys {
-        match all(key) {
-            Ok(Ok(tensors)) if !tensors.is_empty() => return Ok(tensors),
+    for key in [None, Some("state_dict"), Some("model_state_dict"), Some("model")] {
+        match catch(|| PthTensors::new(path, key)) {
+            Ok(Ok(tensors)) if !tensors.tensor_infos().is_empty() => return Ok(tensors),
             Ok(Ok(_)) => refused = "there is no tensor in it".to_owned(),
             Ok(Err(error)) => refused = error.to_string(),
             Err(panic) => refused = panic,
         }
     }
-    Err(invalid(
-        path,
-        format_args!("not a state dict that is read ({refused}); `save_file` of safetensors writes one that is"),
-    ))
+    let help = "`save_file` of the library safetensors writes a file that is";
+    Err(invalid(path, format_args!("not a state dict that is read ({refused}); {help}")))
 }
 
 /// Refuses tensors of other names.

@@ -319,6 +319,15 @@ fn state_dicts_that_pytorch_pickled_are_read() {
             fs::write(&path, &bytes[..length]).unwrap();
             refused(directory.path(), &[name, "not a state dict that is read"]);
         }
+        // Wherever a byte is another, it is read or refused.
+        for at in (0..bytes.len()).step_by(3) {
+            let mut bytes = bytes.clone();
+            bytes[at] ^= 0x20;
+            fs::write(&path, bytes).unwrap();
+            if let Err(error) = loaded(directory.path()) {
+                assert_eq!(error.fault(), Fault::Invalid, "{error}");
+            }
+        }
     }
 }
 
