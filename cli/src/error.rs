@@ -56,7 +56,7 @@ pub enum Error {
     PluginName(String),
     /// A name that is something else's.
     #[error(
-        "a project cannot be called `{0}`: Rust, cargo or the project itself has that word; choose another, such as `my-{0}`"
+        "a project cannot be called `{0}`: Rust, cargo, the project itself or what is built in has that word; choose another, such as `my-{0}`"
     )]
     NameTaken(String),
     /// What a new project is to be written to is there.

@@ -114,12 +114,19 @@ fn check_name(name: &str) -> Result<(), Error> {
                  gen if impl in let loop macro match mod move mut override priv pub ref return self static struct super trait \
                  true try type typeof unsafe unsized use virtual where while yield abstract become safetensors serde build \
                  deps examples incremental";
-    let is_taken = taken.split_whitespace().any(|word| word == name) || name.starts_with("txray-");
+    let is_taken = taken.split_whitespace().any(|word| word == name) || name.starts_with("txray-") || is_built_in(name);
     match begins && name.split('-').all(is_word) && name.len() <= 64 {
         true if is_taken => Err(Error::NameTaken(name.to_owned())),
         true => Ok(()),
         false => Err(Error::PluginName(name.to_owned())),
     }
+}
+
+/// Whether a component that is built in is called so: a plugin would stand in its place.
+fn is_built_in(name: &str) -> bool {
+    let registry = crate::built_in(txray_host::Policy::default());
+    let plugins = registry.iter().flat_map(|registry| registry.plugins());
+    plugins.flat_map(|plugin| &plugin.info.components).any(|component| component.kind == name)
 }
 
 /// Paths and contents.
@@ -281,6 +288,8 @@ mod tests {
             "txray-method",
             "self",
             "build",
+            "lstm",
+            "hellinger",
             &"a".repeat(300),
         ] {
             assert!(check_name(bad).is_err(), "{bad}");

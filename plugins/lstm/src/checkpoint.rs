@@ -4,8 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use txray_plugin::{Error, Result, State};
+use txray_plugin::{Component, Error, Result, State};
 
+use crate::Lstm;
 use crate::tensors::{self, Checkpoint, invalid};
 use crate::weights::{Cell, DECODER, ENCODER, Sizes, Weights};
 
@@ -42,7 +43,8 @@ pub(crate) fn load(directory: &Path) -> Result<(Weights, Option<State>)> {
     let path = directory.join(CONFIG);
     let config: Config =
         serde_json::from_slice(&tensors::read(&path)?).map_err(|e| invalid(&path, format_args!("{e}")))?;
-    if config.model_type != MODEL_TYPE {
+    // By hand, one writes what the component is called.
+    if ![MODEL_TYPE, Lstm::KIND].contains(&&*config.model_type) {
         let found = config.model_type;
         return Err(invalid(&path, format_args!("the model_type is `{found}`, but this reads `{MODEL_TYPE}`")));
     }
@@ -53,6 +55,7 @@ pub(crate) fn load(directory: &Path) -> Result<(Weights, Option<State>)> {
         layers: config.num_layers,
         cell: config.cell,
         tied: config.tied,
+        headless: false,
     };
     sizes.validate().map_err(|e| invalid(&path, format_args!("{}", e.message())))?;
 
@@ -66,14 +69,10 @@ pub(crate) fn load(directory: &Path) -> Result<(Weights, Option<State>)> {
             return Err(invalid(directory, format_args!("{what}, and such layers are not read")));
         }
     }
-    if !(file.has(DECODER) || sizes.tied || file.is_alias(DECODER, ENCODER)) {
-        let what = format_args!(
-            "there is no `{DECODER}` over the vocabulary, and a model without one is not read; of a model whose \
-                                 decoder is its embedding, {CONFIG} says `\"tied\": true`"
-        );
-        return Err(invalid(directory, what));
-    }
-    let sizes = Sizes { tied: sizes.tied || file.is_alias(DECODER, ENCODER), ..sizes };
+    let tied = sizes.tied || file.is_alias(DECODER, ENCODER);
+    // What is there but called otherwise is told below: it is then unexpected.
+    let headless = !tied && !file.has(DECODER) && !file.has("decoder.bias");
+    let sizes = Sizes { tied, headless, ..sizes };
     sizes.validate().map_err(|e| invalid(&path, format_args!("{}", e.message())))?;
     // Without any, PyTorch's `bias = False`.
     let has_biases = file.has(&recurrent("bias_ih_l0")) || file.has(&recurrent("bias_hh_l0"));

@@ -288,7 +288,7 @@ struct Unit<'a> {
 impl Unit<'_> {
     fn predict(&mut self) -> Result<()> {
         let Self { record, network, tracker } = self;
-        record.predict(|hidden, rows| Decoder::of(network.weights).best(hidden, rows, tracker))
+        record.predict(|hidden, rows| Decoder::of(network.weights)?.best(hidden, rows, tracker))
     }
 
     fn finish(&mut self) -> Result<()> {

@@ -153,7 +153,10 @@ impl Model for Lstm {
                 .collect(),
             vocabulary: sizes.vocabulary,
             parameters: sizes.parameters(),
-            heads: vec![Head { task: Task::LanguageModel, classes: sizes.vocabulary }],
+            heads: match sizes.headless {
+                true => Vec::new(),
+                false => vec![Head { task: Task::LanguageModel, classes: sizes.vocabulary }],
+            },
             // Cells: the step of candle-nn's LSTM, to which all is held, gives them with the outputs that they have made.
             unmaskable: (0..sizes.layers * of_a_layer).filter(|site| site % of_a_layer != 0).collect(),
             longest_context: None,
@@ -163,7 +166,8 @@ impl Model for Lstm {
 
     fn initialize(&mut self, _: &Host<'_>, vocabulary: usize, seed: u64) -> Result<()> {
         let LstmOptions { embedding, hidden, layers, cell, tied, .. } = self.options;
-        let weights = Weights::initialize(Sizes { vocabulary, embedding, hidden, layers, cell, tied }, seed)?;
+        let weights =
+            Weights::initialize(Sizes { vocabulary, embedding, hidden, layers, cell, tied, headless: false }, seed)?;
         *self = Self { weights: Some(weights), ..Self::new(self.options.clone()) };
         Ok(())
     }
@@ -224,6 +228,9 @@ impl Carry for Lstm {
 impl Train for Lstm {
     fn begin(&mut self, _: &Host<'_>, request: &TrainRequest<'_>, from: Option<&Path>) -> Result<Opaque> {
         only_language_models(request.task)?;
+        if from.is_none() {
+            self.weights()?.decoder()?;
+        }
         let options = &self.options.train;
         let streams = Streams::new(request.train.text, options)?;
         let valid = request.valid.map(|valid| valid.text);

@@ -25,8 +25,8 @@ pub(crate) struct Network {
     layers: Vec<Layer>,
     /// `[layers]`: by what outputs are multiplied, and what is added to them then, `[1, hidden]` each.
     masks: Vec<Option<(Tensor, Tensor)>>,
-    decoder: Tensor,
-    bias: Tensor,
+    /// Its weights and its bias; none of a model that predicts nothing.
+    decoder: Option<(Tensor, Tensor)>,
 }
 
 enum Layer {
@@ -75,8 +75,11 @@ impl Network {
         }
         let encoder = on_device(weights.encoder.as_tensor())?;
         // The very same tensor where they are tied, so that its gradient is that of both.
-        let decoder = if sizes.tied { encoder.clone() } else { on_device(weights.decoder().as_tensor())? };
-        let bias = on_device(weights.bias.as_tensor())?;
+        let decoder = match weights.decoder() {
+            Ok((_, bias)) if sizes.tied => Some((encoder.clone(), on_device(bias.as_tensor())?)),
+            Ok((weight, bias)) => Some((on_device(weight.as_tensor())?, on_device(bias.as_tensor())?)),
+            Err(_) => None,
+        };
         let mask = |layer| {
             masks.and_then(|masks| masks.layer(layer)).map(|values: &[f32]| {
                 let tensor = |values: Vec<f32>| Tensor::from_vec(values, (1, sizes.hidden), device);
@@ -88,7 +91,7 @@ impl Network {
             })
         };
         let masks = (0..sizes.layers).map(|layer| mask(layer).transpose()).collect::<Result<_>>()?;
-        Ok(Self { device: device.clone(), sizes, encoder, layers, masks, decoder, bias })
+        Ok(Self { device: device.clone(), sizes, encoder, layers, masks, decoder })
     }
 
     pub fn zeros(&self, lanes: usize) -> Result<Vec<State>> {
@@ -166,7 +169,8 @@ impl Network {
 
     /// `[rows, vocabulary]`
     fn scores(&self, outputs: &Tensor) -> Result<Tensor> {
-        outputs.matmul(&self.decoder.t()?)?.broadcast_add(&self.bias)
+        let Some((weight, bias)) = &self.decoder else { candle_core::bail!("there is no decoder") };
+        outputs.matmul(&weight.t()?)?.broadcast_add(bias)
     }
 
     pub fn device(&self) -> &Device {

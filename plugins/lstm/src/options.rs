@@ -29,7 +29,8 @@ pub struct LstmOptions {
     /// input is made at each step: slower, with the same results.
     pub input_table: usize,
     /// Whether it runs on kernels of its own, made for CPUs. Without them it is the plain network of candle-nn, which is what
-    /// they are held to: the same within rounding, and many times slower.
+    /// they are held to: the same within rounding, and many times slower. In a training of many steps rounding grows, and may end in
+    /// other weights.
     pub fast: bool,
     /// How it is trained.
     pub train: TrainOptions,
@@ -182,7 +183,7 @@ impl LstmOptions {
         }
         let Self { embedding, hidden, layers, cell, tied, .. } = *self;
         // Whatever the vocabulary comes to.
-        let sizes = Sizes { vocabulary: 1, embedding, hidden, layers, cell, tied };
+        let sizes = Sizes { vocabulary: 1, embedding, hidden, layers, cell, tied, headless: false };
         let what = format!("{hidden} neurons in each of {layers} layers: that");
         memory::check("/hidden", &what, sizes.bytes())?;
         let train = &self.train;

@@ -24,6 +24,9 @@ pub(crate) fn encode(
     request: &mut EncodeRequest<'_>,
     tracker: &Tracker<'_>,
 ) -> Result<()> {
+    if request.predictions.is_some() {
+        weights.decoder()?;
+    }
     let plain = Plain::new(weights, masks, tracker)?;
     let EncodeRequest { text, state, sites: requests, predictions, emit, .. } = request;
     let text = *text;
@@ -71,6 +74,7 @@ pub(crate) fn predict(
     request: &mut PredictRequest<'_>,
     tracker: &Tracker<'_>,
 ) -> Result<()> {
+    weights.decoder()?;
     predict::clear(request);
     let plain = Plain::new(weights, masks, tracker)?;
     let text = request.examples.text;

@@ -111,8 +111,9 @@ pub(crate) fn document_of(text: Text<'_>, token: usize) -> usize {
 pub(crate) fn predict(network: Network<'_>, request: &mut PredictRequest<'_>, tracker: &Tracker<'_>) -> Result<()> {
     clear(request);
     let text = request.examples.text;
+    let decoder = Decoder::of(network.weights)?;
     let likelihood = |documents| Likelihood {
-        decoder: Decoder::of(network.weights),
+        decoder,
         text,
         documents,
         rows: Rows::new(),
@@ -216,7 +217,11 @@ impl Observer for Likelihood<'_> {
 
 impl<'a> Decoder<'a> {
     /// That of a model.
-    pub fn of(weights: &Slices<'a>) -> Self {
-        Self { weight: weights.decoder(), bias: weights.bias, hidden: weights.sizes.hidden }
+    ///
+    /// # Errors
+    /// It has none.
+    pub fn of(weights: &Slices<'a>) -> Result<Self> {
+        let (weight, bias) = weights.decoder()?;
+        Ok(Self { weight, bias, hidden: weights.sizes.hidden })
     }
 }

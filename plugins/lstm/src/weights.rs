@@ -72,6 +72,9 @@ pub(crate) struct Sizes {
     pub cell: Cell,
     /// Whether the decoder's weights are the embeddings.
     pub tied: bool,
+    /// Whether there is no decoder at all: such a model is read, and predicts nothing.
+    #[serde(default)]
+    pub headless: bool,
 }
 
 impl Sizes {
@@ -108,7 +111,7 @@ impl Sizes {
 
     /// Every tensor's name and shape, in the order of [`Weights::variables`].
     pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
-        let Self { vocabulary, embedding, hidden, layers, cell, tied } = *self;
+        let Self { vocabulary, embedding, hidden, layers, cell, tied, headless } = *self;
         let (name, gates) = (cell.name(), cell.gates() * hidden);
         let mut all = vec![("encoder.weight".to_owned(), vec![vocabulary, embedding])];
         for k in 0..layers {
@@ -116,6 +119,9 @@ impl Sizes {
             all.push((format!("{name}.weight_hh_l{k}"), vec![gates, hidden]));
             all.push((format!("{name}.bias_ih_l{k}"), vec![gates]));
             all.push((format!("{name}.bias_hh_l{k}"), vec![gates]));
+        }
+        if headless {
+            return all;
         }
         if !tied {
             all.push((DECODER.to_owned(), vec![vocabulary, hidden]));
@@ -155,10 +161,10 @@ pub(crate) struct Parameters<T> {
     /// `[vocabulary, embedding]`
     pub encoder: T,
     pub layers: Vec<Layer<T>>,
-    /// `[vocabulary, hidden]`; `None` where it is tied to the encoder.
+    /// `[vocabulary, hidden]`; `None` where it is tied to the encoder, or there is none.
     own_decoder: Option<T>,
-    /// `[vocabulary]`
-    pub bias: T,
+    /// `[vocabulary]`; `None` where there is no decoder.
+    bias: Option<T>,
 }
 
 pub(crate) type Weights = Parameters<Var>;
@@ -175,14 +181,20 @@ impl<T> Parameters<T> {
             layers: (0..sizes.layers)
                 .map(|_| Ok(Layer { w_ih: next()?, w_hh: next()?, b_ih: next()?, b_hh: next()? }))
                 .collect::<Result<_>>()?,
-            own_decoder: if sizes.tied { None } else { Some(next()?) },
-            bias: next()?,
+            own_decoder: if sizes.tied || sizes.headless { None } else { Some(next()?) },
+            bias: if sizes.headless { None } else { Some(next()?) },
         })
     }
 
-    /// `[vocabulary, hidden]`: the encoder where they are tied.
-    pub fn decoder(&self) -> &T {
-        self.own_decoder.as_ref().unwrap_or(&self.encoder)
+    /// The decoder: its weights `[vocabulary, hidden]`, which are the encoder's where they are tied, and its bias `[vocabulary]`.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn decoder(&self) -> Result<(&T, &T)> {
+        let missing =
+            "the model has no decoder over its vocabulary: it can be read, and neither predicts nor is trained";
+        let bias = self.bias.as_ref().ok_or_else(|| Error::invalid(missing))?;
+        Ok((self.own_decoder.as_ref().unwrap_or(&self.encoder), bias))
     }
 }
 
@@ -225,7 +237,7 @@ impl Weights {
     /// Every variable, in the order of [`Sizes::tensors`].
     pub fn variables(&self) -> Vec<&Var> {
         let layers = self.layers.iter().flat_map(|l| [&l.w_ih, &l.w_hh, &l.b_ih, &l.b_hh]);
-        std::iter::once(&self.encoder).chain(layers).chain(&self.own_decoder).chain([&self.bias]).collect()
+        std::iter::once(&self.encoder).chain(layers).chain(&self.own_decoder).chain(&self.bias).collect()
     }
 
     /// The tensors by name, in the order of [`Sizes::tensors`]. They share the variables' values.

@@ -7,10 +7,10 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{Tensors, edit, loaded, random, reference};
+use common::{Tensors, Trainee, edit, loaded, random, reference};
 use safetensors::{Dtype, SafeTensors};
 use txray_lstm::{Lstm, LstmOptions};
-use txray_plugin::{Component, Fault, Host, Model};
+use txray_plugin::{Component, Fault, Host, Model, Text, TrainRequest};
 
 /// A copy of the reference checkpoint, to be broken.
 fn copy() -> tempfile::TempDir {
@@ -280,7 +280,37 @@ fn a_decoder_is_the_embedding_where_the_file_says_so() {
     });
     assert!(comes_to(directory.path()) == comes_to(&reference("gru")));
     edit(&path, |_, metadata| metadata.clear());
-    refused(directory.path(), &["no `decoder.weight` over the vocabulary", "\"tied\": true"]);
+    // Of half a decoder nothing is made.
+    refused(directory.path(), &["no tensor `decoder.weight`"]);
+}
+
+#[test]
+fn a_model_without_a_decoder_is_read_and_says_what_it_cannot_do() {
+    let directory = weights(|tensors| tensors.retain(|name, _| !name.starts_with("decoder")));
+    for fast in [true, false] {
+        let host = Host::detached();
+        let mut model = Lstm::create(LstmOptions { fast, ..LstmOptions::default() }, &host).unwrap();
+        model.load(&host, directory.path()).unwrap();
+        let documents = [vec![1, 5, 3], vec![7, 2]];
+        let read = |model: &Lstm| common::encode(model, &documents, &[(0, 9), (1, 9)], None, 1).unwrap();
+        let whole = loaded(&reference("lstm")).unwrap();
+        for (a, b) in read(&model).iter().zip(&read(&whole)) {
+            let [a, b] = [a, b].map(|reading| common::unsorted(reading, 9).concat());
+            assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-5));
+        }
+        assert_eq!(model.describe().unwrap().heads, []);
+        let text = Text { ids: &[1, 2, 3, 4], offsets: &[0, 4] };
+        let error = common::predict(&model, &documents, None, &[], 1).unwrap_err();
+        assert!(error.message().contains("has no decoder"), "{error}");
+        let error = Trainee::begin(model, &TrainRequest::language_model(text, None, 1)).unwrap_err();
+        assert_eq!(error.fault(), Fault::Invalid);
+        assert!(error.message().contains("has no decoder"), "{error}");
+    }
+    // Saved, it is as it was.
+    let there = loaded(directory.path()).unwrap();
+    let saved = tempfile::tempdir().unwrap();
+    there.save(&Host::detached(), saved.path()).unwrap();
+    assert!(comes_to(saved.path()) == common::bytes(&there));
 }
 
 #[test]

@@ -142,6 +142,10 @@ impl Encode for Told {
         }
         let site = &mut request.sites[0];
         let Rule::Top { neurons, activations, .. } = &mut site.rule else { panic!("it was asked for the top") };
+        if self.0.fault == "unwritten" {
+            return Ok(());
+        }
+        neurons.fill(0);
         match &self.0.fault[..] {
             "neuron beyond" => neurons[0] = 3,
             "NaN sum" => site.sum[0] += f64::NAN,
@@ -337,6 +341,7 @@ fn read(fault: &str) -> Result<Vec<(u32, u32)>> {
 fn a_model_that_reads_what_is_not_there() {
     read("").unwrap();
     assert_eq!(words(&read("neuron beyond").unwrap_err()), "it gave neuron 3 of 3 at its site 0");
+    assert_eq!(words(&read("unwritten").unwrap_err()), "it left token 0 unwritten at its site 0");
     assert_eq!(words(&read("NaN sum").unwrap_err()), "it gave a sum that is no number within 2^62 at its site 0");
     // The engine tells this with its document.
     read("NaN").unwrap();

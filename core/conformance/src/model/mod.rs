@@ -47,6 +47,9 @@ pub(crate) fn hold(bench: &mut Bench<'_>) {
         if !bare.capabilities().tasks.iter().all(head) && bare.as_predict().is_some() {
             return Err(Failure::from(format!("its heads are {:?}: one for each task that it predicts", found.heads)));
         }
+        if bare.capabilities().predictions && found.heads.is_empty() {
+            return Err(Failure::from("it says that it tells predictions, and has no head".to_owned()));
+        }
         if found.classes(Task::LanguageModel).is_some_and(|classes| classes != VOCABULARY) {
             return Err(Failure::from("a language model has as many classes as tokens".to_owned()));
         }

@@ -87,7 +87,7 @@ pub(super) fn hold(bench: &mut Bench<'_>, maker: &ModelMaker<'_>) {
         )))
     });
 
-    bench.property("goes on for more epochs as from the beginning, or refuses to", |_| {
+    bench.property("ends after its epochs, and goes on for more as from the beginning or refuses to", |_| {
         let Some(pointer) = of_format(maker.schema, "epochs") else {
             return Err(Failure::Skipped("no option has the format `epochs`".to_owned()));
         };
@@ -96,18 +96,23 @@ pub(super) fn hold(bench: &mut Bench<'_>, maker: &ModelMaker<'_>) {
             set(&mut options, &pointer, epochs.into());
             maker.with(&options).map_err(|error| format!("it was not made for {epochs} epochs: {error}"))
         };
-        let trained = |mut trainee: Trainee| {
-            while !trainee.epoch(1)?.done {}
-            Ok::<_, String>(trainee)
+        let trained = |mut trainee: Trainee, epochs: u64| loop {
+            let report = trainee.epoch(1)?;
+            match (report.done, report.epoch >= epochs) {
+                (true, true) => return Ok::<_, String>(trainee),
+                (false, false) => {}
+                (true, false) => return Err(format!("it is done after epoch {} of {epochs}", report.epoch)),
+                (false, true) => return Err(format!("of {epochs} epochs it is not done after epoch {}", report.epoch)),
+            }
         };
         let fresh = |epochs| Trainee::of(drawn(with(epochs)?, SEED)?, None);
-        let directory = trained(fresh(1)?)?.saved()?;
+        let directory = trained(fresh(1)?, 1)?.saved()?;
         let mut model = with(2)?;
         match trainer(&mut *model)?.begin(&Host::new(&Threads(1)), &request(&cycle()), Some(directory.path())) {
             // A schedule may run over all epochs.
             Err(error) => Ok(orderly(&error)?),
             Ok(session) => {
-                let [longer, whole] = [trained(Trainee { model, session })?, trained(fresh(2)?)?];
+                let [longer, whole] = [trained(Trainee { model, session }, 2)?, trained(fresh(2)?, 2)?];
                 match saved(&*longer.model)?.0 == saved(&*whole.model)?.0 {
                     true => Ok(()),
                     false => Err(Failure::from("gone on with for a second epoch, it ends with other bytes".to_owned())),

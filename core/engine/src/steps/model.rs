@@ -268,8 +268,8 @@ impl Section for Model {
             check.error(&child(pointer, "vocabulary"), "the vocabulary is that of the model this one begins from");
         }
         if is_new && keys.task.is_none() {
-            let help = "say what it learns, `task = { kind = \"language-model\", corpus = \"...\" }`, or where it is, \
-                        `path = \"...\"`";
+            let help = "say what it learns, `task = { kind = \"language-model\", corpus = \"...\" }`, or where its weights are, \
+                        `path = \"...\"` or `init = \"...\"`";
             check.error_with_help(pointer, "missing key `task`: a new model has to be trained", help);
         }
         if keys.task.is_none() && !checkpoints.is_empty() {

@@ -65,7 +65,7 @@ impl ModelHandle {
     }
 
     fn session(&self, session: &Opaque) -> Result<*mut c_void> {
-        Ok(self.own(&session.get::<Session>()?.0)?.pointer)
+        Ok(self.own(&session.get::<Session>()?.owned)?.pointer)
     }
 
     fn state(&self, state: &Opaque) -> Result<*mut c_void> {
@@ -116,7 +116,14 @@ struct State {
 }
 
 /// A session, kept by whoever trains.
-struct Session(Arc<Owned>);
+struct Session {
+    owned: Arc<Owned>,
+    /// How many epochs and tokens the last report told.
+    told: Option<(u64, u64)>,
+}
+
+/// No neuron: what outputs hold before a call.
+const UNWRITTEN: u32 = u32::MAX;
 
 /// The table of an ability, if the model has it.
 fn ability<T: Functions>(base: &Handle<abi::ModelTable>, name: &str) -> Result<Option<T>> {
@@ -286,6 +293,8 @@ impl Encode for ModelHandle {
             .map(|site| {
                 let (rule, k, threshold, neurons, activations) = match &mut site.rule {
                     Rule::Top { k, neurons, activations } => {
+                        // What is not written must not pass for an observation.
+                        neurons.fill(UNWRITTEN);
                         (abi::RULE_TOP, number(*k), 0.0, SliceMut::new(neurons), SliceMut::new(activations))
                     }
                     Rule::Above(threshold) => {
@@ -339,6 +348,10 @@ impl ModelHandle {
                 Rule::Above(_) | Rule::All => (&[], &[]),
             };
             let width = description.sites[site.site].width;
+            if let Some(at) = neurons.iter().position(|&neuron| neuron == UNWRITTEN) {
+                let token = at * request.text.ids.len() / neurons.len();
+                return Err(self.base.fault(&format!("it left token {token} unwritten at its site {}", site.site)));
+            }
             if let Some(neuron) = neurons.iter().find(|&&neuron| neuron as usize >= width) {
                 return Err(self.base.fault(&format!("it gave neuron {neuron} of {width} at its site {}", site.site)));
             }
@@ -430,17 +443,34 @@ impl Train for ModelHandle {
         let session = self.base.caller.make(host, &"begin", (table.end, &"end", Some(of)), |host, place| unsafe {
             (table.begin)(model, host, &raw const raw, from, place)
         });
-        Ok(Opaque::new(Session(session?)))
+        Ok(Opaque::new(Session { owned: session?, told: None }))
     }
 
     fn step(&mut self, host: &Host<'_>, session: &mut Opaque, pause: Option<f64>) -> Result<TrainReport> {
         let table = self.train.as_ref().ok_or_else(|| self.lacks(abi::TRAIN))?;
-        let (model, session) = (self.base.component(), self.session(session)?);
+        let (model, pointer) = (self.base.component(), self.session(session)?);
         let mut out = abi::TrainReport { size: size_of::<abi::TrainReport>(), ..Default::default() };
         let place = &raw mut out;
         let pause = pause.unwrap_or(f64::INFINITY);
         // SAFETY: component and session are this table's, and every argument lives for the call.
-        self.base.call(host, &"step", |host| unsafe { (table.step)(model, session, host, pause, place) })?;
+        self.base.call(host, &"step", |host| unsafe { (table.step)(model, pointer, host, pause, place) })?;
+        let told = session.get_mut::<Session>()?.told.replace((out.epoch, out.tokens));
+        let wrong = |what: String| Err(self.base.fault(&format!("it tells wrongly of its training: {what}")));
+        if out.done != 0 && out.paused != 0 {
+            return wrong("it is done, and paused".to_owned());
+        }
+        if !(out.seconds >= 0.0 && out.seconds.is_finite()) {
+            return wrong(format!("a step took {} seconds", out.seconds));
+        }
+        if let Some((epoch, tokens)) = told {
+            let expected = epoch + u64::from(out.paused == 0);
+            if out.epoch != expected || out.tokens < tokens {
+                return wrong(format!(
+                    "after epoch {epoch} and {tokens} tokens it is at epoch {} and {} tokens",
+                    out.epoch, out.tokens
+                ));
+            }
+        }
         Ok(TrainReport {
             epoch: out.epoch,
             tokens: out.tokens,

@@ -354,7 +354,7 @@ mod tests {
             one_vector in any::<bool>(),
             seed in any::<u64>(),
         ) {
-            let sizes = Sizes { vocabulary: 17, embedding, hidden, layers, cell, tied: false };
+            let sizes = Sizes { vocabulary: 17, embedding, hidden, layers, cell, tied: false, headless: false };
             match one_vector {
                 true => agree::<1>(sizes, &documents, with_table, seed),
                 false => agree::<{ crate::cpu::workspace::STRIPS }>(sizes, &documents, with_table, seed),

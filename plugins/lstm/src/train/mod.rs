@@ -244,7 +244,7 @@ impl<'a> Trainer<'a> {
 
     /// The mean loss of a window as a graph. `number` counts steps from the beginning of training, for dropout.
     fn loss(&self, window: Window, states: &[Arc<Mutex<LayerState>>], number: u64) -> candle_core::Result<Tensor> {
-        let Weights { encoder, layers, bias, .. } = self.weights;
+        let Weights { encoder, layers, .. } = self.weights;
         let clear = Arc::new(window.clear);
         let lookup = Lookup { ids: window.ids, gradient: self.encoder.clone() };
         let mut x = self.dropout(encoder.apply_op1(lookup)?, number, "dropout.embedding")?;
@@ -262,7 +262,9 @@ impl<'a> Trainer<'a> {
             x = self.dropout(x.apply_op3(&w, &b, recurrence)?, number, &format!("dropout.lstm.{k}"))?;
         }
         let loss = LinearCrossEntropy::new(window.targets, self.decoder.clone(), self.stop.clone());
-        x.apply_op3(self.weights.decoder(), bias, loss)
+        let decoder = self.weights.decoder();
+        let (weight, bias) = decoder.map_err(|error| candle_core::Error::Msg(error.message().to_owned()))?;
+        x.apply_op3(weight, bias, loss)
     }
 
     /// The same by the plain network.
@@ -304,7 +306,8 @@ impl<'a> Trainer<'a> {
             Some(gradient) => crate::weights::to_vec(gradient),
             None => Ok(vec![0.0; variable.elem_count()]),
         };
-        let Weights { encoder, bias, sizes, .. } = self.weights;
+        let Weights { encoder, sizes, .. } = self.weights;
+        let (weight, bias) = self.weights.decoder()?;
         let rows = if sizes.tied {
             // What the embeddings add is in the decoder's: they are one variable.
             RowGradient::default()
@@ -313,7 +316,7 @@ impl<'a> Trainer<'a> {
         };
         *self.encoder.lock().unwrap_or_else(PoisonError::into_inner) = rows;
         let mut decoder = self.decoder.lock().unwrap_or_else(PoisonError::into_inner);
-        (decoder.weight, decoder.bias, decoder.scale) = (of(self.weights.decoder())?, of(bias)?, 1.0);
+        (decoder.weight, decoder.bias, decoder.scale) = (of(weight)?, of(bias)?, 1.0);
         Ok(())
     }
 

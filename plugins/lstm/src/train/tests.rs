@@ -192,7 +192,8 @@ fn dropout_keeps_the_mean_and_its_gradient_the_mask() {
     near(gradient.get(&x).unwrap(), &y, 0.0);
 }
 
-const SIZES: Sizes = Sizes { vocabulary: 40, embedding: 6, hidden: 10, layers: 2, cell: Cell::Lstm, tied: false };
+const SIZES: Sizes =
+    Sizes { vocabulary: 40, embedding: 6, hidden: 10, layers: 2, cell: Cell::Lstm, tied: false, headless: false };
 
 fn one_step() -> Window {
     let mut stream = Stream::new(9, "ids", 0);
@@ -359,7 +360,7 @@ proptest! {
         seed in any::<u64>(),
     ) {
         let embedding = if tied { hidden } else { 5 };
-        let sizes = Sizes { vocabulary, embedding, hidden, layers, cell, tied };
+        let sizes = Sizes { vocabulary, embedding, hidden, layers, cell, tied, headless: false };
         let options = TrainOptions { batch, bptt, optimizer, max_tokens: Some(600), ..TrainOptions::default() };
         let one = train_with(1, seed, &options, sizes, 1);
         for threads in [2, 4] {
@@ -390,9 +391,9 @@ fn adam_is_that_of_the_paper() {
         let options = TrainOptions { optimizer, weight_decay: 0.1, clip: 1e9, ..TrainOptions::default() };
         let sizes = Sizes { vocabulary: 3, embedding: 2, hidden: 2, layers: 1, ..SIZES };
         let weights = Weights::initialize(sizes, 3).unwrap();
-        let before = to_vec(weights.decoder()).unwrap();
+        let before = to_vec(weights.decoder().unwrap().0).unwrap();
         let mut means = Vec::new();
-        let gradients = weights.bias.sum_all().unwrap().backward().unwrap();
+        let gradients = weights.decoder().unwrap().1.sum_all().unwrap().backward().unwrap();
         let (mut first, mut second) = (vec![0.0_f64; 6], vec![0.0_f64; 6]);
         let mut expected: Vec<f64> = before.iter().map(|&w| f64::from(w)).collect();
         for steps in 0..3 {
@@ -412,7 +413,7 @@ fn adam_is_that_of_the_paper() {
                 expected[i] -= 0.01 * decay * expected[i] + 0.01 * m / (v.sqrt() + 1e-8);
             }
         }
-        for (found, expected) in to_vec(weights.decoder()).unwrap().into_iter().zip(expected) {
+        for (found, expected) in to_vec(weights.decoder().unwrap().0).unwrap().into_iter().zip(expected) {
             assert!((f64::from(found) - expected).abs() < 1e-6, "{optimizer:?}: {found}, not {expected}");
         }
     }

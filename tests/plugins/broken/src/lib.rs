@@ -12,8 +12,8 @@ use metrics::{
     SlowToEnd, Unbounded,
 };
 use models::{
-    Amnesiac, Backwards, Contrary, Dull, Excessive, Free, GoodModel, Gullible, Hasty, Idle, Leader, Masquerading,
-    Modest, Positive, Rounding, Sociable, Spoilt, Stateless, Unmasked, Unseeded, Unsummed,
+    Amnesiac, Backwards, Contrary, Dull, Endless, Excessive, Free, GoodModel, Gullible, Hasty, Idle, Leader,
+    Masquerading, Modest, Positive, Rounding, Sociable, Spoilt, Stateless, Unmasked, Unseeded, Unsummed,
 };
 use pruners::{ByEverything, ByPlace, GoodPruner, Presumptuous, Selective};
 use sinks::{Careless, GoodSink, Numbered, Silent, Vandal};
@@ -68,6 +68,7 @@ txray_plugin::plugin!(
         Spoilt<Modest>,
         Spoilt<Unsummed>,
         Spoilt<Dull>,
+        Spoilt<Endless>,
         Spoilt<models::Restless>,
     ]
 );

@@ -342,6 +342,16 @@ impl Fault for Dull {
     }
 }
 
+/// Knows no end.
+pub struct Endless;
+
+impl Fault for Endless {
+    const KIND: &'static str = "endless";
+    fn trained(report: TrainReport) -> TrainReport {
+        TrainReport { done: false, ..report }
+    }
+}
+
 /// Begins anew where there is nothing to go on from.
 pub struct Restless;
 

@@ -26,7 +26,7 @@ pub struct Lookup {
 #[serde(crate = "txray_plugin::serde", deny_unknown_fields)]
 pub struct Options {
     /// How many epochs training takes.
-    #[schemars(example = 2)]
+    #[schemars(example = 2, extend("format" = "epochs"))]
     epochs: u64,
 }
 
@@ -238,7 +238,7 @@ impl Train for Lookup {
             loss: 1.0 / (self.epoch + u64::from(session.paused)) as f64,
             valid_loss: session.valid.filter(|_| !session.paused).map(|valid| valid as f64),
             seconds: 0.125,
-            done: self.epoch == self.epochs,
+            done: self.epoch == self.epochs && !session.paused,
             paused: session.paused,
         })
     }
