@@ -6,6 +6,7 @@ use txray_plugin::Result;
 
 use crate::cpu::kernel::{Matrix, MatrixMut, Pass, Write, exp, product, vectorized};
 use crate::tracker::Tracker;
+use crate::weights::Slices;
 
 /// The target of a row without one: the row counts for nothing.
 pub(crate) const NO_TARGET: u32 = u32::MAX;
@@ -50,6 +51,17 @@ pub(crate) struct Part {
     pub sum: Vec<f32>,
     /// `[rows]`: the target's score, 0 where the target is in another block.
     pub target: Vec<f32>,
+}
+
+impl<'a> Decoder<'a> {
+    /// That of a model.
+    ///
+    /// # Errors
+    /// It has none.
+    pub fn of(weights: &Slices<'a>) -> Result<Self> {
+        let (weight, bias) = weights.decoder()?;
+        Ok(Self { weight, bias, hidden: weights.sizes.hidden })
+    }
 }
 
 impl Decoder<'_> {

@@ -15,8 +15,8 @@
 //!   tests, and what runs with `fast = false`.
 //! - `cpu/kernel` holds the products and the vectorised functions, and the crate's only `unsafe`; `decoder` the softmax over
 //!   the vocabulary, shared by predicting and training.
-//! - `checkpoint` reads and writes directories with PyTorch's tensor names, `resume` a training that stopped; both by
-//!   `tensors`.
+//! - `checkpoint` reads and writes directories with PyTorch's tensor names, by what people call their modules (`names`), `resume`
+//!   a training that stopped; both by `tensors`.
 //!
 //! No result depends on the number of threads: work is cut by the shapes alone, and sums are taken in a fixed order.
 

@@ -11,10 +11,9 @@ use crate::cpu::workspace::STRIPS;
 use crate::decoder::Decoder;
 use crate::state::Carried;
 use crate::tracker::Tracker;
-use crate::weights::Slices;
 
 /// Tokens that are gathered for one product with the decoder.
-pub(crate) const ROWS: usize = 256;
+const ROWS: usize = 256;
 
 /// Whether any token of the text can be predicted, because it follows another.
 pub(crate) fn is_predictable(text: Text<'_>, state: State) -> bool {
@@ -66,7 +65,6 @@ pub(crate) struct Target {
 }
 
 /// The losses of tokens, added up by document in the order of their tokens.
-#[derive(Default)]
 pub(crate) struct Losses {
     documents: BTreeMap<usize, (f64, u64)>,
     /// Of each token, if they are asked for.
@@ -212,16 +210,5 @@ impl Observer for Likelihood<'_> {
             }
         }
         Ok(())
-    }
-}
-
-impl<'a> Decoder<'a> {
-    /// That of a model.
-    ///
-    /// # Errors
-    /// It has none.
-    pub fn of(weights: &Slices<'a>) -> Result<Self> {
-        let (weight, bias) = weights.decoder()?;
-        Ok(Self { weight, bias, hidden: weights.sizes.hidden })
     }
 }
