@@ -3,12 +3,12 @@
 
     cargo build --release -p txray
     pip install torch numpy polars safetensors tokenizers
-    python benches/speed.py --data DIR [--read 200,600,1500:300] [--train 200:1,100:10] [--rounds 5] [--readme README.md]
-    python benches/speed.py --data DIR --read "" --train 100:10 --tokens 1000000 --rounds 3 --warm 0     losses of 3 seeds
+    python benches/speed.py --data DIR [--read 200,600,1500:300] [--one 100:60000] [--train 200:1,100:10] [--rounds 5] [--readme README.md]
+    python benches/speed.py --data DIR --read "" --one "" --train 100:10 --tokens 1000000 --rounds 3 --warm 0     losses of 3 seeds
 
 DIR holds `wikitext-2/{train,valid,test}.txt`. Reading is over the validation and the test text (of `1500:300` the first
-300 lines of each), with random weights over all words of the training text. Training is `neurons:min_count`, so many
-tokens, the same data in the same order, ending with the same validation text. A ratio above 1 says that txray is faster.
+300 lines of each), with random weights over all words of the training text; `--one` reads the beginning of the validation
+text as one document, both on one thread. Training is `neurons:min_count`, so many tokens, the same data in the same order, ending with the same validation text. A ratio above 1 says that txray is faster.
 With --readme the table between the marks in that file is replaced.
 """
 import argparse
@@ -25,17 +25,18 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 MARKS = ("<!-- speed -->\n", "<!-- /speed -->")
 
 
-def command(arguments):
+def command(arguments, threads=None):
     """Runs to the end; gives what it printed."""
-    return subprocess.run(arguments, check=True, capture_output=True, text=True).stdout
+    limits = {f"{of}_THREADS": str(threads) for of in ("OMP_NUM", "MKL_NUM", "POLARS_MAX")} if threads else {}
+    return subprocess.run(arguments, check=True, capture_output=True, text=True, env={**os.environ, **limits}).stdout
 
 
-def torch(verb, **options):
+def torch(verb, threads=None, **options):
     arguments = [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
-    return json.loads(command([sys.executable, f"{HERE}/pytorch.py", verb, *arguments]))
+    return json.loads(command([sys.executable, f"{HERE}/pytorch.py", verb, *arguments], threads))
 
 
-def txray(binary, pipeline, kind):
+def txray(binary, pipeline, kind, threads=None):
     """Runs a pipeline in a place of its own. Gives the step of that kind, and the peak of the process's memory."""
     with tempfile.TemporaryDirectory() as place:
         with open(f"{place}/pipeline.toml", "w", encoding="utf-8") as f:
@@ -43,7 +44,7 @@ def txray(binary, pipeline, kind):
         peak = ("import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL); "
                 "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)")
         out = command([sys.executable, "-c", peak, binary, "run", f"{place}/pipeline.toml", "--out", f"{place}/out",
-                       "--store", f"{place}/store"])
+                       "--store", f"{place}/store", *(["--threads", str(threads)] if threads else [])])
         with open(f"{place}/out/manifest.json", encoding="utf-8") as f:
             step = next(s for s in json.load(f)["steps"] if s["kind"] == kind)
         return {**step, "peak_bytes": int(out)}
@@ -111,6 +112,26 @@ def read(a, place, hidden, lines=None):
     return (f"read {ours[0]['tokens']:,} tokens, {hidden} neurons, {vocabulary:,} words", ratios, ours, torchs)
 
 
+def one(a, place, hidden, tokens):
+    """The beginning of the validation text as one document, on one thread."""
+    model, text = f"{place}/model", f"{place}/text.txt"
+    cut(a, ["valid"], None, text)
+    with open(text, encoding="utf-8") as f:
+        words = f.read().split()[: tokens - 1]
+    with open(text, "w", encoding="utf-8") as f:
+        f.write(" ".join(words) + "\n")
+    torch("model", text=text, out=model, hidden=hidden)
+    pipeline = (f"[corpus.text]\nkind = 'text'\nvalid = {path(text)}\n[model.m]\npath = {path(model)}\n"
+                f"[stage.s]\nmodel = 'm'\ncorpus = 'text.valid'\n")
+    ours, torchs = alternate(a, lambda: txray(a.txray, pipeline, "stage", 1),
+                             lambda: torch("read", threads=1, model=model, text=text))
+    ratios = [t["seconds"] / o["seconds"] for o, t in zip(ours, torchs)]
+    weights = [16e-9 * hidden * hidden * o["tokens"] / o["seconds"] for o in ours]
+    print(f"one document, {hidden}: ratio {spread(ratios)}; txray {rate(ours)} tokens/s, PyTorch {rate(torchs)}; recurrent "
+          f"weights of {16e-3 * hidden * hidden:,.0f} kB a token, {spread(weights, '{:.0f}')} GB/s", flush=True)
+    return (f"read one document of {ours[0]['tokens']:,} tokens, {hidden} neurons, one thread", ratios, ours, torchs)
+
+
 def train(a, place, hidden, min_count):
     text, valid = f"{a.data}/wikitext-2/train.txt", f"{place}/valid.txt"
     cut(a, ["valid"], a.valid_lines, valid)
@@ -149,6 +170,7 @@ def main():
     parser.add_argument("--data", default=os.environ.get("TXRAY_DATA"), required="TXRAY_DATA" not in os.environ)
     parser.add_argument("--txray", default="target/release/txray")
     parser.add_argument("--read", default="200,600,1500:300", help="neurons[:lines]; empty for none")
+    parser.add_argument("--one", default="100:60000,200:60000,600:10000", help="neurons:tokens; empty for none")
     parser.add_argument("--train", default="200:1,100:10", help="neurons:min_count; empty for none")
     parser.add_argument("--tokens", type=int, default=100_000, help="tokens of a training")
     parser.add_argument("--valid-lines", type=int, help="of the text to validate on, the first so many lines")
@@ -159,7 +181,7 @@ def main():
     a = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as place:
-        for measure, items in ((read, a.read), (train, a.train)):
+        for measure, items in ((read, a.read), (one, a.one), (train, a.train)):
             rows += [measure(a, place, *map(int, item.split(":"))) for item in items.split(",") if item]
     print(table(rows))
     if a.readme:

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use rayon::prelude::*;
 use txray_plugin::{Block, Emit, EncodeRequest, Error, ExactSum, Result, Rule, Sign, SiteRequest, Text};
 
-use crate::cpu::lanes::{Network, Observer, plan};
-use crate::cpu::layer::LayerLanes;
+use crate::cpu::lanes::{Network, Observer, Step, Tail, plan};
+use crate::cpu::layer::Moments;
 use crate::cpu::workspace::STRIPS;
 use crate::decoder::Decoder;
 use crate::predict::Rows;
@@ -35,7 +35,15 @@ pub(crate) fn encode(network: Network<'_>, request: &mut EncodeRequest<'_>, trac
     let EncodeRequest { state, sites, predictions, emit, .. } = request;
     let predictions = predictions.as_mut().map(|(_, predictions)| &mut **predictions);
     let mut outputs = Outputs::split(sites, predictions, &lengths, network.sites);
-    let units = match state {
+    let alone = |mut tail: Tail, mut unit: Unit<'_>| {
+        network.prepared.spare_alone.lend(|alone| {
+            network.read_alone(alone, &documents, &mut tail, &mut unit, tracker)?;
+            unit.finish()?;
+            Ok((alone.moments(), tail.state))
+        })
+    };
+    // [part][layer][site]
+    let parts: Vec<Vec<Vec<Moments>>> = match state {
         None => {
             let units: Vec<_> = plan(&lengths, STRIPS * 16)
                 .into_iter()
@@ -49,33 +57,35 @@ pub(crate) fn encode(network: Network<'_>, request: &mut EncodeRequest<'_>, trac
                 .into_par_iter()
                 .with_max_len(1)
                 .map(|(lanes, record)| {
-                    network.prepared.spare.lend(|workspace| {
-                        let mut unit = Unit { record, network, tracker };
-                        network.read(workspace, &documents, &lanes, None, &mut unit, tracker)?;
+                    let mut unit = Unit { record, network, tracker };
+                    let (tails, moments) = network.prepared.spare.lend(|workspace| {
+                        let tails = network.read(workspace, &documents, &lanes, &mut unit, tracker)?;
                         unit.finish()?;
-                        Ok(workspace.moments())
-                    })
+                        Ok((tails, workspace.moments()))
+                    })?;
+                    let units: Vec<Unit<'_>> = tails.iter().map(|tail| unit.split(&tail.documents)).collect();
+                    let tails = tails.into_par_iter().zip(units).with_max_len(1);
+                    let tails = tails.map(|(tail, unit)| Ok(alone(tail, unit)?.0));
+                    tails.chain([Ok(moments)]).collect::<Result<Vec<_>>>()
                 })
                 .collect::<Result<Vec<_>>>()?
+                .concat()
         }
         Some(state) => {
             let carried: &mut Carried = state.get_mut()?;
-            let lanes = [(0..documents.len()).collect()];
             let record = outputs.record(0..documents.len(), text.offsets, *emit);
             let moments = carried.read(network.weights.sizes, text, |values| {
-                network.prepared.spare_narrow.lend(|workspace| {
-                    let mut unit = Unit { record, network, tracker };
-                    network.read(workspace, &documents, &lanes, Some(values), &mut unit, tracker)?;
-                    unit.finish()?;
-                    Ok(workspace.moments())
-                })
+                let tail = network.stream((0..documents.len()).collect(), values);
+                let (moments, state) = alone(tail, Unit { record, network, tracker })?;
+                values.copy_from_slice(&state);
+                Ok(moments)
             });
             vec![moments?]
         }
     };
     for (wanted, moments) in outputs.wanted.iter().zip(&mut outputs.moments) {
-        for unit in &units {
-            for (total, part) in moments.iter_mut().zip(&unit[wanted.layer][wanted.site]) {
+        for part in &parts {
+            for (total, part) in moments.iter_mut().zip(&part[wanted.layer][wanted.site]) {
                 total.iter_mut().zip(part).for_each(|(total, part)| *total += *part);
             }
         }
@@ -251,6 +261,19 @@ impl Record<'_> {
         }
     }
 
+    /// A record of some of the documents alone, from here on.
+    fn split(&mut self, documents: &[usize]) -> Self {
+        Self {
+            wanted: self.wanted.clone(),
+            outputs: documents.iter().filter_map(|document| self.outputs.remove_entry(document)).collect(),
+            offsets: self.offsets,
+            blocks: self.wanted.iter().map(|_| Columns::default()).collect(),
+            emit: self.emit,
+            ranked: Vec::new(),
+            rows: self.rows.as_ref().map(|_| Rows::new()),
+        }
+    }
+
     /// Keeps the last output at a token, if predictions are asked for; true: enough of them for [`Record::predict`].
     pub fn push(&mut self, at: (usize, usize), last: impl Iterator<Item = f32>) -> bool {
         self.rows.as_mut().is_some_and(|rows| {
@@ -278,7 +301,7 @@ impl Record<'_> {
     }
 }
 
-/// A unit of lanes, recorded.
+/// A unit of lanes, or one of them alone, recorded.
 struct Unit<'a> {
     record: Record<'a>,
     network: Network<'a>,
@@ -286,6 +309,10 @@ struct Unit<'a> {
 }
 
 impl Unit<'_> {
+    fn split(&mut self, documents: &[usize]) -> Self {
+        Self { record: self.record.split(documents), network: self.network, tracker: self.tracker }
+    }
+
     fn predict(&mut self) -> Result<()> {
         let Self { record, network, tracker } = self;
         record.predict(|hidden, rows| Decoder::of(network.weights)?.best(hidden, rows, tracker))
@@ -298,17 +325,13 @@ impl Unit<'_> {
 }
 
 impl Observer for Unit<'_> {
-    fn observe<const P: usize>(&mut self, cursors: &[Option<(usize, usize)>], layers: &[LayerLanes<P>]) -> Result<()> {
-        for (lane, cursor) in cursors.iter().enumerate() {
+    fn observe(&mut self, step: &impl Step) -> Result<()> {
+        let last = self.network.layers - 1;
+        for (lane, cursor) in step.cursors().iter().enumerate() {
             let Some(at) = *cursor else { continue };
-            let top = |layer: usize, site: usize| {
-                let (neuron, activation) = &layers[layer].sites[site].top;
-                Some((neuron.as_flattened()[lane], activation.as_flattened()[lane]))
-            };
-            self.record.token(at, top, |layer: usize, site| layers[layer].column(site, lane));
-            if let Some(last) = layers.last()
-                && self.record.push(at, last.column(0, lane))
-            {
+            let top = |layer: usize, site: usize| Some(step.top(layer, site, lane));
+            self.record.token(at, top, |layer: usize, site| step.column(layer, site, lane));
+            if self.record.push(at, step.column(last, 0, lane)) {
                 self.predict()?;
             }
         }

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 use txray_plugin::{PredictRequest, Result, State, Text};
 
-use crate::cpu::lanes::{Network, Observer, plan};
-use crate::cpu::layer::LayerLanes;
+use crate::cpu::lanes::{Network, Observer, Step, Tail, plan};
 use crate::cpu::workspace::STRIPS;
 use crate::decoder::Decoder;
 use crate::state::Carried;
@@ -82,6 +81,12 @@ impl Losses {
         self.tokens.iter_mut().for_each(|tokens| tokens.push((target.token, loss as f32)));
     }
 
+    /// Those of some documents, which are added up elsewhere from here on.
+    fn split(&mut self, documents: &[usize]) -> Self {
+        let of = documents.iter().filter_map(|document| self.documents.remove_entry(document)).collect();
+        Self { documents: of, ..Self::new(self.tokens.is_some()) }
+    }
+
     /// Writes them where a request wants them, which holds nothing yet of their documents.
     pub fn write(&self, request: &mut PredictRequest<'_>) {
         for (&document, &(loss, count)) in &self.documents {
@@ -111,6 +116,7 @@ pub(crate) fn predict(network: Network<'_>, request: &mut PredictRequest<'_>, tr
     let text = request.examples.text;
     let decoder = Decoder::of(network.weights)?;
     let likelihood = |documents| Likelihood {
+        last: network.layers - 1,
         decoder,
         text,
         documents,
@@ -118,7 +124,7 @@ pub(crate) fn predict(network: Network<'_>, request: &mut PredictRequest<'_>, tr
         losses: Losses::new(request.token_losses.is_some()),
         tracker,
     };
-    let parts = match request.state.as_deref_mut() {
+    let parts: Vec<Losses> = match request.state.as_deref_mut() {
         None => {
             let documents: Vec<&[u32]> = (0..text.len()).map(|d| text.document(d)).collect();
             let lengths: Vec<usize> = documents.iter().map(|d| d.len()).collect();
@@ -126,13 +132,30 @@ pub(crate) fn predict(network: Network<'_>, request: &mut PredictRequest<'_>, tr
                 .into_par_iter()
                 .with_max_len(1)
                 .map(|lanes| {
-                    network.prepared.spare.lend(|workspace| {
-                        let mut likelihood = likelihood(Some(&documents));
-                        network.read(workspace, &documents, &lanes, None, &mut likelihood, tracker)?;
+                    let mut unit = likelihood(Some(&documents));
+                    let tails = network
+                        .prepared
+                        .spare
+                        .lend(|workspace| network.read(workspace, &documents, &lanes, &mut unit, tracker))?;
+                    let mut losses = unit.finish()?;
+                    let of_tail = |tail: Tail| {
+                        let losses = losses.split(&tail.documents);
+                        (tail, Likelihood { losses, ..likelihood(Some(&documents)) })
+                    };
+                    let tails: Vec<_> = tails.into_iter().map(of_tail).collect();
+                    let tails = tails.into_par_iter().with_max_len(1).map(|(mut tail, mut likelihood)| {
+                        network
+                            .prepared
+                            .spare_alone
+                            .lend(|alone| network.read_alone(alone, &documents, &mut tail, &mut likelihood, tracker))?;
                         likelihood.finish()
-                    })
+                    });
+                    tails.chain([Ok(losses)]).collect::<Result<Vec<_>>>()
                 })
                 .collect::<Result<Vec<_>>>()?
+                .into_iter()
+                .flatten()
+                .collect()
         }
         Some(state) => {
             let carried: &mut Carried = state.get_mut()?;
@@ -142,8 +165,10 @@ pub(crate) fn predict(network: Network<'_>, request: &mut PredictRequest<'_>, tr
                 likelihood.push(last.iter().copied(), Target { token: 0, document: document_of(text, 0), id })?;
             }
             let losses = carried.read(sizes, text, |values| {
-                network.prepared.spare_narrow.lend(|workspace| {
-                    network.read(workspace, &[text.ids], &[vec![0]], Some(values), &mut likelihood, tracker)?;
+                network.prepared.spare_alone.lend(|alone| {
+                    let mut tail = network.stream(vec![0], values);
+                    network.read_alone(alone, &[text.ids], &mut tail, &mut likelihood, tracker)?;
+                    values.copy_from_slice(&tail.state);
                     likelihood.finish()
                 })
             });
@@ -156,6 +181,8 @@ pub(crate) fn predict(network: Network<'_>, request: &mut PredictRequest<'_>, tr
 
 /// Gathers the outputs of the last layer with the tokens that follow them, and adds up their likelihoods.
 struct Likelihood<'a> {
+    /// The last layer.
+    last: usize,
     decoder: Decoder<'a>,
     text: Text<'a>,
     /// None: the text is one stream.
@@ -202,11 +229,10 @@ impl Likelihood<'_> {
 }
 
 impl Observer for Likelihood<'_> {
-    fn observe<const P: usize>(&mut self, cursors: &[Option<(usize, usize)>], layers: &[LayerLanes<P>]) -> Result<()> {
-        let Some(last) = layers.last() else { return Ok(()) };
-        for (lane, cursor) in cursors.iter().enumerate() {
+    fn observe(&mut self, step: &impl Step) -> Result<()> {
+        for (lane, cursor) in step.cursors().iter().enumerate() {
             if let Some(target) = cursor.and_then(|(document, position)| self.following(document, position)) {
-                self.push(last.column(0, lane), target)?;
+                self.push(step.column(self.last, 0, lane), target)?;
             }
         }
         Ok(())

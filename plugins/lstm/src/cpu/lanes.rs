@@ -1,7 +1,7 @@
 //! Reading without gradients: many documents side by side, each in a lane of its own.
 //!
 //! A *unit* is `workspace::STRIPS` * 16 lanes. Each lane reads document after document, its state cleared in between, so nothing
-//! is padded but the end, where strips of lanes that are all done are left out. One thread owns a unit through all its
+//! is padded but the end, where strips of lanes that are all done are left out, and the last few lanes go on alone (see `alone`). One thread owns a unit through all its
 //! steps, in a [`Workspace`] that later units use again. States and gate sums lie `[strip][neuron, lane]`: gates, cell,
 //! output, the most active neuron and the moments are then passes over vectors of lanes, and the recurrent weights are
 //! streamed from memory once a step for all strips.
@@ -32,7 +32,10 @@ const STEPS: usize = 128;
 const SHARES: usize = 8;
 /// Tokens of a document after which its moments, in single precision, are added to the exact ones. They are added at its end,
 /// too, so that what a document adds depends on it alone.
-const FLUSH: usize = 64;
+pub(crate) const FLUSH: usize = 64;
+/// Lanes of a unit that take about as long side by side as one after the other alone, which threads can share (measured at 100, 200
+/// and 600 neurons).
+const FEW: usize = 16;
 
 /// Shares documents of these lengths out to units of `width` lanes: the longest first, each to the lane with the fewest
 /// tokens; lanes with about as many tokens are in one unit. Gives `[unit][lane][document]`.
@@ -55,11 +58,54 @@ pub(crate) fn plan(lengths: &[usize], width: usize) -> Vec<Vec<Vec<usize>>> {
     lanes.chunks(width).map(<[_]>::to_vec).collect()
 }
 
-/// Takes what it wants of each step of a unit.
+/// What a step gave.
+pub(crate) trait Step {
+    /// By lane: the document and the position of the token just read, `None` where it is idle.
+    fn cursors(&self) -> &[Option<(usize, usize)>];
+    /// The most active neuron of a lane at a site of a layer (0, the outputs; 1, the cell), and its activation.
+    fn top(&self, layer: usize, site: usize, lane: usize) -> (u32, f32);
+    /// `[hidden]`: all activations there.
+    fn column(&self, layer: usize, site: usize, lane: usize) -> impl Iterator<Item = f32>;
+}
+
+/// Takes what it wants of each step.
 pub(crate) trait Observer {
-    /// `cursors[lane]` is the document and the position of the token just read, `None` for an idle lane; `layers` hold
-    /// the activations there.
-    fn observe<const P: usize>(&mut self, cursors: &[Option<(usize, usize)>], layers: &[LayerLanes<P>]) -> Result<()>;
+    fn observe(&mut self, step: &impl Step) -> Result<()>;
+}
+
+/// A step of the lanes of a unit.
+struct UnitStep<'a, const P: usize> {
+    cursors: &'a [Option<(usize, usize)>],
+    layers: &'a [LayerLanes<P>],
+}
+
+impl<const P: usize> Step for UnitStep<'_, P> {
+    fn cursors(&self) -> &[Option<(usize, usize)>] {
+        self.cursors
+    }
+
+    fn top(&self, layer: usize, site: usize, lane: usize) -> (u32, f32) {
+        let (neuron, activation) = &self.layers[layer].sites[site].top;
+        (neuron.as_flattened()[lane], activation.as_flattened()[lane])
+    }
+
+    fn column(&self, layer: usize, site: usize, lane: usize) -> impl Iterator<Item = f32> {
+        self.layers[layer].column(site, lane)
+    }
+}
+
+/// What is left of a lane that goes on alone.
+#[derive(Debug)]
+pub(crate) struct Tail {
+    pub documents: Vec<usize>,
+    /// Where the first of them goes on.
+    pub position: usize,
+    /// `[layers, h (and c), hidden]`
+    pub state: Vec<f32>,
+    /// `[layer][site][3][hidden]`: the moments of the first document over the tokens since the last flush.
+    pub recent: Vec<f32>,
+    /// Whether the state is kept from document to document.
+    pub is_stream: bool,
 }
 
 /// The network as a unit reads it.
@@ -83,24 +129,18 @@ impl Network<'_> {
         self.weights.sizes.cell.site(layer, site)
     }
 
-    /// Reads `lanes[lane][document]` of `documents` to the end; the moments are then in `workspace`. With a `state`
-    /// (`[layers, h (and c), hidden]`), lane 0 begins with it, is not cleared between documents, and writes its last
-    /// state there.
+    /// Reads `lanes[lane][document]` of `documents` until few lanes are left, and gives what is left of these; the moments are
+    /// then in `workspace`.
     pub fn read<const P: usize>(
         &self,
         workspace: &mut Workspace<P>,
         documents: &[&[u32]],
         lanes: &[Vec<usize>],
-        state: Option<&mut [f32]>,
         observer: &mut impl Observer,
         tracker: &Tracker<'_>,
-    ) -> Result<()> {
+    ) -> Result<Vec<Tail>> {
         workspace.clear(self.weights.sizes, self.layers, self.sites, self.table.is_none());
         let Workspace { layers, embedded } = workspace;
-        let size = self.weights.sizes.cell.state() * self.weights.sizes.hidden;
-        if let Some(state) = state.as_deref() {
-            layers.iter_mut().zip(state.chunks_exact(size)).for_each(|(l, s)| l.set_state(0, Some(s)));
-        }
         let mut queues: Lanes<Iter<'_, usize>, P> = from_fn(|_| Default::default());
         queues.as_flattened_mut().iter_mut().zip(lanes).for_each(|(queue, lane)| *queue = lane.iter());
         let mut cursors: Lanes<Option<(usize, usize)>, P> = [[None; 16]; P];
@@ -110,14 +150,12 @@ impl Network<'_> {
         let mut due = Vec::with_capacity(P * 16);
         let (mut active, mut tokens) = ([[0.0_f32; 16]; P], [[idle; 16]; P]);
         loop {
-            let (mut running, mut live) = (0, 0);
+            let (mut running, mut live) = (0_usize, 0);
             for (lane, cursor) in cursors.iter_mut().enumerate() {
                 let next = cursor.map(|(d, position)| (d, position + 1)).filter(|&(d, p)| p < documents[d].len());
                 *cursor = next.or_else(|| {
                     let document = *queues.as_flattened_mut()[lane].find(|&&d| !documents[d].is_empty())?;
-                    if state.is_none() {
-                        layers.iter_mut().for_each(|layer| layer.set_state(lane, None));
-                    }
+                    layers.iter_mut().for_each(|layer| layer.clear_state(lane));
                     Some((document, 0))
                 });
                 tokens.as_flattened_mut()[lane] = cursor.map_or(idle, |(d, position)| documents[d][position]);
@@ -127,12 +165,22 @@ impl Network<'_> {
                     (running, live) = (running + 1, lane / 16 + 1);
                 }
             }
-            if running == 0 {
-                break;
+            if running <= FEW {
+                let tail = |(lane, cursor): (usize, &Option<(usize, usize)>)| {
+                    let (document, position) = (*cursor)?;
+                    Some(Tail {
+                        documents: [document].into_iter().chain(queues.as_flattened()[lane].clone().copied()).collect(),
+                        position,
+                        state: layers.iter().flat_map(|layer| layer.state(lane)).collect(),
+                        recent: layers.iter().flat_map(|layer| layer.recent(lane)).collect(),
+                        is_stream: false,
+                    })
+                };
+                return Ok(cursors.iter().enumerate().filter_map(tail).collect());
             }
             self.step(live, layers, embedded, &tokens, &active);
-            self.check(layers)?;
-            observer.observe(cursors, layers)?;
+            self.check(layers.iter().map(|layer| layer.sites.iter().map(|site| site.poison.as_flattened())))?;
+            observer.observe(&UnitStep { cursors, layers })?;
             due.clear();
             due.extend(cursors.iter().enumerate().filter_map(|(lane, cursor)| {
                 let (document, position) = (*cursor)?;
@@ -142,12 +190,8 @@ impl Network<'_> {
             if !due.is_empty() {
                 layers.iter_mut().for_each(|layer| layer.flush(&due));
             }
-            tracker.advance(running)?;
+            tracker.advance(running as u64)?;
         }
-        if let Some(state) = state {
-            layers.iter().zip(state.chunks_exact_mut(size)).for_each(|(layer, state)| layer.state(0, state));
-        }
-        Ok(())
     }
 
     /// One token of the first `live` strips, through all layers.
@@ -184,11 +228,11 @@ impl Network<'_> {
         }
     }
 
-    /// Stops at an activation that is not finite.
-    fn check<const P: usize>(&self, layers: &[LayerLanes<P>]) -> Result<()> {
-        for (k, layer) in layers.iter().enumerate() {
-            for (s, site) in layer.sites.iter().enumerate() {
-                if site.poison.as_flattened().iter().any(|p| *p != 0.0) {
+    /// Stops at an activation that is not finite: of each layer's sites, what is not 0 then.
+    pub fn check<'p>(&self, poison: impl Iterator<Item = impl Iterator<Item = &'p [f32]>>) -> Result<()> {
+        for (k, layer) in poison.enumerate() {
+            for (s, site) in layer.enumerate() {
+                if site.iter().any(|p| *p != 0.0) {
                     return Err(Error::invalid(format!(
                         "an activation at {} is not finite: the weights are too large to compute with",
                         self.site(k, s)
@@ -203,29 +247,35 @@ impl Network<'_> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use txray_plugin::Host;
     use txray_plugin::random::Stream;
+    use txray_plugin::{ExactSum, Host, Mask};
 
     use super::*;
+    use crate::cpu::alone::Alone;
     use crate::cpu::kernel::instructions;
+    use crate::cpu::layer::Moments;
     use crate::weights::{Cell, Sizes, Weights};
 
     /// Keeps every output of every layer, `[document][position][layer]`.
-    struct Keep(Vec<Vec<Vec<Vec<f32>>>>);
+    struct Keep {
+        layers: usize,
+        of: Vec<Vec<Vec<Vec<f32>>>>,
+    }
+
+    impl Keep {
+        fn new(sizes: Sizes, documents: usize) -> Self {
+            Self { layers: sizes.layers, of: vec![Vec::new(); documents] }
+        }
+    }
 
     impl Observer for Keep {
-        fn observe<const P: usize>(
-            &mut self,
-            cursors: &[Option<(usize, usize)>],
-            layers: &[LayerLanes<P>],
-        ) -> Result<()> {
-            for (lane, cursor) in cursors.iter().enumerate() {
+        fn observe(&mut self, step: &impl Step) -> Result<()> {
+            for (lane, cursor) in step.cursors().iter().enumerate() {
                 let Some((document, position)) = *cursor else { continue };
-                assert_eq!(self.0[document].len(), position, "each token once, in order");
-                let column = |layer: &LayerLanes<P>| {
-                    let values: Vec<f32> = layer.column(0, lane).collect();
-                    let (neuron, most) =
-                        (layer.sites[0].top.0.as_flattened()[lane], layer.sites[0].top.1.as_flattened()[lane]);
+                assert_eq!(self.of[document].len(), position, "each token once, in order");
+                let column = |layer: usize| {
+                    let values: Vec<f32> = step.column(layer, 0, lane).collect();
+                    let (neuron, most) = step.top(layer, 0, lane);
                     let first = values.iter().position(|&v| v == values.iter().copied().fold(f32::MIN, f32::max));
                     assert_eq!(
                         (first, values[neuron as usize]),
@@ -234,7 +284,7 @@ mod tests {
                     );
                     values
                 };
-                self.0[document].push(layers.iter().map(column).collect());
+                self.of[document].push((0..self.layers).map(column).collect());
             }
             Ok(())
         }
@@ -280,7 +330,7 @@ mod tests {
         document.iter().map(step).collect()
     }
 
-    fn agree<const P: usize>(sizes: Sizes, documents: &[Vec<u32>], with_table: bool, seed: u64) {
+    fn drawn(sizes: Sizes, seed: u64) -> Weights {
         // Large enough for the nonlinearities to show, small enough that the recurrence does not blow up rounding.
         let bound = 2.0 / (sizes.hidden.max(sizes.embedding) as f32).sqrt();
         let mut stream = Stream::new(seed, "values", 0);
@@ -289,7 +339,79 @@ mod tests {
             stream.fill_uniform(&mut values, -bound, bound);
             Ok(values)
         };
-        let weights = Weights::build(sizes, values).unwrap();
+        Weights::build(sizes, values).unwrap()
+    }
+
+    fn sums(of: &[Vec<Moments>]) -> Vec<ExactSum> {
+        of.iter().flatten().flatten().flatten().copied().collect()
+    }
+
+    /// Reads copies of a document side by side, and then one beside copies that end at `turn`, from where on it is alone.
+    fn is_the_same_alone(
+        sizes: Sizes,
+        sites: usize,
+        document: &[u32],
+        turn: usize,
+        with_table: bool,
+        masked: bool,
+        seed: u64,
+    ) {
+        let weights = drawn(sizes, seed);
+        let host = Host::detached();
+        let tracker = Tracker::new(&host, "", 0);
+        let held: Vec<f32> = (0..sizes.hidden).map(|n| if n % 3 == 1 { 0.25 } else { f32::NAN }).collect();
+        let held = [Mask { site: 0, values: &held }];
+        let masks = Masks::new(if masked { &held } else { &[] }, sizes, sites).unwrap();
+        let read = |weights: &Slices<'_>| {
+            let prepared = Prepared::new(weights, if with_table { usize::MAX } else { 0 });
+            prepared.with_table(weights, document, &tracker, |table| {
+                for (name, arch) in instructions() {
+                    let network = Network {
+                        weights,
+                        prepared: &prepared,
+                        table,
+                        layers: sizes.layers,
+                        sites,
+                        masks: &masks,
+                        arch,
+                    };
+                    let read = |documents: &[&[u32]]| {
+                        let lanes: Vec<_> = (0..documents.len()).map(|lane| vec![lane]).collect();
+                        let (mut workspace, mut keep) = (Workspace::<2>::default(), Keep::new(sizes, documents.len()));
+                        let tails = network.read(&mut workspace, documents, &lanes, &mut keep, &tracker)?;
+                        let mut moments = sums(&workspace.moments());
+                        for mut tail in tails {
+                            let mut alone = Alone::default();
+                            network.read_alone(&mut alone, documents, &mut tail, &mut keep, &tracker)?;
+                            assert_eq!((documents.len(), tail.position), (FEW + 1, turn));
+                            moments.iter_mut().zip(sums(&alone.moments())).for_each(|(sum, more)| *sum += more);
+                        }
+                        Ok((keep, moments))
+                    };
+                    let (whole, begun) = ([document; FEW + 1], [&document[..turn]; FEW + 1]);
+                    let mut left = begun;
+                    left[0] = document;
+                    let ((side, all), (_, begun), (apart, found)) = (read(&whole)?, read(&begun)?, read(&left)?);
+                    let bits = |keep: &Keep| -> Vec<u32> {
+                        keep.of[0].as_slice().concat().concat().iter().map(|value| value.to_bits()).collect()
+                    };
+                    assert_eq!(bits(&apart), bits(&side), "{name}");
+                    for ((all, begun), found) in all.into_iter().zip(begun).zip(found) {
+                        let add = |mut total: ExactSum, sum: ExactSum, times| {
+                            (0..times).for_each(|_| total += sum);
+                            total
+                        };
+                        assert_eq!(add(ExactSum::ZERO, found, FEW + 1), add(all, begun, FEW), "{name}");
+                    }
+                }
+                Ok(())
+            })
+        };
+        weights.read(read).unwrap();
+    }
+
+    fn agree<const P: usize>(sizes: Sizes, documents: &[Vec<u32>], with_table: bool, seed: u64) {
+        let weights = drawn(sizes, seed);
         let documents: Vec<&[u32]> = documents.iter().map(Vec::as_slice).collect();
         let lengths: Vec<usize> = documents.iter().map(|d| d.len()).collect();
         let host = Host::detached();
@@ -300,16 +422,18 @@ mod tests {
                 assert_eq!(table.is_some(), with_table || documents.concat().is_empty());
                 let masks = Masks::new(&[], weights.sizes, 1)?;
                 // One workspace for all, so that each reading begins with what another left.
-                let mut workspace = Workspace::default();
+                let (mut workspace, mut alone) = (Workspace::default(), Alone::default());
                 for (name, arch) in instructions() {
                     let layers = weights.sizes.layers;
                     let network =
                         Network { weights, prepared: &prepared, table, layers, sites: 1, masks: &masks, arch };
-                    let mut keep = Keep(vec![Vec::new(); documents.len()]);
+                    let mut keep = Keep::new(sizes, documents.len());
                     for lanes in plan(&lengths, P * 16) {
-                        network.read::<P>(&mut workspace, &documents, &lanes, None, &mut keep, &tracker)?;
+                        for mut tail in network.read::<P>(&mut workspace, &documents, &lanes, &mut keep, &tracker)? {
+                            network.read_alone(&mut alone, &documents, &mut tail, &mut keep, &tracker)?;
+                        }
                     }
-                    for (document, found) in documents.iter().zip(keep.0) {
+                    for (document, found) in documents.iter().zip(keep.of) {
                         let expected = plainly(weights, document);
                         let (found, expected) = (found.concat().concat(), expected.concat().concat());
                         assert_eq!(found.len(), expected.len(), "{name}");
@@ -340,6 +464,24 @@ mod tests {
             // Lanes whose strip is done first stand last.
             let load = |lane: &Vec<usize>| lane.iter().map(|&d| lengths[d]).sum::<usize>();
             prop_assert!(units.iter().flatten().map(load).is_sorted_by(|a, b| a >= b));
+        }
+
+        /// Bit for bit, under every set of instructions, from the start or from any token on.
+        #[test]
+        fn a_document_is_read_alone_as_in_company(
+            document in proptest::collection::vec(0..17_u32, 1..150),
+            turn in prop_oneof![Just(0_usize), Just(64), 0..150_usize],
+            embedding in 1..24_usize,
+            hidden in 1..70_usize,
+            layers in 1..4_usize,
+            cell in prop_oneof![Just((Cell::Lstm, 1)), Just((Cell::Lstm, 2)), Just((Cell::Gru, 1))],
+            with_table in any::<bool>(),
+            masked in any::<bool>(),
+            seed in any::<u64>(),
+        ) {
+            let (cell, sites) = cell;
+            let sizes = Sizes { vocabulary: 17, embedding, hidden, layers, cell, tied: false, headless: false };
+            is_the_same_alone(sizes, sites, &document, turn.min(document.len() - 1), with_table, masked, seed);
         }
 
         /// Under every set of instructions that the machine has, with a table of inputs and without.

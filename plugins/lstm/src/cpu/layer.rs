@@ -14,6 +14,9 @@ use crate::weights::{Cell, GATE_SUMS};
 /// `[strip][lane]`: a value for each of `P * 16` lanes.
 pub(crate) type Lanes<T, const P: usize> = [[T; 16]; P];
 
+/// `[3][hidden]`: the sums of h, |h| and h² over all tokens.
+pub(crate) type Moments = [Vec<ExactSum>; 3];
+
 /// What is recorded at one site of a layer.
 #[derive(Debug)]
 pub(crate) struct SiteLanes<const P: usize> {
@@ -22,7 +25,7 @@ pub(crate) struct SiteLanes<const P: usize> {
     /// `[strip][hidden][3][lane]`: the moments of each lane's document over the tokens since the last flush.
     recent: [Vec<[[f32; 16]; 3]>; P],
     /// `[3][hidden]`: the sums of h, |h| and h² over all tokens.
-    pub moments: [Vec<ExactSum>; 3],
+    pub moments: Moments,
     /// 0, or NaN once an activation, or what it is made of, was not finite.
     pub poison: Lanes<f32, P>,
 }
@@ -96,17 +99,22 @@ impl<const P: usize> LayerLanes<P> {
         values[lane / 16].chunks_exact(16).map(move |row| row[lane % 16])
     }
 
-    /// Sets a lane's state, h and then an LSTM's c; `None` clears it.
-    pub fn set_state(&mut self, lane: usize, state: Option<&[f32]>) {
+    /// Clears a lane's state.
+    pub fn clear_state(&mut self, lane: usize) {
         let (hidden, cell) = (&mut self.hidden[lane / 16], &mut self.cell[lane / 16]);
-        let rows = hidden.chunks_exact_mut(16).chain(cell.chunks_exact_mut(16));
-        rows.enumerate().for_each(|(n, row)| row[lane % 16] = state.map_or(0.0, |s| s[n]));
+        hidden.chunks_exact_mut(16).chain(cell.chunks_exact_mut(16)).for_each(|row| row[lane % 16] = 0.0);
     }
 
-    /// Copies a lane's state out, h and then an LSTM's c.
-    pub fn state(&self, lane: usize, out: &mut [f32]) {
+    /// A lane's state, h and then an LSTM's c.
+    pub fn state(&self, lane: usize) -> impl Iterator<Item = f32> {
         let rows = self.hidden[lane / 16].chunks_exact(16).chain(self.cell[lane / 16].chunks_exact(16));
-        out.iter_mut().zip(rows).for_each(|(out, row)| *out = row[lane % 16]);
+        rows.map(move |row| row[lane % 16])
+    }
+
+    /// `[site][3][hidden]`: a lane's moments over the tokens since the last flush.
+    pub fn recent(&self, lane: usize) -> impl Iterator<Item = f32> {
+        let moments = self.sites.iter().flat_map(|site| (0..3).map(move |m| (site, m)));
+        moments.flat_map(move |(site, m)| site.recent[lane / 16].iter().map(move |moments| moments[m][lane % 16]))
     }
 
     /// Adds the moments of the last steps of some lanes to those over all tokens, exactly.
@@ -266,7 +274,7 @@ fn add<S: Simd, const P: usize, const Q: usize>(
 /// Poisons lanes whose gate sums are not finite. A saturated gate would hide an overflow, and whether that overflow is
 /// infinity or NaN depends on the instructions.
 #[inline(always)]
-fn doubt(poison: &mut [f32; 16], [a, b, c, d]: [[f32; 16]; GATE_SUMS]) {
+pub(crate) fn doubt(poison: &mut [f32; 16], [a, b, c, d]: [[f32; 16]; GATE_SUMS]) {
     for l in 0..16 {
         let all = (a[l] + b[l]) + (c[l] + d[l]);
         poison[l] = all.mul_add(0.0, poison[l]);

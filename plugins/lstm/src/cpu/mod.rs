@@ -17,6 +17,8 @@
 //! panels.rs     weights, packed once: [block of inputs][neuron][input of the block][gate]
 //!               a tile, in registers: the gates of one neuron x a strip, summed over the inputs of a block in their order
 //!
+//! alone.rs      a lane left without company: vectors across neurons, [tile of 16 neurons][input][gate][neuron of the tile]
+//!
 //! workspace.rs  all of that for one thread, kept from unit to unit
 //! kernel.rs     products of whole matrices (training), vectorised functions; the only `unsafe`
 //! ```
@@ -24,6 +26,7 @@
 //! An element is one chain of fused multiply-adds in the order of the inputs: its bits depend on nothing beside it. What all of
 //! it means, `network.rs` says.
 
+pub(crate) mod alone;
 pub(crate) mod kernel;
 pub(crate) mod lanes;
 pub(crate) mod layer;

@@ -1,14 +1,15 @@
 //! What reading prepares from the weights: packed weights, and the input of the first layer by token id.
 
-use std::sync::{PoisonError, RwLock};
+use std::sync::{OnceLock, PoisonError, RwLock};
 
 use rayon::prelude::*;
 use txray_plugin::Result;
 
+use crate::cpu::alone::{Alone, Tiles};
 use crate::cpu::kernel::gather;
 use crate::cpu::layer::add_product;
 use crate::cpu::panels::{Panels, strips};
-use crate::cpu::workspace::{self, Spare};
+use crate::cpu::workspace::{self, Spare, Workspace};
 use crate::tracker::Tracker;
 use crate::weights::{Cell, GATE_SUMS, Slices};
 
@@ -19,6 +20,8 @@ const STRIPS: usize = 3;
 pub(crate) struct PackedLayer {
     pub input: Panels,
     pub recurrent: Panels,
+    /// The same for lanes that are alone, packed when the first is.
+    alone: [OnceLock<Tiles>; 2],
     /// `[neuron, GATE_SUMS]`: what the gate sums begin with.
     bias: Vec<f32>,
 }
@@ -26,11 +29,7 @@ pub(crate) struct PackedLayer {
 impl PackedLayer {
     fn new(weights: &Slices<'_>, layer: usize) -> Self {
         let (hidden, cell, layer) = (weights.sizes.hidden, weights.sizes.cell, &weights.layers[layer]);
-        // A GRU's candidate scales the part of the state, its bias included, but not that of the input.
-        let (input, recurrent): (&[usize], &[usize]) = match cell {
-            Cell::Lstm => (&[0, 1, 2, 3], &[0, 1, 2, 3]),
-            Cell::Gru => (&[0, 1, 2], &[0, 1, 3]),
-        };
+        let [input, recurrent] = targets(cell);
         let mut bias = vec![0.0; hidden * GATE_SUMS];
         for (targets, biases) in [(input, layer.b_ih), (recurrent, layer.b_hh)] {
             for (target, biases) in targets.iter().zip(biases.chunks_exact(hidden)) {
@@ -40,13 +39,40 @@ impl PackedLayer {
         Self {
             input: Panels::new(layer.w_ih, input, hidden),
             recurrent: Panels::new(layer.w_hh, recurrent, hidden),
+            alone: Default::default(),
             bias,
         }
+    }
+
+    /// Of layer `k`, for lanes that are alone: the weights of its input.
+    pub fn input_tiles(&self, weights: &Slices<'_>, k: usize) -> &Tiles {
+        let [input, _] = targets(weights.sizes.cell);
+        self.alone[0].get_or_init(|| Tiles::new(weights.layers[k].w_ih, input, weights.sizes.hidden))
+    }
+
+    /// And those of its state.
+    pub fn recurrent_tiles(&self, weights: &Slices<'_>, k: usize) -> &Tiles {
+        let [_, recurrent] = targets(weights.sizes.cell);
+        self.alone[1].get_or_init(|| Tiles::new(weights.layers[k].w_hh, recurrent, weights.sizes.hidden))
+    }
+
+    /// `[neuron, GATE_SUMS]`: what the gate sums begin with.
+    pub fn bias(&self) -> &[f32] {
+        &self.bias
     }
 
     /// Sets a strip of gate sums `[neuron, GATE_SUMS, lane]` to the bias.
     pub fn begin(&self, gate_sums: &mut [f32]) {
         gate_sums.chunks_exact_mut(16).zip(&self.bias).for_each(|(gate_sums, &bias)| gate_sums.fill(bias));
+    }
+}
+
+/// To which of a neuron's [`GATE_SUMS`] the products of its gates are added: those of the input, those of the state. A GRU's
+/// candidate scales the part of the state, its bias included, but not that of the input.
+fn targets(cell: Cell) -> [&'static [usize]; 2] {
+    match cell {
+        Cell::Lstm => [&[0, 1, 2, 3], &[0, 1, 2, 3]],
+        Cell::Gru => [&[0, 1, 2], &[0, 1, 3]],
     }
 }
 
@@ -69,9 +95,9 @@ const NONE: u32 = u32::MAX;
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub layers: Vec<PackedLayer>,
-    pub spare: Spare<{ workspace::STRIPS }>,
-    /// For a text in a single lane.
-    pub spare_narrow: Spare<1>,
+    pub spare: Spare<Workspace<{ workspace::STRIPS }>>,
+    /// For lanes that are alone.
+    pub spare_alone: Spare<Alone>,
     table: RwLock<Table>,
     /// The most values that the table may hold.
     limit: usize,
@@ -81,8 +107,8 @@ impl Prepared {
     /// Packs the weights; the table is filled as texts need it.
     pub fn new(weights: &Slices<'_>, limit: usize) -> Self {
         let layers = (0..weights.sizes.layers).into_par_iter().map(|k| PackedLayer::new(weights, k)).collect();
-        let (spare, spare_narrow) = (Spare::default(), Spare::default());
-        Self { layers, spare, spare_narrow, table: RwLock::default(), limit }
+        let (spare, spare_alone) = (Spare::default(), Spare::default());
+        Self { layers, spare, spare_alone, table: RwLock::default(), limit }
     }
 
     /// Runs `f` with the table's rows for all of `ids`, or without a table where they are too many for it.
@@ -189,6 +215,11 @@ pub(crate) struct Rows<'a> {
 }
 
 impl Rows<'_> {
+    /// `[neuron, GATE_SUMS]`: the row of a token.
+    pub fn row(&self, id: u32) -> &[f32] {
+        &self.values[self.rows[id as usize] as usize * self.width..][..self.width]
+    }
+
     /// Copies the rows of a strip's tokens into the lanes of `gate_sums` `[neuron, GATE_SUMS, lane]`.
     pub fn gather(&self, arch: pulp::Arch, tokens: &[u32; 16], gate_sums: &mut [f32]) {
         gather(arch, self.values, self.width, &tokens.map(|token| self.rows[token as usize]), gate_sums);

@@ -3,9 +3,7 @@
 use std::array::from_fn;
 use std::sync::{Mutex, PoisonError};
 
-use txray_plugin::ExactSum;
-
-use crate::cpu::layer::LayerLanes;
+use crate::cpu::layer::{LayerLanes, Moments};
 use crate::cpu::panels::{Aligned, Strips, strips};
 use crate::weights::Sizes;
 
@@ -37,8 +35,8 @@ impl<const P: usize> Workspace<P> {
         }
     }
 
-    /// `[layer][site][3][hidden]`: the sums of h, |h| and h² over all tokens of the unit.
-    pub fn moments(&self) -> Vec<Vec<[Vec<ExactSum>; 3]>> {
+    /// `[layer][site]`: over all tokens of the unit that were read here.
+    pub fn moments(&self) -> Vec<Vec<Moments>> {
         let sites = |layer: &LayerLanes<P>| layer.sites.iter().map(|site| site.moments.clone()).collect();
         self.layers.iter().map(sites).collect()
     }
@@ -47,11 +45,11 @@ impl<const P: usize> Workspace<P> {
 /// Workspaces of a network that no thread is using. A text comes in many calls, and these keep each call from
 /// allocating anew: there are never more of them than threads that read at once.
 #[derive(Debug, Default)]
-pub(crate) struct Spare<const P: usize>(Mutex<Vec<Workspace<P>>>);
+pub(crate) struct Spare<W>(Mutex<Vec<W>>);
 
-impl<const P: usize> Spare<P> {
+impl<W: Default> Spare<W> {
     /// Runs `f` with a workspace of its own, a new one where all others are in use.
-    pub fn lend<R>(&self, f: impl FnOnce(&mut Workspace<P>) -> R) -> R {
+    pub fn lend<R>(&self, f: impl FnOnce(&mut W) -> R) -> R {
         let spare = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut workspace = spare().pop().unwrap_or_default();
         let result = f(&mut workspace);
