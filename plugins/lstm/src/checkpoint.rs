@@ -4,113 +4,189 @@ use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use txray_plugin::{Component, Error, Result, State};
+use txray_plugin::{Component, Error, Host, Level, Result, State};
 
 use crate::Lstm;
 use crate::tensors::{self, Checkpoint, invalid};
-use crate::weights::{Cell, DECODER, ENCODER, Sizes, Weights};
+use crate::weights::{BIAS, Cell, DECODER, ENCODER, Sizes, Weights};
 
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
 const MODEL_TYPE: &str = "txray-lstm";
 
-/// `config.json`. Other programs may add keys of their own, which are ignored.
-#[derive(Serialize, Deserialize)]
+/// What a directory's `config.json` says of a model: nothing that its tensors do not say, too, but how it was trained. Other
+/// programs may add keys of their own, which are ignored.
+#[derive(Default, Serialize, Deserialize)]
 struct Config {
     model_type: String,
-    vocab_size: usize,
-    embedding_size: usize,
-    hidden_size: usize,
-    num_layers: usize,
-    #[serde(default, skip_serializing_if = "is_default")]
-    cell: Cell,
-    #[serde(default, skip_serializing_if = "is_default")]
-    tied: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    vocab_size: Option<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    embedding_size: Option<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hidden_size: Option<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    num_layers: Option<usize>,
+    #[serde(default, skip_serializing_if = "is_usual")]
+    cell: Option<Cell>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    tied: Option<bool>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    bidirectional: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    proj_size: Option<usize>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     trained_state: Option<State>,
 }
 
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
+fn is_false(value: &Option<bool>) -> bool {
+    *value != Some(true)
 }
 
-/// The weights, and what happened to the state at document starts in training, where the file says so.
+fn is_usual(cell: &Option<Cell>) -> bool {
+    cell.unwrap_or_default() == Cell::default()
+}
+
+impl Config {
+    fn of(sizes: Sizes, trained_state: Option<State>) -> Self {
+        Self {
+            model_type: MODEL_TYPE.to_owned(),
+            vocab_size: Some(sizes.vocabulary),
+            embedding_size: Some(sizes.embedding),
+            hidden_size: Some(sizes.hidden),
+            num_layers: Some(sizes.layers),
+            cell: Some(sizes.cell),
+            tied: Some(sizes.tied),
+            bidirectional: Some(sizes.bidirectional),
+            proj_size: sizes.projection,
+            trained_state,
+        }
+    }
+
+    /// That of a directory; none, where there is none, or where it is of another program, which calls its sizes otherwise.
+    fn read(directory: &Path) -> Result<Option<Self>> {
+        let path = directory.join(CONFIG);
+        if directory.is_dir() && !path.exists() {
+            return Ok(None);
+        }
+        #[derive(Deserialize)]
+        struct Type {
+            #[serde(default)]
+            model_type: serde_json::Value,
+        }
+        let bytes = tensors::read(&path)?;
+        let malformed = |e: serde_json::Error| invalid(&path, format_args!("{e}"));
+        let Type { model_type } = serde_json::from_slice(&bytes).map_err(malformed)?;
+        // By hand, one writes what the component is called.
+        let is_ours = [MODEL_TYPE, Lstm::KIND].iter().any(|ours| model_type.as_str() == Some(ours));
+        if is_ours { serde_json::from_slice(&bytes).map(Some).map_err(malformed) } else { Ok(None) }
+    }
+}
+
+/// The weights, and what happened to the state at document starts in training, where the file says so. What the tensors alone
+/// tell of the sizes is told to the host.
 ///
 /// # Errors
 /// Where a file is missing or malformed, or a tensor is missing, unknown, of another shape or type, or not finite. The
 /// message names the file and the tensor.
-pub(crate) fn load(directory: &Path) -> Result<(Weights, Option<State>)> {
-    let path = directory.join(CONFIG);
-    let config: Config =
-        serde_json::from_slice(&tensors::read(&path)?).map_err(|e| invalid(&path, format_args!("{e}")))?;
-    // By hand, one writes what the component is called.
-    if ![MODEL_TYPE, Lstm::KIND].contains(&&*config.model_type) {
-        let found = config.model_type;
-        return Err(invalid(&path, format_args!("the model_type is `{found}`, but this reads `{MODEL_TYPE}`")));
-    }
-    let sizes = Sizes {
-        vocabulary: config.vocab_size,
-        embedding: config.embedding_size,
-        hidden: config.hidden_size,
-        layers: config.num_layers,
-        cell: config.cell,
-        tied: config.tied,
-        headless: false,
-    };
+pub(crate) fn load(host: &Host<'_>, directory: &Path) -> Result<(Weights, Option<State>)> {
+    let config = Config::read(directory)?;
+    let told = config.is_some();
+    let config = config.unwrap_or_default();
+    let file = Checkpoint::open(directory, if told { CONFIG } else { "their names and shapes" })?;
+    let mut sizes = sizes(&config, &file)?;
+    let path = if told { directory.join(CONFIG) } else { file.path().to_owned() };
     sizes.validate().map_err(|e| invalid(&path, format_args!("{}", e.message())))?;
 
-    let file = Checkpoint::open(directory, sizes.cell.name(), CONFIG)?;
     let recurrent = |part: &str| format!("{}.{part}", sizes.cell.name());
-    for (sign, what) in [
-        (recurrent("weight_ih_l0_reverse"), "it is bidirectional"),
-        (recurrent("weight_hr_l0"), "its outputs are projected (`proj_size`)"),
-    ] {
-        if file.has(&sign) {
-            return Err(invalid(directory, format_args!("{what}, and such layers are not read")));
-        }
-    }
-    let tied = sizes.tied || file.is_alias(DECODER, ENCODER);
-    // What is there but called otherwise is told below: it is then unexpected.
-    let headless = !tied && !file.has(DECODER) && !file.has("decoder.bias");
-    let sizes = Sizes { tied, headless, ..sizes };
-    sizes.validate().map_err(|e| invalid(&path, format_args!("{}", e.message())))?;
     // Without any, PyTorch's `bias = False`.
     let has_biases = file.has(&recurrent("bias_ih_l0")) || file.has(&recurrent("bias_hh_l0"));
     let is_left_out = |name: &str| {
         let is_bias = name.contains(".bias");
         is_bias && !file.has(name) && (name.starts_with("decoder.") || !has_biases)
     };
+    // A decoder that is the embedding's weights, though nothing says so.
+    if config.tied.is_none() && !sizes.tied && file.matrix(DECODER) == file.matrix(ENCODER) && !sizes.headless {
+        let shape = [sizes.vocabulary, sizes.embedding];
+        sizes.tied = file.values(DECODER, &shape)? == file.values(ENCODER, &shape)?;
+    }
     let mut names: Vec<String> = sizes.tensors().into_iter().map(|(name, _)| name).collect();
     // PyTorch writes the decoder of a tied model as well.
     let written = sizes.tied && file.has(DECODER);
     names.extend(written.then(|| DECODER.to_owned()));
+    if sizes.headless && (file.has(DECODER) || file.has(BIAS)) {
+        let what =
+            format!("{}: its output layer is not one over the vocabulary, and is left out", file.path().display());
+        host.log(Level::Information, &what);
+        names.extend([DECODER.to_owned(), BIAS.to_owned()]);
+    }
     file.only(&names)?;
     let weights = Weights::build(sizes, |name, shape| match is_left_out(name) {
         true => Ok(vec![0.0; shape.iter().product()]),
         false => file.values(name, shape),
     })?;
-    if written {
-        let decoder = file.values(DECODER, &[sizes.vocabulary, sizes.hidden])?;
+    if written && config.tied == Some(true) {
+        let decoder = file.values(DECODER, &[sizes.vocabulary, sizes.last()])?;
         if weights.read(|weights| Ok(weights.encoder != decoder))? {
             return Err(invalid(directory, format_args!("`{DECODER}` is not `{ENCODER}`, but {CONFIG} says tied")));
         }
     }
+    if !told {
+        let json = serde_json::to_string(&Config::of(sizes, None)).map_err(|e| Error::failed(e.to_string()))?;
+        let path = directory.join(CONFIG);
+        host.log(
+            Level::Information,
+            &format!("sizes are taken from the tensors; {} would say: {json}", path.display()),
+        );
+    }
     Ok((weights, config.trained_state))
+}
+
+/// The sizes that a config says, and those that it leaves out from the tensors.
+fn sizes(config: &Config, file: &Checkpoint) -> Result<Sizes> {
+    let Some(cell) = config.cell.or(file.cell) else {
+        let what =
+            "there are no LSTM or GRU layers in it: no tensor is called `weight_hh_l0`, alone or after a module's name";
+        return Err(invalid(file.path(), format_args!("{what}")));
+    };
+    let name = |part: &str, layer: usize, reverse: &str| format!("{}.{part}_l{layer}{reverse}", cell.name());
+    let encoder = file.matrix(ENCODER);
+    if encoder.is_none() && (config.vocab_size.is_none() || config.embedding_size.is_none()) {
+        let what = "there is no embedding in it: a matrix `encoder.weight` or `embedding.weight`, `[vocabulary, input of the layers]`";
+        return Err(invalid(file.path(), format_args!("{what}")));
+    }
+    let [vocabulary, embedding] = encoder.unwrap_or_default();
+    let projection =
+        config.proj_size.filter(|&size| size > 0).or(file.matrix(&name("weight_hr", 0, "")).map(|[to, _]| to));
+    let hidden = match file.matrix(&name("weight_hr", 0, "")) {
+        Some([_, hidden]) => hidden,
+        None => file.matrix(&name("weight_hh", 0, "")).map_or(0, |[_, hidden]| hidden),
+    };
+    let layers = (0..).take_while(|&layer| file.has(&name("weight_ih", layer, ""))).count();
+    let bidirectional = config.bidirectional.unwrap_or_else(|| file.has(&name("weight_ih", 0, "_reverse")));
+    let sizes = Sizes {
+        vocabulary: config.vocab_size.unwrap_or(vocabulary),
+        embedding: config.embedding_size.unwrap_or(embedding),
+        hidden: config.hidden_size.unwrap_or(hidden),
+        layers: config.num_layers.unwrap_or(layers),
+        cell,
+        tied: !bidirectional && config.tied.unwrap_or_else(|| file.is_alias(DECODER, ENCODER)),
+        headless: false,
+        bidirectional,
+        projection,
+    };
+    // A network that reads from both ends has read what it would predict. What is there but called otherwise is unexpected.
+    let is_over_the_vocabulary = match file.matrix(DECODER) {
+        Some(shape) => shape == [sizes.vocabulary, sizes.last()],
+        None => file.has(BIAS),
+    };
+    Ok(Sizes { headless: !sizes.tied && (bidirectional || !is_over_the_vocabulary), ..sizes })
 }
 
 /// Writes a checkpoint into a directory that exists. Equal weights give equal bytes.
 pub(crate) fn save(weights: &Weights, trained_state: Option<State>, directory: &Path) -> Result<()> {
     let sizes = weights.sizes;
-    let config = Config {
-        model_type: MODEL_TYPE.to_owned(),
-        vocab_size: sizes.vocabulary,
-        embedding_size: sizes.embedding,
-        hidden_size: sizes.hidden,
-        num_layers: sizes.layers,
-        cell: sizes.cell,
-        tied: sizes.tied,
-        trained_state,
-    };
+    let config = Config::of(sizes, trained_state);
     let path = directory.join(CONFIG);
     let json = serde_json::to_string_pretty(&config).map_err(|e| Error::failed(e.to_string()))?;
     fs::write(&path, json + "\n").map_err(|e| Error::invalid(format!("cannot write {}: {e}", path.display())))?;

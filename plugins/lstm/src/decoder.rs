@@ -60,7 +60,7 @@ impl<'a> Decoder<'a> {
     /// It has none.
     pub fn of(weights: &Slices<'a>) -> Result<Self> {
         let (weight, bias) = weights.decoder()?;
-        Ok(Self { weight, bias, hidden: weights.sizes.hidden })
+        Ok(Self { weight, bias, hidden: weights.sizes.last() })
     }
 }
 

@@ -104,7 +104,7 @@ impl Lstm {
         masks: &Masks,
         f: impl FnOnce(Network<'_>) -> Result<R> + Send,
     ) -> Result<R> {
-        let (pool, sites) = (pool(host)?, self.sites_of_a_layer());
+        let (pool, sites) = (pool(host)?, self.sites_of_a_pass());
         self.weights()?.read(|weights| {
             pool.install(|| {
                 let prepared = self.prepared(weights);
@@ -122,8 +122,13 @@ impl Lstm {
         prepared.get_or_insert_with(|| Arc::new(Prepared::new(weights, limit))).clone()
     }
 
+    /// Whether the fast path reads it.
+    fn is_fast(&self, sizes: Sizes) -> bool {
+        self.options.fast && sizes.is_usual()
+    }
+
     /// 1, the outputs; 2 for an LSTM whose cells are asked for.
-    fn sites_of_a_layer(&self) -> usize {
+    fn sites_of_a_pass(&self) -> usize {
         let cell = self.weights.as_ref().map_or(self.options.cell, |weights| weights.sizes.cell);
         if self.options.cell_sites && cell == Cell::Lstm { 2 } else { 1 }
     }
@@ -145,11 +150,11 @@ impl Model for Lstm {
 
     fn describe(&self) -> Result<ModelDescription> {
         let sizes = self.weights()?.sizes;
-        let of_a_layer = self.sites_of_a_layer();
+        let of_a_pass = self.sites_of_a_pass();
         Ok(ModelDescription {
-            sites: (0..sizes.layers)
-                .flat_map(|k| (0..of_a_layer).map(move |s| (k, s)))
-                .map(|(k, s)| Site { name: sizes.cell.site(k, s), width: sizes.hidden })
+            sites: (0..sizes.passes())
+                .flat_map(|pass| (0..of_a_pass).map(move |site| sizes.site(pass, site)))
+                .map(|(name, width)| Site { name, width })
                 .collect(),
             vocabulary: sizes.vocabulary,
             parameters: sizes.parameters(),
@@ -158,7 +163,7 @@ impl Model for Lstm {
                 false => vec![Head { task: Task::LanguageModel, classes: sizes.vocabulary }],
             },
             // Cells: the step of candle-nn's LSTM, to which all is held, gives them with the outputs that they have made.
-            unmaskable: (0..sizes.layers * of_a_layer).filter(|site| site % of_a_layer != 0).collect(),
+            unmaskable: (0..sizes.passes() * of_a_pass).filter(|site| site % of_a_pass != 0).collect(),
             longest_context: None,
             trained_state: self.trained_state,
         })
@@ -167,13 +172,13 @@ impl Model for Lstm {
     fn initialize(&mut self, _: &Host<'_>, vocabulary: usize, seed: u64) -> Result<()> {
         let LstmOptions { embedding, hidden, layers, cell, tied, .. } = self.options;
         let weights =
-            Weights::initialize(Sizes { vocabulary, embedding, hidden, layers, cell, tied, headless: false }, seed)?;
+            Weights::initialize(Sizes { vocabulary, embedding, hidden, layers, cell, tied, ..Sizes::default() }, seed)?;
         *self = Self { weights: Some(weights), ..Self::new(self.options.clone()) };
         Ok(())
     }
 
-    fn load(&mut self, _: &Host<'_>, directory: &Path) -> Result<()> {
-        let (weights, trained_state) = checkpoint::load(directory)?;
+    fn load(&mut self, host: &Host<'_>, directory: &Path) -> Result<()> {
+        let (weights, trained_state) = checkpoint::load(host, directory)?;
         *self = Self { weights: Some(weights), trained_state, ..Self::new(self.options.clone()) };
         Ok(())
     }
@@ -187,11 +192,11 @@ impl Model for Lstm {
 
 impl Encode for Lstm {
     fn encode(&self, host: &Host<'_>, request: &mut EncodeRequest<'_>) -> Result<()> {
-        let (sizes, sites) = (self.weights()?.sizes, self.sites_of_a_layer());
+        let (sizes, sites) = (self.weights()?.sizes, self.sites_of_a_pass());
         encode::check_text(request.text, sizes)?;
         let masks = Masks::new(request.masks, sizes, sites)?;
         let tracker = Tracker::new(host, "reading", request.text.ids.len());
-        if !self.options.fast {
+        if !self.is_fast(sizes) {
             let weights = self.weights()?;
             return pool(host)?.install(|| plain::encode(weights, &masks, sites, request, &tracker));
         }
@@ -206,9 +211,9 @@ impl Predict for Lstm {
         let text = request.examples.text;
         only_language_models(request.task)?;
         encode::check_text(text, sizes)?;
-        let masks = Masks::new(request.masks, sizes, self.sites_of_a_layer())?;
+        let masks = Masks::new(request.masks, sizes, self.sites_of_a_pass())?;
         let tracker = Tracker::new(host, "scoring", text.ids.len());
-        if !self.options.fast {
+        if !self.is_fast(sizes) {
             let weights = self.weights()?;
             return pool(host)?.install(|| plain::predict(weights, &masks, request, &tracker));
         }
@@ -218,9 +223,13 @@ impl Predict for Lstm {
 
 impl Carry for Lstm {
     fn state(&self, _: &Host<'_>, from: Option<&Opaque>) -> Result<Opaque> {
+        let sizes = self.weights()?.sizes;
+        if sizes.bidirectional {
+            return Err(Error::invalid("it reads each document from both ends, so no state is carried into the next"));
+        }
         match from {
-            Some(from) => Ok(Opaque::new(from.get::<Carried>()?.of(self.weights()?.sizes)?.clone())),
-            None => Ok(Opaque::new(Carried::new(self.weights()?.sizes))),
+            Some(from) => Ok(Opaque::new(from.get::<Carried>()?.of(sizes)?.clone())),
+            None => Ok(Opaque::new(Carried::new(sizes))),
         }
     }
 }
@@ -229,7 +238,12 @@ impl Train for Lstm {
     fn begin(&mut self, _: &Host<'_>, request: &TrainRequest<'_>, from: Option<&Path>) -> Result<Opaque> {
         only_language_models(request.task)?;
         if from.is_none() {
-            self.weights()?.decoder()?;
+            let weights = self.weights()?;
+            if !weights.sizes.is_usual() {
+                let what = "a network that is bidirectional or whose outputs are projected is read, and not trained";
+                return Err(Error::invalid(what));
+            }
+            weights.decoder()?;
         }
         let options = &self.options.train;
         let streams = Streams::new(request.train.text, options)?;

@@ -10,10 +10,11 @@ const ENCODERS: [&str; 8] =
 /// What the module over the vocabulary is called.
 const DECODERS: [&str; 9] = ["decoder", "fc", "linear", "out", "output", "proj", "lm_head", "head", "generator"];
 
-/// For each of some names the one that it has here, if it is known what it is: `encoder.weight`, `decoder.*`, and the recurrent
-/// layers' under `recurrent` (such as `lstm`). Others stay as they are, less what stands in front of all.
-pub(crate) fn known(names: &[String], recurrent: &str) -> BTreeMap<String, String> {
-    let mut bare: BTreeMap<String, &str> = names.iter().map(|name| (name.clone(), unwrapped(name))).collect();
+/// For each name of some tensors, given with their shapes, the one that it has here, if it is known what it is:
+/// `encoder.weight`, `decoder.*`, and the recurrent layers' under `recurrent` (such as `lstm`). Others stay as they are, less what
+/// stands in front of all.
+pub(crate) fn known(tensors: &BTreeMap<String, Vec<usize>>, recurrent: &str) -> BTreeMap<String, String> {
+    let mut bare: BTreeMap<String, &str> = tensors.keys().map(|name| (name.clone(), unwrapped(name))).collect();
     // A module around all of them.
     while let Some(first) = bare.values().next().and_then(|name| name.split_once('.')).map(|(first, _)| first)
         && bare
@@ -32,14 +33,34 @@ pub(crate) fn known(names: &[String], recurrent: &str) -> BTreeMap<String, Strin
         let rest = name.strip_prefix(&*layers)?;
         (rest.starts_with("weight_") || rest.starts_with("bias_")).then(|| format!("{recurrent}.{rest}"))
     };
-    // The module of a tensor, if it is one of these and the only one.
-    let only = |modules: &[&str]| {
-        let mut of = bare.values().filter_map(|name| name.strip_suffix(".weight"));
-        let mut of = of.by_ref().filter(|module| modules.contains(&module.rsplit('.').next().unwrap_or_default()));
-        let first = of.next()?;
-        of.next().is_none().then(|| first.to_owned())
+    // Modules of a matrix, apart from the recurrent ones, with its shape.
+    let matrices = bare.iter().filter(|(_, name)| of_layers(name).is_none()).filter_map(|(given, name)| {
+        let &[rows, columns] = tensors.get(given)?.as_slice() else { return None };
+        Some((name.strip_suffix(".weight")?, (rows, columns)))
+    });
+    let matrices: Vec<(&str, (usize, usize))> = matrices.collect();
+    let is_called = |module: &str, names: &[&str]| names.contains(&module.rsplit('.').next().unwrap_or_default());
+    let has_bias = |module: &str| bare.values().any(|name| name.strip_suffix(".bias") == Some(module));
+    let input = bare.iter().find(|(_, name)| **name == format!("{layers}weight_ih_l0"));
+    let input = input.and_then(|(given, _)| tensors[given].get(1).copied());
+    // The only one that is called so; where none is, the only one that looks so.
+    let only = |names: &[&str], looks: &dyn Fn(&str, (usize, usize)) -> bool| {
+        let called: Vec<&str> =
+            matrices.iter().map(|(module, _)| *module).filter(|module| is_called(module, names)).collect();
+        let found = match called.is_empty() {
+            false => called,
+            true => {
+                matrices.iter().filter(|(module, shape)| looks(module, *shape)).map(|(module, _)| *module).collect()
+            }
+        };
+        if let [module] = *found { Some(module.to_owned()) } else { None }
     };
-    let (encoder, decoder) = (only(&ENCODERS), only(&DECODERS));
+    // An embedding has no bias, and is as wide as what the layers read.
+    let encoder = only(&ENCODERS, &|module, (_, columns)| {
+        !has_bias(module) && Some(columns) == input && !is_called(module, &DECODERS)
+    });
+    let words = matrices.iter().find(|(module, _)| Some(*module) == encoder.as_deref()).map(|(_, (rows, _))| *rows);
+    let decoder = only(&DECODERS, &|module, (rows, _)| Some(rows) == words && Some(module) != encoder.as_deref());
     let of_module = |name: &str| {
         let (module, part) = name.rsplit_once('.')?;
         if encoder.as_deref() == Some(module) {
@@ -64,9 +85,16 @@ mod tests {
 
     /// What these are called here, in the order of their own names.
     fn of(names: &[&str]) -> Vec<String> {
-        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        let known = known(&names, "lstm");
-        names.iter().map(|name| known[name].clone()).collect()
+        let shape = |name: &str| match name {
+            name if name.contains("bias") => vec![8],
+            name if name.contains("weight_ih_l0") => vec![8, 3],
+            name if name.contains("weight_hh_l0") => vec![8, 2],
+            name if name.contains("out") => vec![9, 2],
+            _ => vec![9, 3],
+        };
+        let tensors = names.iter().map(|&name| (name.to_owned(), shape(name))).collect();
+        let known = known(&tensors, "lstm");
+        names.iter().map(|&name| known[name].clone()).collect()
     }
 
     #[test]
@@ -80,6 +108,7 @@ mod tests {
             ("model.encoder.", "model.lstm.", "model.lm_head."),
             ("net.emb.", "net.body.lstm.", "net.head."),
             ("embedding.", "", "linear."),
+            ("table.", "rnn.", "my_output."),
         ] {
             let names = [
                 format!("{embedding}weight"),

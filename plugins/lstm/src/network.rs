@@ -5,7 +5,7 @@
 //!     outputs [layer][steps, lanes, hidden] --linear--> scores [rows, vocabulary] --cross_entropy--> the mean loss
 //! ```
 //!
-//! `fast = false` in a pipeline reads, scores and trains by this. The fast path is held to it in tests: the same observations
+//! `fast = false` in a pipeline reads, scores and trains by this, and bidirectional and projected networks are always read by it. The fast path is held to it in tests: the same observations
 //! but for ties, the same gradients within rounding.
 
 use std::collections::HashMap;
@@ -22,19 +22,30 @@ pub(crate) struct Network {
     device: Device,
     sizes: Sizes,
     encoder: Tensor,
+    /// `[passes]`
     layers: Vec<Layer>,
-    /// `[layers]`: by what outputs are multiplied, and what is added to them then, `[1, hidden]` each.
+    /// `[passes]`: by what outputs are multiplied, and what is added to them then, `[1, output]` each.
     masks: Vec<Option<(Tensor, Tensor)>>,
     /// Its weights and its bias; none of a model that predicts nothing.
     decoder: Option<(Tensor, Tensor)>,
 }
 
+/// A layer, or one direction of it.
 enum Layer {
     Lstm(LSTM),
+    Projected(Projected),
     Gru(GRU),
 }
 
-/// The state of a layer, `[lanes, hidden]` each.
+/// An LSTM whose outputs are projected, which candle-nn does not have.
+struct Projected {
+    w_ih: Tensor,
+    w_hh: Tensor,
+    bias: Tensor,
+    w_hr: Tensor,
+}
+
+/// The state of a pass: h `[lanes, output]`, and c `[lanes, hidden]`.
 #[derive(Clone)]
 pub(crate) struct State {
     pub hidden: Tensor,
@@ -61,13 +72,24 @@ impl Network {
     ) -> Result<Self> {
         let sizes = weights.sizes;
         let mut layers = Vec::new();
-        for (k, layer) in weights.layers.iter().enumerate() {
+        for (pass, layer) in weights.layers.iter().enumerate() {
+            if let Some(w_hr) = &layer.w_hr {
+                let [w_ih, w_hh, b_ih, b_hh, w_hr] =
+                    [&layer.w_ih, &layer.w_hh, &layer.b_ih, &layer.b_hh, w_hr].map(|of| on_device(of.as_tensor()));
+                layers.push(Layer::Projected(Projected {
+                    w_ih: w_ih?,
+                    w_hh: w_hh?,
+                    bias: (b_ih? + b_hh?)?,
+                    w_hr: w_hr?,
+                }));
+                continue;
+            }
             // candle-nn knows a single layer of a GRU: each is layer 0 of a network of its own.
             let names = ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"];
             let tensors = names.into_iter().zip([&layer.w_ih, &layer.w_hh, &layer.b_ih, &layer.b_hh]);
             let tensors = tensors.map(|(name, of)| Ok((name.to_owned(), on_device(of.as_tensor())?)));
             let builder = VarBuilder::from_tensors(tensors.collect::<Result<HashMap<_, _>>>()?, DType::F32, device);
-            let (input, hidden) = (sizes.input(k), sizes.hidden);
+            let (input, hidden) = (sizes.input(sizes.pass(pass).0), sizes.hidden);
             layers.push(match sizes.cell {
                 Cell::Lstm => Layer::Lstm(LSTM::new(input, hidden, LSTMConfig::default(), builder)?),
                 Cell::Gru => Layer::Gru(GRU::new(input, hidden, GRUConfig::default(), builder)?),
@@ -80,9 +102,9 @@ impl Network {
             Ok((weight, bias)) => Some((on_device(weight.as_tensor())?, on_device(bias.as_tensor())?)),
             Err(_) => None,
         };
-        let mask = |layer| {
-            masks.and_then(|masks| masks.layer(layer)).map(|values: &[f32]| {
-                let tensor = |values: Vec<f32>| Tensor::from_vec(values, (1, sizes.hidden), device);
+        let mask = |pass| {
+            masks.and_then(|masks| masks.pass(pass)).map(|values: &[f32]| {
+                let tensor = |values: Vec<f32>| Tensor::from_vec(values, (1, sizes.output()), device);
                 let kept = values.iter().map(|value| f32::from(value.is_nan())).collect();
                 Ok((
                     tensor(kept)?,
@@ -90,22 +112,22 @@ impl Network {
                 ))
             })
         };
-        let masks = (0..sizes.layers).map(|layer| mask(layer).transpose()).collect::<Result<_>>()?;
+        let masks = (0..sizes.passes()).map(|pass| mask(pass).transpose()).collect::<Result<_>>()?;
         Ok(Self { device: device.clone(), sizes, encoder, layers, masks, decoder })
     }
 
     pub fn zeros(&self, lanes: usize) -> Result<Vec<State>> {
-        let zeros = || Tensor::zeros((lanes, self.sizes.hidden), DType::F32, &self.device);
+        let zeros = |width| Tensor::zeros((lanes, width), DType::F32, &self.device);
         let state = |_| {
-            let cell = if self.sizes.cell == Cell::Lstm { Some(zeros()?) } else { None };
-            Ok(State { hidden: zeros()?, cell })
+            let cell = if self.sizes.cell == Cell::Lstm { Some(zeros(self.sizes.hidden)?) } else { None };
+            Ok(State { hidden: zeros(self.sizes.output())?, cell })
         };
-        (0..self.sizes.layers).map(state).collect()
+        (0..self.sizes.passes()).map(state).collect()
     }
 
-    /// A state from values `[lanes, hidden]` in main memory.
+    /// A state from values `[lanes, output]` and `[lanes, hidden]` in main memory.
     pub fn state(&self, lanes: usize, hidden: &[f32], cell: &[f32]) -> Result<State> {
-        let tensor = |values: &[f32]| Tensor::from_slice(values, (lanes, self.sizes.hidden), &self.device);
+        let tensor = |values: &[f32]| Tensor::from_slice(values, (lanes, values.len() / lanes), &self.device);
         let cell = if self.sizes.cell == Cell::Lstm { Some(tensor(cell)?) } else { None };
         Ok(State { hidden: tensor(hidden)?, cell })
     }
@@ -120,27 +142,10 @@ impl Network {
         before: Vec<State>,
         dropout: &mut dyn FnMut(Tensor, Option<usize>) -> Result<Tensor>,
     ) -> Result<(Tensor, Vec<Vec<State>>)> {
-        let lanes = before[0].hidden.dim(0)?;
-        let steps = ids.len() / lanes;
-        let ids = Tensor::from_slice(ids, ids.len(), &self.device)?;
-        let mut x = dropout(self.encoder.index_select(&ids, 0)?, None)?;
+        let mut x = dropout(self.embed(ids)?, None)?;
         let mut all = Vec::new();
-        for (k, (layer, mut state)) in self.layers.iter().zip(before).enumerate() {
-            let mut states = Vec::with_capacity(steps);
-            for step in 0..steps {
-                let cleared = &clear[step * lanes..][..lanes];
-                if cleared.contains(&true) {
-                    let keep: Vec<f32> = cleared.iter().map(|&clear| f32::from(!clear)).collect();
-                    let keep = Tensor::from_vec(keep, (lanes, 1), &self.device)?;
-                    let kept = |tensor: &Tensor| tensor.broadcast_mul(&keep);
-                    state = State { hidden: kept(&state.hidden)?, cell: state.cell.as_ref().map(kept).transpose()? };
-                }
-                state = layer.step(&x.narrow(0, step * lanes, lanes)?.contiguous()?, state)?;
-                if let Some((kept, values)) = &self.masks[k] {
-                    state.hidden = state.hidden.broadcast_mul(kept)?.broadcast_add(values)?;
-                }
-                states.push(state.clone());
-            }
+        for (k, state) in before.into_iter().enumerate() {
+            let states = self.pass(k, &x, clear, state)?;
             let hidden: Vec<&Tensor> = states.iter().map(|state| &state.hidden).collect();
             x = dropout(Tensor::cat(&hidden, 0)?, Some(k))?;
             all.push(states);
@@ -148,7 +153,35 @@ impl Network {
         Ok((x, all))
     }
 
-    /// Of outputs of the last layer `[rows, hidden]`, the mean cross-entropy with what follows them.
+    /// One pass over its input `[steps * lanes, width]`, from a state, which is cleared as [`Network::run`] says. Gives the state
+    /// after each step.
+    pub fn pass(&self, pass: usize, x: &Tensor, clear: &[bool], mut state: State) -> Result<Vec<State>> {
+        let lanes = state.hidden.dim(0)?;
+        let steps = x.dim(0)? / lanes;
+        let mut states = Vec::with_capacity(steps);
+        for step in 0..steps {
+            let cleared = clear.get(step * lanes..(step + 1) * lanes).unwrap_or_default();
+            if cleared.contains(&true) {
+                let keep: Vec<f32> = cleared.iter().map(|&clear| f32::from(!clear)).collect();
+                let keep = Tensor::from_vec(keep, (lanes, 1), &self.device)?;
+                let kept = |tensor: &Tensor| tensor.broadcast_mul(&keep);
+                state = State { hidden: kept(&state.hidden)?, cell: state.cell.as_ref().map(kept).transpose()? };
+            }
+            state = self.layers[pass].step(&x.narrow(0, step * lanes, lanes)?.contiguous()?, state)?;
+            if let Some((kept, values)) = &self.masks[pass] {
+                state.hidden = state.hidden.broadcast_mul(kept)?.broadcast_add(values)?;
+            }
+            states.push(state.clone());
+        }
+        Ok(states)
+    }
+
+    /// `[tokens, embedding]`
+    pub fn embed(&self, ids: &[u32]) -> Result<Tensor> {
+        self.encoder.index_select(&Tensor::from_slice(ids, ids.len(), &self.device)?, 0)
+    }
+
+    /// Of outputs of the last layer `[rows, last]`, the mean cross-entropy with what follows them.
     pub fn loss(&self, outputs: &Tensor, targets: &[u32]) -> Result<Tensor> {
         candle_nn::loss::cross_entropy(
             &self.scores(outputs)?,
@@ -185,8 +218,19 @@ impl Layer {
                 let LSTMState { h, c } = layer.step(input, &LSTMState { h, c })?;
                 Ok(State { hidden: h, cell: Some(c) })
             }
-            (Self::Lstm(_), None) => candle_core::bail!("an LSTM has a cell"),
+            (Self::Projected(layer), Some(c)) => layer.step(input, h, c),
+            (Self::Lstm(_) | Self::Projected(_), None) => candle_core::bail!("an LSTM has a cell"),
             (Self::Gru(layer), _) => Ok(State { hidden: layer.step(input, &GRUState { h })?.h, cell: None }),
         }
+    }
+}
+
+impl Projected {
+    fn step(&self, input: &Tensor, h: Tensor, c: Tensor) -> Result<State> {
+        let gates = (input.matmul(&self.w_ih.t()?)? + h.matmul(&self.w_hh.t()?)?)?.broadcast_add(&self.bias)?;
+        let gates = gates.chunk(4, 1)?;
+        let [i, f, o] = [0, 1, 3].map(|gate| candle_nn::ops::sigmoid(&gates[gate]));
+        let c = ((f? * c)? + (i? * gates[2].tanh()?)?)?;
+        Ok(State { hidden: (o? * c.tanh()?)?.matmul(&self.w_hr.t()?)?, cell: Some(c) })
     }
 }

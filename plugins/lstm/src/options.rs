@@ -183,7 +183,7 @@ impl LstmOptions {
         }
         let Self { embedding, hidden, layers, cell, tied, .. } = *self;
         // Whatever the vocabulary comes to.
-        let sizes = Sizes { vocabulary: 1, embedding, hidden, layers, cell, tied, headless: false };
+        let sizes = Sizes { vocabulary: 1, embedding, hidden, layers, cell, tied, ..Sizes::default() };
         let what = format!("{hidden} neurons in each of {layers} layers: that");
         memory::check("/hidden", &what, sizes.bytes())?;
         let train = &self.train;

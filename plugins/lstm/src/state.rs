@@ -8,7 +8,7 @@ use crate::weights::Sizes;
 #[derive(Clone, Debug)]
 pub(crate) struct Carried {
     sizes: Sizes,
-    /// `[layers, h (and c), hidden]`
+    /// `[layers]`: h, and an LSTM's c
     values: Vec<f32>,
     /// Whether it has read any token.
     has_read: bool,
@@ -17,7 +17,7 @@ pub(crate) struct Carried {
 impl Carried {
     /// That has read nothing.
     pub fn new(sizes: Sizes) -> Self {
-        Self { sizes, values: vec![0.0; sizes.state()], has_read: false }
+        Self { sizes, values: vec![0.0; sizes.passes() * sizes.state()], has_read: false }
     }
 
     /// Itself, if it is of a network of these sizes.
@@ -37,9 +37,9 @@ impl Carried {
         Ok(read)
     }
 
-    /// `[hidden]`: the output of the last layer at the last token, if there was one.
+    /// `[output]`: the output of the last layer at the last token, if there was one.
     pub fn last_output(&self) -> Option<&[f32]> {
-        let layer = self.sizes.cell.state() * self.sizes.hidden;
-        self.has_read.then(|| &self.values[(self.sizes.layers - 1) * layer..][..self.sizes.hidden])
+        let last = (self.sizes.passes() - 1) * self.sizes.state();
+        self.has_read.then(|| &self.values[last..][..self.sizes.output()])
     }
 }

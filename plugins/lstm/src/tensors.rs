@@ -5,13 +5,13 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use candle_core::pickle::PthTensors;
+use candle_core::pickle::{PthTensors, TensorInfo};
 use candle_core::{DType, Device, Tensor};
 use safetensors::{Dtype, SafeTensors};
 use txray_plugin::guard::catch;
 use txray_plugin::{Error, Result};
 
-use crate::weights::failed;
+use crate::weights::{Cell, failed};
 use crate::{memory, names};
 
 /// A safetensors file whose header has been read.
@@ -97,9 +97,12 @@ pub(crate) struct Checkpoint {
     files: Vec<(PathBuf, Vec<u8>)>,
     /// A state dict that PyTorch pickled, and its file.
     pickle: Option<(PathBuf, PthTensors)>,
-    tensors: BTreeMap<String, Place>,
+    /// Each with its shape.
+    tensors: BTreeMap<String, (Place, Vec<usize>)>,
     /// Of safetensors' metadata: tensors that are others.
     aliases: BTreeMap<String, String>,
+    /// What its layers are made of, where it has any.
+    pub cell: Option<Cell>,
     says: &'static str,
 }
 
@@ -111,14 +114,19 @@ enum Place {
 }
 
 impl Checkpoint {
-    /// `model.safetensors`, its shards by their index, or a state dict that PyTorch pickled. `recurrent`: what the names of the
-    /// recurrent layers' tensors begin with here. `says` names what fixes the shapes.
-    pub fn open(directory: &Path, recurrent: &str, says: &'static str) -> Result<Self> {
+    /// `model.safetensors`, its shards by their index, or a state dict that PyTorch pickled. `says` names what fixes the shapes.
+    pub fn open(directory: &Path, says: &'static str) -> Result<Self> {
         let pickle = pickle_in(directory);
-        let mut checkpoint =
-            Self { files: Vec::new(), pickle: None, tensors: BTreeMap::new(), aliases: BTreeMap::new(), says };
+        let mut checkpoint = Self {
+            files: Vec::new(),
+            pickle: None,
+            tensors: BTreeMap::new(),
+            aliases: BTreeMap::new(),
+            cell: None,
+            says,
+        };
         let (whole, index) = (directory.join(WEIGHTS), directory.join(INDEX));
-        let mut places: Vec<(String, Place)> = Vec::new();
+        let mut places: Vec<(String, Place, Vec<usize>)> = Vec::new();
         if whole.exists() || !index.exists() && pickle.is_none() {
             checkpoint.files.push((whole.clone(), read(&whole)?));
         } else if index.exists() {
@@ -128,26 +136,33 @@ impl Checkpoint {
             }
         } else if let Some(path) = pickle {
             let pickled = pickled(&path)?;
-            places.extend(pickled.tensor_infos().keys().map(|name| (name.clone(), Place::Pickle(name.clone()))));
+            let place = |(name, info): (&String, &TensorInfo)| {
+                (name.clone(), Place::Pickle(name.clone()), info.layout.shape().dims().to_vec())
+            };
+            places.extend(pickled.tensor_infos().iter().map(place));
             checkpoint.pickle = Some((path, pickled));
         }
         let mut aliases = Vec::new();
         for (number, (path, bytes)) in checkpoint.files.iter().enumerate() {
             let file = TensorFile::parse(path, bytes, says)?;
-            places.extend(
-                file.tensors.names().into_iter().map(|name| (name.to_owned(), Place::File(number, name.to_owned()))),
-            );
+            places.extend(file.tensors.iter().map(|(name, tensor)| {
+                (name.to_owned(), Place::File(number, name.to_owned()), tensor.shape().to_vec())
+            }));
             aliases.extend(file.all_metadata());
         }
-        let mut names: Vec<String> = places.iter().map(|(name, _)| name.clone()).collect();
-        aliases.retain(|(alias, of)| names.contains(of) && !names.contains(alias));
-        names.extend(aliases.iter().map(|(alias, _)| alias.clone()));
-        let known = names::known(&names, recurrent);
+        let mut shapes: BTreeMap<String, Vec<usize>> =
+            places.iter().map(|(name, _, shape)| (name.clone(), shape.clone())).collect();
+        aliases.retain(|(alias, of)| shapes.contains_key(of) && !shapes.contains_key(alias));
+        for (alias, of) in &aliases {
+            shapes.insert(alias.clone(), shapes[of].clone());
+        }
+        checkpoint.cell = cell_of(&shapes).map_err(|what| invalid(checkpoint.path(), format_args!("{what}")))?;
+        let known = names::known(&shapes, checkpoint.cell.map_or("", Cell::name));
         checkpoint.aliases =
             aliases.into_iter().map(|(alias, of)| (known[&alias].clone(), known[&of].clone())).collect();
-        for (name, place) in places {
+        for (name, place, shape) in places {
             let here = known[&name].clone();
-            if checkpoint.tensors.insert(here.clone(), place).is_some() {
+            if checkpoint.tensors.insert(here.clone(), (place, shape)).is_some() {
                 return Err(invalid(directory, format_args!("two of its tensors are `{here}`")));
             }
         }
@@ -158,6 +173,11 @@ impl Checkpoint {
         self.tensors.contains_key(name)
     }
 
+    /// The rows and columns of a matrix.
+    pub fn matrix(&self, name: &str) -> Option<[usize; 2]> {
+        self.tensors.get(name).and_then(|(_, shape)| shape.as_slice().try_into().ok())
+    }
+
     /// Whether the file says that a tensor is another.
     pub fn is_alias(&self, name: &str, of: &str) -> bool {
         self.aliases.get(name).is_some_and(|other| other == of)
@@ -165,11 +185,16 @@ impl Checkpoint {
 
     /// Refuses tensors of other names than these.
     pub fn only(&self, names: &[String]) -> Result<()> {
-        only(self.path(), self.says, self.tensors.keys().map(String::as_str), names)
+        let found = self.tensors.keys().map(String::as_str);
+        only(self.path(), self.says, found, names).map_err(|error| {
+            let help = "read are an embedding, LSTM or GRU layers, and one linear layer over the vocabulary; what only follows \
+                        the recurrent layers, such as a classifier, can be left out of the file";
+            Error::invalid(format!("{} ({help})", error.message()))
+        })
     }
 
     /// For messages: the file, or the first of them.
-    fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         let of_pickle = self.pickle.as_ref().map(|(path, _)| path);
         self.files.first().map(|(path, _)| path).or(of_pickle).map_or(Path::new(WEIGHTS), |path| path)
     }
@@ -177,11 +202,11 @@ impl Checkpoint {
     /// As [`TensorFile::values`].
     pub fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         match self.tensors.get(name) {
-            Some(Place::File(file, own)) => {
+            Some((Place::File(file, own), _)) => {
                 let (path, bytes) = &self.files[*file];
                 TensorFile::parse(path, bytes, self.says)?.values(own, shape)
             }
-            Some(Place::Pickle(own)) => self.pickled(name, own, shape),
+            Some((Place::Pickle(own), _)) => self.pickled(name, own, shape),
             None => Err(invalid(self.path(), format_args!("there is no tensor `{name}`"))),
         }
     }
@@ -199,6 +224,26 @@ impl Checkpoint {
         let read = catch(|| tensors.get(own)).unwrap_or_else(|panic| Err(candle_core::Error::Msg(panic)));
         let tensor = read.map_err(|error| invalid(path, format_args!("tensor `{name}` is not whole ({error})")))?;
         finite(path, name, widened(tensor.ok_or_else(missing)?).map_err(failed)?)
+    }
+}
+
+/// What the recurrent layers are made of, by the shapes of the first; none, where there is none.
+fn cell_of(shapes: &BTreeMap<String, Vec<usize>>) -> std::result::Result<Option<Cell>, String> {
+    let matrix = |end: &str| {
+        let shape = shapes.iter().find(|(name, _)| name.ends_with(end)).map(|(_, shape)| shape.as_slice());
+        shape.and_then(|shape| <[usize; 2]>::try_from(shape).ok())
+    };
+    let Some([rows, columns]) = matrix("weight_hh_l0") else { return Ok(None) };
+    let hidden = matrix("weight_hr_l0").map_or(columns, |[_, hidden]| hidden);
+    match (rows / hidden.max(1), rows % hidden.max(1)) {
+        (4, 0) => Ok(Some(Cell::Lstm)),
+        (3, 0) => Ok(Some(Cell::Gru)),
+        (1, 0) => {
+            Err("its layers are of a plain RNN (`nn.RNN`), which is not read: LSTM and GRU layers are".to_owned())
+        }
+        _ => Err(format!(
+            "its layers have {rows} gate sums of {hidden} neurons: neither an LSTM (4 each) nor a GRU (3 each)"
+        )),
     }
 }
 

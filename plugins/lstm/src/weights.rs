@@ -12,6 +12,8 @@ use crate::memory;
 pub(crate) const MAX_WIDTH: usize = 1 << 16;
 /// A tied model's file may have it too, with the values of `encoder.weight`.
 pub(crate) const DECODER: &str = "decoder.weight";
+/// Its bias.
+pub(crate) const BIAS: &str = "decoder.bias";
 /// The embeddings.
 pub(crate) const ENCODER: &str = "encoder.weight";
 pub(crate) const MAX_LAYERS: usize = 64;
@@ -39,11 +41,6 @@ impl Cell {
         }
     }
 
-    /// The name of a layer's site: 0 for its outputs, 1 for its cell.
-    pub(crate) fn site(self, layer: usize, site: usize) -> String {
-        format!("{}.{layer}.{}", self.name(), if site == 0 { "hidden" } else { "cell" })
-    }
-
     /// How many gates a neuron has.
     pub(crate) fn gates(self) -> usize {
         match self {
@@ -51,18 +48,10 @@ impl Cell {
             Self::Gru => 3,
         }
     }
-
-    /// Values that a neuron keeps from step to step: h, and an LSTM's c.
-    pub(crate) fn state(self) -> usize {
-        match self {
-            Self::Lstm => 2,
-            Self::Gru => 1,
-        }
-    }
 }
 
 /// The sizes that fix every tensor's shape.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Sizes {
     pub vocabulary: usize,
@@ -75,6 +64,12 @@ pub(crate) struct Sizes {
     /// Whether there is no decoder at all: such a model is read, and predicts nothing.
     #[serde(default)]
     pub headless: bool,
+    /// Whether each layer reads in both directions: two passes, the second from the end.
+    #[serde(default)]
+    pub bidirectional: bool,
+    /// The width that an LSTM's outputs are projected to, PyTorch's `proj_size`; none: they are as they are.
+    #[serde(default)]
+    pub projection: Option<usize>,
 }
 
 impl Sizes {
@@ -85,48 +80,99 @@ impl Sizes {
             ("embedding", self.embedding, MAX_WIDTH),
             ("hidden", self.hidden, MAX_WIDTH),
             ("number of layers", self.layers, MAX_LAYERS),
+            ("projection", self.output(), MAX_WIDTH),
         ] {
             if value == 0 || value > most {
                 return Err(Error::invalid(format!("the {name} of the model is {value}; it must be 1 to {most}")));
             }
         }
-        if self.tied && self.embedding != self.hidden {
-            let Self { embedding, hidden, .. } = self;
+        if self.tied && self.embedding != self.last() {
+            let (embedding, last) = (self.embedding, self.last());
             return Err(Error::invalid(format!(
-                "the decoder is tied to embeddings of {embedding} values, but there are {hidden} neurons"
+                "the decoder is tied to embeddings of {embedding} values, but there are {last} neurons"
             )));
+        }
+        if self.cell == Cell::Gru && self.projection.is_some() {
+            return Err(Error::invalid("the outputs of a GRU are not projected"));
         }
         Ok(())
     }
 
-    /// Values of recurrent state over all layers.
+    /// Whether the fast path reads it, and it can be trained; others are read by the plain network.
+    pub fn is_usual(&self) -> bool {
+        !self.bidirectional && self.projection.is_none()
+    }
+
+    /// Values of a pass's recurrent state: h, and an LSTM's c.
     pub fn state(&self) -> usize {
-        self.cell.state() * self.layers * self.hidden
+        self.output() + if self.cell == Cell::Lstm { self.hidden } else { 0 }
+    }
+
+    /// The width of a pass's outputs.
+    pub fn output(&self) -> usize {
+        self.projection.unwrap_or(self.hidden)
+    }
+
+    /// The width of the last layer's outputs, both directions side by side.
+    pub fn last(&self) -> usize {
+        self.directions() * self.output()
+    }
+
+    fn directions(&self) -> usize {
+        if self.bidirectional { 2 } else { 1 }
+    }
+
+    /// Passes over a document: one a layer, or two, forward and from the end.
+    pub fn passes(&self) -> usize {
+        self.layers * self.directions()
+    }
+
+    /// The layer of a pass, and whether it reads from the end.
+    pub fn pass(&self, pass: usize) -> (usize, bool) {
+        (pass / self.directions(), pass % self.directions() == 1)
     }
 
     /// The width of the input of layer `layer`.
     pub fn input(&self, layer: usize) -> usize {
-        if layer == 0 { self.embedding } else { self.hidden }
+        if layer == 0 { self.embedding } else { self.last() }
+    }
+
+    /// The name of a pass's site (0, its outputs; 1, its cell), and its width.
+    pub fn site(&self, pass: usize, site: usize) -> (String, usize) {
+        let (layer, is_reverse) = self.pass(pass);
+        let direction = match (self.bidirectional, is_reverse) {
+            (false, _) => "",
+            (true, false) => "forward.",
+            (true, true) => "reverse.",
+        };
+        let (of, width) = if site == 0 { ("hidden", self.output()) } else { ("cell", self.hidden) };
+        (format!("{}.{layer}.{direction}{of}", self.cell.name()), width)
     }
 
     /// Every tensor's name and shape, in the order of [`Weights::variables`].
     pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
-        let Self { vocabulary, embedding, hidden, layers, cell, tied, headless } = *self;
+        let Self { vocabulary, embedding, hidden, cell, tied, headless, projection, .. } = *self;
         let (name, gates) = (cell.name(), cell.gates() * hidden);
-        let mut all = vec![("encoder.weight".to_owned(), vec![vocabulary, embedding])];
-        for k in 0..layers {
-            all.push((format!("{name}.weight_ih_l{k}"), vec![gates, self.input(k)]));
-            all.push((format!("{name}.weight_hh_l{k}"), vec![gates, hidden]));
-            all.push((format!("{name}.bias_ih_l{k}"), vec![gates]));
-            all.push((format!("{name}.bias_hh_l{k}"), vec![gates]));
+        let mut all = vec![(ENCODER.to_owned(), vec![vocabulary, embedding])];
+        for pass in 0..self.passes() {
+            let (k, is_reverse) = self.pass(pass);
+            let reverse = if is_reverse { "_reverse" } else { "" };
+            let mut push = |part: &str, shape: Vec<usize>| all.push((format!("{name}.{part}_l{k}{reverse}"), shape));
+            push("weight_ih", vec![gates, self.input(k)]);
+            push("weight_hh", vec![gates, self.output()]);
+            push("bias_ih", vec![gates]);
+            push("bias_hh", vec![gates]);
+            if let Some(projection) = projection {
+                push("weight_hr", vec![projection, hidden]);
+            }
         }
         if headless {
             return all;
         }
         if !tied {
-            all.push((DECODER.to_owned(), vec![vocabulary, hidden]));
+            all.push((DECODER.to_owned(), vec![vocabulary, self.last()]));
         }
-        all.push(("decoder.bias".to_owned(), vec![vocabulary]));
+        all.push((BIAS.to_owned(), vec![vocabulary]));
         all
     }
 
@@ -141,17 +187,19 @@ impl Sizes {
     }
 }
 
-/// One layer's parameters; gates in PyTorch's order: those of an LSTM i, f, g, o, of a GRU r, z, n.
+/// The parameters of a layer, or of one direction of it; gates in PyTorch's order: those of an LSTM i, f, g, o, of a GRU r, z, n.
 #[derive(Debug)]
 pub(crate) struct Layer<T> {
     /// `[gates * hidden, input]`
     pub w_ih: T,
-    /// `[gates * hidden, hidden]`
+    /// `[gates * hidden, output]`
     pub w_hh: T,
     /// `[gates * hidden]`
     pub b_ih: T,
     /// `[gates * hidden]`
     pub b_hh: T,
+    /// `[output, hidden]`; `None` where outputs are not projected.
+    pub w_hr: Option<T>,
 }
 
 /// All parameters, each a [`Var`] in [`Weights`] and a slice in [`Slices`].
@@ -160,8 +208,9 @@ pub(crate) struct Parameters<T> {
     pub sizes: Sizes,
     /// `[vocabulary, embedding]`
     pub encoder: T,
+    /// `[passes]`
     pub layers: Vec<Layer<T>>,
-    /// `[vocabulary, hidden]`; `None` where it is tied to the encoder, or there is none.
+    /// `[vocabulary, last]`; `None` where it is tied to the encoder, or there is none.
     own_decoder: Option<T>,
     /// `[vocabulary]`; `None` where there is no decoder.
     bias: Option<T>,
@@ -178,15 +227,19 @@ impl<T> Parameters<T> {
         Ok(Self {
             sizes,
             encoder: next()?,
-            layers: (0..sizes.layers)
-                .map(|_| Ok(Layer { w_ih: next()?, w_hh: next()?, b_ih: next()?, b_hh: next()? }))
+            layers: (0..sizes.passes())
+                .map(|_| {
+                    let (w_ih, w_hh, b_ih, b_hh) = (next()?, next()?, next()?, next()?);
+                    let w_hr = sizes.projection.map(|_| next()).transpose()?;
+                    Ok(Layer { w_ih, w_hh, b_ih, b_hh, w_hr })
+                })
                 .collect::<Result<_>>()?,
             own_decoder: if sizes.tied || sizes.headless { None } else { Some(next()?) },
             bias: if sizes.headless { None } else { Some(next()?) },
         })
     }
 
-    /// The decoder: its weights `[vocabulary, hidden]`, which are the encoder's where they are tied, and its bias `[vocabulary]`.
+    /// The decoder: its weights `[vocabulary, last]`, which are the encoder's where they are tied, and its bias `[vocabulary]`.
     ///
     /// # Errors
     /// There is none.
@@ -225,8 +278,8 @@ impl Weights {
             })?;
             values.resize(length, 0.0);
             let bound = match name {
-                "decoder.bias" => return Ok(values),
-                "encoder.weight" | DECODER => 0.1,
+                BIAS => return Ok(values),
+                ENCODER | DECODER => 0.1,
                 _ => lstm,
             };
             Stream::new(seed, name, 0).fill_uniform(&mut values, -bound, bound);
@@ -236,7 +289,7 @@ impl Weights {
 
     /// Every variable, in the order of [`Sizes::tensors`].
     pub fn variables(&self) -> Vec<&Var> {
-        let layers = self.layers.iter().flat_map(|l| [&l.w_ih, &l.w_hh, &l.b_ih, &l.b_hh]);
+        let layers = self.layers.iter().flat_map(|l| [&l.w_ih, &l.w_hh, &l.b_ih, &l.b_hh].into_iter().chain(&l.w_hr));
         std::iter::once(&self.encoder).chain(layers).chain(&self.own_decoder).chain(&self.bias).collect()
     }
 

@@ -10,7 +10,7 @@ use std::path::Path;
 use common::{Tensors, Trainee, edit, loaded, random, reference};
 use safetensors::{Dtype, SafeTensors};
 use txray_lstm::{Lstm, LstmOptions};
-use txray_plugin::{Component, Fault, Host, Model, Text, TrainRequest};
+use txray_plugin::{Component, Fault, Host, HostServices, Level, Model, Text, TrainRequest};
 
 /// A copy of the reference checkpoint, to be broken.
 fn copy() -> tempfile::TempDir {
@@ -52,6 +52,8 @@ fn a_missing_file_is_named() {
     fs::remove_file(directory.path().join("model.safetensors")).unwrap();
     refused(directory.path(), &["model.safetensors", "no such file"]);
     refused(&directory.path().join("nowhere"), &["nowhere", "config.json", "no such file"]);
+    fs::remove_file(directory.path().join("config.json")).unwrap();
+    refused(directory.path(), &["model.safetensors", "no such file"]);
 }
 
 #[test]
@@ -61,14 +63,71 @@ fn malformed_json_is_refused_with_its_place() {
     refused(directory.path(), &["config.json", "line 2"]);
 }
 
+/// What the tensors tell need not be said.
 #[test]
-fn a_missing_size_is_named() {
-    refused(config(|c| drop(c.remove("hidden_size"))).path(), &["config.json", "hidden_size"]);
+fn sizes_are_taken_from_the_tensors() {
+    for key in ["vocab_size", "embedding_size", "hidden_size", "num_layers"] {
+        assert!(comes_to(config(|c| drop(c.remove(key))).path()) == plain(), "{key}");
+    }
+    // The config of another program has others.
+    for other in ["LSTM".into(), "gpt2".into(), serde_json::Value::Null] {
+        let directory = config(|c| {
+            c.insert("model_type".into(), other.clone());
+            c.insert("vocab_size".into(), "many".into());
+        });
+        assert!(comes_to(directory.path()) == plain(), "{other}");
+    }
+    let directory = copy();
+    fs::remove_file(directory.path().join("config.json")).unwrap();
+    assert!(comes_to(directory.path()) == plain());
+    // The host is told what would say so, and it does.
+    let log = Log::default();
+    Lstm::create(LstmOptions::default(), &Host::detached()).unwrap().load(&Host::new(&log), directory.path()).unwrap();
+    let told = log.0.into_inner().unwrap().concat();
+    let json = &told[told.find('{').unwrap()..];
+    fs::write(directory.path().join("config.json"), json).unwrap();
+    assert!(json.contains(r#""hidden_size":9"#) && comes_to(directory.path()) == plain(), "{told}");
 }
 
 #[test]
-fn another_model_type_is_refused() {
-    refused(config(|c| drop(c.insert("model_type".into(), "gpt2".into()))).path(), &["config.json", "gpt2"]);
+fn a_network_that_is_none_of_these_is_refused_in_words() {
+    let gates = |count: usize| {
+        let directory = weights(|tensors| {
+            for (name, (_, shape, data)) in tensors.iter_mut().filter(|(name, _)| name.starts_with("lstm")) {
+                data.truncate(data.len() / 4 * count);
+                shape[0] = shape[0] / 4 * count;
+                assert!(name.contains("_l"));
+            }
+        });
+        fs::remove_file(directory.path().join("config.json")).unwrap();
+        directory
+    };
+    refused(gates(1).path(), &["model.safetensors", "a plain RNN (`nn.RNN`)"]);
+    refused(gates(2).path(), &["18 gate sums of 9 neurons"]);
+    let without = |of: &'static str| {
+        let directory = weights(|tensors| tensors.retain(|name, _| !name.starts_with(of)));
+        fs::remove_file(directory.path().join("config.json")).unwrap();
+        directory
+    };
+    refused(without("lstm").path(), &["there are no LSTM or GRU layers in it"]);
+    refused(without("encoder").path(), &["there is no embedding in it"]);
+}
+
+/// Keeps what it is told.
+#[derive(Default)]
+struct Log(std::sync::Mutex<Vec<String>>);
+
+impl HostServices for Log {
+    fn threads(&self) -> usize {
+        1
+    }
+    fn log(&self, _: Level, message: &str) {
+        self.0.lock().unwrap().push(message.to_owned());
+    }
+    fn progress(&self, _: u64, _: u64, _: &str) {}
+    fn cancelled(&self) -> bool {
+        false
+    }
 }
 
 #[test]
@@ -369,8 +428,13 @@ fn what_is_not_read_is_told_in_words() {
             tensors.insert(to.to_owned(), tensor);
         })
     };
-    refused(copied("lstm.weight_ih_l0", "lstm.weight_ih_l0_reverse").path(), &["it is bidirectional"]);
-    refused(copied("lstm.weight_hh_l0", "lstm.weight_hr_l0").path(), &["its outputs are projected (`proj_size`)"]);
+    // Half of a reverse pass, and a layer that nothing is known of.
+    refused(
+        copied("lstm.weight_ih_l0", "lstm.weight_ih_l0_reverse").path(),
+        &["no tensor `lstm.weight_hh_l0_reverse`"],
+    );
+    let what = &["unexpected tensors", ": norm.weight (read are an embedding, LSTM or GRU layers"];
+    refused(copied("lstm.bias_hh_l0", "norm.weight").path(), what);
 }
 
 #[test]

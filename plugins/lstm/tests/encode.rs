@@ -4,10 +4,13 @@
 
 mod common;
 
-use common::{Patience, Reading, edit, encode, random, state, unsorted};
+use common::{Patience, Reading, edit, encode, loaded, masked, random, reference, state, unsorted};
 use proptest::prelude::*;
 use txray_lstm::{Cell, Lstm, LstmOptions};
-use txray_plugin::{Carry, Encode, EncodeRequest, ExactSum, Fault, Host, Model, Opaque, Rule, Sign, SiteRequest, Text};
+use txray_plugin::{
+    Carry, Encode, EncodeRequest, ExactSum, Fault, Host, Mask, Model, Opaque, Rule, Sign, SiteRequest, Text,
+    TrainRequest,
+};
 
 const VOCABULARY: u32 = 29;
 const HIDDEN: usize = 19;
@@ -259,4 +262,49 @@ fn a_host_that_stops_is_obeyed() {
     let mut request = EncodeRequest { sites: vec![site], ..EncodeRequest::new(text) };
     let error = model(1).encode(&Host::new(&Patience::new(2, 0)), &mut request).unwrap_err();
     assert_eq!(error.fault(), Fault::Cancelled);
+}
+
+/// Each document from both ends, whatever is beside it; long ones are read beside fewer.
+#[test]
+fn both_directions_are_read_document_by_document() {
+    for kind in ["bidirectional", "bidirectional-gru", "bidirectional-projected"] {
+        let model = loaded(&reference("kinds").join(kind)).unwrap();
+        let sites: Vec<_> = model.describe().unwrap().sites.iter().map(|site| site.width).enumerate().collect();
+        let long: Vec<u32> = (0..4200).map(|i| i * i % 11).collect();
+        let documents = [vec![1, 4, 9], long, vec![], vec![7], vec![2; 70]];
+        let together = encode(&model, &documents, &sites, None, 2).unwrap();
+        let mut from = 0;
+        for document in &documents {
+            let alone = encode(&model, std::slice::from_ref(document), &sites, None, 1).unwrap();
+            for ((alone, together), &(site, width)) in alone.iter().zip(&together).zip(&sites) {
+                let part = &together.activations[from * width..(from + document.len()) * width];
+                assert!(alone.activations == part, "site {site} of {kind}, {} tokens", document.len());
+            }
+            from += document.len();
+        }
+        // The last layer's reverse pass under a mask of the first layer's: another, and at the mask what it says.
+        let held = vec![0.5; sites[1].1];
+        let masks = [Mask { site: 1, values: &held }];
+        let under = masked(&model, &documents, &sites, None, &masks, Sign::Positive, 1).unwrap();
+        assert!(under[1].activations.iter().all(|&activation| activation == 0.5));
+        assert!(under[0] == together[0] && under[3] != together[3]);
+    }
+}
+
+#[test]
+fn what_both_directions_cannot_is_told() {
+    let host = Host::detached();
+    for (kind, carries) in [("bidirectional", false), ("projected", true)] {
+        let model = loaded(&reference("kinds").join(kind)).unwrap();
+        assert_eq!(model.state(&host, None).is_ok(), carries);
+        assert_eq!(common::predict(&model, &[vec![1, 2, 3]], None, &[], 1).is_ok(), carries);
+        let again = tempfile::tempdir().unwrap();
+        model.save(&host, again.path()).unwrap();
+        let again = loaded(again.path()).unwrap();
+        assert_eq!(again.describe().unwrap(), model.describe().unwrap());
+        assert!(common::bytes(&again) == common::bytes(&model));
+        let text = Text { ids: &[1, 2, 3, 4], offsets: &[0, 4] };
+        let error = common::Trainee::begin(model, &TrainRequest::language_model(text, None, 1)).unwrap_err();
+        assert!(error.message().contains("is read, and not trained"), "{error}");
+    }
 }

@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use common::{Trainee, encode, loaded, ragged, reference, state, unsorted};
@@ -44,6 +45,31 @@ fn every_activation_agrees() {
             }
         }
     }
+}
+
+/// Checkpoints of the kinds that people have, without a `config.json`: `tests/reference/kinds.py`.
+#[test]
+fn every_kind_of_checkpoint_gives_what_pytorch_computes() {
+    let documents: [Vec<u32>; 5] =
+        [vec![3], vec![0, 9, 4, 4, 7], vec![10, 2, 1, 8, 5, 6, 3, 0, 2], vec![1, 5], vec![6, 6, 2, 9, 10, 1, 7]];
+    let mut kinds = 0;
+    for place in std::fs::read_dir(reference("kinds")).unwrap() {
+        let place = place.unwrap().path();
+        let sites: BTreeMap<String, Vec<Vec<Vec<f32>>>> =
+            serde_json::from_slice(&std::fs::read(place.join("sites.json")).unwrap()).unwrap();
+        let model = loaded(&place).unwrap();
+        let described = model.describe().unwrap().sites;
+        let names: Vec<&str> = described.iter().map(|site| site.name.as_str()).collect();
+        assert_eq!(names, sites.keys().collect::<Vec<_>>(), "{}", place.display());
+        let requests: Vec<(usize, usize)> = described.iter().map(|site| site.width).enumerate().collect();
+        for (reading, (site, theirs)) in encode(&model, &documents, &requests, None, 2).unwrap().iter().zip(&sites) {
+            let width = theirs[0][0].len();
+            assert_eq!(reading.moments[0].len(), width, "{site} of {}", place.display());
+            near(&unsorted(reading, width).concat(), &theirs.concat().concat(), 2e-6);
+        }
+        kinds += 1;
+    }
+    assert_eq!(kinds, 19);
 }
 
 /// The state after a text is what its last token gave: outputs and cells.

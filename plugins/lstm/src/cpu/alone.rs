@@ -107,8 +107,8 @@ impl<const G: usize, const Q: usize> Of<'_, G, Q> {
         let row = TILE / S::F32_LANES;
         let gate_sums = S::as_mut_simd_f32s(gate_sums).0;
         let mut all = [&[] as &[S::f32s]; Q];
-        for q in 0..Q {
-            all[q] = S::as_simd_f32s(self.weights[q]).0;
+        for (all, weights) in all.iter_mut().zip(self.weights) {
+            *all = S::as_simd_f32s(weights).0;
         }
         let (turns, rest) = x.as_chunks::<TURN>();
         // Plain loops all through: a closure need not be compiled for the caller's instructions.
@@ -355,7 +355,7 @@ impl Network<'_> {
                 layer.begin(packed.bias());
             }
             let input = x.map(|x| (packed.input_tiles(self.weights, k), x));
-            let (recurrent, mask) = (packed.recurrent_tiles(self.weights, k), self.masks.layer(k));
+            let (recurrent, mask) = (packed.recurrent_tiles(self.weights, k), self.masks.pass(k));
             self.arch.dispatch(LayerStep { layer, input, recurrent, mask });
         }
     }

@@ -126,7 +126,7 @@ pub(crate) struct Network<'a> {
 
 impl Network<'_> {
     pub fn site(&self, layer: usize, site: usize) -> String {
-        self.weights.sizes.cell.site(layer, site)
+        self.weights.sizes.site(layer, site).0
     }
 
     /// Reads `lanes[lane][document]` of `documents` until few lanes are left, and gives what is left of these; the moments are
@@ -224,7 +224,7 @@ impl Network<'_> {
             if input.is_some() {
                 layer.gate_sums[..live].iter_mut().for_each(|gate_sums| packed.begin(gate_sums));
             }
-            layer.step(self.arch, live, input, &packed.recurrent, self.masks.layer(k), active);
+            layer.step(self.arch, live, input, &packed.recurrent, self.masks.pass(k), active);
         }
     }
 
@@ -480,7 +480,7 @@ mod tests {
             seed in any::<u64>(),
         ) {
             let (cell, sites) = cell;
-            let sizes = Sizes { vocabulary: 17, embedding, hidden, layers, cell, tied: false, headless: false };
+            let sizes = Sizes { vocabulary: 17, embedding, hidden, layers, cell, ..Sizes::default() };
             is_the_same_alone(sizes, sites, &document, turn.min(document.len() - 1), with_table, masked, seed);
         }
 
@@ -496,7 +496,7 @@ mod tests {
             one_vector in any::<bool>(),
             seed in any::<u64>(),
         ) {
-            let sizes = Sizes { vocabulary: 17, embedding, hidden, layers, cell, tied: false, headless: false };
+            let sizes = Sizes { vocabulary: 17, embedding, hidden, layers, cell, ..Sizes::default() };
             match one_vector {
                 true => agree::<1>(sizes, &documents, with_table, seed),
                 false => agree::<{ crate::cpu::workspace::STRIPS }>(sizes, &documents, with_table, seed),

@@ -192,8 +192,17 @@ fn dropout_keeps_the_mean_and_its_gradient_the_mask() {
     near(gradient.get(&x).unwrap(), &y, 0.0);
 }
 
-const SIZES: Sizes =
-    Sizes { vocabulary: 40, embedding: 6, hidden: 10, layers: 2, cell: Cell::Lstm, tied: false, headless: false };
+const SIZES: Sizes = Sizes {
+    vocabulary: 40,
+    embedding: 6,
+    hidden: 10,
+    layers: 2,
+    cell: Cell::Lstm,
+    tied: false,
+    headless: false,
+    bidirectional: false,
+    projection: None,
+};
 
 fn one_step() -> Window {
     let mut stream = Stream::new(9, "ids", 0);
@@ -360,7 +369,7 @@ proptest! {
         seed in any::<u64>(),
     ) {
         let embedding = if tied { hidden } else { 5 };
-        let sizes = Sizes { vocabulary, embedding, hidden, layers, cell, tied, headless: false };
+        let sizes = Sizes { vocabulary, embedding, hidden, layers, cell, tied, ..Sizes::default() };
         let options = TrainOptions { batch, bptt, optimizer, max_tokens: Some(600), ..TrainOptions::default() };
         let one = train_with(1, seed, &options, sizes, 1);
         for threads in [2, 4] {
