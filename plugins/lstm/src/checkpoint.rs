@@ -69,16 +69,12 @@ impl Config {
         if directory.is_dir() && !path.exists() {
             return Ok(None);
         }
-        #[derive(Deserialize)]
-        struct Type {
-            #[serde(default)]
-            model_type: serde_json::Value,
-        }
         let bytes = tensors::read(&path)?;
         let malformed = |e: serde_json::Error| invalid(&path, format_args!("{e}"));
-        let Type { model_type } = serde_json::from_slice(&bytes).map_err(malformed)?;
+        let keys: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&bytes).map_err(malformed)?;
+        let model_type = keys.get("model_type").and_then(|name| name.as_str());
         // By hand, one writes what the component is called.
-        let is_ours = [MODEL_TYPE, Lstm::KIND].iter().any(|ours| model_type.as_str() == Some(ours));
+        let is_ours = [MODEL_TYPE, Lstm::KIND].iter().any(|ours| model_type == Some(ours));
         if is_ours { serde_json::from_slice(&bytes).map(Some).map_err(malformed) } else { Ok(None) }
     }
 }

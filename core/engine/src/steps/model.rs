@@ -9,9 +9,9 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use txray_config::{Name, child, of_format, suggestion};
+use txray_config::{Name, child, of_format};
 use txray_host::FindError;
-use txray_plugin::{Capabilities, Model as PluginModel, ModelDescription, Task, abi};
+use txray_plugin::{Capabilities, Host, Model as PluginModel, ModelDescription, Task, abi};
 use txray_text::{Tokenizer, Vocabulary};
 
 use super::corpus::{Corpus, Text};
@@ -354,52 +354,48 @@ fn kind_of(check: &mut Check<'_>, pointer: &str, keys: &Keys, origin: Option<&Or
     if let Some(kind) = &keys.kind {
         return Some((kind.clone(), child(pointer, "kind")));
     }
-    let in_directory = match origin {
-        Some(Origin::Directory(path)) => match kind_of_directory(path) {
-            Ok(kind) => Some((kind, path)),
-            Err(message) => {
-                check.error(&child(pointer, "path"), message);
-                return None;
-            }
-        },
-        _ => None,
-    };
-    match (in_directory, origin) {
-        (Some((kind, path)), _) => {
+    match origin {
+        Some(Origin::Directory(path)) => {
             let place = child(pointer, "path");
-            if let Err(FindError::Unknown(known)) = check.registry.find(abi::MODEL, &kind) {
-                let help = format!("it is `{kind}`; {}", suggestion(&kind, known.iter().map(String::as_str)));
-                let config = path.join("config.json");
-                check.error_with_help(
-                    &place,
-                    format!("no plugin reads the `model_type` of {}", config.display()),
-                    help,
-                );
-                return None;
-            }
-            Some((kind, place))
+            kind_of_directory(check, &place, path).map(|kind| (kind, place))
         }
-        (None, Some(Origin::Init(to))) => Some((to.model.plugin.kind.clone(), child(pointer, "init"))),
-        (None, Some(_)) => {
+        Some(Origin::Init(to)) => Some((to.model.plugin.kind.clone(), child(pointer, "init"))),
+        Some(Origin::New(_)) => {
             check.error_with_help(pointer, "missing key `kind`", "for instance `kind = \"lstm\"`");
             None
         }
         // What it begins from was told of.
-        (None, None) => None,
+        None => None,
     }
 }
 
-/// The plugin component that a directory's `config.json` asks for: `txray-lstm` is read by `lstm`.
-fn kind_of_directory(path: &Path) -> std::result::Result<String, String> {
+/// The plugin component that reads a directory: the one that its `config.json` names (`txray-lstm` is read by `lstm`), or the
+/// first that loads it.
+fn kind_of_directory(check: &mut Check<'_>, place: &str, path: &Path) -> Option<String> {
     #[derive(Deserialize)]
     struct Config {
         model_type: String,
     }
-    let path = path.join("config.json");
-    let text = read_small(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    let config: Config = serde_json::from_slice(&text)
-        .map_err(|error| format!("{} is no config.json of a model: {error}", path.display()))?;
-    Ok(config.model_type.trim_start_matches("txray-").to_owned())
+    let config = path.join("config.json");
+    let model_type = read_small(&config).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    let model_type = model_type.map(|Config { model_type }| model_type).unwrap_or_default();
+    let named = model_type.trim_start_matches("txray-");
+    let known = match check.registry.find(abi::MODEL, named) {
+        Err(FindError::Unknown(known)) => known,
+        _ => return Some(named.to_owned()),
+    };
+    let mut refused = Vec::new();
+    for kind in known {
+        let load = |mut model: Box<dyn PluginModel>| model.load(&Host::detached(), path).map_err(FindError::Refused);
+        match check.registry.model(&kind, &json!({}), check.host).and_then(load) {
+            Ok(()) => return Some(kind),
+            Err(FindError::Refused(error)) => refused.push(format!("`{kind}` says: {}", error.message())),
+            Err(_) => {}
+        }
+    }
+    let refused = refused.join("\n");
+    check.error_with_help(place, format!("no plugin reads the model in {}", path.display()), refused);
+    None
 }
 
 impl Model {
