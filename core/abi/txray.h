@@ -54,7 +54,7 @@ extern "C" {
 
 #define TXRAY_MAGIC UINT64_C(0x676c707961727874) /* the bytes "txrayplg", little-endian */
 #define TXRAY_ABI_MAJOR UINT32_C(1)              /* must be equal in host and plugin */
-#define TXRAY_ABI_MINOR UINT32_C(1)              /* grows when structs grow; never compared */
+#define TXRAY_ABI_MINOR UINT32_C(2)              /* grows when structs grow; never compared */
 #define TXRAY_ENTRY "txray_plugin_v1"            /* the exported symbol */
 #define TXRAY_NULL UINT32_MAX                    /* "no value" in a column of uint32_t */
 
@@ -291,6 +291,14 @@ typedef struct txray_activation_batch {
     /* Since minor version 1: [sites] the moments in exact sums, so that they do not depend on how documents are cut into
      * batches; empty where the source does not know them so. */
     txray_exact_moments_slice exact_moments;
+    /* Since minor version 2: [documents] the lines of their file that the documents stand in, from 1 (0: in none); empty where
+     * the source does not know them. `starts` and `ends` count from where such a line begins, or the field of a table. */
+    txray_u64_slice lines;
+    /* Since minor version 2: characters of the documents (Unicode scalars that are no white space; 0 where the source does not
+     * know), how many of them no token reads, and documents with characters of which that goes for all. */
+    uint64_t characters;
+    uint64_t dropped;
+    uint64_t dropped_documents;
 } txray_activation_batch;
 
 typedef struct txray_source_table {

@@ -94,6 +94,10 @@ impl ActivationSource for Told {
             "short sums" => drop(batch.moments[0].sum.pop()),
             "short observations" => drop(batch.neuron.pop()),
             "unknown" => batch.unknown = u64::MAX,
+            "lines" => batch.lines = vec![1],
+            "characters" => batch.characters = u64::MAX,
+            "dropped" => batch.dropped = 1,
+            "dropped documents" => batch.dropped_documents = 1,
             "unjoined" => batch.layers[0].unjoined = u64::MAX,
             "end before start" => batch.ends[1] = 1,
             _ => {}
@@ -305,6 +309,10 @@ fn batches_that_do_not_fit() {
         ("short sums", "at site `h` there are 2 sums of h for 3 neurons"),
         ("short observations", "a batch with 2 neurons of observations, where 3 belong"),
         ("unknown", "18446744073709551615 of 3 tokens are unknown"),
+        ("lines", "a batch with 1 lines, where 2 belong"),
+        ("characters", "there are 18446744073709551615 characters in 2 documents"),
+        ("dropped", "1 of 0 characters are dropped"),
+        ("dropped documents", "1 of 2 documents are dropped, of 0 characters"),
         ("unjoined", "18446744073709551615 of 3 tokens are unjoined in layer `token`"),
         ("end before start", "token 1 reaches from 4 to 1"),
     ] {

@@ -6,6 +6,7 @@ mod backend;
 mod bad_input;
 mod comparing;
 mod configs;
+mod coverage;
 mod durable;
 mod out;
 mod outputs;

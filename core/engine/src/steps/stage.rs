@@ -93,6 +93,9 @@ pub struct StageFigures {
     pub documents: u64,
     /// Tokens that the vocabulary did not know.
     pub unknown: u64,
+    /// What of the text no token reads, where there is some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<Dropped>,
     /// Neurons of all sites.
     pub neurons: usize,
     /// Those that were observed with an activation > 0.
@@ -101,6 +104,17 @@ pub struct StageFigures {
     pub rows: usize,
     /// The sum of all activations > 0.
     pub mass: f64,
+}
+
+/// What of a text no token reads: see [`Coverage`](txray_method::Coverage).
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Dropped {
+    /// Characters that are dropped.
+    pub characters: u64,
+    /// All characters.
+    pub of: u64,
+    /// Documents of which everything is.
+    pub documents: u64,
 }
 
 impl Section for Stage {
@@ -252,9 +266,7 @@ impl Stage {
             return Err(error);
         }
         let (stage, times) = read?;
-        if !source.has_known() {
-            return Err(Error::UnknownText { text: text.name() });
-        }
+        text.check_counts(making, &self.table(), source.counts())?;
         let seconds = (times.source.saturating_sub(source.tokenize) + times.aggregate).as_secs_f64();
         let figures = StageFigures {
             load_seconds: Some(load_seconds),
@@ -288,6 +300,11 @@ fn figures(stage: &txray_method::Stage, times: Times) -> StageFigures {
         write_seconds: times.write.as_secs_f64(),
         documents: stage.coverage.documents,
         unknown: stage.coverage.unknown,
+        dropped: (stage.coverage.dropped > 0).then_some(Dropped {
+            characters: stage.coverage.dropped,
+            of: stage.coverage.characters,
+            documents: stage.coverage.dropped_documents,
+        }),
         neurons: stage.neurons.len(),
         alive: stage.neurons.alive(),
         rows: stage.rows(),

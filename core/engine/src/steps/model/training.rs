@@ -103,8 +103,8 @@ impl Training<'_> {
             Begin::New(vocabulary) => Tokenizer::learn(self.train.documents(self.making)?, vocabulary)?,
             Begin::From(path) => Tokenizer::load(path, self.making.inputs)?,
         };
-        let train = encode(&tokenizer, self.train, self.making)?;
-        let valid = self.valid.map(|valid| encode(&tokenizer, valid, self.making)).transpose()?;
+        let encoded = |text| encode(&tokenizer, text, self.making, &step.table());
+        let (train, valid) = (encoded(self.train)?, self.valid.map(encoded).transpose()?);
         let tokenize_seconds = start.elapsed().as_secs_f64();
 
         let mut saved = Saved::open(&self.making.unfinished)?;
@@ -305,8 +305,8 @@ fn is_damage(error: &Error) -> bool {
     }
 }
 
-/// All ids of a text.
-fn encode(tokenizer: &Tokenizer, text: &Split, making: &Making<'_>) -> Result<Encoded> {
+/// All ids of a text, for the step of a table.
+fn encode(tokenizer: &Tokenizer, text: &Split, making: &Making<'_>, table: &str) -> Result<Encoded> {
     let mut all = Encoded { offsets: vec![0], ..Encoded::default() };
     let mut documents = text.documents(making)?;
     loop {
@@ -324,12 +324,9 @@ fn encode(tokenizer: &Tokenizer, text: &Split, making: &Making<'_>) -> Result<En
         let before = all.ids.len() as u64;
         all.ids.extend_from_slice(&encoded.ids);
         all.offsets.extend(encoded.offsets.iter().skip(1).map(|offset| before + offset));
-        all.unknown += encoded.unknown;
-        all.special += encoded.special;
+        all.counts += encoded.counts;
     }
-    if all.is_all_unknown() {
-        return Err(Error::UnknownText { text: text.name() });
-    }
+    text.check_counts(making, table, all.counts)?;
     Ok(all)
 }
 
