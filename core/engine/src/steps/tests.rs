@@ -208,8 +208,10 @@ fn a_run_that_fails_leaves_the_out_directory_as_it_was() {
     let other = PIPELINE.replace("[model.lm]", "[corpus.other]\nkind = \"text\"\nvalid = \"text.txt\"\n\n[model.lm]");
     let (outcome, _) = run_in(folder.path(), &other.replacen("\"kitchen.valid\"", "\"other.valid\"", 1));
     let error = outcome.err().unwrap();
-    assert!(matches!(&error, Error::Step { table, .. } if table == "stage.early"), "{error}");
-    assert!(error.to_string().contains("five unknown words"), "{error}");
+    assert!(
+        error.to_string().starts_with("[stage.early]: ") && error.to_string().contains("five unknown words"),
+        "{error}"
+    );
     assert_eq!(error.exit_code(), 2);
     assert_eq!(list(), before);
 }
@@ -222,6 +224,67 @@ valid = \"text.txt\"
 
 [model.lm]
 kind = \"fake\"
+/// What needs none of the steps that fail is made, and kept.
+#[test]
+fn steps_that_fail_cost_no_other_than_those_that_need_them() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("text.txt"), "xv yv zv vv wv\n").unwrap();
+    let stage = |name: &str, corpus: &str| {
+        format!("\n[stage.{name}]\nmodel = \"lm\"\ncorpus = \"{corpus}\"\nlayers = [\"token\", \"word\"]\n")
+    };
+    let compared = |name: &str, from: &str| {
+        format!("\n[comparison.{name}]\nfrom = \"{from}\"\nto = \"late\"\nlayers = [\"word\"]\nmetrics = []\n")
+    };
+    let pipeline = [
+        PIPELINE,
+        "\n[corpus.other]\nkind = \"text\"\nvalid = \"text.txt\"\n",
+        &stage("a", "other.valid"),
+        &stage("b", "other.valid").replace("\"token\", ", ""),
+        &stage("c", "kitchen.valid"),
+        &compared("of-a", "a"),
+        &compared("of-c", "c"),
+    ]
+    .concat();
+    let (outcome, told) = run_in(folder.path(), &pipeline);
+    let Error::Steps(failed) = outcome.err().unwrap() else { panic!("steps fail") };
+    let places: Vec<String> = failed.errors.iter().map(|error| error.to_string()[..9].to_owned()).collect();
+    assert_eq!(places, ["[stage.a]", "[stage.b]"]);
+    assert_eq!(failed.unmade, ["comparison.of-a"]);
+    assert_eq!((failed.done, &failed.store), (9, &folder.path().join("store")));
+    // Told when there is still something to be made.
+    let logs = told.logs.into_inner().unwrap();
+    assert_eq!(
+        logs.iter().filter(|line| line.ends_with("; going on with what does not need it")).count(),
+        2,
+        "{logs:?}"
+    );
+    assert!(!folder.path().join("out").exists());
+
+    // Mended, the next run goes on from there.
+    let words: Vec<String> = (0..20).map(|i| format!("w{i}")).collect();
+    fs::write(folder.path().join("text.txt"), words.join(" ") + " the cook\n").unwrap();
+    let (outcome, told) = run_in(folder.path(), &pipeline);
+    outcome.unwrap();
+    let made = told.steps.into_inner().unwrap();
+    let made: Vec<&str> = made.iter().filter(|(_, cached)| !cached).map(|(name, _)| name.as_str()).collect();
+    assert_eq!(made, ["text.other.valid", "stage.a", "stage.b", "comparison.of-a"]);
+}
+
+/// A model that is another under a name of its own is in the store, and nothing without that.
+#[test]
+fn what_only_passes_on_a_step_is_lost_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let finished = run_in(folder.path(), PIPELINE).0.unwrap().finished;
+    let lm = read(folder.path(), PIPELINE).unwrap().all::<Model>().next().unwrap();
+    fs::remove_dir_all(&finished.entry(&*lm).unwrap().directory).unwrap();
+    MOOD.set(Mood::Refuses);
+    let error = run_in(folder.path(), &PIPELINE.replace("\"word\", ", "")).0.err().unwrap();
+    MOOD.set(Mood::Willing);
+    let Error::Steps(failed) = error else { panic!("{error}") };
+    assert_eq!((failed.errors.len(), failed.done), (1, 3), "{failed}");
+    assert_eq!(failed.unmade, ["model.next", "stage.late"]);
+}
+
 path = \"model\"
 
 [model.same]
