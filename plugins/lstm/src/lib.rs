@@ -124,8 +124,19 @@ impl Lstm {
 
     /// 1, the outputs; 2 for an LSTM whose cells are asked for.
     fn sites_of_a_layer(&self) -> usize {
-        let cell = self.weights.as_ref().map_or(self.options.cell, |weights| weights.sizes.cell);
+        self.sites_of(self.weights.as_ref().map_or(self.options.cell, |weights| weights.sizes.cell))
+    }
+
+    /// The same, where the layers are of these cells.
+    fn sites_of(&self, cell: Cell) -> usize {
         if self.options.cell_sites && cell == Cell::Lstm { 2 } else { 1 }
+    }
+
+    /// Where a network of so many layers is read.
+    fn sites(&self, cell: Cell, layers: usize, hidden: usize) -> Vec<Site> {
+        let of_a_layer = self.sites_of(cell);
+        let sites = (0..layers * of_a_layer).map(|site| cell.site(site / of_a_layer, site % of_a_layer));
+        sites.map(|name| Site { name, width: hidden }).collect()
     }
 }
 
@@ -140,6 +151,8 @@ impl Model for Lstm {
             rules: vec![RuleKind::Top, RuleKind::Above, RuleKind::All],
             masks: true,
             predictions: true,
+            sites: self.sites(self.options.cell, self.options.layers, self.options.hidden),
+            ..Capabilities::default()
         }
     }
 
@@ -147,10 +160,7 @@ impl Model for Lstm {
         let sizes = self.weights()?.sizes;
         let of_a_layer = self.sites_of_a_layer();
         Ok(ModelDescription {
-            sites: (0..sizes.layers)
-                .flat_map(|k| (0..of_a_layer).map(move |s| (k, s)))
-                .map(|(k, s)| Site { name: sizes.cell.site(k, s), width: sizes.hidden })
-                .collect(),
+            sites: self.sites(sizes.cell, sizes.layers, sizes.hidden),
             vocabulary: sizes.vocabulary,
             parameters: sizes.parameters(),
             heads: match sizes.headless {
