@@ -259,6 +259,19 @@ fn report(error: &Error) {
                 more => text += &output::line(&format!("{diagnostics}: these, and {more} more")),
             }
         }
+        Error::Engine(EngineError::Steps(failed)) => {
+            failed.errors.iter().for_each(|one| show(&Diagnostic::new(one.to_string())));
+            if !failed.unmade.is_empty() {
+                text += &output::line(&format!("not made because of that: {}", failed.unmade.join(", ")));
+            }
+            if failed.done > 0 {
+                let done = if failed.done == 1 { "1 step is" } else { &format!("{} steps are", failed.done) };
+                let store = failed.store.display();
+                text += &output::line(&format!(
+                    "{done} done, and kept in {store}: once that is mended, the same command goes on from there"
+                ));
+            }
+        }
         // Said already, with what is kept.
         Error::Stopped { .. } | Error::Engine(EngineError::Cancelled) => {}
         other => show(&Diagnostic::new(other.to_string())),

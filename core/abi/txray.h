@@ -351,9 +351,10 @@ typedef struct txray_model_table {
      * always the same, and valid as long as the process lives. */
     const void *(*ability)(const void *model, txray_str name);
     /* Hands to `emit` what the model can be asked for, as JSON, before it has weights too: {"tasks": ["language-model"],
-     * "rules": ["top", "above", "all"], "masks": true, "predictions": true}. Tasks are those that it predicts, and trains for
-     * if it trains; rules those of `txray_site_request`. What is not there, it does not have. A pipeline that asks for more is
-     * refused before anything runs. */
+     * "rules": ["top", "above", "all"], "masks": true, "predictions": true, "sites": [{"name": "lstm.0.hidden", "width": 200}]}.
+     * Tasks are those that it predicts, and trains for if it trains; rules those of `txray_site_request`. What is not there, it
+     * does not have. A pipeline that asks for more is refused before anything runs. `sites` are those of `describe` once
+     * `initialize` has drawn its weights, where its options say that already; none: only the weights tell. */
     txray_status (*capabilities)(const void *model, const txray_host *host,
                                  void (*emit)(void *context, txray_str json), void *context);
     /* Hands to `emit` what it is once it has weights, as JSON: {"sites": [{"name": "lstm.0.hidden", "width": 200}],

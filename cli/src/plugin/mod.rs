@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use txray_config::reference::option_rows;
 use txray_host::{ComponentInfo, Origin, PluginInfo, Policy};
+use txray_plugin::abi;
 
 use crate::args::{ExtensionAction, ExtensionCommand, LibraryArgs, PluginAction, PluginCommand, PolicyArgs};
 use crate::error::Error;
@@ -103,7 +104,9 @@ fn list(args: &PolicyArgs) -> Result<(), Error> {
 
 fn inspect(args: &LibraryArgs) -> Result<(), Error> {
     let library = find(&args.library, &args.policy.policy()?)?;
-    let (info, sha256) = Child::start(&library, &args.policy, None)?.info()?;
+    let mut child = Child::start(&library, &args.policy, None)?;
+    let (info, sha256) = child.info()?;
+    let able = child.able()?;
     say!("{} {}", info.name, info.version);
     say!("{}", library.display());
     say!("sha256 {sha256}");
@@ -115,6 +118,10 @@ fn inspect(args: &LibraryArgs) -> Result<(), Error> {
             if !values.is_empty() {
                 say!("  {name}: {}", values.join(", "));
             }
+        }
+        let able = able.get(&component.kind).filter(|_| component.interface == abi::MODEL);
+        for line in able.into_iter().flatten() {
+            say!("  {line}");
         }
         output::results(&options(component));
     }

@@ -244,6 +244,14 @@ impl<'a> Check<'a> {
         None
     }
 
+    /// The sections of a kind that were found to be good so far.
+    pub fn good<S: Section>(&self) -> impl Iterator<Item = Arc<S>> {
+        self.sections.values().filter_map(|state| match state {
+            State::Good(checked) => checked.section(),
+            _ => None,
+        })
+    }
+
     /// Tells of sections that lead to each other, at the place where the first of them names the next.
     fn circle<S: Section>(&mut self, id: &SectionId) {
         let from = self.going.iter().position(|(going, _)| going == id).unwrap_or(0);

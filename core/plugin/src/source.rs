@@ -1,5 +1,6 @@
 //! Where activations come from.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,13 @@ pub struct Site {
     pub name: String,
     /// How many neurons it has, at least 1; all sites together have 2^24 at most.
     pub width: usize,
+}
+
+/// `lstm.0.hidden (200)`.
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.name, self.width)
+    }
 }
 
 /// What every batch of a source has.

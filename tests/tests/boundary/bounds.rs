@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use serde_json::{Value, json};
-use txray_host::{Origin, Registry};
+use txray_host::{FindError, Origin, Registry};
 use txray_plugin::{
     ActivationBatch, ActivationSource, Block, Capabilities, Component, Encode, EncodeRequest, Error, ExactSum, Fault,
     Host, LayerColumn, Mask, Model, ModelDescription, Moments, NULL, Opaque, Predict, PredictRequest, Result, Rule,
@@ -21,6 +21,9 @@ struct Options {
     /// How it describes itself from the second time on.
     #[serde(default)]
     later: Value,
+    /// Where it says that it is read before it has weights.
+    #[serde(default)]
+    sites: Value,
     /// What is wrong with its batch, or with what it reads.
     #[serde(default)]
     fault: String,
@@ -109,7 +112,15 @@ impl ActivationSource for Told {
 impl Model for Told {
     fn capabilities(&self) -> Capabilities {
         let rules = vec![RuleKind::Top, RuleKind::All];
-        Capabilities { tasks: vec![Task::LanguageModel], rules, masks: false, predictions: true }
+        let sites = serde_json::from_value(self.0.sites.clone()).unwrap_or_default();
+        Capabilities {
+            tasks: vec![Task::LanguageModel],
+            rules,
+            masks: false,
+            predictions: true,
+            sites,
+            ..Capabilities::default()
+        }
     }
     fn describe(&self) -> Result<ModelDescription> {
         self.description()
@@ -245,6 +256,20 @@ fn sites_that_cannot_be() {
         ] {
             assert!(found.contains(what), "{what}: {found}");
         }
+    }
+}
+
+/// Those that a model tells of before it has weights, too.
+#[test]
+fn sites_that_cannot_be_before_there_are_weights() {
+    let told = |width: u64| {
+        let options = json!({ "description": good_model(), "sites": [{ "name": "h", "width": width }] });
+        registry().model("told", &options, &Host::detached())
+    };
+    assert_eq!(told(3).unwrap().capabilities().sites[0].width, 3);
+    for (width, what) in [(0, "its site `h` has no neuron"), (1 << 40, "16777216 is the most")] {
+        let Err(FindError::Refused(error)) = told(width) else { panic!("{what}") };
+        assert!(error.message().contains(what), "{what}: {error}");
     }
 }
 

@@ -56,9 +56,11 @@ impl Check<'_> {
                 return false;
             }
             Err(FindError::Device(devices)) => {
-                let error =
-                    self.document.error("/device", At::Value, format!("no plugin runs `{kind}` on this device"));
-                self.diagnostics.push(error.help(format!("it runs on {}", devices.join(", "))));
+                // Where the device is the default, it is the component that asks for another.
+                let is_written = self.document.value().get("device").is_some();
+                let place = if is_written { "/device" } else { name.unwrap_or(pointer) };
+                let message = format!("no plugin runs `{kind}` on the device `{}`", self.device);
+                self.error_with_help(place, message, format!("it runs on {}", devices.join(", ")));
                 return false;
             }
             Err(FindError::Refused(error)) => {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use txray_config::{At, Name, child, suggestion};
 use txray_host::FindError;
 use txray_method::{AsGiven, Record, Times};
-use txray_plugin::{Level, State, abi};
+use txray_plugin::{Level, Site, SourceDescription, State, abi};
 use txray_tables::Folder;
 use txray_tables::columns::observations;
 
@@ -57,6 +57,8 @@ pub struct Stage {
     pub of: StageOf,
     /// The layers of features.
     pub layers: Vec<String>,
+    /// Where it reads, as far as that is known before anything runs; none: the model will tell.
+    pub sites: Vec<Site>,
 }
 
 /// What a stage reads.
@@ -124,11 +126,11 @@ impl Section for Stage {
 
     fn check(check: &mut Check<'_>, name: &Name, pointer: &str) -> Option<Self> {
         let keys: Keys = check.read(pointer)?;
-        let (of, layers) = match &keys.source {
+        let (of, layers, sites) = match &keys.source {
             Some(source) => source_of(check, pointer, source, &keys)?,
             None => model_of(check, pointer, keys)?,
         };
-        Some(Self { name: name.clone(), of, layers })
+        Some(Self { name: name.clone(), of, layers, sites })
     }
 
     fn steps(self: &Arc<Self>) -> Vec<Arc<dyn Step>> {
@@ -141,8 +143,11 @@ impl Section for Stage {
     }
 }
 
+/// What is read, the layers of it, and the sites.
+type Checked = (StageOf, Vec<String>, Vec<Site>);
+
 /// A model over a text, and the layers of it that are asked for.
-fn model_of(check: &mut Check<'_>, pointer: &str, keys: Keys) -> Option<(StageOf, Vec<String>)> {
+fn model_of(check: &mut Check<'_>, pointer: &str, keys: Keys) -> Option<Checked> {
     let (Some(of), Some(over)) = (&keys.model, &keys.corpus) else {
         for (key, value) in [("model", &keys.model), ("corpus", &keys.corpus)] {
             if value.is_none() {
@@ -172,8 +177,9 @@ fn model_of(check: &mut Check<'_>, pointer: &str, keys: Keys) -> Option<(StageOf
     let model = model?;
     check_abilities(check, pointer, &model, record, keys.state);
     let is_good = check.diagnostics.len() == before;
+    let sites = model.model.sites().to_vec();
     let of = StageOf::Model { model, text, record, state: keys.state };
-    is_good.then_some((of, layers))
+    is_good.then_some((of, layers, sites))
 }
 
 /// Refuses what the plugin of the model cannot do.
@@ -206,8 +212,8 @@ fn check_columns(check: &mut Check<'_>, layers: &[String], place: impl Fn(usize)
     }
 }
 
-/// Activations that a plugin has. It is made once here, to tell which layers it brings.
-fn source_of(check: &mut Check<'_>, pointer: &str, value: &Value, keys: &Keys) -> Option<(StageOf, Vec<String>)> {
+/// Activations that a plugin has. It is made once here, to tell which layers it brings, and of which sites.
+fn source_of(check: &mut Check<'_>, pointer: &str, value: &Value, keys: &Keys) -> Option<Checked> {
     let before = check.diagnostics.len();
     let others = [
         ("model", keys.model.is_some()),
@@ -227,9 +233,9 @@ fn source_of(check: &mut Check<'_>, pointer: &str, value: &Value, keys: &Keys) -
         let _ = described.set(source.describe().map_err(FindError::Refused)?);
         Ok(())
     })?;
-    let layers = described.into_inner()?.layers;
+    let SourceDescription { layers, sites } = described.into_inner()?;
     check_columns(check, &layers, |_| child(pointer, "source"));
-    (check.diagnostics.len() == before).then_some((StageOf::Source(source), layers))
+    (check.diagnostics.len() == before).then_some((StageOf::Source(source), layers, sites))
 }
 
 impl Stage {

@@ -18,7 +18,7 @@ mod collect;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -256,7 +256,10 @@ impl Store {
             |name: &std::ffi::OsString| name == FORMAT_FILE || has_format && PARTS.iter().any(|part| name == part);
         let is_new = told.trim().is_empty() && names.iter().all(is_ours);
         if is_new {
-            fs::write(&format, format!("{FORMAT}\n")).map_err(cannot)?;
+            // Not cut to nothing first: another that begins it at this moment would find a folder that is no store.
+            let mut file =
+                fs::OpenOptions::new().write(true).create(true).truncate(false).open(&format).map_err(cannot)?;
+            file.write_all(format!("{FORMAT}\n").as_bytes()).map_err(cannot)?;
         }
         let store = match Self::open(root) {
             Err(StoreError::Missing { root }) => return Err(StoreError::NotAStore { root }),

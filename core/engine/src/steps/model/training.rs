@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use txray_plugin::{Fault, Host, Level, Model, ModelDescription, Opaque, Task, Text, Train, TrainReport, TrainRequest};
 use txray_tables::{Folder, TableError};
-use txray_text::{Encoded, Tokenizer, Vocabulary};
+use txray_text::{Encoded, Files, Tokenizer, Vocabulary};
 
 use crate::error::{Error, Result};
 use crate::files::copy;
@@ -125,7 +125,7 @@ impl Training<'_> {
                 None => {
                     match &self.begin {
                         Begin::New(_) => model.initialize(host, tokenizer.size(), self.seed)?,
-                        Begin::From(path) => drop(load(model, path, self.making)?),
+                        Begin::From(path) => drop(load(model, path, host, self.making.inputs)?),
                     }
                     let session = trained(model)?.begin(host, &request, None)?;
                     // Only now: what fails for another reason than the saved training must not cost it.
@@ -384,9 +384,14 @@ impl<'a> Saved<'a> {
 }
 
 /// Loads weights, and the tokenizer beside them, of which they have to have every token.
-pub fn load(model: &mut dyn Model, directory: &Path, making: &Making<'_>) -> Result<(Tokenizer, ModelDescription)> {
-    model.load(making.host, directory)?;
-    let tokenizer = Tokenizer::load(directory, making.inputs)?;
+pub fn load(
+    model: &mut dyn Model,
+    directory: &Path,
+    host: &Host<'_>,
+    files: &dyn Files,
+) -> Result<(Tokenizer, ModelDescription)> {
+    model.load(host, directory)?;
+    let tokenizer = Tokenizer::load(directory, files)?;
     let description = model.describe()?;
     // Rows of an embedding to spare, for speed, harm nobody.
     if tokenizer.size() > description.vocabulary {
