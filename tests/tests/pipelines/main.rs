@@ -7,6 +7,7 @@ mod bad_input;
 mod comparing;
 mod configs;
 mod durable;
+mod editors;
 mod out;
 mod outputs;
 mod plugin_command;

@@ -19,9 +19,9 @@ use crate::check::{Check, Section};
 use crate::component::Component;
 use crate::error::{Error, Result};
 use crate::files::read_small;
+use crate::form::Form;
 use crate::inputs::Hashes;
 use crate::out::{OutPath, Publication};
-use crate::page::Page;
 use crate::step::{Made, Making, OWN, Step};
 use crate::store::{Entry, Record};
 use training::{Begin, END, LAST, Training, checkpoint, load};
@@ -317,9 +317,8 @@ impl Section for Model {
         vec![Arc::clone(self) as _]
     }
 
-    fn describe(page: &mut Page<'_>) {
-        page.section::<Keys>("`[model.NAME]`");
-        page.components(abi::MODEL, "`[model.NAME]`");
+    fn form() -> Form {
+        Form::of::<Keys>().with_kinds(abi::MODEL)
     }
 }
 
