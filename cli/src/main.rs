@@ -15,7 +15,8 @@ mod terminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
+use clap_complete::Shell;
 use txray_config::{Diagnostic, plain};
 use txray_engine::error::Error as EngineError;
 use txray_engine::out::OutDirectory;
@@ -28,7 +29,7 @@ use txray_host::{Policy, Registry};
 use txray_plugin::{Host, HostServices, Level};
 use txray_tables::{Difference, Manifest};
 
-use args::{Cli, Command, PipelineArgs, PlanArgs, RunArgs};
+use args::{Cli, Command, PipelineArgs, PlanArgs, PolicyArgs, RunArgs};
 use error::Error;
 use output::{say, tell};
 use terminal::{Terminal, Verbosity};
@@ -51,6 +52,11 @@ fn main() -> ExitCode {
         Command::Store(args) => store::command(args),
         Command::Plugin(args) => plugin::command(args),
         Command::Extension(args) => plugin::extension(args),
+        Command::Schema(args) => schema(args),
+        Command::Completions { shell } => {
+            completions(*shell);
+            Ok(())
+        }
     };
     ended(result)
 }
@@ -208,6 +214,24 @@ fn plan(args: &PlanArgs, verbosity: Verbosity) -> Result<(), Error> {
         say!("{:<32} {state}", step.id());
     }
     Ok(())
+}
+
+/// Prints the JSON Schema of pipelines.
+fn schema(args: &PolicyArgs) -> Result<(), Error> {
+    let found = plugin::Found::of(args)?;
+    let components = found.usable.iter().flat_map(|(plugin, _)| &plugin.components);
+    output::json(&txray_engine::schema::of(&catalogue(), components));
+    for line in &found.unusable {
+        tell!("not usable: {line}");
+    }
+    Ok(())
+}
+
+/// Prints what a shell completes commands by.
+fn completions(shell: Shell) {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "txray", &mut script);
+    output::results(&String::from_utf8_lossy(&script));
 }
 
 /// The terminal, and the threads of the run.

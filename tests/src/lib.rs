@@ -13,11 +13,13 @@ use txray_plugin::{HostServices, Level};
 mod build;
 mod folder;
 mod model;
+mod schema;
 mod table;
 
 pub use build::{c_plugin, c_plugin_with, rust_plugin, txray};
 pub use folder::{Folder, Ran};
 pub use model::SmallModel;
+pub use schema::invalid;
 pub use table::Table;
 
 /// A path in this crate.

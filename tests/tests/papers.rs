@@ -20,7 +20,8 @@ fn is_todays(file: &str, expected: &str) {
 fn the_reference_of_the_configuration() {
     let registry = txray_built_in::registry(Policy::default()).unwrap();
     let catalogue = txray_engine::steps::catalogue();
-    is_todays("configuration.md", &txray_engine::pipeline::reference(&catalogue, &registry));
+    let components = registry.plugins().iter().flat_map(|plugin| &plugin.info.components);
+    is_todays("configuration.md", &txray_engine::pipeline::reference(&catalogue, components));
 }
 
 #[test]

@@ -32,6 +32,9 @@ pub(crate) struct Unknown<'s> {
     pub(crate) meant: Option<&'s str>,
 }
 
+/// The keywords that combine schemas.
+const COMBINATIONS: [&str; 3] = ["allOf", "anyOf", "oneOf"];
+
 /// Holds `value` against `schema`.
 ///
 /// A schema that lists properties is closed, unless it says `additionalProperties`: schemars
@@ -56,6 +59,56 @@ pub fn of_format(schema: &Value, format: &str) -> Vec<String> {
     let mut found = Vec::new();
     seek(&walk, schema, "", format, &mut Vec::new(), &mut found);
     found
+}
+
+/// `schema` as a part of a document of schemas, in which it stands at the JSON pointer `at`: what it refers to is found
+/// there, and it says itself which tables have no other keys than those it lists, as [`Document::read_with`] takes them.
+///
+/// [`Document::read_with`]: crate::Document::read_with
+pub fn embedded(schema: &Value, at: &str) -> Value {
+    let mut schema = schema.clone();
+    if let Value::Object(root) = &mut schema {
+        // These are of a document's root alone.
+        root.retain(|keyword, _| !["$schema", "$id", "title"].contains(&keyword.as_str()));
+    }
+    let mut is_combined = false;
+    each(&mut schema, &mut |keywords| {
+        if let Some(Value::String(reference)) = keywords.get_mut("$ref")
+            && let Some(pointer) = reference.strip_prefix('#')
+        {
+            *reference = format!("#{at}{pointer}");
+        }
+        let has_others = COMBINATIONS.iter().chain(&["$ref"]).any(|keyword| keywords.contains_key(*keyword));
+        let several = keywords.get("allOf").and_then(Value::as_array).is_some_and(|all| all.len() > 1);
+        is_combined |= several || has_others && keywords.contains_key("properties");
+    });
+    // Keys of a table that is combined from several are told by none of them alone.
+    if !is_combined {
+        each(&mut schema, &mut |keywords| {
+            if keywords.contains_key("properties") && !keywords.contains_key("patternProperties") {
+                keywords.entry("additionalProperties").or_insert(false.into());
+            }
+        });
+    }
+    schema
+}
+
+/// Calls `visit` for a schema and for each schema in it.
+fn each(schema: &mut Value, visit: &mut impl FnMut(&mut Map<String, Value>)) {
+    let Value::Object(keywords) = schema else { return };
+    visit(keywords);
+    for (keyword, value) in keywords {
+        match (keyword.as_str(), value) {
+            ("items" | "additionalProperties" | "not" | "if" | "then" | "else", inner) => each(inner, visit),
+            ("allOf" | "anyOf" | "oneOf" | "prefixItems", Value::Array(all)) => {
+                all.iter_mut().for_each(|inner| each(inner, visit));
+            }
+            ("properties" | "patternProperties" | "$defs" | "definitions", Value::Object(all)) => {
+                all.values_mut().for_each(|inner| each(inner, visit));
+            }
+            _ => {}
+        }
+    }
 }
 
 fn seek<'s>(
@@ -210,7 +263,7 @@ impl<'s> Walk<'s> {
             let target = reference.strip_prefix('#');
             targets.extend(target.and_then(|pointer| self.root.pointer(pointer)));
         }
-        for combination in ["allOf", "anyOf", "oneOf"] {
+        for combination in COMBINATIONS {
             let schemas = schema.get(combination).and_then(Value::as_array);
             targets.extend(schemas.into_iter().flatten());
         }

@@ -16,7 +16,7 @@ use txray_host::Registry;
 use txray_plugin::Host;
 use txray_text::{Format, Resolver};
 
-use crate::page::Page;
+use crate::form::Form;
 use crate::step::Step;
 
 /// A kind of table that pipelines have, such as `[stage.NAME]`. One file holds it: its keys, its check, and the step that
@@ -39,8 +39,8 @@ pub trait Section: Any + Send + Sync + Sized {
     /// The steps that it asks for.
     fn steps(self: &Arc<Self>) -> Vec<Arc<dyn Step>>;
 
-    /// Writes its part of the reference.
-    fn describe(page: &mut Page<'_>);
+    /// What its tables may hold, for the reference and for editors.
+    fn form() -> Form;
 }
 
 /// A [`Section`], whatever it is.
@@ -55,8 +55,8 @@ pub struct SectionKind {
     /// The kind of its steps.
     pub step: &'static str,
     check: fn(&mut Check<'_>, &Name, &str) -> Option<Checked>,
-    /// Writes its part of the reference.
-    pub describe: fn(&mut Page<'_>),
+    /// What its tables may hold.
+    pub form: fn() -> Form,
 }
 
 impl SectionKind {
@@ -68,7 +68,7 @@ impl SectionKind {
             about: S::ABOUT,
             step: S::STEP,
             check: |check, name, pointer| S::check(check, name, pointer).map(Checked::of),
-            describe: S::describe,
+            form: S::form,
         }
     }
 }

@@ -7,8 +7,8 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use txray_config::{Diagnostic, Diagnostics, Document};
-use txray_host::Registry;
+use txray_config::{Diagnostic, Diagnostics, Document, reference as page};
+use txray_host::{ComponentInfo, Registry};
 use txray_plugin::Host;
 use txray_tables::Manifest;
 use txray_text::Resolver;
@@ -16,7 +16,7 @@ use txray_text::Resolver;
 use crate::check::{Catalogue, Check, Checked, Section, SectionKind};
 use crate::error::Error;
 use crate::files::read_small;
-use crate::page::Page;
+use crate::form::{Kind, Parts, Place};
 use crate::step::Step;
 
 /// The keys outside any table.
@@ -177,12 +177,11 @@ fn one_step(name: &str) -> &str {
 }
 
 /// The schema of a whole file, as far as it is the engine's: what is inside its tables is told by those.
-fn schema(catalogue: &Catalogue) -> Value {
+pub(crate) fn top_schema(catalogue: &Catalogue) -> Value {
     let mut schema = schemars::schema_for!(TopLevel).to_value();
     schema["description"] = "The keys outside any table, and the tables.".into();
     for kind in &catalogue.sections {
-        schema["properties"][kind.table] =
-            json!({ "type": "object", "description": kind.about, "default": {}, "additionalProperties": true });
+        schema["properties"][kind.table] = json!({ "type": "object", "description": kind.about, "default": {} });
     }
     schema
 }
@@ -192,7 +191,7 @@ fn top_level(document: &Document, catalogue: &Catalogue, diagnostics: &mut Diagn
     let mut top = TopLevel::default();
     let tables: Vec<&str> = catalogue.sections.iter().map(|kind| kind.table).collect();
     let value = document.value().clone();
-    let _ = document.read_with("", value, &schema(catalogue), diagnostics, |value| {
+    let _ = document.read_with("", value, &top_schema(catalogue), diagnostics, |value| {
         let all = value.as_object().cloned().unwrap_or_default();
         let (tables, own): (Map<_, _>, Map<_, _>) = all.into_iter().partition(|(key, _)| tables.contains(&&**key));
         for (key, table) in &tables {
@@ -210,23 +209,39 @@ fn top_level(document: &Document, catalogue: &Catalogue, diagnostics: &mut Diagn
     top
 }
 
-/// The reference of the pipeline's TOML as Markdown, written from the types that read it: the sections of the engine, each
-/// with the options of the components at hand.
-pub fn reference(catalogue: &Catalogue, registry: &Registry) -> String {
-    let beginning = "# Configuration\n\n\
+/// The reference of the pipeline's TOML as Markdown: the sections of the engine, each with the options of the components at
+/// hand.
+pub fn reference<'a>(catalogue: &Catalogue, components: impl IntoIterator<Item = &'a ComponentInfo>) -> String {
+    let mut text = "# Configuration\n\n\
          A pipeline is one TOML file. Its tables name each other: a stage reads a model over a corpus, a comparison holds \
          two stages against each other. `txray check FILE` tells every error at once. Any value can be set from the \
          command line: `--set model.lm.train.epochs=2`.\n\n\
          Tables are called by names of at most 64 letters (a to z), digits, `.`, `_` and `-`, which do not begin with `.` or \
          `-`; names of one kind do not differ in case alone, and none \
          begins with its own kind and a dot. Names of splits are the same, without dots.\n\n\
-         This page is generated from the types that read the file; do not edit it.\n";
-    let mut page = Page::new(beginning, registry, &catalogue.formats);
-    page.describe("Top level", &schema(catalogue));
-    for kind in &catalogue.sections {
-        (kind.describe)(&mut page);
+         This page is generated from the types that read the file; do not edit it.\n"
+        .to_owned();
+    page::describe(&mut text, "Top level", &top_schema(catalogue));
+    let parts = Parts { formats: &catalogue.formats, components: components.into_iter().collect() };
+    for section in &catalogue.sections {
+        let (table, form) = (section.table, (section.form)());
+        if let Some(keys) = &form.keys {
+            page::describe(&mut text, &format!("`[{table}.NAME]`"), keys);
+        }
+        let Some((place, kinds)) = form.kinds else { continue };
+        for Kind { name, about, options } in parts.of(kinds) {
+            let mut title = match place {
+                Place::Table => format!("`[{table}.NAME]`, `kind = \"{name}\"`"),
+                Place::Key(key) => format!("`{key}` of `[{table}.NAME]`, `kind = \"{name}\"`"),
+                Place::Name => format!("`[{table}.{name}]`"),
+            };
+            if !about.is_empty() {
+                title += &format!(": {about}");
+            }
+            page::describe(&mut text, &title, &options);
+        }
     }
-    page.into_text()
+    text
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod comparing;
 mod configs;
 mod coverage;
 mod durable;
+mod editors;
 mod out;
 mod outputs;
 mod plugin_command;

@@ -8,7 +8,7 @@ use txray_host::{FindError, Registry};
 use txray_plugin::Host;
 
 use crate::check::{Check, merge};
-use crate::component::Component;
+use crate::component::{Component, what};
 
 impl Check<'_> {
     /// A component's options with their defaults, which are put into the settings as well. `keys`: of which keys.
@@ -176,9 +176,4 @@ impl Check<'_> {
         }
         Some(files)
     }
-}
-
-/// What an interface supplies, in a word: `txray.metric/1` a `metric`.
-fn what(interface: &str) -> &str {
-    interface.trim_start_matches("txray.").split('/').next().unwrap_or(interface)
 }

@@ -17,9 +17,9 @@ use super::stage::Stage;
 use crate::check::{Check, Section};
 use crate::component::Component;
 use crate::error::Result;
+use crate::form::Form;
 use crate::inputs::Hashes;
 use crate::out::{OutPath, Publication};
-use crate::page::Page;
 use crate::step::{Made, Making, Step};
 
 /// The file of what a comparison comes to.
@@ -124,9 +124,8 @@ impl Section for Comparison {
         vec![Arc::clone(self) as _]
     }
 
-    fn describe(page: &mut Page<'_>) {
-        page.section::<Keys>("`[comparison.NAME]`");
-        page.components(abi::METRIC, "`metrics` of `[comparison.NAME]`");
+    fn form() -> Form {
+        Form::of::<Keys>().with_component("metrics", abi::METRIC)
     }
 }
 

@@ -11,8 +11,8 @@ use txray_text::{Context, CorpusError, Counts, Documents, OpenError, OptionError
 use crate::check::{Check, Section};
 use crate::error::{Error, Result};
 use crate::files::stopped;
+use crate::form::Form;
 use crate::inputs::Hashes;
-use crate::page::Page;
 use crate::step::{Made, Making, Step};
 
 /// A corpus of a pipeline.
@@ -58,10 +58,8 @@ impl Section for Corpus {
         Vec::new()
     }
 
-    fn describe(page: &mut Page<'_>) {
-        for format in page.formats() {
-            page.describe(&format!("`[corpus.NAME]`, `kind = \"{}\"`", format.kind), &(format.schema)());
-        }
+    fn form() -> Form {
+        Form::formats()
     }
 }
 

@@ -20,9 +20,9 @@ use crate::check::{Check, Section, merge};
 use crate::component::Component;
 use crate::error::{Error, Result};
 use crate::files::read_small;
+use crate::form::Form;
 use crate::inputs::Hashes;
 use crate::out::{OutPath, Publication};
-use crate::page::Page;
 use crate::step::{Made, Making, OWN, Step};
 use crate::store::{Entry, Record};
 use looking::{look, try_out};
@@ -358,9 +358,8 @@ impl Section for Model {
         vec![Arc::clone(self) as _]
     }
 
-    fn describe(page: &mut Page<'_>) {
-        page.section::<Keys>("`[model.NAME]`");
-        page.components(abi::MODEL, "`[model.NAME]`");
+    fn form() -> Form {
+        Form::of::<Keys>().with_kinds(abi::MODEL)
     }
 }
 

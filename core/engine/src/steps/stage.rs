@@ -22,9 +22,9 @@ use super::model::ModelRef;
 use crate::check::{Check, Section};
 use crate::component::Component;
 use crate::error::{Error, Result};
+use crate::form::Form;
 use crate::inputs::Hashes;
 use crate::out::{OutPath, Publication};
-use crate::page::Page;
 use crate::step::{Made, Making, Step};
 use reading::{ModelSource, Reading};
 
@@ -137,9 +137,8 @@ impl Section for Stage {
         vec![Arc::clone(self) as _]
     }
 
-    fn describe(page: &mut Page<'_>) {
-        page.section::<Keys>("`[stage.NAME]`");
-        page.components(abi::SOURCE, "`source` of `[stage.NAME]`");
+    fn form() -> Form {
+        Form::of::<Keys>().with_component("source", abi::SOURCE)
     }
 }
 
