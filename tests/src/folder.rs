@@ -74,6 +74,20 @@ impl Folder {
         }
     }
 
+    /// Writes a program into it and runs it by Python. `false`, and a word that the test was skipped, where there is no Python
+    /// with PyTorch.
+    pub fn python(&self, file: &str, program: &str) -> bool {
+        self.write(file, program);
+        let ran = Command::new("python3").arg(file).current_dir(self.path("")).output();
+        let stderr = ran.as_ref().map(|ran| String::from_utf8_lossy(&ran.stderr).into_owned()).unwrap_or_default();
+        let is_there = ran.is_ok() && !stderr.contains("ModuleNotFoundError");
+        match is_there {
+            true => assert!(ran.unwrap().status.success(), "{file}: {stderr}"),
+            false => crate::skipped("there is no python3 with torch"),
+        }
+        is_there
+    }
+
     /// The bytes of every table and every weight of a run, by path: what has to repeat.
     pub fn bytes(&self, out: &str) -> BTreeMap<String, Vec<u8>> {
         let files = self.files(out).into_iter();

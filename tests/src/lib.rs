@@ -53,6 +53,17 @@ fn skipped(why: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: {why}");
 }
 
+/// The blocks of code in a Markdown text that are marked with this language.
+pub fn blocks(markdown: &str, language: &str) -> Vec<String> {
+    let mut blocks = Vec::new();
+    let mut lines = markdown.lines();
+    while let Some(mark) = lines.by_ref().find_map(|line| line.strip_prefix("```")) {
+        let block: String = lines.by_ref().take_while(|line| *line != "```").map(|line| format!("{line}\n")).collect();
+        blocks.extend((mark == language).then_some(block));
+    }
+    blocks
+}
+
 /// A host that remembers what it was told.
 #[derive(Debug, Default)]
 pub struct Recorder {

@@ -18,5 +18,6 @@ mod plugins;
 #[cfg(target_os = "linux")]
 mod printing;
 mod pytorch;
+mod readme;
 mod trust;
 mod wired;
