@@ -17,5 +17,6 @@ mod plugins;
 #[cfg(target_os = "linux")]
 mod printing;
 mod pytorch;
+mod troubleshooting;
 mod trust;
 mod wired;
