@@ -27,6 +27,18 @@ pub fn path(relative: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(relative)
 }
 
+/// A page of `docs/` is the one that is made today. With TXRAY_UPDATE set, it is written.
+#[track_caller]
+pub fn is_todays(file: &str, expected: &str) {
+    let file = path("../docs").join(file);
+    if std::env::var_os("TXRAY_UPDATE").is_some() {
+        std::fs::write(&file, expected).unwrap();
+    }
+    let found = std::fs::read_to_string(&file).unwrap_or_default();
+    let name = file.display();
+    assert!(found == expected, "{name} is not that of the code: run this with TXRAY_UPDATE=1, and read it");
+}
+
 /// The folder of the corpora, `TXRAY_DATA`. `None`, and a word that the test was skipped, where there is none: corpora and
 /// what is made from them are never in the repository.
 pub fn data() -> Option<PathBuf> {

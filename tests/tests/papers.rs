@@ -3,18 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use txray_host::Policy;
-use txray_tests::path;
-
-#[track_caller]
-fn is_todays(file: &str, expected: &str) {
-    let file = path("../docs").join(file);
-    if std::env::var_os("TXRAY_UPDATE").is_some() {
-        std::fs::write(&file, expected).unwrap();
-    }
-    let found = std::fs::read_to_string(&file).unwrap_or_default();
-    let name = file.display();
-    assert!(found == expected, "{name} is not that of the code: run this with TXRAY_UPDATE=1, and read it");
-}
+use txray_tests::is_todays;
 
 #[test]
 fn the_reference_of_the_configuration() {

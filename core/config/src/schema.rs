@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
-use crate::pointer::segment;
+use crate::pointer::{segment, unescape};
 use crate::words::similar;
 
 /// What a value and its schema disagree about. Pointers are relative to the value.
@@ -43,6 +43,39 @@ pub(crate) fn compare<'s>(schema: &'s Value, value: &Value) -> Findings<'s> {
     let mut walk = Walk { root: schema, findings: Findings::default() };
     walk.value("", value, &[schema]);
     walk.findings
+}
+
+/// Whether `schema` has a place for a string, and none for the number or the truth that stands in `value` at `pointer`.
+pub(crate) fn wants_string(schema: &Value, value: &Value, pointer: &str) -> bool {
+    let walk = Walk { root: schema, findings: Findings::default() };
+    let (mut schemas, mut node) = (vec![schema], value);
+    for part in pointer.split('/').skip(1) {
+        let key = unescape(part);
+        let fitting = walk.all_leaves(&schemas).into_iter().filter(|leaf| accepts_type(leaf, node));
+        let inner;
+        (schemas, inner) = match node {
+            Value::Object(table) => {
+                let tagged = fitting.filter(|leaf| accepts_tag(leaf, table));
+                (tagged.filter_map(|leaf| entry(leaf, &key)).collect(), table.get(&key))
+            }
+            Value::Array(items) => (
+                fitting.filter_map(|leaf| leaf.get("items")).collect(),
+                key.parse().ok().and_then(|at: usize| items.get(at)),
+            ),
+            _ => return false,
+        };
+        let Some(inner) = inner else { return false };
+        node = inner;
+    }
+    let own: &[&str] = if node.is_boolean() { &["boolean"] } else { &["integer", "number"] };
+    let leaves = walk.all_leaves(&schemas);
+    let says = |kinds: &[&str]| {
+        leaves.iter().any(|leaf| match leaf.get("type") {
+            Some(Value::Array(all)) => all.iter().filter_map(Value::as_str).any(|kind| kinds.contains(&kind)),
+            kind => kind.and_then(Value::as_str).is_some_and(|kind| kinds.contains(&kind)),
+        })
+    };
+    says(&["string"]) && !says(own)
 }
 
 /// `value` with what `schema` says of absent keys: each default in its place, in tables inside it as well. A default that
@@ -182,11 +215,7 @@ struct Walk<'s> {
 
 impl<'s> Walk<'s> {
     fn value(&mut self, pointer: &str, value: &Value, schemas: &[&'s Value]) {
-        let mut leaves = Vec::new();
-        let mut seen = Vec::new();
-        for schema in schemas {
-            self.leaves(schema, &mut leaves, &mut seen);
-        }
+        let leaves = self.all_leaves(schemas);
         let fitting = |leaf: &&&Value| accepts_type(leaf, value);
         let fitting: Vec<&Value> = leaves.iter().filter(fitting).copied().collect();
         match value {
@@ -247,6 +276,15 @@ impl<'s> Walk<'s> {
         }
     }
 
+    fn all_leaves<'v>(&self, schemas: &[&'v Value]) -> Vec<&'v Value>
+    where
+        's: 'v,
+    {
+        let (mut leaves, mut seen) = (Vec::new(), Vec::new());
+        schemas.iter().for_each(|schema| self.leaves(schema, &mut leaves, &mut seen));
+        leaves
+    }
+
     /// The schemas that `schema` comes down to, through references and combinations. That all of
     /// `allOf`, but one of `anyOf`, must hold makes no difference to which keys there are.
     fn leaves<'v>(&self, schema: &'v Value, leaves: &mut Vec<&'v Value>, seen: &mut Vec<&'v Value>)
@@ -267,6 +305,7 @@ impl<'s> Walk<'s> {
             let schemas = schema.get(combination).and_then(Value::as_array);
             targets.extend(schemas.into_iter().flatten());
         }
+        targets.extend(["then", "else"].iter().filter_map(|branch| schema.get(branch)));
         for target in &targets {
             self.leaves(target, leaves, seen);
         }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use txray_config::{At, Diagnostic, Diagnostics, Document, Name, child, names, suggestion, with_defaults};
 use txray_host::Registry;
 use txray_plugin::Host;
-use txray_text::{Format, Resolver};
+use txray_text::{CorpusError, Format, Resolver};
 
 use crate::form::Form;
 use crate::step::Step;
@@ -269,6 +269,14 @@ impl<'a> Check<'a> {
     /// The same, with advice.
     pub fn error_with_help(&mut self, pointer: &str, message: impl Into<String>, help: impl Into<String>) {
         self.diagnostics.push_with(|| self.document.error(pointer, At::Value, message).help(help));
+    }
+
+    /// Tells of a file that the value at `pointer` does not lead to, with what to do about it.
+    pub fn corpus_error(&mut self, pointer: &str, error: &CorpusError) {
+        match error.help() {
+            Some(help) => self.error_with_help(pointer, error.to_string(), help),
+            None => self.error(pointer, error.to_string()),
+        }
     }
 
     /// Tells of a name that leads nowhere.

@@ -1,13 +1,12 @@
 //! A pipeline: one TOML file, checked whole before anything runs.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use txray_config::{Diagnostic, Diagnostics, Document, reference as page};
+use txray_config::{Diagnostic, Diagnostics, Document, reference as page, suggestion};
 use txray_host::{ComponentInfo, Registry};
 use txray_plugin::Host;
 use txray_tables::Manifest;
@@ -17,23 +16,8 @@ use crate::check::{Catalogue, Check, Checked, Section, SectionKind};
 use crate::error::Error;
 use crate::files::read_small;
 use crate::form::{Kind, Parts, Place};
+use crate::schema::{self, TopLevel, top_schema};
 use crate::step::Step;
-
-/// The keys outside any table.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-struct TopLevel {
-    /// Seed of everything random.
-    seed: u64,
-    /// The device that models run on.
-    device: String,
-}
-
-impl Default for TopLevel {
-    fn default() -> Self {
-        Self { seed: 1111, device: "cpu".to_owned() }
-    }
-}
 
 /// Where a pipeline comes from.
 struct Source<'a> {
@@ -77,12 +61,12 @@ impl Pipeline {
         registry: &mut Registry,
         host: &Host<'_>,
     ) -> Result<Self, Diagnostics> {
-        let text = read_small(path)
-            .map_err(|error| Diagnostic::new(format!("cannot read the pipeline {}: {error}", path.display())))?;
+        let text = read_small(path).map_err(|error| unread(path, &error))?;
         let text = String::from_utf8(text).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
             let line = error.as_bytes()[..at].iter().filter(|&&byte| byte == b'\n').count() + 1;
-            Diagnostic::new(format!("the pipeline {} is not UTF-8 at line {line} (byte {at})", path.display()))
+            let message = format!("the pipeline {} is not UTF-8 at line {line} (byte {at})", path.display());
+            Diagnostic::new(message).help("save it as UTF-8: editors call that an encoding")
         })?;
         let name = path.file_stem().map_or_else(|| "pipeline".into(), |stem| stem.to_string_lossy());
         let folder = path.parent().unwrap_or(Path::new(""));
@@ -126,6 +110,10 @@ impl Pipeline {
                 diagnostics.append(errors);
             }
         }
+        if !assignments.is_empty() {
+            let components = registry.plugins().iter().flat_map(|plugin| &plugin.info.components);
+            document.settle_words(&schema::of(catalogue, components));
+        }
         let top = top_level(&document, catalogue, &mut diagnostics);
         let mut check = Check::new(&document, registry, host, &resolver, catalogue, diagnostics);
         check.begin(top.seed, &top.device);
@@ -157,6 +145,11 @@ impl Pipeline {
         all.filter(|(count, _)| *count > 0).map(|(count, kind)| (count, word(count, kind))).collect()
     }
 
+    /// Whether a run of it would make anything. A model that is read as it comes is made by nobody.
+    pub fn has_steps(&self) -> bool {
+        self.steps().any(|step| !step.passes_on())
+    }
+
     /// The kinds of steps, in the order of a run.
     pub(crate) fn order(&self) -> Vec<&'static str> {
         self.kinds.iter().map(|kind| kind.step).collect()
@@ -168,22 +161,37 @@ impl Pipeline {
     }
 }
 
+/// An error about a pipeline that cannot be read, with those that may be meant.
+fn unread(path: &Path, error: &io::Error) -> Diagnostic {
+    let message = format!("cannot read the pipeline {}: {error}", path.display());
+    let pipelines = |folder: &Path| {
+        let entries = std::fs::read_dir(if folder == Path::new("") { Path::new(".") } else { folder });
+        let files = entries.into_iter().flatten().flatten().map(|entry| folder.join(entry.file_name()));
+        let mut found: Vec<PathBuf> =
+            files.filter(|path| path.extension().is_some_and(|extension| extension == "toml")).collect();
+        found.sort();
+        found
+    };
+    let known = match path.is_dir() {
+        true => pipelines(path),
+        false => [path.parent().unwrap_or(Path::new("")), Path::new("configs")].map(pipelines).concat(),
+    };
+    let same = known.iter().find(|known| known.file_name() == path.file_name());
+    let names: Vec<String> = known.iter().map(|path| path.display().to_string()).collect();
+    let help = match (same, &names[..]) {
+        (Some(same), _) => format!("did you mean `{}`?", same.display()),
+        (None, []) => "a pipeline is a TOML file: the README has one to begin with".to_owned(),
+        (None, names) => suggestion(&path.to_string_lossy(), names.iter().map(String::as_str)),
+    };
+    Diagnostic::new(message).help(help)
+}
+
 /// The name of a pipeline as a default for a folder's: one step of a path, or else a name for any.
 fn one_step(name: &str) -> &str {
     let mut parts = Path::new(name).components();
     let is_step =
         matches!((parts.next(), parts.next()), (Some(std::path::Component::Normal(part)), None) if part == name);
     if is_step && !name.chars().any(char::is_control) { name } else { "pipeline" }
-}
-
-/// The schema of a whole file, as far as it is the engine's: what is inside its tables is told by those.
-pub(crate) fn top_schema(catalogue: &Catalogue) -> Value {
-    let mut schema = schemars::schema_for!(TopLevel).to_value();
-    schema["description"] = "The keys outside any table, and the tables.".into();
-    for kind in &catalogue.sections {
-        schema["properties"][kind.table] = json!({ "type": "object", "description": kind.about, "default": {} });
-    }
-    schema
 }
 
 /// The keys outside any table. Those that are wrong are told, and have their defaults.

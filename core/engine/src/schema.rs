@@ -1,5 +1,7 @@
 //! The JSON Schema of a pipeline, for editors.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use txray_config::{child, embedded};
 use txray_host::ComponentInfo;
@@ -7,7 +9,6 @@ use txray_host::ComponentInfo;
 use crate::check::{Catalogue, merge};
 use crate::component::what;
 use crate::form::{Form, Kind, Kinds, Parts, Place};
-use crate::pipeline::top_schema;
 
 /// The JSON Schema of the pipeline's TOML, for editors: the sections of the engine, with the options of the components at
 /// hand. It refuses nothing that the check would take: a component that is not at hand may be one that a plugin of the
@@ -22,6 +23,32 @@ pub fn of<'a>(catalogue: &Catalogue, components: impl IntoIterator<Item = &'a Co
         merge(&mut schema["properties"][section.table], &tables);
     }
     schema["$defs"] = defined.0.into();
+    schema
+}
+
+/// The keys outside any table.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct TopLevel {
+    /// Seed of everything random.
+    pub seed: u64,
+    /// The device that models run on.
+    pub device: String,
+}
+
+impl Default for TopLevel {
+    fn default() -> Self {
+        Self { seed: 1111, device: "cpu".to_owned() }
+    }
+}
+
+/// The schema of a whole file, as far as it is the engine's: what is inside its tables is told by those.
+pub(crate) fn top_schema(catalogue: &Catalogue) -> Value {
+    let mut schema = schemars::schema_for!(TopLevel).to_value();
+    schema["description"] = "The keys outside any table, and the tables.".into();
+    for kind in &catalogue.sections {
+        schema["properties"][kind.table] = json!({ "type": "object", "description": kind.about, "default": {} });
+    }
     schema
 }
 

@@ -30,7 +30,7 @@ mod splits;
 mod tokens;
 
 pub use corpus::{Annotation, Corpus, Document, Documents, Span, stream};
-pub use error::{CorpusError, OptionError};
+pub use error::{CorpusError, OptionError, unseen};
 pub use files::{Disk, Files, open_file};
 pub use format::{Context, Format, FormatOptions, Open, OpenError};
 pub use formats::FORMATS;

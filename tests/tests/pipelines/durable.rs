@@ -255,6 +255,7 @@ fn a_full_disk_loses_nothing_and_a_store_that_cannot_be_written_still_serves() {
         }
         let said = ran.failed(2);
         assert!(said.contains("No space left on device") && said.contains("disk/store"), "{said}");
+        assert!(said.contains("make room, for instance with `txray store gc`, or work on another disk"), "{said}");
         assert_eq!(folder.files("out"), [""; 0]);
     }
     disk.remount("size=100m");
@@ -267,7 +268,7 @@ fn a_full_disk_loses_nothing_and_a_store_that_cannot_be_written_still_serves() {
     let again = folder.txray(args("again", &on_disk)).succeeded();
     assert_eq!(again.stderr.matches("there already").count(), 9, "{}", again.stderr);
     let said = folder.txray(args("again", &[&on_disk[..], &["--set", "seed=7"]].concat())).failed(2);
-    assert!(said.contains("choose another --store"), "{said}");
+    assert!(said.contains("name a folder of yours with `--store DIR`"), "{said}");
 }
 
 /// Ctrl-C, as a terminal sends it.

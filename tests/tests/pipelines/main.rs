@@ -19,5 +19,6 @@ mod plugins;
 mod printing;
 mod pytorch;
 mod readme;
+mod troubleshooting;
 mod trust;
 mod wired;

@@ -157,22 +157,21 @@ impl Check<'_> {
         for option in of_format(&component.options, "path") {
             let Some(place) = options.pointer_mut(&option) else { continue };
             let Some(path) = place.as_str() else { continue };
-            let found = self.resolver.resolve_file(Path::new(path)).map_err(|error| error.to_string());
-            // Options are JSON, and so its name has to be text.
-            let named = found.and_then(|found| match found.to_str() {
-                Some(text) => Ok((Value::from(text), found)),
-                None => Err(format!("the path {} is not UTF-8", found.display())),
-            });
-            match named {
-                Ok((text, found)) => {
-                    *place = text;
-                    files.push((option, found));
-                }
-                Err(message) => {
-                    self.error(&format!("{pointer}{option}"), message);
+            let at = format!("{pointer}{option}");
+            let found = match self.resolver.resolve_file(Path::new(path)) {
+                Ok(found) => found,
+                Err(error) => {
+                    self.corpus_error(&at, &error);
                     return None;
                 }
-            }
+            };
+            // Options are JSON, and so its name has to be text.
+            let Some(text) = found.to_str() else {
+                self.error(&at, format!("the path {} is not UTF-8", found.display()));
+                return None;
+            };
+            *place = text.into();
+            files.push((option, found));
         }
         Some(files)
     }

@@ -46,7 +46,7 @@ impl Section for Corpus {
             Ok(corpus) => Some(Self { name: name.clone(), corpus }),
             Err(errors) => {
                 for OptionError { pointer: option, error } in errors {
-                    check.error(&format!("{pointer}{option}"), error.to_string());
+                    check.corpus_error(&format!("{pointer}{option}"), &error);
                 }
                 None
             }

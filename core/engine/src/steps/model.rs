@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use txray_config::{Name, child, of_format};
 use txray_host::FindError;
 use txray_plugin::{Capabilities, Host, Model as PluginModel, ModelDescription, Site, Task, abi};
-use txray_text::{Tokenizer, Vocabulary};
+use txray_text::{Tokenizer, Vocabulary, unseen};
 
 use super::corpus::{Corpus, Text};
 use crate::check::{Check, Section, merge};
@@ -403,7 +403,11 @@ fn kind_of(check: &mut Check<'_>, pointer: &str, keys: &Keys, origin: Option<&Or
     if let Some(Origin::Directory(path)) = origin
         && !path.is_dir()
     {
-        check.error(&child(pointer, "path"), format!("there is no folder {}", path.display()));
+        let (at, message) = (child(pointer, "path"), format!("there is no folder {}", path.display()));
+        match unseen(path) {
+            Some(help) => check.error_with_help(&at, message, help),
+            None => check.error(&at, message),
+        }
         return None;
     }
     if let Some(kind) = &keys.kind {

@@ -52,7 +52,7 @@ pub enum StoreError {
         source: io::Error,
     },
     /// Nothing can be written where it is.
-    #[error("cannot write into the store {}: {source}; choose another --store", root.display())]
+    #[error("cannot write into the store {}: {source}; name a folder of yours with `--store DIR`, or in TXRAY_STORE", root.display())]
     Unwritable {
         /// The store.
         root: PathBuf,
@@ -243,7 +243,10 @@ impl Store {
     /// [`StoreError::NotAStore`] for a folder with something else in it.
     pub fn create(root: &Path) -> Result<Self> {
         let cannot = |source| StoreError::Unwritable { root: root.to_owned(), source };
-        fs::create_dir_all(root).map_err(cannot)?;
+        fs::create_dir_all(root).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => cannot(io::Error::new(error.kind(), "it is a file, and a folder is meant")),
+            _ => cannot(error),
+        })?;
         let format = root.join(FORMAT_FILE);
         // A run that is just beginning it, or was killed there, left an empty file at most, and the parts.
         let told = fs::read_to_string(&format).unwrap_or_default();
