@@ -89,7 +89,7 @@ pub(crate) fn load(host: &Host<'_>, directory: &Path) -> Result<(Weights, Option
     let config = Config::read(directory)?;
     let told = config.is_some();
     let config = config.unwrap_or_default();
-    let file = Checkpoint::open(directory, if told { CONFIG } else { "their names and shapes" })?;
+    let file = Checkpoint::open(directory, if told { CONFIG } else { "the rest of the file" })?;
     let mut sizes = sizes(&config, &file)?;
     let path = if told { directory.join(CONFIG) } else { file.path().to_owned() };
     sizes.validate().map_err(|e| invalid(&path, format_args!("{}", e.message())))?;
@@ -141,15 +141,14 @@ pub(crate) fn load(host: &Host<'_>, directory: &Path) -> Result<(Weights, Option
 /// The sizes that a config says, and those that it leaves out from the tensors.
 fn sizes(config: &Config, file: &Checkpoint) -> Result<Sizes> {
     let Some(cell) = config.cell.or(file.cell) else {
-        let what =
-            "there are no LSTM or GRU layers in it: no tensor is called `weight_hh_l0`, alone or after a module's name";
-        return Err(invalid(file.path(), format_args!("{what}")));
+        let what = "there are no LSTM or GRU layers in it: no tensor is called `weight_hh_l0`, alone or after a module's name; it has";
+        return Err(invalid(file.path(), format_args!("{what} {}", file.some())));
     };
     let name = |part: &str, layer: usize, reverse: &str| format!("{}.{part}_l{layer}{reverse}", cell.name());
     let encoder = file.matrix(ENCODER);
     if encoder.is_none() && (config.vocab_size.is_none() || config.embedding_size.is_none()) {
         let what = "there is no embedding in it: a matrix `encoder.weight` or `embedding.weight`, `[vocabulary, input of the layers]`";
-        return Err(invalid(file.path(), format_args!("{what}")));
+        return Err(invalid(file.path(), format_args!("{what}; it has {}", file.some())));
     }
     let [vocabulary, embedding] = encoder.unwrap_or_default();
     let projection =

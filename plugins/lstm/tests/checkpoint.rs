@@ -50,10 +50,12 @@ fn weights(change: impl FnOnce(&mut Tensors)) -> tempfile::TempDir {
 fn a_missing_file_is_named() {
     let directory = copy();
     fs::remove_file(directory.path().join("model.safetensors")).unwrap();
-    refused(directory.path(), &["model.safetensors", "no such file"]);
+    let what =
+        &["there are no weights in it: no model.safetensors, no pytorch_model.bin, and no other file that ends in"];
+    refused(directory.path(), what);
     refused(&directory.path().join("nowhere"), &["nowhere", "config.json", "no such file"]);
     fs::remove_file(directory.path().join("config.json")).unwrap();
-    refused(directory.path(), &["model.safetensors", "no such file"]);
+    refused(directory.path(), what);
 }
 
 #[test]
@@ -394,10 +396,68 @@ fn shards_are_read_by_their_index() {
     }
 }
 
+#[test]
+fn the_only_file_of_weights_is_found_by_its_ending() {
+    let from = |name: &str, to: &[&str]| {
+        let directory = tempfile::tempdir().unwrap();
+        for to in to {
+            fs::copy(reference(name), directory.path().join(to)).unwrap();
+        }
+        directory
+    };
+    let (safe, pickled) = ("lstm/model.safetensors", "pickled/pytorch_model.bin");
+    assert!(comes_to(from(safe, &["epoch=3.safetensors"]).path()) == plain());
+    for name in ["last.ckpt", "weights.pth", "a.pt", "b.bin"] {
+        assert!(comes_to(from(pickled, &[name]).path()) == plain(), "{name}");
+    }
+    // Beside the state of an optimizer.
+    assert!(comes_to(from(pickled, &["model.pt", "optimizer.pt", "scheduler.pt"]).path()) == plain());
+    let several = "there are several files of weights in it";
+    refused(from(pickled, &["epoch1.pt", "epoch2.pt"]).path(), &[several, "(epoch1.pt, epoch2.pt)"]);
+    refused(from(safe, &["a.safetensors", "b.safetensors"]).path(), &[several, "(a.safetensors, b.safetensors)"]);
+}
+
+#[test]
+fn cells_and_lists_of_layers_are_read() {
+    let renamed = |called: fn(&str, &str) -> String| {
+        weights(|tensors| {
+            let name = |name: &str| match name.strip_prefix("lstm.").and_then(|rest| rest.rsplit_once("_l")) {
+                Some((part, layer)) => called(part, layer),
+                None => name.to_owned(),
+            };
+            *tensors = std::mem::take(tensors).into_iter().map(|(key, tensor)| (name(&key), tensor)).collect();
+        })
+    };
+    assert!(comes_to(renamed(|part, layer| format!("rnns.{layer}.{part}_l0")).path()) == plain());
+    assert!(comes_to(renamed(|part, layer| format!("cells.{layer}.{part}")).path()) == plain());
+    // Which of these comes first their names do not say.
+    let apart = renamed(|part, layer| format!("lstm{layer}.{part}_l0"));
+    refused(apart.path(), &["recurrent layers in several modules (`lstm0`, `lstm1`)"]);
+}
+
+#[test]
+fn parts_of_a_weight_are_called_so() {
+    let parts = weights(|tensors| {
+        let weight = tensors.remove("decoder.weight").unwrap();
+        tensors.insert("decoder.parametrizations.weight.original1".to_owned(), weight);
+    });
+    refused(
+        parts.path(),
+        &["unexpected", "some are parts of a weight: `torch.nn.utils.parametrize.remove_parametrizations`"],
+    );
+}
+
+#[test]
+fn of_several_pickled_models_none_is_chosen() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::copy(reference("pickled/several.pt"), directory.path().join("model.pt")).unwrap();
+    refused(directory.path(), &["model.pt", "there are several in it: `generator`, `critic`", "model.state_dict()"]);
+}
+
 /// Made by PyTorch, `tests/reference/make.py`.
 #[test]
 fn state_dicts_that_pytorch_pickled_are_read() {
-    for name in ["pytorch_model.bin", "training.pt"] {
+    for name in ["pytorch_model.bin", "training.pt", "nested.pt"] {
         let directory = copy();
         fs::remove_file(directory.path().join("model.safetensors")).unwrap();
         let path = directory.path().join(name);
