@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use txray_plugin::{Component, Error, Host, Level, Result, State};
 
@@ -14,27 +15,42 @@ const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
 const MODEL_TYPE: &str = "txray-lstm";
 
-/// What a directory's `config.json` says of a model: nothing that its tensors do not say, too, but how it was trained. Other
-/// programs may add keys of their own, which are ignored.
-#[derive(Default, Serialize, Deserialize)]
-struct Config {
+/// What `config.json` says of a model: nothing that its tensors do not say, too, but how it was trained. Other programs may add
+/// keys of their own, which are ignored.
+// The doc comments are the reference, in `docs/checkpoints.md`.
+#[derive(Default, Serialize, Deserialize, JsonSchema)]
+pub struct Config {
+    /// Says that these keys are meant. A file with another, or without one, is of another program: nothing in it is read, and the
+    /// tensors say it all.
+    #[schemars(extend("enum" = [MODEL_TYPE, Lstm::KIND]))]
     model_type: String,
+    /// Rows of the embedding: tokens of the vocabulary, and any to spare. Default: the first side of `encoder.weight`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     vocab_size: Option<usize>,
+    /// Values in a token's embedding. Default: the second side of `encoder.weight`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     embedding_size: Option<usize>,
+    /// Neurons of a layer, in each direction. Default: the second side of `weight_hh_l0`, or of `weight_hr_l0` where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     hidden_size: Option<usize>,
+    /// Layers, one above the other. Default: as many as there are `weight_ih_l0`, `weight_ih_l1`, ...
     #[serde(default, skip_serializing_if = "Option::is_none")]
     num_layers: Option<usize>,
+    /// What a layer is made of. Default: by the rows of `weight_hh_l0`, four or three a neuron.
     #[serde(default, skip_serializing_if = "is_usual")]
     cell: Option<Cell>,
+    /// Whether the output layer's weights are the embedding's. Default: whether the file says so (a safetensors alias), or both
+    /// have the same values.
     #[serde(default, skip_serializing_if = "is_false")]
     tied: Option<bool>,
+    /// Whether each layer reads in both directions. Default: whether there is a `weight_ih_l0_reverse`.
     #[serde(default, skip_serializing_if = "is_false")]
     bidirectional: Option<bool>,
+    /// The width that an LSTM's outputs are projected to. 0 is none. Default: the first side of `weight_hr_l0`, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     proj_size: Option<usize>,
+    /// What happened to the state where a document began, while it was trained: a stage that does not say its `state` reads so. No
+    /// tensor tells it. Default: unknown, and a stage reads with `"reset"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     trained_state: Option<State>,
 }

@@ -59,6 +59,7 @@ use crate::tracker::{Stop, Tracker, pool, watched};
 use crate::train::{Begun, Progress, Session, Streams, Trainer};
 use crate::weights::{Sizes, Slices, Weights};
 
+pub use checkpoint::Config;
 pub use options::{LstmOptions, Optimizer, Schedule, TrainOptions};
 pub use weights::Cell;
 

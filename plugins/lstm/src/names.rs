@@ -204,6 +204,14 @@ mod tests {
     }
 
     #[test]
+    fn the_page_has_every_name() {
+        let page = include_str!("../../../docs/checkpoints.md");
+        for name in WRAPPERS.iter().chain(&ENCODERS).chain(&DECODERS) {
+            assert!(page.contains(&format!("`{name}`")), "docs/checkpoints.md has no `{name}`");
+        }
+    }
+
+    #[test]
     fn what_is_not_known_stays_as_it_is() {
         let names = ["embed.weight", "emb.weight", "lstm.weight_ih_l0", "norm.weight", "extra"];
         assert_eq!(of(&names), names);

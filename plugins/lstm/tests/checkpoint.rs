@@ -10,7 +10,7 @@ use std::path::Path;
 use common::{Tensors, Trainee, edit, loaded, random, reference};
 use safetensors::{Dtype, SafeTensors};
 use txray_lstm::{Lstm, LstmOptions};
-use txray_plugin::{Component, Fault, Host, HostServices, Level, Model, Text, TrainRequest};
+use txray_plugin::{Carry, Component, Fault, Host, HostServices, Level, Model, Text, TrainRequest};
 
 /// A copy of the reference checkpoint, to be broken.
 fn copy() -> tempfile::TempDir {
@@ -113,6 +113,102 @@ fn a_network_that_is_none_of_these_is_refused_in_words() {
     };
     refused(without("lstm").path(), &["there are no LSTM or GRU layers in it"]);
     refused(without("encoder").path(), &["there is no embedding in it"]);
+}
+
+/// The rows of a table of `docs/checkpoints.md`, by the head of its first column.
+fn table_of_the_page(head: &str) -> Vec<Vec<String>> {
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/checkpoints.md")).unwrap();
+    let rows = page.lines().skip_while(|line| !line.starts_with(&format!("| {head} |"))).skip(2);
+    let rows = rows.take_while(|line| line.starts_with('|'));
+    rows.map(|row| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()).collect()
+}
+
+#[test]
+fn the_page_says_what_each_kind_can_do() {
+    let table = table_of_the_page("checkpoint");
+    let examples = [
+        &["kinds/plain", "lstm"][..],
+        &["kinds/gru"],
+        &["kinds/rnn", "kinds/ddp", "kinds/compiled", "kinds/others"],
+        &["kinds/bf16", "kinds/f16", "kinds/f64"],
+        &["kinds/sharded", "kinds/pickled"],
+        &["gru"],
+        &["kinds/no-bias"],
+        &["kinds/headless", "kinds/classifier"],
+        &["kinds/projected", "kinds/tied-alias"],
+        &["kinds/bidirectional", "kinds/bidirectional-gru", "kinds/bidirectional-projected"],
+    ];
+    assert_eq!(table.len(), examples.len());
+    let (host, ids) = (Host::detached(), [1, 2, 3, 4].repeat(20));
+    let text = Text { ids: &ids, offsets: &[0, 80] };
+    for (row, examples) in table.iter().zip(examples) {
+        for example in examples {
+            let model = loaded(&reference(example)).unwrap();
+            let (documents, width) = ([vec![1, 5, 3], vec![7, 2]], model.describe().unwrap().sites[0].width);
+            let can = [
+                common::encode(&model, &documents, &[(0, width)], None, 1).is_ok(),
+                common::predict(&model, &documents, None, &[], 1).is_ok(),
+                model.state(&host, None).is_ok(),
+                Trainee::begin(model, &TrainRequest::language_model(text, None, 1)).is_ok(),
+            ];
+            let [read, predict, carry, train] = can.map(|can| if can { "yes" } else { "no" });
+            assert_eq!(row[1..], [read, predict, train, carry], "{example}, which is {}", row[0]);
+        }
+    }
+}
+
+#[test]
+fn the_page_says_what_is_refused() {
+    let bare = |change: &dyn Fn(&mut Tensors)| {
+        let directory = weights(change);
+        fs::remove_file(directory.path().join("config.json")).unwrap();
+        directory
+    };
+    let renamed = |from: &'static str, to: &'static str| {
+        bare(&|tensors| {
+            let name = |name: String| name.replace(from, to);
+            *tensors = std::mem::take(tensors).into_iter().map(|(key, tensor)| (name(key), tensor)).collect();
+        })
+    };
+    let file = |name: &str, from: &str| {
+        let directory = tempfile::tempdir().unwrap();
+        fs::copy(reference(from), directory.path().join(name)).unwrap();
+        directory
+    };
+    let two = file("a.safetensors", "lstm/model.safetensors");
+    fs::copy(reference("gru/model.safetensors"), two.path().join("b.safetensors")).unwrap();
+    let examples = [
+        bare(&|tensors| {
+            for (_, (_, shape, data)) in tensors.iter_mut().filter(|(name, _)| name.starts_with("lstm")) {
+                data.truncate(data.len() / 4);
+                shape[0] /= 4;
+            }
+        }),
+        renamed("weight_", "kernel_"),
+        renamed("lstm.weight_ih_l1", "decoder.weight_ih_l0"),
+        renamed("encoder.weight", "attention.bias"),
+        bare(&|tensors| {
+            let norm = tensors["decoder.bias"].clone();
+            tensors.insert("norm.weight".to_owned(), norm);
+        }),
+        renamed("decoder.weight", "decoder.weight_v"),
+        bare(&|tensors| {
+            let (kind, _, data) = tensors.get_mut("encoder.weight").unwrap();
+            *kind = Dtype::I8;
+            data.truncate(data.len() / 4);
+        }),
+        bare(&|tensors| tensors.get_mut("encoder.weight").unwrap().2[..4].copy_from_slice(&f32::NAN.to_le_bytes())),
+        file("model.pt", "lstm/reference.json"),
+        file("model.pt", "pickled/several.pt"),
+        two,
+        config(|config| drop(config.insert("hidden_size".into(), 8.into()))),
+    ];
+    let table = table_of_the_page("what is refused");
+    assert_eq!(table.len(), examples.len());
+    for (row, example) in table.iter().zip(&examples) {
+        println!("{}", row[0]);
+        refused(example.path(), &[&row[1]]);
+    }
 }
 
 /// Keeps what it is told.
