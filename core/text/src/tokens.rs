@@ -100,7 +100,11 @@ pub enum TokenizerError {
         max_size: usize,
     },
     /// A model's directory has no tokenizer.
-    #[error("{}: there is no such file; a model is read with the tokenizer it was trained with", path.display())]
+    #[error(
+        "{}: there is no such file; a model is read with the tokenizer it was trained with. Of a dict of words and their ids, \
+         Python's {OF_A_DICT} makes one (docs/checkpoints.md)",
+        path.display()
+    )]
     Missing {
         /// The file.
         path: PathBuf,
@@ -230,6 +234,9 @@ impl Encoded {
         self.counts += other.counts;
     }
 }
+
+/// How a tokenizer is made where a program has a vocabulary of words and no more.
+const OF_A_DICT: &str = r#"`json.dump({"version": "1.0", "model": {"type": "WordLevel", "vocab": words, "unk_token": "<unk>"}, "pre_tokenizer": {"type": "WhitespaceSplit"}}, open("tokenizer.json", "w"))`"#;
 
 /// Text to token ids, over a `tokenizer.json` of the `tokenizers` library: learned here, or any
 /// other that the library reads.
@@ -493,7 +500,8 @@ fn parse(bytes: Vec<u8>, path: PathBuf) -> Result<Tokenizer, String> {
     let json =
         String::from_utf8(bytes).map_err(|error| format!("not UTF-8 at byte {}", error.utf8_error().valid_up_to()))?;
     check(&json)?;
-    let inner = guarded(|| json.parse())?.map_err(|error| format!("not a tokenizer: {error}"))?;
+    let inner = guarded(|| json.parse())?
+        .map_err(|error| format!("not a tokenizer: {error} (docs/checkpoints.md says how one is made)"))?;
     let tokenizer = guarded(|| Tokenizer::new(inner, json, path))??;
     tokenizer.probe()?;
     Ok(tokenizer)

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use txray_plugin::{Component, Error, Host, Level, Result, State};
 
@@ -14,27 +15,42 @@ const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
 const MODEL_TYPE: &str = "txray-lstm";
 
-/// What a directory's `config.json` says of a model: nothing that its tensors do not say, too, but how it was trained. Other
-/// programs may add keys of their own, which are ignored.
-#[derive(Default, Serialize, Deserialize)]
-struct Config {
+/// What `config.json` says of a model: nothing that its tensors do not say, too, but how it was trained. Other programs may add
+/// keys of their own, which are ignored.
+// The doc comments are the reference, in `docs/checkpoints.md`.
+#[derive(Default, Serialize, Deserialize, JsonSchema)]
+pub struct Config {
+    /// Says that these keys are meant. A file with another, or without one, is of another program: nothing in it is read, and the
+    /// tensors say it all.
+    #[schemars(extend("enum" = [MODEL_TYPE, Lstm::KIND]))]
     model_type: String,
+    /// Rows of the embedding: tokens of the vocabulary, and any to spare. Default: the first side of `encoder.weight`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     vocab_size: Option<usize>,
+    /// Values in a token's embedding. Default: the second side of `encoder.weight`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     embedding_size: Option<usize>,
+    /// Neurons of a layer, in each direction. Default: the second side of `weight_hh_l0`, or of `weight_hr_l0` where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     hidden_size: Option<usize>,
+    /// Layers, one above the other. Default: as many as there are `weight_ih_l0`, `weight_ih_l1`, ...
     #[serde(default, skip_serializing_if = "Option::is_none")]
     num_layers: Option<usize>,
+    /// What a layer is made of. Default: by the rows of `weight_hh_l0`, four or three a neuron.
     #[serde(default, skip_serializing_if = "is_usual")]
     cell: Option<Cell>,
+    /// Whether the output layer's weights are the embedding's. Default: whether the file says so (a safetensors alias), or both
+    /// have the same values.
     #[serde(default, skip_serializing_if = "is_false")]
     tied: Option<bool>,
+    /// Whether each layer reads in both directions. Default: whether there is a `weight_ih_l0_reverse`.
     #[serde(default, skip_serializing_if = "is_false")]
     bidirectional: Option<bool>,
+    /// The width that an LSTM's outputs are projected to. 0 is none. Default: the first side of `weight_hr_l0`, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     proj_size: Option<usize>,
+    /// What happened to the state where a document began, while it was trained: a stage that does not say its `state` reads so. No
+    /// tensor tells it. Default: unknown, and a stage reads with `"reset"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     trained_state: Option<State>,
 }
@@ -89,7 +105,7 @@ pub(crate) fn load(host: &Host<'_>, directory: &Path) -> Result<(Weights, Option
     let config = Config::read(directory)?;
     let told = config.is_some();
     let config = config.unwrap_or_default();
-    let file = Checkpoint::open(directory, if told { CONFIG } else { "their names and shapes" })?;
+    let file = Checkpoint::open(directory, if told { CONFIG } else { "the rest of the file" })?;
     let mut sizes = sizes(&config, &file)?;
     let path = if told { directory.join(CONFIG) } else { file.path().to_owned() };
     sizes.validate().map_err(|e| invalid(&path, format_args!("{}", e.message())))?;
@@ -141,15 +157,14 @@ pub(crate) fn load(host: &Host<'_>, directory: &Path) -> Result<(Weights, Option
 /// The sizes that a config says, and those that it leaves out from the tensors.
 fn sizes(config: &Config, file: &Checkpoint) -> Result<Sizes> {
     let Some(cell) = config.cell.or(file.cell) else {
-        let what =
-            "there are no LSTM or GRU layers in it: no tensor is called `weight_hh_l0`, alone or after a module's name";
-        return Err(invalid(file.path(), format_args!("{what}")));
+        let what = "there are no LSTM or GRU layers in it: no tensor is called `weight_hh_l0`, alone or after a module's name; it has";
+        return Err(invalid(file.path(), format_args!("{what} {}", file.some())));
     };
     let name = |part: &str, layer: usize, reverse: &str| format!("{}.{part}_l{layer}{reverse}", cell.name());
     let encoder = file.matrix(ENCODER);
     if encoder.is_none() && (config.vocab_size.is_none() || config.embedding_size.is_none()) {
         let what = "there is no embedding in it: a matrix `encoder.weight` or `embedding.weight`, `[vocabulary, input of the layers]`";
-        return Err(invalid(file.path(), format_args!("{what}")));
+        return Err(invalid(file.path(), format_args!("{what}; it has {}", file.some())));
     }
     let [vocabulary, embedding] = encoder.unwrap_or_default();
     let projection =

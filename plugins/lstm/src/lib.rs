@@ -16,7 +16,7 @@
 //! - `cpu/kernel` holds the products and the vectorised functions, and the crate's only `unsafe`; `decoder` the softmax over
 //!   the vocabulary, shared by predicting and training.
 //! - `checkpoint` reads and writes directories with PyTorch's tensor names, by what people call their modules (`names`), `resume`
-//!   a training that stopped; both by `tensors`.
+//!   a training that stopped; both by `tensors`, and what PyTorch pickled by `pickle`.
 //!
 //! No result depends on the number of threads: work is cut by the shapes alone, and sums are taken in a fixed order.
 
@@ -31,6 +31,7 @@ mod memory;
 mod names;
 mod network;
 mod options;
+mod pickle;
 mod plain;
 mod predict;
 mod resume;
@@ -58,6 +59,7 @@ use crate::tracker::{Stop, Tracker, pool, watched};
 use crate::train::{Begun, Progress, Session, Streams, Trainer};
 use crate::weights::{Sizes, Slices, Weights};
 
+pub use checkpoint::Config;
 pub use options::{LstmOptions, Optimizer, Schedule, TrainOptions};
 pub use weights::Cell;
 

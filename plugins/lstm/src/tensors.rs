@@ -5,12 +5,11 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use candle_core::pickle::{PthTensors, TensorInfo};
 use candle_core::{DType, Device, Tensor};
 use safetensors::{Dtype, SafeTensors};
-use txray_plugin::guard::catch;
 use txray_plugin::{Error, Result};
 
+use crate::pickle::Pickle;
 use crate::weights::{Cell, failed};
 use crate::{memory, names};
 
@@ -87,7 +86,7 @@ fn finite(path: &Path, name: &str, values: Vec<f32>) -> Result<Vec<f32>> {
     }
 }
 
-fn widened(tensor: Tensor) -> candle_core::Result<Vec<f32>> {
+pub(crate) fn widened(tensor: Tensor) -> candle_core::Result<Vec<f32>> {
     tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()
 }
 
@@ -95,8 +94,7 @@ fn widened(tensor: Tensor) -> candle_core::Result<Vec<f32>> {
 pub(crate) struct Checkpoint {
     /// safetensors files with their bytes.
     files: Vec<(PathBuf, Vec<u8>)>,
-    /// A state dict that PyTorch pickled, and its file.
-    pickle: Option<(PathBuf, PthTensors)>,
+    pickle: Option<Pickle>,
     /// Each with its shape.
     tensors: BTreeMap<String, (Place, Vec<usize>)>,
     /// Of safetensors' metadata: tensors that are others.
@@ -114,9 +112,8 @@ enum Place {
 }
 
 impl Checkpoint {
-    /// `model.safetensors`, its shards by their index, or a state dict that PyTorch pickled. `says` names what fixes the shapes.
+    /// Opens a directory's weights. `says` names what fixes the shapes.
     pub fn open(directory: &Path, says: &'static str) -> Result<Self> {
-        let pickle = pickle_in(directory);
         let mut checkpoint = Self {
             files: Vec::new(),
             pickle: None,
@@ -125,22 +122,20 @@ impl Checkpoint {
             cell: None,
             says,
         };
-        let (whole, index) = (directory.join(WEIGHTS), directory.join(INDEX));
         let mut places: Vec<(String, Place, Vec<usize>)> = Vec::new();
-        if whole.exists() || !index.exists() && pickle.is_none() {
-            checkpoint.files.push((whole.clone(), read(&whole)?));
-        } else if index.exists() {
-            for name in shards(&index)? {
-                let path = directory.join(&name);
-                checkpoint.files.push((path.clone(), read(&path)?));
+        match weights_in(directory)? {
+            Found::Files(paths) => {
+                for path in paths {
+                    let bytes = read(&path)?;
+                    checkpoint.files.push((path, bytes));
+                }
             }
-        } else if let Some(path) = pickle {
-            let pickled = pickled(&path)?;
-            let place = |(name, info): (&String, &TensorInfo)| {
-                (name.clone(), Place::Pickle(name.clone()), info.layout.shape().dims().to_vec())
-            };
-            places.extend(pickled.tensor_infos().iter().map(place));
-            checkpoint.pickle = Some((path, pickled));
+            Found::Pickle(path) => {
+                let pickle = Pickle::open(&path)?;
+                let shapes = pickle.shapes();
+                places.extend(shapes.map(|(name, shape)| (name.clone(), Place::Pickle(name.clone()), shape.to_vec())));
+                checkpoint.pickle = Some(pickle);
+            }
         }
         let mut aliases = Vec::new();
         for (number, (path, bytes)) in checkpoint.files.iter().enumerate() {
@@ -156,8 +151,10 @@ impl Checkpoint {
         for (alias, of) in &aliases {
             shapes.insert(alias.clone(), shapes[of].clone());
         }
-        checkpoint.cell = cell_of(&shapes).map_err(|what| invalid(checkpoint.path(), format_args!("{what}")))?;
-        let known = names::known(&shapes, checkpoint.cell.map_or("", Cell::name));
+        let in_file = |what: String| invalid(checkpoint.path(), format_args!("{what}"));
+        let cell = cell_of(&shapes).map_err(in_file)?;
+        let known = names::known(&shapes, cell.map_or("", Cell::name)).map_err(in_file)?;
+        checkpoint.cell = cell;
         checkpoint.aliases =
             aliases.into_iter().map(|(alias, of)| (known[&alias].clone(), known[&of].clone())).collect();
         for (name, place, shape) in places {
@@ -187,15 +184,24 @@ impl Checkpoint {
     pub fn only(&self, names: &[String]) -> Result<()> {
         let found = self.tensors.keys().map(String::as_str);
         only(self.path(), self.says, found, names).map_err(|error| {
-            let help = "read are an embedding, LSTM or GRU layers, and one linear layer over the vocabulary; what only follows \
-                        the recurrent layers, such as a classifier, can be left out of the file";
+            let is_part = |name: &String| name.contains(".parametrizations.") || name.ends_with("_g") || name.ends_with("_v");
+            let help = match self.tensors.keys().any(is_part) {
+                true => {
+                    "some are parts of a weight: `torch.nn.utils.parametrize.remove_parametrizations` (or `remove_weight_norm`) \
+                     puts them together, before the model is saved"
+                }
+                false => {
+                    "read are an embedding, LSTM or GRU layers, and one linear layer after them; what else follows the recurrent \
+                     layers can be left out of the file"
+                }
+            };
             Error::invalid(format!("{} ({help})", error.message()))
         })
     }
 
     /// For messages: the file, or the first of them.
     pub fn path(&self) -> &Path {
-        let of_pickle = self.pickle.as_ref().map(|(path, _)| path);
+        let of_pickle = self.pickle.as_ref().map(|pickle| &pickle.path);
         self.files.first().map(|(path, _)| path).or(of_pickle).map_or(Path::new(WEIGHTS), |path| path)
     }
 
@@ -213,17 +219,22 @@ impl Checkpoint {
 
     fn pickled(&self, name: &str, own: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let missing = || invalid(self.path(), format_args!("there is no tensor `{name}`"));
-        let (path, tensors) = self.pickle.as_ref().ok_or_else(missing)?;
-        let info = tensors.tensor_infos().get(own).ok_or_else(missing)?;
+        let pickle = self.pickle.as_ref().ok_or_else(missing)?;
+        let (dtype, path) = (pickle.dtype(own).ok_or_else(missing)?, &pickle.path);
         // Before anything is made of what it says of its size.
-        in_shape(path, name, info.layout.shape().dims(), (self.says, shape))?;
-        if !info.dtype.is_float() {
-            let what = format_args!("tensor `{name}` is of type {:?}; floating point numbers are read", info.dtype);
+        let found = self.tensors.get(name).map(|(_, shape)| shape.as_slice()).unwrap_or_default();
+        in_shape(path, name, found, (self.says, shape))?;
+        if !dtype.is_float() {
+            let what = format_args!("tensor `{name}` is of type {dtype:?}; floating point numbers are read");
             return Err(invalid(path, what));
         }
-        let read = catch(|| tensors.get(own)).unwrap_or_else(|panic| Err(candle_core::Error::Msg(panic)));
-        let tensor = read.map_err(|error| invalid(path, format_args!("tensor `{name}` is not whole ({error})")))?;
-        finite(path, name, widened(tensor.ok_or_else(missing)?).map_err(failed)?)
+        let whole = |error: String| invalid(path, format_args!("tensor `{name}` is not whole ({error})"));
+        finite(path, name, pickle.values(own).map_err(whole)?)
+    }
+
+    /// Tensors of it by the names that they have there, for messages.
+    pub fn some(&self) -> String {
+        listed(self.tensors.values().map(|(Place::File(_, own) | Place::Pickle(own), _)| own.as_str()))
     }
 }
 
@@ -233,8 +244,10 @@ fn cell_of(shapes: &BTreeMap<String, Vec<usize>>) -> std::result::Result<Option<
         let shape = shapes.iter().find(|(name, _)| name.ends_with(end)).map(|(_, shape)| shape.as_slice());
         shape.and_then(|shape| <[usize; 2]>::try_from(shape).ok())
     };
-    let Some([rows, columns]) = matrix("weight_hh_l0") else { return Ok(None) };
-    if let Some([of_input, _]) = matrix("weight_ih_l0").filter(|[of_input, _]| *of_input != rows) {
+    // An `nn.LSTMCell` has one layer, and no number of it.
+    let of_first = |part: &str| matrix(&format!("{part}_l0")).or(matrix(part));
+    let Some([rows, columns]) = of_first("weight_hh") else { return Ok(None) };
+    if let Some([of_input, _]) = of_first("weight_ih").filter(|[of_input, _]| *of_input != rows) {
         return Err(format!("tensor `weight_hh_l0` has {rows} rows, but `weight_ih_l0` has {of_input}"));
     }
     let hidden = matrix("weight_hr_l0").map_or(columns, |[_, hidden]| hidden);
@@ -269,33 +282,61 @@ fn shards(index: &Path) -> Result<BTreeSet<String>> {
     }
 }
 
-/// `pytorch_model.bin`, or the only `.pt`, `.pth` or `.bin`.
-fn pickle_in(directory: &Path) -> Option<PathBuf> {
-    let usual = directory.join(PICKLE);
-    if usual.exists() {
-        return Some(usual);
-    }
-    let entries = fs::read_dir(directory).ok()?.flatten().map(|entry| entry.path());
-    let is_pickle = |path: &PathBuf| path.extension().is_some_and(|end| end == "pt" || end == "pth" || end == "bin");
-    let mut pickles = entries.filter(is_pickle);
-    let first = pickles.next()?;
-    pickles.next().is_none().then_some(first)
+/// Where the weights of a directory lie.
+enum Found {
+    Files(Vec<PathBuf>),
+    Pickle(PathBuf),
 }
 
-/// What a state dict that PyTorch pickled has. Nothing in it is run: candle reads of pickles what a state dict is made of.
-fn pickled(path: &Path) -> Result<PthTensors> {
-    // A training script keeps it beside other things.
-    let mut refused = String::new();
-    for key in [None, Some("state_dict"), Some("model_state_dict"), Some("model")] {
-        match catch(|| PthTensors::new(path, key)) {
-            Ok(Ok(tensors)) if !tensors.tensor_infos().is_empty() => return Ok(tensors),
-            Ok(Ok(_)) => refused = "there is no tensor in it".to_owned(),
-            Ok(Err(error)) => refused = error.to_string(),
-            Err(panic) => refused = panic,
+/// `model.safetensors`, its shards by their index, `pytorch_model.bin`; or the only file of weights, whatever it is called.
+fn weights_in(directory: &Path) -> Result<Found> {
+    let [whole, index, pickle] = [WEIGHTS, INDEX, PICKLE].map(|name| directory.join(name));
+    if whole.exists() {
+        return Ok(Found::Files(vec![whole]));
+    }
+    if index.exists() {
+        return Ok(Found::Files(shards(&index)?.iter().map(|name| directory.join(name)).collect()));
+    }
+    if pickle.exists() {
+        return Ok(Found::Pickle(pickle));
+    }
+    let entries = fs::read_dir(directory).map_err(|e| invalid(directory, format_args!("{e}")))?.flatten();
+    let files: BTreeSet<PathBuf> = entries.map(|entry| entry.path()).collect();
+    let ending = |endings: &[&str]| -> Vec<&PathBuf> {
+        let is_one = |path: &&PathBuf| path.extension().is_some_and(|end| endings.iter().any(|one| end == *one));
+        files.iter().filter(is_one).collect()
+    };
+    let (safe, mut pickled) = (ending(&["safetensors"]), ending(&["pt", "pth", "bin", "ckpt"]));
+    // The state of an optimizer may lie beside it.
+    if pickled.len() > 1 && pickled.iter().any(|path| path.file_stem().is_some_and(|name| name == "model")) {
+        pickled.retain(|path| path.file_stem().is_some_and(|name| name == "model"));
+    }
+    match (&*safe, &*pickled) {
+        ([file], _) => Ok(Found::Files(vec![PathBuf::clone(file)])),
+        ([], [file]) => Ok(Found::Pickle(PathBuf::clone(file))),
+        ([], []) => {
+            let what = "there are no weights in it: no model.safetensors, no pytorch_model.bin, and no other file that ends in \
+                        .safetensors, .pt, .pth, .bin or .ckpt";
+            Err(invalid(directory, format_args!("{what}")))
+        }
+        ([], several) | (several, _) => {
+            let name = |path: &&PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let names: Vec<String> = several.iter().map(name).collect();
+            let names = listed(names.iter().map(String::as_str));
+            let what =
+                format_args!("there are several files of weights in it ({names}): a model has a folder of its own");
+            Err(invalid(directory, what))
         }
     }
-    let help = "`save_file` of the library safetensors writes a file that is";
-    Err(invalid(path, format_args!("not a state dict that is read ({refused}); {help}")))
+}
+
+/// Names for a message, the first of many.
+fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let mut names: Vec<&str> = names.take(6).collect();
+    if names.len() > 5 {
+        names[5] = "...";
+    }
+    names.join(", ")
 }
 
 /// Refuses tensors of other names.
@@ -305,10 +346,8 @@ fn only<'a>(path: &Path, says: &str, found: impl IntoIterator<Item = &'a str>, n
         return Ok(());
     }
     unknown.sort_unstable();
-    let more = if unknown.len() > 5 { ", ..." } else { "" };
-    unknown.truncate(5);
-    let unknown = unknown.join(", ");
-    Err(invalid(path, format_args!("unexpected tensors for what {says} says: {unknown}{more}")))
+    let unknown = listed(unknown.into_iter());
+    Err(invalid(path, format_args!("unexpected tensors for what {says} says: {unknown}")))
 }
 
 /// Writes tensors, with one entry of metadata: the order of several, and with it the file's bytes, would not be fixed.

@@ -10,7 +10,7 @@ use std::path::Path;
 use common::{Tensors, Trainee, edit, loaded, random, reference};
 use safetensors::{Dtype, SafeTensors};
 use txray_lstm::{Lstm, LstmOptions};
-use txray_plugin::{Component, Fault, Host, HostServices, Level, Model, Text, TrainRequest};
+use txray_plugin::{Carry, Component, Fault, Host, HostServices, Level, Model, Text, TrainRequest};
 
 /// A copy of the reference checkpoint, to be broken.
 fn copy() -> tempfile::TempDir {
@@ -50,10 +50,12 @@ fn weights(change: impl FnOnce(&mut Tensors)) -> tempfile::TempDir {
 fn a_missing_file_is_named() {
     let directory = copy();
     fs::remove_file(directory.path().join("model.safetensors")).unwrap();
-    refused(directory.path(), &["model.safetensors", "no such file"]);
+    let what =
+        &["there are no weights in it: no model.safetensors, no pytorch_model.bin, and no other file that ends in"];
+    refused(directory.path(), what);
     refused(&directory.path().join("nowhere"), &["nowhere", "config.json", "no such file"]);
     fs::remove_file(directory.path().join("config.json")).unwrap();
-    refused(directory.path(), &["model.safetensors", "no such file"]);
+    refused(directory.path(), what);
 }
 
 #[test]
@@ -111,6 +113,102 @@ fn a_network_that_is_none_of_these_is_refused_in_words() {
     };
     refused(without("lstm").path(), &["there are no LSTM or GRU layers in it"]);
     refused(without("encoder").path(), &["there is no embedding in it"]);
+}
+
+/// The rows of a table of `docs/checkpoints.md`, by the head of its first column.
+fn table_of_the_page(head: &str) -> Vec<Vec<String>> {
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/checkpoints.md")).unwrap();
+    let rows = page.lines().skip_while(|line| !line.starts_with(&format!("| {head} |"))).skip(2);
+    let rows = rows.take_while(|line| line.starts_with('|'));
+    rows.map(|row| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()).collect()
+}
+
+#[test]
+fn the_page_says_what_each_kind_can_do() {
+    let table = table_of_the_page("checkpoint");
+    let examples = [
+        &["kinds/plain", "lstm"][..],
+        &["kinds/gru"],
+        &["kinds/rnn", "kinds/ddp", "kinds/compiled", "kinds/others"],
+        &["kinds/bf16", "kinds/f16", "kinds/f64"],
+        &["kinds/sharded", "kinds/pickled"],
+        &["gru"],
+        &["kinds/no-bias"],
+        &["kinds/headless", "kinds/classifier"],
+        &["kinds/projected", "kinds/tied-alias"],
+        &["kinds/bidirectional", "kinds/bidirectional-gru", "kinds/bidirectional-projected"],
+    ];
+    assert_eq!(table.len(), examples.len());
+    let (host, ids) = (Host::detached(), [1, 2, 3, 4].repeat(20));
+    let text = Text { ids: &ids, offsets: &[0, 80] };
+    for (row, examples) in table.iter().zip(examples) {
+        for example in examples {
+            let model = loaded(&reference(example)).unwrap();
+            let (documents, width) = ([vec![1, 5, 3], vec![7, 2]], model.describe().unwrap().sites[0].width);
+            let can = [
+                common::encode(&model, &documents, &[(0, width)], None, 1).is_ok(),
+                common::predict(&model, &documents, None, &[], 1).is_ok(),
+                model.state(&host, None).is_ok(),
+                Trainee::begin(model, &TrainRequest::language_model(text, None, 1)).is_ok(),
+            ];
+            let [read, predict, carry, train] = can.map(|can| if can { "yes" } else { "no" });
+            assert_eq!(row[1..], [read, predict, train, carry], "{example}, which is {}", row[0]);
+        }
+    }
+}
+
+#[test]
+fn the_page_says_what_is_refused() {
+    let bare = |change: &dyn Fn(&mut Tensors)| {
+        let directory = weights(change);
+        fs::remove_file(directory.path().join("config.json")).unwrap();
+        directory
+    };
+    let renamed = |from: &'static str, to: &'static str| {
+        bare(&|tensors| {
+            let name = |name: String| name.replace(from, to);
+            *tensors = std::mem::take(tensors).into_iter().map(|(key, tensor)| (name(key), tensor)).collect();
+        })
+    };
+    let file = |name: &str, from: &str| {
+        let directory = tempfile::tempdir().unwrap();
+        fs::copy(reference(from), directory.path().join(name)).unwrap();
+        directory
+    };
+    let two = file("a.safetensors", "lstm/model.safetensors");
+    fs::copy(reference("gru/model.safetensors"), two.path().join("b.safetensors")).unwrap();
+    let examples = [
+        bare(&|tensors| {
+            for (_, (_, shape, data)) in tensors.iter_mut().filter(|(name, _)| name.starts_with("lstm")) {
+                data.truncate(data.len() / 4);
+                shape[0] /= 4;
+            }
+        }),
+        renamed("weight_", "kernel_"),
+        renamed("lstm.weight_ih_l1", "decoder.weight_ih_l0"),
+        renamed("encoder.weight", "attention.bias"),
+        bare(&|tensors| {
+            let norm = tensors["decoder.bias"].clone();
+            tensors.insert("norm.weight".to_owned(), norm);
+        }),
+        renamed("decoder.weight", "decoder.weight_v"),
+        bare(&|tensors| {
+            let (kind, _, data) = tensors.get_mut("encoder.weight").unwrap();
+            *kind = Dtype::I8;
+            data.truncate(data.len() / 4);
+        }),
+        bare(&|tensors| tensors.get_mut("encoder.weight").unwrap().2[..4].copy_from_slice(&f32::NAN.to_le_bytes())),
+        file("model.pt", "lstm/reference.json"),
+        file("model.pt", "pickled/several.pt"),
+        two,
+        config(|config| drop(config.insert("hidden_size".into(), 8.into()))),
+    ];
+    let table = table_of_the_page("what is refused");
+    assert_eq!(table.len(), examples.len());
+    for (row, example) in table.iter().zip(&examples) {
+        println!("{}", row[0]);
+        refused(example.path(), &[&row[1]]);
+    }
 }
 
 /// Keeps what it is told.
@@ -394,10 +492,68 @@ fn shards_are_read_by_their_index() {
     }
 }
 
+#[test]
+fn the_only_file_of_weights_is_found_by_its_ending() {
+    let from = |name: &str, to: &[&str]| {
+        let directory = tempfile::tempdir().unwrap();
+        for to in to {
+            fs::copy(reference(name), directory.path().join(to)).unwrap();
+        }
+        directory
+    };
+    let (safe, pickled) = ("lstm/model.safetensors", "pickled/pytorch_model.bin");
+    assert!(comes_to(from(safe, &["epoch=3.safetensors"]).path()) == plain());
+    for name in ["last.ckpt", "weights.pth", "a.pt", "b.bin"] {
+        assert!(comes_to(from(pickled, &[name]).path()) == plain(), "{name}");
+    }
+    // Beside the state of an optimizer.
+    assert!(comes_to(from(pickled, &["model.pt", "optimizer.pt", "scheduler.pt"]).path()) == plain());
+    let several = "there are several files of weights in it";
+    refused(from(pickled, &["epoch1.pt", "epoch2.pt"]).path(), &[several, "(epoch1.pt, epoch2.pt)"]);
+    refused(from(safe, &["a.safetensors", "b.safetensors"]).path(), &[several, "(a.safetensors, b.safetensors)"]);
+}
+
+#[test]
+fn cells_and_lists_of_layers_are_read() {
+    let renamed = |called: fn(&str, &str) -> String| {
+        weights(|tensors| {
+            let name = |name: &str| match name.strip_prefix("lstm.").and_then(|rest| rest.rsplit_once("_l")) {
+                Some((part, layer)) => called(part, layer),
+                None => name.to_owned(),
+            };
+            *tensors = std::mem::take(tensors).into_iter().map(|(key, tensor)| (name(&key), tensor)).collect();
+        })
+    };
+    assert!(comes_to(renamed(|part, layer| format!("rnns.{layer}.{part}_l0")).path()) == plain());
+    assert!(comes_to(renamed(|part, layer| format!("cells.{layer}.{part}")).path()) == plain());
+    // Which of these comes first their names do not say.
+    let apart = renamed(|part, layer| format!("lstm{layer}.{part}_l0"));
+    refused(apart.path(), &["recurrent layers in several modules (`lstm0`, `lstm1`)"]);
+}
+
+#[test]
+fn parts_of_a_weight_are_called_so() {
+    let parts = weights(|tensors| {
+        let weight = tensors.remove("decoder.weight").unwrap();
+        tensors.insert("decoder.parametrizations.weight.original1".to_owned(), weight);
+    });
+    refused(
+        parts.path(),
+        &["unexpected", "some are parts of a weight: `torch.nn.utils.parametrize.remove_parametrizations`"],
+    );
+}
+
+#[test]
+fn of_several_pickled_models_none_is_chosen() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::copy(reference("pickled/several.pt"), directory.path().join("model.pt")).unwrap();
+    refused(directory.path(), &["model.pt", "there are several in it: `generator`, `critic`", "model.state_dict()"]);
+}
+
 /// Made by PyTorch, `tests/reference/make.py`.
 #[test]
 fn state_dicts_that_pytorch_pickled_are_read() {
-    for name in ["pytorch_model.bin", "training.pt"] {
+    for name in ["pytorch_model.bin", "training.pt", "nested.pt"] {
         let directory = copy();
         fs::remove_file(directory.path().join("model.safetensors")).unwrap();
         let path = directory.path().join(name);

@@ -249,10 +249,12 @@ fn a_vocabulary_that_is_not_the_models() {
 
 #[test]
 fn a_model_directory_that_lacks_a_file() {
-    for file in ["tokenizer.json", "model.safetensors"] {
+    for (file, words) in
+        [("tokenizer.json", "there is no such file"), ("model.safetensors", "there are no weights in it")]
+    {
         let (folder, directory) = with_model(|_| {});
         std::fs::remove_file(directory.join(file)).unwrap();
-        says(&refused_early(&folder), &["model/", file, "there is no such file", "pipeline.toml:7:8"]);
+        says(&refused_early(&folder), &["/model", file, words, "pipeline.toml:7:8"]);
     }
     let (folder, directory) = with_model(|_| {});
     std::fs::remove_file(directory.join("config.json")).unwrap();

@@ -47,7 +47,7 @@ const TRAIN: &str = "train";
 struct Keys {
     /// The plugin component, such as `"lstm"`. Needed unless `path` or `init` says it.
     kind: Option<String>,
-    /// A directory with a trained model: `config.json`, `model.safetensors`, `tokenizer.json`; relative to the
+    /// A directory with a trained model, as `docs/checkpoints.md` tells of them: weights and `tokenizer.json`; relative to the
     /// config's folder. The model begins from there.
     path: Option<PathBuf>,
     /// Another model, or a checkpoint of one (`"lm@1"`), whose weights and vocabulary this one begins from. Of the options it

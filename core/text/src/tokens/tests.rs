@@ -264,7 +264,13 @@ fn malformed_files_are_refused_with_a_reason() {
         assert!(message.contains(&format!("{}: {expected}", Tokenizer::FILE)), "{message}");
     }
     let nowhere = Tokenizer::load(Path::new("/nowhere"), &Disk).err().unwrap();
-    assert!(nowhere.to_string().starts_with("/nowhere/tokenizer.json: "));
+    let nowhere = nowhere.to_string();
+    assert!(nowhere.starts_with("/nowhere/tokenizer.json: "));
+    // What it says makes one.
+    let json = nowhere.split("json.dump(").nth(1).and_then(|rest| rest.split(", open(").next()).unwrap();
+    let tokenizer = load(&json.replace(": words", r#": {"<unk>": 0, "ship": 1}"#)).unwrap();
+    let encoded = tokenizer.encode(&documents(&["the ship"])).unwrap();
+    assert_eq!(encoded.ids, [0, 1]);
 }
 
 /// Real files that the library panics on, when it reads or when it encodes.

@@ -4,8 +4,9 @@
     python make.py        (PyTorch 2.15, safetensors 0.8)
 
 Writes config.json, model.safetensors and reference.json into `lstm`, trained by SGD, and `gru`, whose decoder is tied to
-its embeddings, trained by AdamW. Into `pickled` the tensors of `lstm` as PyTorch pickles them: a state dict, and one among other
-things as a training script keeps it.
+its embeddings, trained by AdamW. Into `pickled` the tensors of `lstm` as PyTorch pickles them: a state dict, and two among other
+things as training scripts keep it: beside a loss, a mask and an optimizer's state, and deeper, where one matrix is turned around and all
+are of one storage. `several.pt` has two.
 """
 import json
 import os
@@ -127,3 +128,11 @@ os.makedirs(place, exist_ok=True)
 state = load_file(f"{HERE}/lstm/model.safetensors")
 torch.save(state, f"{place}/pytorch_model.bin")
 torch.save({"epoch": 3, "model_state_dict": state}, f"{place}/training.pt")
+flat, at, views = torch.cat([v.flatten() for v in state.values()]), 0, {}
+for name, value in state.items():
+    views[name] = flat[at : at + value.numel()].view(value.shape)
+    at += value.numel()
+views["decoder.weight"] = state["decoder.weight"].t().contiguous().t()
+torch.save({"loss": torch.tensor(1.0), "run": {"net": views | {"mask": torch.ones(2, 2, dtype=torch.bool)}},
+            "optimizer": {"state": {0: {"exp_avg": torch.ones(3)}}, "param_groups": [{"lr": 0.1}]}}, f"{place}/nested.pt")
+torch.save({"generator": state, "critic": dict(state)}, f"{place}/several.pt")
