@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::{NonEmptyStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use txray_engine::store::{Store, StoreError};
 use txray_host::Policy;
 
@@ -38,6 +39,13 @@ pub enum Command {
     Plugin(PluginCommand),
     /// Change the method itself, in a crate of one's own.
     Extension(ExtensionCommand),
+    /// Print the JSON Schema of pipelines, by which editors complete and check them. Plugins of the plugin directories are in it.
+    Schema(PolicyArgs),
+    /// Print what a shell completes commands by.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
 }
 
 /// A path that is UTF-8: what is written there is named in manifests and handed to plugins, which have no other text.

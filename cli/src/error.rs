@@ -28,6 +28,12 @@ pub enum Error {
         /// By which signal.
         signal: u8,
     },
+    /// A pipeline of which nothing would be made.
+    #[error(
+        "{} has no step: nothing would be read; add a `[stage.NAME]`, with the `model` and the `corpus` that it reads",
+        .0.display()
+    )]
+    NoStep(PathBuf),
     /// What a command came to could not be printed.
     #[error("cannot write to standard output: {0}")]
     Unprinted(&'static io::Error),
@@ -43,7 +49,9 @@ pub enum Error {
     #[error("the store is damaged: the next run that needs these steps makes them again")]
     Damaged,
     /// Where the store is by default is not known.
-    #[error("there is no cache directory for this user: say where with --store")]
+    #[error(
+        "there is no cache directory for this user to keep finished steps in: name a folder with `--store DIR`, or in TXRAY_STORE"
+    )]
     NoCache,
     /// A directory of plugins that depends on where the program is called.
     #[error(
@@ -135,7 +143,7 @@ impl Error {
             Self::Plugin(_) | Self::Differs { .. } | Self::Damaged | Self::NoCache => 2,
             Self::RelativePluginPath(_) | Self::PluginName(_) | Self::NameTaken(_) | Self::Exists(_) => 2,
             Self::Properties(_) | Self::Refused(_) | Self::Slow { .. } | Self::Crashed { .. } => 2,
-            Self::Disk { .. } | Self::Threads { .. } | Self::Unprinted(_) => 2,
+            Self::Disk { .. } | Self::Threads { .. } | Self::Unprinted(_) | Self::NoStep(_) => 2,
             Self::Stopped { signal } => 128 + signal,
         }
     }

@@ -15,7 +15,9 @@ mod terminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, Parser};
+use clap_complete::Shell;
 use txray_config::{Diagnostic, plain};
 use txray_engine::error::Error as EngineError;
 use txray_engine::out::OutDirectory;
@@ -28,7 +30,7 @@ use txray_host::{Policy, Registry};
 use txray_plugin::{Host, HostServices, Level};
 use txray_tables::{Difference, Manifest};
 
-use args::{Cli, Command, PipelineArgs, PlanArgs, RunArgs};
+use args::{Cli, Command, PipelineArgs, PlanArgs, PolicyArgs, RunArgs};
 use error::Error;
 use output::{say, tell};
 use terminal::{Terminal, Verbosity};
@@ -36,7 +38,7 @@ use terminal::{Terminal, Verbosity};
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return usage(&error),
+        Err(error) => return usage(error),
     };
     let verbosity = match (cli.quiet, cli.verbose) {
         (true, _) => Verbosity::Quiet,
@@ -51,28 +53,62 @@ fn main() -> ExitCode {
         Command::Store(args) => store::command(args),
         Command::Plugin(args) => plugin::command(args),
         Command::Extension(args) => plugin::extension(args),
+        Command::Schema(args) => schema(args),
+        Command::Completions { shell } => {
+            completions(*shell);
+            Ok(())
+        }
     };
     ended(result)
 }
 
 /// Help and the version are results; whatever else clap has to say is a fault of the command line.
-fn usage(error: &clap::Error) -> ExitCode {
+fn usage(error: clap::Error) -> ExitCode {
+    let error = with_tip(error);
     let has_colours = output::has_colours(error.use_stderr());
     let shown = |error: &clap::Error| match error.render() {
         text if has_colours => text.ansi().to_string(),
         text => text.to_string(),
     };
     if !error.use_stderr() {
-        output::help(&shown(error));
+        output::help(&shown(&error));
         return ended(Ok(()));
     }
     // What is wrong is quoted as it was given: of the same in plain text, the same is wrong.
     let plainly = std::env::args_os().map(|argument| output::one_line(&argument.to_string_lossy()).into_owned());
     match Cli::try_parse_from(plainly) {
-        Err(error) => output::report(&shown(&error)),
+        Err(error) => output::report(&shown(&with_tip(error))),
         Ok(_) => output::report(&plain(&error.to_string())),
     }
     ExitCode::from(2)
+}
+
+/// With what may have been meant: a pipeline in the place of a command, and a value that the shell took apart.
+fn with_tip(mut error: clap::Error) -> clap::Error {
+    let tip = match (error.get(ContextKind::InvalidSubcommand), error.get(ContextKind::InvalidArg)) {
+        (Some(ContextValue::String(name)), _) if name.ends_with(".toml") || name.ends_with(".json") => {
+            Some(format!("to run it: txray run {name}"))
+        }
+        (_, Some(ContextValue::String(argument))) if error.kind() == ErrorKind::UnknownArgument => {
+            let whole = taken_apart(argument);
+            whole.map(|whole| format!("a value with spaces is one in quotes: --set '{whole}'"))
+        }
+        _ => None,
+    };
+    if let Some(tip) = tip {
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+    error
+}
+
+/// The assignment behind `--set` that `argument` may be the second part of: shells split at spaces what is not in quotes.
+fn taken_apart(argument: &str) -> Option<String> {
+    let all: Vec<String> =
+        std::env::args_os().map(|one| output::one_line(&one.to_string_lossy()).into_owned()).collect();
+    let at = all.iter().position(|one| one == argument)?;
+    let set = all[..at].iter().rposition(|one| one.starts_with('-')).filter(|set| all[*set] == "--set")?;
+    let end = all[at..].iter().position(|one| one.starts_with('-')).map_or(all.len(), |end| at + end);
+    (at == set + 2).then(|| all[set + 1..end].join(" "))
 }
 
 /// What the process exits with. A command that did what it was asked to has failed where its results went nowhere.
@@ -94,6 +130,7 @@ fn is_manifest(path: &Path) -> bool {
 fn run_once(args: &RunArgs, verbosity: Verbosity) -> Result<(), Error> {
     let terminal = terminal(&args.pipeline, verbosity)?;
     let (pipeline, registry) = read(&args.pipeline, &terminal)?;
+    has_steps(&pipeline)?;
     let out = args.out.clone().unwrap_or_else(|| Path::new("runs").join(&pipeline.name));
     let mut out = open_out(&out, &terminal)?;
     let store = args.store.create()?;
@@ -184,13 +221,22 @@ fn check(args: &PipelineArgs, verbosity: Verbosity) -> Result<(), Error> {
     let counts: Vec<String> = pipeline.counts().iter().map(|(count, what)| format!("{count} {what}")).collect();
     let counts = if counts.is_empty() { "it has no tables".to_owned() } else { counts.join(", ") };
     say!("{} is sound: {counts}", args.config.display());
+    if let Err(error) = has_steps(&pipeline) {
+        say!("{error}");
+    }
     Ok(())
+}
+
+/// What has no step was not meant to be run so.
+fn has_steps(pipeline: &Pipeline) -> Result<(), Error> {
+    if pipeline.has_steps() { Ok(()) } else { Err(Error::NoStep(pipeline.file.clone())) }
 }
 
 /// Tells the steps of a pipeline: what is done, what would run and why.
 fn plan(args: &PlanArgs, verbosity: Verbosity) -> Result<(), Error> {
     let terminal = terminal(&args.pipeline, verbosity)?;
     let (pipeline, registry) = read(&args.pipeline, &terminal)?;
+    has_steps(&pipeline)?;
     // Nothing is made of looking: without a store, nothing was made yet.
     let store = args.store.find()?;
     let recent = store.as_ref().map(|store| store.recent(&pipeline.name)).unwrap_or_default();
@@ -208,6 +254,24 @@ fn plan(args: &PlanArgs, verbosity: Verbosity) -> Result<(), Error> {
         say!("{:<32} {state}", step.id());
     }
     Ok(())
+}
+
+/// Prints the JSON Schema of pipelines.
+fn schema(args: &PolicyArgs) -> Result<(), Error> {
+    let found = plugin::Found::of(args)?;
+    let components = found.usable.iter().flat_map(|(plugin, _)| &plugin.components);
+    output::json(&txray_engine::schema::of(&catalogue(), components));
+    for line in &found.unusable {
+        tell!("not usable: {line}");
+    }
+    Ok(())
+}
+
+/// Prints what a shell completes commands by.
+fn completions(shell: Shell) {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "txray", &mut script);
+    output::results(&String::from_utf8_lossy(&script));
 }
 
 /// The terminal, and the threads of the run.
@@ -259,12 +323,39 @@ fn report(error: &Error) {
                 more => text += &output::line(&format!("{diagnostics}: these, and {more} more")),
             }
         }
+        Error::Engine(EngineError::Steps(failed)) => {
+            failed.errors.iter().for_each(|one| show(&Diagnostic::new(one.to_string())));
+            if !failed.unmade.is_empty() {
+                text += &output::line(&format!("not made because of that: {}", failed.unmade.join(", ")));
+            }
+            if failed.done > 0 {
+                let done = if failed.done == 1 { "1 step is" } else { &format!("{} steps are", failed.done) };
+                let store = failed.store.display();
+                text += &output::line(&format!(
+                    "{done} done, and kept in {store}: once that is mended, the same command goes on from there"
+                ));
+            }
+        }
         // Said already, with what is kept.
         Error::Stopped { .. } | Error::Engine(EngineError::Cancelled) => {}
-        other => show(&Diagnostic::new(other.to_string())),
+        other => {
+            let message = other.to_string();
+            let error = Diagnostic::new(&message);
+            show(&if is_full(&message) { error.help(FULL) } else { error });
+        }
     }
     // At once: a pipeline can have very many.
     output::report(&text);
+}
+
+/// What to do about a disk that is full.
+const FULL: &str = "make room, for instance with `txray store gc`, or work on another disk: `--store DIR`, `--out DIR`";
+
+/// Whether a disk was full, as the system says it. What plugins say has come as text.
+fn is_full(message: &str) -> bool {
+    /// ENOSPC, on every Unix.
+    const NO_SPACE: i32 = 28;
+    cfg!(unix) && message.contains(&std::io::Error::from_raw_os_error(NO_SPACE).to_string())
 }
 
 /// Where steps are kept unless `--store` says otherwise: the user's cache directory.

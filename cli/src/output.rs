@@ -36,6 +36,16 @@ pub fn results(text: &str) {
     to_stdout(&plain(text));
 }
 
+/// Prints JSON. What does something to a terminal is written out as JSON has it.
+pub fn json(value: &serde_json::Value) {
+    let escaped = |c: char| match plain(c.encode_utf8(&mut [0; 4])) {
+        Cow::Borrowed(_) => c.to_string(),
+        // None of these is beyond 16 bits.
+        Cow::Owned(_) => format!("\\u{:04x}", u32::from(c)),
+    };
+    to_stdout(&format!("{value:#}\n").chars().map(escaped).collect::<String>());
+}
+
 /// Prints help, which may have colours: nothing in it is from a file.
 pub fn help(text: &str) {
     to_stdout(&but_colours(text));

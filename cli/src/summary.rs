@@ -10,7 +10,7 @@ use txray_engine::run::Outcome;
 use txray_engine::step::Step;
 use txray_engine::steps::comparison::Comparison;
 use txray_engine::steps::model::{Model, ModelFigures};
-use txray_engine::steps::stage::{Stage, StageFigures, StageOf};
+use txray_engine::steps::stage::{Dropped, Stage, StageFigures, StageOf};
 use txray_method::{Share, Summary};
 use txray_tables::StepRecord;
 
@@ -78,6 +78,7 @@ fn models(text: &mut String, pipeline: &Pipeline, outcome: &Outcome) -> Result<(
 fn stages(text: &mut String, pipeline: &Pipeline, outcome: &Outcome) -> Result<()> {
     let header = ["stage", "model", "text", "tokens", "unknown", "neurons alive", "mass", "tokens/s"];
     let mut table = Table::new(&header, &[3, 4, 5, 6, 7]);
+    let mut dropped = String::new();
     for stage in pipeline.all::<Stage>() {
         let figures: StageFigures = outcome.finished.figures(&*stage)?;
         let record = record(outcome, &*stage);
@@ -97,8 +98,25 @@ fn stages(text: &mut String, pipeline: &Pipeline, outcome: &Outcome) -> Result<(
             format!("{:.2}", figures.mass),
             rate,
         ]);
+        if let Some(Dropped { characters, of, documents }) = figures.dropped {
+            let share = percent(characters as f64 / of as f64);
+            let whole = match documents {
+                0 => String::new(),
+                documents => format!(", {} of {} documents whole", thousands(documents), thousands(figures.documents)),
+            };
+            dropped += &output::line(&format!(
+                "{}: nothing is read of {} of {} characters ({share}){whole}",
+                stage.name,
+                thousands(characters),
+                thousands(of)
+            ));
+        }
     }
     add(text, &table);
+    if !dropped.is_empty() {
+        *text += &dropped;
+        text.push('\n');
+    }
     Ok(())
 }
 

@@ -54,7 +54,7 @@ extern "C" {
 
 #define TXRAY_MAGIC UINT64_C(0x676c707961727874) /* the bytes "txrayplg", little-endian */
 #define TXRAY_ABI_MAJOR UINT32_C(1)              /* must be equal in host and plugin */
-#define TXRAY_ABI_MINOR UINT32_C(1)              /* grows when structs grow; never compared */
+#define TXRAY_ABI_MINOR UINT32_C(2)              /* grows when structs grow; never compared */
 #define TXRAY_ENTRY "txray_plugin_v1"            /* the exported symbol */
 #define TXRAY_NULL UINT32_MAX                    /* "no value" in a column of uint32_t */
 
@@ -291,6 +291,14 @@ typedef struct txray_activation_batch {
     /* Since minor version 1: [sites] the moments in exact sums, so that they do not depend on how documents are cut into
      * batches; empty where the source does not know them so. */
     txray_exact_moments_slice exact_moments;
+    /* Since minor version 2: [documents] the lines of their file that the documents stand in, from 1 (0: in none); empty where
+     * the source does not know them. `starts` and `ends` count from where such a line begins, or the field of a table. */
+    txray_u64_slice lines;
+    /* Since minor version 2: characters of the documents (Unicode scalars that are no white space; 0 where the source does not
+     * know), how many of them no token reads, and documents with characters of which that goes for all. */
+    uint64_t characters;
+    uint64_t dropped;
+    uint64_t dropped_documents;
 } txray_activation_batch;
 
 typedef struct txray_source_table {
@@ -343,9 +351,10 @@ typedef struct txray_model_table {
      * always the same, and valid as long as the process lives. */
     const void *(*ability)(const void *model, txray_str name);
     /* Hands to `emit` what the model can be asked for, as JSON, before it has weights too: {"tasks": ["language-model"],
-     * "rules": ["top", "above", "all"], "masks": true, "predictions": true}. Tasks are those that it predicts, and trains for
-     * if it trains; rules those of `txray_site_request`. What is not there, it does not have. A pipeline that asks for more is
-     * refused before anything runs. */
+     * "rules": ["top", "above", "all"], "masks": true, "predictions": true, "sites": [{"name": "lstm.0.hidden", "width": 200}]}.
+     * Tasks are those that it predicts, and trains for if it trains; rules those of `txray_site_request`. What is not there, it
+     * does not have. A pipeline that asks for more is refused before anything runs. `sites` are those of `describe` once
+     * `initialize` has drawn its weights, where its options say that already; none: only the weights tell. */
     txray_status (*capabilities)(const void *model, const txray_host *host,
                                  void (*emit)(void *context, txray_str json), void *context);
     /* Hands to `emit` what it is once it has weights, as JSON: {"sites": [{"name": "lstm.0.hidden", "width": 200}],

@@ -1,10 +1,12 @@
 //! Folders that pipelines run in.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// A folder to run `txray` in, gone when it is dropped.
@@ -37,15 +39,39 @@ impl Folder {
 
     /// Runs `txray` in it with these arguments, and without a data root in the environment.
     pub fn txray(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Ran {
+        let args: Vec<OsString> = args.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
         let mut command = Command::new(crate::txray());
-        command.args(args).current_dir(self.path("")).env_remove("TXRAY_DATA").env("NO_COLOR", "1");
+        command.args(&args).current_dir(self.path("")).env_remove("TXRAY_DATA").env("NO_COLOR", "1");
         // A store of its own: what one test made must not be there already for another.
         command.env("TXRAY_STORE", self.path(".store"));
         let output = command.output().unwrap();
-        Ran {
+        let ran = Ran {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout).unwrap(),
             stderr: String::from_utf8(output.stderr).unwrap(),
+        };
+        if ran.code == Some(0) {
+            self.is_by_schema(&args);
+        }
+        ran
+    }
+
+    /// A pipeline that the program took is one that editors do not call wrong.
+    #[track_caller]
+    fn is_by_schema(&self, args: &[OsString]) {
+        static SCHEMA: OnceLock<Value> = OnceLock::new();
+        let is_pipeline = |path: &&OsString| Path::new(path).extension().is_some_and(|extension| extension == "toml");
+        let is_taken = args.first().is_some_and(|command| command == "run" || command == "check");
+        let Some(pipeline) = args.iter().filter(|_| is_taken).find(is_pipeline) else { return };
+        let schema = SCHEMA.get_or_init(|| {
+            let output = Command::new(crate::txray()).args(["schema", "--no-plugins"]).output().unwrap();
+            serde_json::from_slice(&output.stdout).unwrap()
+        });
+        let text = std::fs::read_to_string(self.path(pipeline)).unwrap();
+        let text = text.trim_start_matches('\u{feff}');
+        // What `--set` mends is not in the file.
+        if args.iter().all(|arg| arg != "--set") {
+            assert_eq!(crate::invalid(schema, &toml::from_str(text).unwrap()), [""; 0], "{text}");
         }
     }
 

@@ -13,16 +13,30 @@ use txray_plugin::{HostServices, Level};
 mod build;
 mod folder;
 mod model;
+mod schema;
 mod table;
 
 pub use build::{c_plugin, c_plugin_with, rust_plugin, txray};
 pub use folder::{Folder, Ran};
 pub use model::SmallModel;
+pub use schema::invalid;
 pub use table::Table;
 
 /// A path in this crate.
 pub fn path(relative: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(relative)
+}
+
+/// A page of `docs/` is the one that is made today. With TXRAY_UPDATE set, it is written.
+#[track_caller]
+pub fn is_todays(file: &str, expected: &str) {
+    let file = path("../docs").join(file);
+    if std::env::var_os("TXRAY_UPDATE").is_some() {
+        std::fs::write(&file, expected).unwrap();
+    }
+    let found = std::fs::read_to_string(&file).unwrap_or_default();
+    let name = file.display();
+    assert!(found == expected, "{name} is not that of the code: run this with TXRAY_UPDATE=1, and read it");
 }
 
 /// The folder of the corpora, `TXRAY_DATA`. `None`, and a word that the test was skipped, where there is none: corpora and

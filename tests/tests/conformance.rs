@@ -207,6 +207,7 @@ fn each_broken_model_fails_the_property_it_breaks() {
             ("contrary", "holds most probable what it predicts as it reads", "it predicts token 7"),
             ("leader", "predicts at a token the same whatever is beside", "otherwise alone"),
             ("idle", "says what it can be asked for", "its tasks are []"),
+            ("boastful", "describes itself once it has weights", "before it had weights it said"),
             ("modest", "predicts every token that follows another", "it predicted"),
             ("unsummed", "predicts every token that follows another", "add up to"),
             ("dull", "learns what follows what", "its loss was 2"),

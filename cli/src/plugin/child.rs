@@ -1,5 +1,6 @@
 //! A process that loads a library in our place, and what it answers.
 
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -68,6 +69,18 @@ impl Child {
         }
     }
 
+    /// What its models can do, in words, by kind.
+    pub fn able(&mut self) -> Result<HashMap<String, Vec<String>>, Error> {
+        let mut all = HashMap::new();
+        loop {
+            match self.next()? {
+                Line::Able { kind, able } => drop(all.insert(kind, able)),
+                Line::End => return Ok(all),
+                _ => return Err(self.garbled()),
+            }
+        }
+    }
+
     /// Prints every finding as it comes; gives how many properties do not hold.
     pub fn findings(&mut self) -> Result<usize, Error> {
         let mut failed = 0;
@@ -95,7 +108,7 @@ impl Child {
                         }
                     }
                 }
-                Line::Plugin { .. } | Line::Refused(_) => return Err(self.garbled()),
+                Line::Plugin { .. } | Line::Refused(_) | Line::Able { .. } => return Err(self.garbled()),
             }
         }
     }

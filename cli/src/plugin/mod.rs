@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use txray_config::reference::option_rows;
 use txray_host::{ComponentInfo, Origin, PluginInfo, Policy};
+use txray_plugin::abi;
 
 use crate::args::{ExtensionAction, ExtensionCommand, LibraryArgs, PluginAction, PluginCommand, PolicyArgs};
 use crate::error::Error;
@@ -64,10 +65,36 @@ fn find(library: &Path, policy: &Policy) -> Result<PathBuf, Error> {
     }
 }
 
+/// What is built in and what is in the plugin directories.
+pub struct Found {
+    /// The plugins, each with where it is from.
+    pub usable: Vec<(PluginInfo, String)>,
+    /// The libraries that are none, each with the reason.
+    pub unusable: Vec<String>,
+}
+
+impl Found {
+    /// Loads each library in a process of its own: one that crashes does not hide the others.
+    pub fn of(args: &PolicyArgs) -> Result<Self, Error> {
+        let policy = args.policy()?;
+        let registry = crate::built_in(policy.clone())?;
+        let built_in = registry.plugins().iter().map(|plugin| (plugin.info.clone(), Origin::BuiltIn.to_string()));
+        let mut found = Self { usable: built_in.collect(), unusable: Vec::new() };
+        for library in if policy.load { policy.libraries() } else { Vec::new() } {
+            let name = library.display().to_string();
+            match Child::start(&library, args, None).and_then(|mut child| child.info()) {
+                Ok((info, _)) => found.usable.push((info, name)),
+                Err(error) => found.unusable.push(format!("{name}: {error}")),
+            }
+        }
+        Ok(found)
+    }
+}
+
 fn list(args: &PolicyArgs) -> Result<(), Error> {
-    let policy = args.policy()?;
+    let found = Found::of(args)?;
     let mut table = Table::new(&["interface", "kind", "about", "options", "devices", "plugin", "from"], &[]);
-    let mut add = |info: &PluginInfo, from: &str| {
+    for (info, from) in &found.usable {
         for component in &info.components {
             // By name: what each means, `inspect` tells.
             let options = option_rows(&component.options).into_iter().map(|[name, ..]| name.replace('`', ""));
@@ -81,21 +108,9 @@ fn list(args: &PolicyArgs) -> Result<(), Error> {
                 from,
             ]);
         }
-    };
-    let registry = crate::built_in(policy.clone())?;
-    for plugin in registry.plugins() {
-        add(&plugin.info, &Origin::BuiltIn.to_string());
-    }
-    let mut unusable = Vec::new();
-    for library in if policy.load { policy.libraries() } else { Vec::new() } {
-        // Each in a process of its own: one that crashes does not hide the others.
-        match Child::start(&library, args, None).and_then(|mut child| child.info()) {
-            Ok((info, _)) => add(&info, &library.display().to_string()),
-            Err(error) => unusable.push(format!("{}: {error}", library.display())),
-        }
     }
     output::results(&format!("{table}\n"));
-    for line in unusable {
+    for line in &found.unusable {
         say!("not usable: {line}");
     }
     Ok(())
@@ -103,7 +118,9 @@ fn list(args: &PolicyArgs) -> Result<(), Error> {
 
 fn inspect(args: &LibraryArgs) -> Result<(), Error> {
     let library = find(&args.library, &args.policy.policy()?)?;
-    let (info, sha256) = Child::start(&library, &args.policy, None)?.info()?;
+    let mut child = Child::start(&library, &args.policy, None)?;
+    let (info, sha256) = child.info()?;
+    let able = child.able()?;
     say!("{} {}", info.name, info.version);
     say!("{}", library.display());
     say!("sha256 {sha256}");
@@ -115,6 +132,10 @@ fn inspect(args: &LibraryArgs) -> Result<(), Error> {
             if !values.is_empty() {
                 say!("  {name}: {}", values.join(", "));
             }
+        }
+        let able = able.get(&component.kind).filter(|_| component.interface == abi::MODEL);
+        for line in able.into_iter().flatten() {
+            say!("  {line}");
         }
         output::results(&options(component));
     }

@@ -5,9 +5,10 @@ use std::io::{Read, Write};
 use std::sync::mpsc::{self, Sender};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use txray_conformance::{Finding, Observer, Settings};
-use txray_host::Registry;
+use txray_host::{FindError, Registry};
+use txray_plugin::{Host, Site, abi};
 
 use crate::args::LibraryArgs;
 use crate::error::Error;
@@ -25,6 +26,13 @@ pub enum Line {
     },
     /// Why it was not taken in.
     Refused(String),
+    /// What a model can do, as far as its options have defaults.
+    Able {
+        /// The component's kind.
+        kind: String,
+        /// In words, a line each.
+        able: Vec<String>,
+    },
     /// A property is about to be held against a component.
     Begin {
         /// The component's kind.
@@ -64,11 +72,53 @@ pub fn run(args: &LibraryArgs, cases: Option<u32>, seed: u64) -> Result<(), Erro
     };
     let info = serde_json::to_value(&plugin.info)?;
     Line::Plugin { info, sha256: plugin.origin.sha256().unwrap_or_default().to_owned() }.write(&mut answers)?;
+    let plugin = &registry.plugins()[0];
     if let Some(cases) = cases {
-        let plugin = &registry.plugins()[0];
         txray_conformance::check(&registry, plugin, &Settings { cases, seed }, &mut Writer(&mut answers));
+    } else {
+        for component in plugin.info.components.iter().filter(|component| component.interface == abi::MODEL) {
+            let able = able(&registry, &component.kind);
+            Line::Able { kind: component.kind.clone(), able }.write(&mut answers)?;
+        }
     }
     Line::End.write(&mut answers)
+}
+
+/// What a model can do that is made by the defaults of its options.
+fn able(registry: &Registry, kind: &str) -> Vec<String> {
+    let model = match registry.model(kind, &json!({}), &Host::detached()) {
+        Ok(model) => model,
+        Err(FindError::Refused(error)) => return vec![format!("what it can do depends on its options: {error}")],
+        Err(_) => return Vec::new(),
+    };
+    let words = |words: &[(&'static str, bool)]| {
+        let words: Vec<&str> = words.iter().filter(|(_, has)| *has).map(|(word, _)| *word).collect();
+        words.join(", ")
+    };
+    let names = |list: Value| {
+        let names: Vec<String> =
+            list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+        names.join(", ")
+    };
+    let can = model.capabilities();
+    let sites: Vec<String> = can.sites.iter().map(Site::to_string).collect();
+    let all = [
+        (
+            "abilities",
+            words(&[
+                ("encode", model.as_encode().is_some()),
+                ("predict", model.as_predict().is_some()),
+                ("train", model.as_train().is_some()),
+                ("carry", model.as_carry().is_some()),
+            ]),
+        ),
+        ("tasks", names(json!(can.tasks))),
+        ("record rules", names(json!(can.rules))),
+        ("also", words(&[("masks", can.masks), ("predictions", can.predictions)])),
+        ("sites by default", sites.join(", ")),
+        ("not known to this txray", can.unknown.join(", ")),
+    ];
+    all.into_iter().filter(|(_, told)| !told.is_empty()).map(|(name, told)| format!("{name}: {told}")).collect()
 }
 
 /// Ends this process when whoever started it is gone, whatever the library is doing: their end of standard input closes even if

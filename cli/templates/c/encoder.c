@@ -139,8 +139,11 @@ static txray_status save(const void *component, const txray_host *host, txray_st
 
 static txray_status capabilities(const void *component, const txray_host *host,
                                  void (*emit)(void *context, txray_str json), void *context) {
+    char json[256];
     (void)component, (void)host;
-    emit(context, txray_text_of("{\"rules\": [\"top\", \"above\", \"all\"]}"));
+    snprintf(json, sizeof json, "{\"rules\": [\"top\", \"above\", \"all\"], \"sites\": [{\"name\": \"embedding\", \"width\": %d}]}",
+             WIDTH);
+    emit(context, txray_text_of(json));
     return TXRAY_OK;
 }
 

@@ -165,8 +165,14 @@ static txray_status load(void *component, const txray_host *host, txray_str dire
 
 static txray_status capabilities(const void *component, const txray_host *host,
                                  void (*emit)(void *context, txray_str json), void *context) {
-    (void)component, (void)host;
-    emit(context, txray_text_of("{\"tasks\": [\"language-model\"], \"rules\": [\"top\", \"above\", \"all\"]}"));
+    const model *of = component;
+    char json[256];
+    (void)host;
+    snprintf(json, sizeof json,
+             "{\"tasks\": [\"language-model\"], \"rules\": [\"top\", \"above\", \"all\"], "
+             "\"sites\": [{\"name\": \"hidden\", \"width\": %llu}]}",
+             (unsigned long long)of->neurons);
+    emit(context, txray_text_of(json));
     return TXRAY_OK;
 }
 

@@ -25,6 +25,11 @@ struct {{Type}} {
     embedding: Vec<f32>,
 }
 
+/// Where it is read.
+fn sites(width: usize) -> Vec<Site> {
+    vec![Site { name: "embedding".to_owned(), width }]
+}
+
 impl Component for {{Type}} {
     const KIND: &'static str = "{{name}}";
     const ABOUT: &'static str = "the embeddings of a language model";
@@ -37,7 +42,8 @@ impl Component for {{Type}} {
 
 impl Model for {{Type}} {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { rules: vec![RuleKind::Top, RuleKind::Above, RuleKind::All], ..Capabilities::default() }
+        let rules = vec![RuleKind::Top, RuleKind::Above, RuleKind::All];
+        Capabilities { rules, sites: sites(WIDTH), ..Capabilities::default() }
     }
 
     fn describe(&self) -> Result<ModelDescription> {
@@ -45,7 +51,7 @@ impl Model for {{Type}} {
             return Err(Error::failed("the model has no weights yet"));
         }
         Ok(ModelDescription {
-            sites: vec![Site { name: "embedding".to_owned(), width: self.width }],
+            sites: sites(self.width),
             vocabulary: self.vocabulary,
             parameters: self.embedding.len() as u64,
             heads: vec![],

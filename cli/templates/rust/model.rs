@@ -105,6 +105,11 @@ impl {{Type}} {
     }
 }
 
+/// Where it is read.
+fn sites(hidden: usize) -> Vec<Site> {
+    vec![Site { name: "hidden".to_owned(), width: hidden }]
+}
+
 /// The negative log-likelihood of a document, nats, and of how many tokens. `told` is given the loss of each but the first.
 fn likelihood(weights: &Weights, document: &[u32], mut told: impl FnMut(usize, f32)) -> (f64, u64) {
     let (mut h, mut p) = (vec![0.0; weights.hidden], vec![0.0; weights.vocabulary]);
@@ -121,13 +126,13 @@ fn likelihood(weights: &Weights, document: &[u32], mut told: impl FnMut(usize, f
 impl Model for {{Type}} {
     fn capabilities(&self) -> Capabilities {
         let (tasks, rules) = (vec![Task::LanguageModel], vec![RuleKind::Top, RuleKind::Above, RuleKind::All]);
-        Capabilities { tasks, rules, ..Capabilities::default() }
+        Capabilities { tasks, rules, sites: sites(self.options.hidden), ..Capabilities::default() }
     }
 
     fn describe(&self) -> Result<ModelDescription> {
         let weights = self.weights()?;
         Ok(ModelDescription {
-            sites: vec![Site { name: "hidden".to_owned(), width: weights.hidden }],
+            sites: sites(weights.hidden),
             vocabulary: weights.vocabulary,
             parameters: weights.parameters(),
             heads: vec![Head { task: Task::LanguageModel, classes: weights.vocabulary }],

@@ -48,7 +48,7 @@ pub const MAGIC: u64 = u64::from_le_bytes(*b"txrayplg");
 /// Must be equal in host and plugin.
 pub const ABI_MAJOR: u32 = 1;
 /// Grows when structs grow at the end; never compared. 1: [`ActivationBatch::exact_moments`].
-pub const ABI_MINOR: u32 = 1;
+pub const ABI_MINOR: u32 = 2;
 /// The one symbol a plugin exports: an [`Entry`].
 pub const ENTRY: &str = "txray_plugin_v1";
 
@@ -398,6 +398,16 @@ pub struct ActivationBatch {
     /// `[sites]` the moments in exact sums, so that they do not depend on how documents are cut into batches; empty where the
     /// source does not know them so. Since minor version 1: who gives it says so by `size`.
     pub exact_moments: Slice<ExactMoments>,
+    /// `[documents]` the lines of their file that the documents stand in, from 1 (0: in none); empty where the source does not
+    /// know them. `starts` and `ends` count from where such a line begins, or the field of a table. Since minor version 2.
+    pub lines: Slice<u64>,
+    /// Characters of the documents: Unicode scalars that are no white space; 0 where the source does not know. Since minor
+    /// version 2.
+    pub characters: u64,
+    /// How many of these were dropped: no token reads them. Since minor version 2.
+    pub dropped: u64,
+    /// Documents with characters, all of which were dropped. Since minor version 2.
+    pub dropped_documents: u64,
 }
 
 /// The features of one layer: token `t` has the feature named `names[features[t]]`, or none ([`NULL`]).

@@ -47,7 +47,7 @@ fn layouts() -> Vec<Layout> {
         SourceTable { size, create, destroy, describe, next }
         ActivationBatch {
             size, documents, groups, offsets, starts, ends, unknown, layers, token, site, neuron, activation, moments,
-            exact_moments,
+            exact_moments, lines, characters, dropped, dropped_documents,
         }
         LayerColumn { name, features, names, unjoined }
         Moments { sum, sum_abs, sum_sq }

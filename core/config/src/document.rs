@@ -31,6 +31,8 @@ pub struct Document {
     pub(crate) value: Value,
     /// By JSON pointer. The root is always there.
     pub(crate) entries: HashMap<String, Entry>,
+    /// Pointers of what `--set` gave as numbers and truths, which may be meant as words.
+    pub(crate) unquoted: Vec<String>,
 }
 
 /// Where a value stands: in the file, or in an assignment of the command line.
@@ -48,7 +50,7 @@ impl Document {
     /// Dates and times become strings.
     ///
     /// # Errors
-    /// All errors of syntax, duplicate keys among them; numbers that JSON cannot hold: integers beyond 64 bits, `nan`,
+    /// All errors of syntax, duplicate keys among them; numbers that JSON cannot hold: integers beyond 64 bits (signed or not), `nan`,
     /// `inf`; and values too deep in others for whoever reads them in turn.
     pub fn parse(name: &str, text: String) -> Result<Self, Diagnostics> {
         let source = Source::new(name, text);
@@ -59,7 +61,7 @@ impl Document {
         builder.entry("", None, 0..0);
         let value = builder.table("", table.get_ref());
         let entries = builder.entries;
-        builder.diagnostics.into_result(Self { value, entries })
+        builder.diagnostics.into_result(Self { value, entries, unquoted: Vec::new() })
     }
 
     /// Settings that are no text, such as those that a manifest keeps, written as TOML; errors show that as `name`. Keys
@@ -208,11 +210,15 @@ impl<'s> Builder<'s> {
 
 // What is no number at all is an error of syntax, and reported as one.
 
+/// TOML promises signed 64 bits. Seeds and counts have the others as well, which JSON can hold.
 fn integer_value(integer: &DeInteger<'_>) -> Result<Number, &'static str> {
-    match i64::from_str_radix(integer.as_str(), integer.radix()) {
-        Err(error) if matches!(error.kind(), IntErrorKind::PosOverflow | IntErrorKind::NegOverflow) => {
-            Err("does not fit in 64 bits")
-        }
+    let (digits, radix) = (integer.as_str(), integer.radix());
+    match i64::from_str_radix(digits, radix) {
+        Err(error) if *error.kind() == IntErrorKind::NegOverflow => Err("integers begin at -9223372036854775808"),
+        Err(error) if *error.kind() == IntErrorKind::PosOverflow => match u64::from_str_radix(digits, radix) {
+            Ok(integer) => Ok(integer.into()),
+            Err(_) => Err("integers end at 18446744073709551615"),
+        },
         integer => Ok(integer.unwrap_or_default().into()),
     }
 }

@@ -36,6 +36,6 @@ pub use diagnostic::{Diagnostic, Diagnostics};
 pub use document::{At, Document};
 pub use name::{Name, NameError, names};
 pub use pointer::child;
-pub use schema::{of_format, with_defaults};
+pub use schema::{embedded, of_format, with_defaults};
 pub use source::{Place, plain};
 pub use words::suggestion;

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
-use crate::pointer::segment;
+use crate::pointer::{segment, unescape};
 use crate::words::similar;
 
 /// What a value and its schema disagree about. Pointers are relative to the value.
@@ -32,6 +32,9 @@ pub(crate) struct Unknown<'s> {
     pub(crate) meant: Option<&'s str>,
 }
 
+/// The keywords that combine schemas.
+const COMBINATIONS: [&str; 3] = ["allOf", "anyOf", "oneOf"];
+
 /// Holds `value` against `schema`.
 ///
 /// A schema that lists properties is closed, unless it says `additionalProperties`: schemars
@@ -40,6 +43,39 @@ pub(crate) fn compare<'s>(schema: &'s Value, value: &Value) -> Findings<'s> {
     let mut walk = Walk { root: schema, findings: Findings::default() };
     walk.value("", value, &[schema]);
     walk.findings
+}
+
+/// Whether `schema` has a place for a string, and none for the number or the truth that stands in `value` at `pointer`.
+pub(crate) fn wants_string(schema: &Value, value: &Value, pointer: &str) -> bool {
+    let walk = Walk { root: schema, findings: Findings::default() };
+    let (mut schemas, mut node) = (vec![schema], value);
+    for part in pointer.split('/').skip(1) {
+        let key = unescape(part);
+        let fitting = walk.all_leaves(&schemas).into_iter().filter(|leaf| accepts_type(leaf, node));
+        let inner;
+        (schemas, inner) = match node {
+            Value::Object(table) => {
+                let tagged = fitting.filter(|leaf| accepts_tag(leaf, table));
+                (tagged.filter_map(|leaf| entry(leaf, &key)).collect(), table.get(&key))
+            }
+            Value::Array(items) => (
+                fitting.filter_map(|leaf| leaf.get("items")).collect(),
+                key.parse().ok().and_then(|at: usize| items.get(at)),
+            ),
+            _ => return false,
+        };
+        let Some(inner) = inner else { return false };
+        node = inner;
+    }
+    let own: &[&str] = if node.is_boolean() { &["boolean"] } else { &["integer", "number"] };
+    let leaves = walk.all_leaves(&schemas);
+    let says = |kinds: &[&str]| {
+        leaves.iter().any(|leaf| match leaf.get("type") {
+            Some(Value::Array(all)) => all.iter().filter_map(Value::as_str).any(|kind| kinds.contains(&kind)),
+            kind => kind.and_then(Value::as_str).is_some_and(|kind| kinds.contains(&kind)),
+        })
+    };
+    says(&["string"]) && !says(own)
 }
 
 /// `value` with what `schema` says of absent keys: each default in its place, in tables inside it as well. A default that
@@ -56,6 +92,56 @@ pub fn of_format(schema: &Value, format: &str) -> Vec<String> {
     let mut found = Vec::new();
     seek(&walk, schema, "", format, &mut Vec::new(), &mut found);
     found
+}
+
+/// `schema` as a part of a document of schemas, in which it stands at the JSON pointer `at`: what it refers to is found
+/// there, and it says itself which tables have no other keys than those it lists, as [`Document::read_with`] takes them.
+///
+/// [`Document::read_with`]: crate::Document::read_with
+pub fn embedded(schema: &Value, at: &str) -> Value {
+    let mut schema = schema.clone();
+    if let Value::Object(root) = &mut schema {
+        // These are of a document's root alone.
+        root.retain(|keyword, _| !["$schema", "$id", "title"].contains(&keyword.as_str()));
+    }
+    let mut is_combined = false;
+    each(&mut schema, &mut |keywords| {
+        if let Some(Value::String(reference)) = keywords.get_mut("$ref")
+            && let Some(pointer) = reference.strip_prefix('#')
+        {
+            *reference = format!("#{at}{pointer}");
+        }
+        let has_others = COMBINATIONS.iter().chain(&["$ref"]).any(|keyword| keywords.contains_key(*keyword));
+        let several = keywords.get("allOf").and_then(Value::as_array).is_some_and(|all| all.len() > 1);
+        is_combined |= several || has_others && keywords.contains_key("properties");
+    });
+    // Keys of a table that is combined from several are told by none of them alone.
+    if !is_combined {
+        each(&mut schema, &mut |keywords| {
+            if keywords.contains_key("properties") && !keywords.contains_key("patternProperties") {
+                keywords.entry("additionalProperties").or_insert(false.into());
+            }
+        });
+    }
+    schema
+}
+
+/// Calls `visit` for a schema and for each schema in it.
+fn each(schema: &mut Value, visit: &mut impl FnMut(&mut Map<String, Value>)) {
+    let Value::Object(keywords) = schema else { return };
+    visit(keywords);
+    for (keyword, value) in keywords {
+        match (keyword.as_str(), value) {
+            ("items" | "additionalProperties" | "not" | "if" | "then" | "else", inner) => each(inner, visit),
+            ("allOf" | "anyOf" | "oneOf" | "prefixItems", Value::Array(all)) => {
+                all.iter_mut().for_each(|inner| each(inner, visit));
+            }
+            ("properties" | "patternProperties" | "$defs" | "definitions", Value::Object(all)) => {
+                all.values_mut().for_each(|inner| each(inner, visit));
+            }
+            _ => {}
+        }
+    }
 }
 
 fn seek<'s>(
@@ -129,11 +215,7 @@ struct Walk<'s> {
 
 impl<'s> Walk<'s> {
     fn value(&mut self, pointer: &str, value: &Value, schemas: &[&'s Value]) {
-        let mut leaves = Vec::new();
-        let mut seen = Vec::new();
-        for schema in schemas {
-            self.leaves(schema, &mut leaves, &mut seen);
-        }
+        let leaves = self.all_leaves(schemas);
         let fitting = |leaf: &&&Value| accepts_type(leaf, value);
         let fitting: Vec<&Value> = leaves.iter().filter(fitting).copied().collect();
         match value {
@@ -194,6 +276,15 @@ impl<'s> Walk<'s> {
         }
     }
 
+    fn all_leaves<'v>(&self, schemas: &[&'v Value]) -> Vec<&'v Value>
+    where
+        's: 'v,
+    {
+        let (mut leaves, mut seen) = (Vec::new(), Vec::new());
+        schemas.iter().for_each(|schema| self.leaves(schema, &mut leaves, &mut seen));
+        leaves
+    }
+
     /// The schemas that `schema` comes down to, through references and combinations. That all of
     /// `allOf`, but one of `anyOf`, must hold makes no difference to which keys there are.
     fn leaves<'v>(&self, schema: &'v Value, leaves: &mut Vec<&'v Value>, seen: &mut Vec<&'v Value>)
@@ -210,10 +301,11 @@ impl<'s> Walk<'s> {
             let target = reference.strip_prefix('#');
             targets.extend(target.and_then(|pointer| self.root.pointer(pointer)));
         }
-        for combination in ["allOf", "anyOf", "oneOf"] {
+        for combination in COMBINATIONS {
             let schemas = schema.get(combination).and_then(Value::as_array);
             targets.extend(schemas.into_iter().flatten());
         }
+        targets.extend(["then", "else"].iter().filter_map(|branch| schema.get(branch)));
         for target in &targets {
             self.leaves(target, leaves, seen);
         }

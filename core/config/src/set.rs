@@ -7,8 +7,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::document::{Builder, Document, Entry};
+use crate::document::{At, Builder, Document, Entry};
 use crate::pointer::segment;
+use crate::schema::wants_string;
 use crate::source::Source;
 use crate::syntax::{check_depth, syntax_errors};
 use crate::words::{self, quoted};
@@ -37,10 +38,17 @@ impl Document {
         let pointer: String = path.iter().map(|(key, _)| segment(key)).collect();
         let key = path.last().map(|(_, span)| span.clone());
         let mut builder = Builder::new(&source);
+        let mut is_unquoted = false;
         let value = match assigned_value(&source, equals, path.len())? {
             Assigned::Toml(value) => {
+                is_unquoted = matches!(value.get_ref(), DeValue::Boolean(_) | DeValue::Integer(_) | DeValue::Float(_));
                 let is_good = builder.entry(&pointer, key, value.span());
-                if is_good { builder.value(&pointer, &value) } else { Value::Null }
+                match value.get_ref() {
+                    _ if !is_good => Value::Null,
+                    // As it was written.
+                    DeValue::Datetime(_) => assignment[value.span()].into(),
+                    _ => builder.value(&pointer, &value),
+                }
             }
             Assigned::Bare(span) => {
                 builder.entry(&pointer, key, span.clone());
@@ -54,7 +62,22 @@ impl Document {
         let below = format!("{pointer}/");
         self.entries.retain(|known, _| !known.starts_with(&below));
         self.entries.extend(entries);
+        self.unquoted.retain(|known| *known != pointer && !known.starts_with(&below));
+        self.unquoted.extend(is_unquoted.then_some(pointer));
         Ok(())
+    }
+
+    /// Takes what was set without quotes as a string where `schema` has no place for the number or the truth that it reads
+    /// as: files have names such as `2024`, and shells take quotes away.
+    pub fn settle_words(&mut self, schema: &Value) {
+        for pointer in std::mem::take(&mut self.unquoted) {
+            if wants_string(schema, &self.value, &pointer) {
+                let word = self.place(&pointer, At::Value).text().to_owned();
+                if let Some(value) = self.value.pointer_mut(&pointer) {
+                    *value = word.into();
+                }
+            }
+        }
     }
 
     /// Puts `value` at `path`, making the tables on the way that are not there.
@@ -160,6 +183,12 @@ fn assigned_value(source: &Source, equals: usize, depth: usize) -> Result<Assign
     {
         return Ok(Assigned::Toml(value));
     }
+    if let Some(quoted) = in_quotes(right).filter(|_| !errors.is_empty()) {
+        let error = Diagnostic::at(source.place(span), "the words in this have no quotes")
+            .label("shells take them away")
+            .help(format!("they stay in single quotes: --set '{}={quoted}'", text[..equals].trim()));
+        return Err(error.into());
+    }
     if right.starts_with(['"', '\'', '[', '{']) {
         let mut diagnostics = Diagnostics::new();
         syntax_errors(source, errors, &mut diagnostics);
@@ -177,6 +206,27 @@ fn assigned_value(source: &Source, equals: usize, depth: usize) -> Result<Assign
         return Err(error.into());
     }
     Ok(Assigned::Bare(span))
+}
+
+/// A list or a table whose words lost their quotes, `[token, word]`, with them; nothing where that is not what is wrong.
+fn in_quotes(text: &str) -> Option<String> {
+    if !text.starts_with(['[', '{']) || text.contains(['"', '\'', '\\']) || text.contains(char::is_control) {
+        return None;
+    }
+    let mut quoted = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(['[', ']', '{', '}', ',', '=']) {
+        let (before, delimiter) = (&rest[..at], &rest[at..=at]);
+        let word = before.trim();
+        let is_toml = word.is_empty() || delimiter == "=" || DeTable::parse(&format!("x={word}")).is_ok();
+        match is_toml {
+            true => quoted.push_str(before),
+            false => quoted.push_str(&before.replacen(word, &format!("\"{word}\""), 1)),
+        }
+        quoted.push_str(delimiter);
+        rest = &rest[at + 1..];
+    }
+    (rest.trim().is_empty() && DeTable::parse(&format!("x={quoted}")).is_ok()).then_some(quoted)
 }
 
 /// The value `depth` keys down, if there is no other beside it.

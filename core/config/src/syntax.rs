@@ -52,7 +52,20 @@ pub(crate) fn check_depth(source: &Source, text: &str) -> Result<(), Diagnostic>
 pub(crate) fn syntax_errors(source: &Source, errors: Vec<Error>, diagnostics: &mut Diagnostics) {
     let text = source.text();
     let mut left = PARSED;
+    let mut told = 0..0;
     for error in errors {
+        let is_escape = ESCAPES.iter().any(|escape| error.message().starts_with(escape));
+        if let Some(at) = error.span().map(|span| span.start).filter(|_| is_escape) {
+            // One is enough: whoever writes a path does not mean any of its escapes.
+            if told.contains(&at) {
+                continue;
+            }
+            if let Some(string) = around(text, at) {
+                told = string.clone();
+                diagnostics.push_with(|| no_escape(source, at, string));
+                continue;
+            }
+        }
         diagnostics.push_with(|| {
             let span = span(text, &error);
             if error.message() == "duplicate key" {
@@ -74,6 +87,33 @@ pub(crate) fn syntax_errors(source: &Source, errors: Vec<Error>, diagnostics: &m
             Diagnostic::at(source.place(span), message).label(label)
         });
     }
+}
+
+/// How the parser begins to say of a `\` in double quotes with which no escape begins.
+const ESCAPES: [&str; 2] = ["missing escaped value", "too few unicode value digits"];
+
+/// The string in double quotes, on one line, that `at` is in, without its quotes.
+fn around(text: &str, at: usize) -> Option<Range<usize>> {
+    let (before, after) = (text.get(..at)?, text.get(at..)?);
+    let start = before.rfind(['"', '\n'])? + 1;
+    let end = at + after.find(['"', '\n'])?;
+    let is_one = before[..start].ends_with('"') && text[end..].starts_with('"');
+    // Not between quotes that are themselves escaped, nor in a string of several lines.
+    let is_plain = !before[..start].ends_with("\\\"") && !before[..start].ends_with("\"\"");
+    (is_one && is_plain).then_some(start..end)
+}
+
+/// An error about a `\` that was meant as it stands, as in a path of Windows.
+fn no_escape(source: &Source, at: usize, string: Range<usize>) -> Diagnostic {
+    let text = &source.text()[string.clone()];
+    let backslash = source.text()[string.start..at].rfind('\\').map_or(at, |back| string.start + back);
+    let help = match text.contains('\'') {
+        true => "in double quotes, a `\\` is written twice".to_owned(),
+        false => format!("in single quotes, a `\\` is itself: '{text}'; in paths, `/` serves as well"),
+    };
+    Diagnostic::at(source.place(backslash..backslash + 2), "in double quotes, `\\` begins an escape")
+        .label("there is no such escape")
+        .help(help)
 }
 
 /// Where an error is.

@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 use txray_config::{At, Diagnostic, Diagnostics, Document, Name, child, names, suggestion, with_defaults};
 use txray_host::Registry;
 use txray_plugin::Host;
-use txray_text::{Format, Resolver};
+use txray_text::{CorpusError, Format, Resolver};
 
-use crate::page::Page;
+use crate::form::Form;
 use crate::step::Step;
 
 /// A kind of table that pipelines have, such as `[stage.NAME]`. One file holds it: its keys, its check, and the step that
@@ -39,8 +39,8 @@ pub trait Section: Any + Send + Sync + Sized {
     /// The steps that it asks for.
     fn steps(self: &Arc<Self>) -> Vec<Arc<dyn Step>>;
 
-    /// Writes its part of the reference.
-    fn describe(page: &mut Page<'_>);
+    /// What its tables may hold, for the reference and for editors.
+    fn form() -> Form;
 }
 
 /// A [`Section`], whatever it is.
@@ -55,8 +55,8 @@ pub struct SectionKind {
     /// The kind of its steps.
     pub step: &'static str,
     check: fn(&mut Check<'_>, &Name, &str) -> Option<Checked>,
-    /// Writes its part of the reference.
-    pub describe: fn(&mut Page<'_>),
+    /// What its tables may hold.
+    pub form: fn() -> Form,
 }
 
 impl SectionKind {
@@ -68,7 +68,7 @@ impl SectionKind {
             about: S::ABOUT,
             step: S::STEP,
             check: |check, name, pointer| S::check(check, name, pointer).map(Checked::of),
-            describe: S::describe,
+            form: S::form,
         }
     }
 }
@@ -244,6 +244,14 @@ impl<'a> Check<'a> {
         None
     }
 
+    /// The sections of a kind that were found to be good so far.
+    pub fn good<S: Section>(&self) -> impl Iterator<Item = Arc<S>> {
+        self.sections.values().filter_map(|state| match state {
+            State::Good(checked) => checked.section(),
+            _ => None,
+        })
+    }
+
     /// Tells of sections that lead to each other, at the place where the first of them names the next.
     fn circle<S: Section>(&mut self, id: &SectionId) {
         let from = self.going.iter().position(|(going, _)| going == id).unwrap_or(0);
@@ -261,6 +269,14 @@ impl<'a> Check<'a> {
     /// The same, with advice.
     pub fn error_with_help(&mut self, pointer: &str, message: impl Into<String>, help: impl Into<String>) {
         self.diagnostics.push_with(|| self.document.error(pointer, At::Value, message).help(help));
+    }
+
+    /// Tells of a file that the value at `pointer` does not lead to, with what to do about it.
+    pub fn corpus_error(&mut self, pointer: &str, error: &CorpusError) {
+        match error.help() {
+            Some(help) => self.error_with_help(pointer, error.to_string(), help),
+            None => self.error(pointer, error.to_string()),
+        }
     }
 
     /// Tells of a name that leads nowhere.

@@ -55,3 +55,8 @@ fn made<T>(kind: &str, component: std::result::Result<T, FindError>) -> Result<T
         _ => Error::Gone { kind: kind.to_owned() },
     })
 }
+
+/// What an interface supplies, in a word: `txray.metric/1` a `metric`.
+pub(crate) fn what(interface: &str) -> &str {
+    interface.trim_start_matches("txray.").split('/').next().unwrap_or(interface)
+}

@@ -1,6 +1,7 @@
 //! Why a pipeline was not run. Each kind of error keeps its type to the end: what is shown and what the process exits with
 //! follow from it.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +33,9 @@ pub enum Error {
         /// Why.
         source: Box<Error>,
     },
+    /// Steps failed, and what needs none of them was made all the same.
+    #[error(transparent)]
+    Steps(Failed),
     /// A text cannot be read.
     #[error(transparent)]
     Corpus(#[from] CorpusError),
@@ -146,6 +150,28 @@ pub enum Error {
     Cancelled,
 }
 
+/// The steps that failed in a run, and what became of the others.
+#[derive(Debug)]
+pub struct Failed {
+    /// Why, in the order of the run; at least one.
+    pub errors: Vec<Error>,
+    /// Steps that were not made because of it, by their names in all.
+    pub unmade: Vec<String>,
+    /// How many are there.
+    pub done: usize,
+    /// The store that these are kept in.
+    pub store: PathBuf,
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let errors: Vec<String> = self.errors.iter().map(Error::to_string).collect();
+        f.write_str(&errors.join("; "))
+    }
+}
+
+impl std::error::Error for Failed {}
+
 impl Error {
     /// What the process should exit with: 2 for what the user can mend (the pipeline, files, a full disk), 1 for a fault of
     /// ours or of a plugin's.
@@ -157,6 +183,7 @@ impl Error {
             Self::Vocabulary { .. } | Self::UnknownText { .. } => 2,
             Self::Disk { .. } | Self::Changed { .. } | Self::Damaged { .. } | Self::NoCheckpoint { .. } => 2,
             Self::Step { source, .. } => source.exit_code(),
+            Self::Steps(failed) => failed.errors.first().map_or(1, Self::exit_code),
             Self::Method(error) | Self::Pruner { source: error, .. } => of(error.fault()),
             Self::Plugin(error) => of(error.fault()),
             Self::Table(error) => whose(error.is_ours()),
@@ -165,6 +192,22 @@ impl Error {
             Self::Described { .. } => 1,
             Self::Figures { .. } | Self::Gone { .. } | Self::Order { .. } => 1,
             Self::Cancelled => 130,
+        }
+    }
+
+    /// Whether no other step can do better: the store is at fault, or the disk takes no more.
+    pub(crate) fn is_everybodys(&self) -> bool {
+        let is_closed = |error: &io::Error| {
+            use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+            matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
+        };
+        match self {
+            Self::Store(_) => true,
+            Self::Step { source, .. } => source.is_everybodys(),
+            Self::Disk { source, .. } => is_closed(source),
+            Self::Table(TableError::Io { source, .. })
+            | Self::Method(MethodError::Table(TableError::Io { source, .. })) => is_closed(source),
+            _ => false,
         }
     }
 
@@ -226,6 +269,18 @@ mod tests {
         let unwritten = TableError::unwritten(Path::new("a"), "why");
         assert_eq!(Error::Method(unwritten.into()).exit_code(), 1);
         assert_eq!(Error::Order { step: "model.lm".to_owned() }.exit_code(), 1);
+    }
+
+    #[test]
+    fn a_disk_that_takes_no_more_is_everybodys_and_a_file_that_does_not_read_is_not() {
+        let disk = |kind: io::ErrorKind| Error::disk("write", Path::new("a"), kind.into());
+        let table = |kind: io::ErrorKind| TableError::io("write", Path::new("a"), kind.into());
+        for full in [io::ErrorKind::StorageFull, io::ErrorKind::ReadOnlyFilesystem] {
+            assert!(disk(full).of_table("stage.late".to_owned()).is_everybodys());
+            assert!(Error::from(table(full)).is_everybodys() && Error::Method(table(full).into()).is_everybodys());
+        }
+        assert!(!disk(io::ErrorKind::NotFound).is_everybodys());
+        assert!(!Error::from(txray_plugin::Error::invalid("why")).of_table("stage.late".to_owned()).is_everybodys());
     }
 
     #[test]

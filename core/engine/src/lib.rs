@@ -24,18 +24,17 @@ pub mod check;
 pub mod component;
 pub mod error;
 mod files;
+pub mod form;
 pub mod inputs;
 mod kept;
 mod lock;
 pub mod out;
-mod page;
 pub mod pipeline;
 pub mod plan;
 pub mod run;
+pub mod schema;
 pub mod step;
 pub mod steps;
 pub mod store;
 #[cfg(test)]
 mod testing;
-
-pub use page::Page;

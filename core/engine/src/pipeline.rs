@@ -1,14 +1,13 @@
 //! A pipeline: one TOML file, checked whole before anything runs.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use txray_config::{Diagnostic, Diagnostics, Document};
-use txray_host::Registry;
+use txray_config::{Diagnostic, Diagnostics, Document, reference as page, suggestion};
+use txray_host::{ComponentInfo, Registry};
 use txray_plugin::Host;
 use txray_tables::Manifest;
 use txray_text::Resolver;
@@ -16,24 +15,9 @@ use txray_text::Resolver;
 use crate::check::{Catalogue, Check, Checked, Section, SectionKind};
 use crate::error::Error;
 use crate::files::read_small;
-use crate::page::Page;
+use crate::form::{Kind, Parts, Place};
+use crate::schema::{self, TopLevel, top_schema};
 use crate::step::Step;
-
-/// The keys outside any table.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-struct TopLevel {
-    /// Seed of everything random.
-    seed: u64,
-    /// The device that models run on.
-    device: String,
-}
-
-impl Default for TopLevel {
-    fn default() -> Self {
-        Self { seed: 1111, device: "cpu".to_owned() }
-    }
-}
 
 /// Where a pipeline comes from.
 struct Source<'a> {
@@ -77,12 +61,12 @@ impl Pipeline {
         registry: &mut Registry,
         host: &Host<'_>,
     ) -> Result<Self, Diagnostics> {
-        let text = read_small(path)
-            .map_err(|error| Diagnostic::new(format!("cannot read the pipeline {}: {error}", path.display())))?;
+        let text = read_small(path).map_err(|error| unread(path, &error))?;
         let text = String::from_utf8(text).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
             let line = error.as_bytes()[..at].iter().filter(|&&byte| byte == b'\n').count() + 1;
-            Diagnostic::new(format!("the pipeline {} is not UTF-8 at line {line} (byte {at})", path.display()))
+            let message = format!("the pipeline {} is not UTF-8 at line {line} (byte {at})", path.display());
+            Diagnostic::new(message).help("save it as UTF-8: editors call that an encoding")
         })?;
         let name = path.file_stem().map_or_else(|| "pipeline".into(), |stem| stem.to_string_lossy());
         let folder = path.parent().unwrap_or(Path::new(""));
@@ -126,6 +110,10 @@ impl Pipeline {
                 diagnostics.append(errors);
             }
         }
+        if !assignments.is_empty() {
+            let components = registry.plugins().iter().flat_map(|plugin| &plugin.info.components);
+            document.settle_words(&schema::of(catalogue, components));
+        }
         let top = top_level(&document, catalogue, &mut diagnostics);
         let mut check = Check::new(&document, registry, host, &resolver, catalogue, diagnostics);
         check.begin(top.seed, &top.device);
@@ -157,6 +145,11 @@ impl Pipeline {
         all.filter(|(count, _)| *count > 0).map(|(count, kind)| (count, word(count, kind))).collect()
     }
 
+    /// Whether a run of it would make anything. A model that is read as it comes is made by nobody.
+    pub fn has_steps(&self) -> bool {
+        self.steps().any(|step| !step.passes_on())
+    }
+
     /// The kinds of steps, in the order of a run.
     pub(crate) fn order(&self) -> Vec<&'static str> {
         self.kinds.iter().map(|kind| kind.step).collect()
@@ -168,6 +161,31 @@ impl Pipeline {
     }
 }
 
+/// An error about a pipeline that cannot be read, with those that may be meant.
+fn unread(path: &Path, error: &io::Error) -> Diagnostic {
+    let message = format!("cannot read the pipeline {}: {error}", path.display());
+    let pipelines = |folder: &Path| {
+        let entries = std::fs::read_dir(if folder == Path::new("") { Path::new(".") } else { folder });
+        let files = entries.into_iter().flatten().flatten().map(|entry| folder.join(entry.file_name()));
+        let mut found: Vec<PathBuf> =
+            files.filter(|path| path.extension().is_some_and(|extension| extension == "toml")).collect();
+        found.sort();
+        found
+    };
+    let known = match path.is_dir() {
+        true => pipelines(path),
+        false => [path.parent().unwrap_or(Path::new("")), Path::new("configs")].map(pipelines).concat(),
+    };
+    let same = known.iter().find(|known| known.file_name() == path.file_name());
+    let names: Vec<String> = known.iter().map(|path| path.display().to_string()).collect();
+    let help = match (same, &names[..]) {
+        (Some(same), _) => format!("did you mean `{}`?", same.display()),
+        (None, []) => "a pipeline is a TOML file: the README has one to begin with".to_owned(),
+        (None, names) => suggestion(&path.to_string_lossy(), names.iter().map(String::as_str)),
+    };
+    Diagnostic::new(message).help(help)
+}
+
 /// The name of a pipeline as a default for a folder's: one step of a path, or else a name for any.
 fn one_step(name: &str) -> &str {
     let mut parts = Path::new(name).components();
@@ -176,23 +194,12 @@ fn one_step(name: &str) -> &str {
     if is_step && !name.chars().any(char::is_control) { name } else { "pipeline" }
 }
 
-/// The schema of a whole file, as far as it is the engine's: what is inside its tables is told by those.
-fn schema(catalogue: &Catalogue) -> Value {
-    let mut schema = schemars::schema_for!(TopLevel).to_value();
-    schema["description"] = "The keys outside any table, and the tables.".into();
-    for kind in &catalogue.sections {
-        schema["properties"][kind.table] =
-            json!({ "type": "object", "description": kind.about, "default": {}, "additionalProperties": true });
-    }
-    schema
-}
-
 /// The keys outside any table. Those that are wrong are told, and have their defaults.
 fn top_level(document: &Document, catalogue: &Catalogue, diagnostics: &mut Diagnostics) -> TopLevel {
     let mut top = TopLevel::default();
     let tables: Vec<&str> = catalogue.sections.iter().map(|kind| kind.table).collect();
     let value = document.value().clone();
-    let _ = document.read_with("", value, &schema(catalogue), diagnostics, |value| {
+    let _ = document.read_with("", value, &top_schema(catalogue), diagnostics, |value| {
         let all = value.as_object().cloned().unwrap_or_default();
         let (tables, own): (Map<_, _>, Map<_, _>) = all.into_iter().partition(|(key, _)| tables.contains(&&**key));
         for (key, table) in &tables {
@@ -210,23 +217,39 @@ fn top_level(document: &Document, catalogue: &Catalogue, diagnostics: &mut Diagn
     top
 }
 
-/// The reference of the pipeline's TOML as Markdown, written from the types that read it: the sections of the engine, each
-/// with the options of the components at hand.
-pub fn reference(catalogue: &Catalogue, registry: &Registry) -> String {
-    let beginning = "# Configuration\n\n\
+/// The reference of the pipeline's TOML as Markdown: the sections of the engine, each with the options of the components at
+/// hand.
+pub fn reference<'a>(catalogue: &Catalogue, components: impl IntoIterator<Item = &'a ComponentInfo>) -> String {
+    let mut text = "# Configuration\n\n\
          A pipeline is one TOML file. Its tables name each other: a stage reads a model over a corpus, a comparison holds \
          two stages against each other. `txray check FILE` tells every error at once. Any value can be set from the \
          command line: `--set model.lm.train.epochs=2`.\n\n\
          Tables are called by names of at most 64 letters (a to z), digits, `.`, `_` and `-`, which do not begin with `.` or \
          `-`; names of one kind do not differ in case alone, and none \
          begins with its own kind and a dot. Names of splits are the same, without dots.\n\n\
-         This page is generated from the types that read the file; do not edit it.\n";
-    let mut page = Page::new(beginning, registry, &catalogue.formats);
-    page.describe("Top level", &schema(catalogue));
-    for kind in &catalogue.sections {
-        (kind.describe)(&mut page);
+         This page is generated from the types that read the file; do not edit it.\n"
+        .to_owned();
+    page::describe(&mut text, "Top level", &top_schema(catalogue));
+    let parts = Parts { formats: &catalogue.formats, components: components.into_iter().collect() };
+    for section in &catalogue.sections {
+        let (table, form) = (section.table, (section.form)());
+        if let Some(keys) = &form.keys {
+            page::describe(&mut text, &format!("`[{table}.NAME]`"), keys);
+        }
+        let Some((place, kinds)) = form.kinds else { continue };
+        for Kind { name, about, options } in parts.of(kinds) {
+            let mut title = match place {
+                Place::Table => format!("`[{table}.NAME]`, `kind = \"{name}\"`"),
+                Place::Key(key) => format!("`{key}` of `[{table}.NAME]`, `kind = \"{name}\"`"),
+                Place::Name => format!("`[{table}.{name}]`"),
+            };
+            if !about.is_empty() {
+                title += &format!(": {about}");
+            }
+            page::describe(&mut text, &title, &options);
+        }
     }
-    page.into_text()
+    text
 }
 
 #[cfg(test)]

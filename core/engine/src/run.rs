@@ -1,5 +1,5 @@
 //! Running a plan: each step is made once, kept in the store under its fingerprint, and what of it people look at is copied
-//! into the out directory.
+//! into the out directory. Where a step fails, those that do not need it are made all the same, and nothing is copied.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use txray_host::{Origin, Registry};
 use txray_plugin::{Host, HostServices, Level};
 use txray_tables::{FORMAT, Manifest, Output, PluginRecord, StepRecord, instructions};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Failed, Result};
 use crate::inputs::Inputs;
 use crate::out::{OutDirectory, OutPath, absolute};
 use crate::pipeline::Pipeline;
@@ -102,32 +102,7 @@ impl Run<'_> {
         let read: Vec<PathBuf> = self.read(pipeline, plan);
         out.survey(&targets, &read, self.host)?;
 
-        // What is there is held from now on: nobody removes it while this run makes what it lacks.
-        let mut held = HashMap::new();
-        for planned in &plan.steps {
-            if let Found::Whole(entry) = self.store.hold(&planned.key, self.host)? {
-                held.insert(&planned.key, *entry);
-            }
-        }
-        let mut steps = Vec::new();
-        for (at, planned) in plan.steps.iter().enumerate() {
-            let (entry, cached) = match held.get(&planned.key) {
-                Some(entry) => (entry.clone(), true),
-                None => self.obtain(planned)?,
-            };
-            entry.touch();
-            held.insert(&planned.key, entry.clone());
-            // Steps of one recipe are one step in the store, whatever they are called.
-            let record = StepRecord { cached, name: planned.id(), ..entry.record.step.clone() };
-            self.observer.end(&record, planned.step.level());
-            steps.push(record);
-            self.finished.insert(planned.id(), entry);
-            let to_make = plan.steps[at + 1..].iter().filter(|planned| !held.contains_key(&planned.key));
-            let needed: HashSet<String> =
-                to_make.flat_map(|planned| planned.step.inputs()).map(|(_, step)| step.id()).collect();
-            self.finished.keep_read(|id| needed.contains(id));
-        }
-
+        let steps = self.steps(plan)?;
         out.begin()?;
         let mut outputs = Vec::new();
         for planned in &plan.steps {
@@ -135,8 +110,15 @@ impl Run<'_> {
         }
         let mut manifest = manifest(pipeline, self.registry, plan, self.host.threads(), steps, outputs);
         let mut json = out.write_manifest(&manifest)?;
-        for planned in &plan.afterwards {
-            let record = self.make(planned, &out.new_files(), &json)?;
+        for (at, planned) in plan.afterwards.iter().enumerate() {
+            let made = self.make(planned, &out.new_files(), &json);
+            let record = made.map_err(|error| match error {
+                Error::Cancelled => error,
+                error => {
+                    let unmade = plan.afterwards[at + 1..].iter().map(Planned::id).collect();
+                    self.failed(vec![error], unmade, plan.steps.len())
+                }
+            })?;
             self.observer.end(&record, planned.step.level());
             manifest.steps.push(record);
             let added = out.gather_report(&planned.step.table(), &manifest.outputs, self.host)?;
@@ -151,6 +133,74 @@ impl Run<'_> {
         out.put_in_place(&survey, &manifest.outputs, self.host)?;
         self.store.remember(&pipeline.name, plan.steps.iter().map(|step| (step.id(), &step.recipe)));
         Ok(manifest)
+    }
+
+    /// Makes every step that the store lacks; where one fails, those that do not need it.
+    fn steps(&mut self, plan: &Plan) -> Result<Vec<StepRecord>> {
+        // What is there is held from now on: nobody removes it while this run makes what it lacks.
+        let mut held = HashMap::new();
+        for planned in &plan.steps {
+            if let Found::Whole(entry) = self.store.hold(&planned.key, self.host)? {
+                held.insert(&planned.key, *entry);
+            }
+        }
+        let mut steps = Vec::new();
+        // The steps that fail, why, and the steps that this costs, they themselves among these.
+        let (mut failed, mut errors, mut lost) = (Vec::new(), Vec::new(), HashSet::new());
+        for (at, planned) in plan.steps.iter().enumerate() {
+            if lost.contains(&planned.id()) {
+                continue;
+            }
+            let obtained = match held.get(&planned.key) {
+                Some(entry) => Ok((entry.clone(), true)),
+                None => self.obtain(planned),
+            };
+            let to_come = &plan.steps[at + 1..];
+            match obtained {
+                Ok((entry, cached)) => {
+                    entry.touch();
+                    held.insert(&planned.key, entry.clone());
+                    // Steps of one recipe are one step in the store, whatever they are called.
+                    let record = StepRecord { cached, name: planned.id(), ..entry.record.step.clone() };
+                    self.observer.end(&record, planned.step.level());
+                    steps.push(record);
+                    self.finished.insert(planned.id(), entry);
+                }
+                Err(error) if self.host.cancelled() || matches!(error, Error::Cancelled) => return Err(error),
+                Err(error) => {
+                    lost.insert(planned.id());
+                    for other in to_come {
+                        // One that passes on what it reads has nothing without that, be it there or not.
+                        let is_there = held.contains_key(&other.key) && !other.step.passes_on();
+                        let needs = other.step.inputs().iter().any(|(_, input)| lost.contains(&input.id()));
+                        if !is_there && (needs || error.is_everybodys()) {
+                            lost.insert(other.id());
+                        }
+                    }
+                    if to_come.iter().any(|other| !held.contains_key(&other.key) && !lost.contains(&other.id())) {
+                        let message = format!("{error}; going on with what does not need it");
+                        self.observer.log(Level::Error, &message);
+                    }
+                    failed.push(planned.id());
+                    errors.push(error);
+                }
+            }
+            let is_to_make = |other: &Planned| !held.contains_key(&other.key) && !lost.contains(&other.id());
+            let to_make = to_come.iter().filter(|other| is_to_make(other));
+            let needed: HashSet<String> =
+                to_make.flat_map(|other| other.step.inputs()).map(|(_, step)| step.id()).collect();
+            self.finished.keep_read(|id| needed.contains(id));
+        }
+        if errors.is_empty() {
+            return Ok(steps);
+        }
+        let unmade = plan.steps.iter().map(Planned::id).filter(|id| lost.contains(id) && !failed.contains(id));
+        Err(self.failed(errors, unmade.collect(), steps.len()))
+    }
+
+    /// What a run ends with in which steps failed.
+    fn failed(&self, errors: Vec<Error>, unmade: Vec<String>, done: usize) -> Error {
+        Error::Steps(Failed { errors, unmade, done, store: self.store.root().to_owned() })
     }
 
     /// Every file that the run depends on: none of them is ever replaced.

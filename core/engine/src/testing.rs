@@ -23,7 +23,7 @@ use crate::run::{Observer, Outcome, run};
 use crate::steps::catalogue;
 use crate::store::Store;
 
-/// Neurons of the model, at its one site.
+/// Neurons of the model at each of its sites, if its options say nothing else.
 pub const WIDTH: usize = 4;
 
 #[derive(Deserialize, JsonSchema)]
@@ -31,8 +31,12 @@ pub const WIDTH: usize = 4;
 pub struct FakeOptions {
     /// What is added to every activation.
     bias: f32,
-    /// What it cannot do: `encode`, `top`, `train`, `language-model`, `carry`.
+    /// What it cannot do: `encode`, `top`, `train`, `language-model`, `carry`, `load`; or has not: `sites` before it has weights, `head`.
     lacks: Vec<String>,
+    /// Neurons; weights that are loaded have their own.
+    width: usize,
+    /// Whether it has a second site.
+    twice: bool,
     /// A file that changes nothing.
     #[schemars(extend("format" = "path"))]
     notes: Option<String>,
@@ -41,7 +45,7 @@ pub struct FakeOptions {
 
 impl Default for FakeOptions {
     fn default() -> Self {
-        Self { bias: 0.5, lacks: Vec::new(), notes: None, train: FakeTrain::default() }
+        Self { bias: 0.5, lacks: Vec::new(), width: WIDTH, twice: false, notes: None, train: FakeTrain::default() }
     }
 }
 
@@ -58,25 +62,37 @@ impl Default for FakeTrain {
     }
 }
 
-/// Token `id` makes neuron `id % WIDTH` the most active one, by the bias and a thousandth of the id. Training counts.
-pub struct Fake {
+/// Token `id` makes neuron `id % width` the most active one, by the bias and a thousandth of the id. Training counts.
+pub struct FakeOf<const NUMBER: usize> {
     options: FakeOptions,
+    width: usize,
     vocabulary: usize,
     epoch: u64,
     tokens: u64,
 }
 
-impl Component for Fake {
-    const KIND: &'static str = "fake";
+thread_local! {
+    /// How often weights were loaded on this thread.
+    pub static LOADS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// One kind of it, another, and one that does not run here.
+pub type Fake = FakeOf<0>;
+pub type Other = FakeOf<1>;
+pub type Far = FakeOf<2>;
+
+impl<const NUMBER: usize> Component for FakeOf<NUMBER> {
+    const KIND: &'static str = ["fake", "other", "far"][NUMBER];
+    const DEVICES: &'static [&'static str] = if NUMBER == 2 { &["abacus"] } else { &[] };
     const ABOUT: &'static str = "no arithmetic";
     type Options = FakeOptions;
 
     fn create(options: FakeOptions, _: &Host<'_>) -> Result<Self> {
-        Ok(Self { options, vocabulary: 0, epoch: 0, tokens: 0 })
+        Ok(Self { width: options.width, options, vocabulary: 0, epoch: 0, tokens: 0 })
     }
 }
 
-impl Fake {
+impl<const NUMBER: usize> FakeOf<NUMBER> {
     fn has(&self, ability: &str) -> bool {
         self.options.lacks.iter().all(|lacks| lacks != ability)
     }
@@ -84,29 +100,40 @@ impl Fake {
     fn read(&mut self, path: &Path) -> Result<()> {
         let text = std::fs::read_to_string(path).map_err(|error| Error::invalid(error.to_string()))?;
         let numbers: Vec<u64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-        let [vocabulary, epoch, tokens] = numbers[..] else { return Err(Error::invalid("three numbers are missing")) };
-        (self.vocabulary, self.epoch, self.tokens) = (vocabulary as usize, epoch, tokens);
+        let [vocabulary, epoch, tokens, width] = numbers[..] else {
+            return Err(Error::invalid("four numbers are missing"));
+        };
+        (self.vocabulary, self.epoch, self.tokens, self.width) = (vocabulary as usize, epoch, tokens, width as usize);
         Ok(())
     }
 
     fn write(&self, path: &Path) -> Result<()> {
-        let text = format!("{} {} {}", self.vocabulary, self.epoch, self.tokens);
+        let text = format!("{} {} {} {}", self.vocabulary, self.epoch, self.tokens, self.width);
         std::fs::write(path, text).map_err(|error| Error::failed(error.to_string()))
     }
 }
 
-impl Model for Fake {
+impl<const NUMBER: usize> FakeOf<NUMBER> {
+    fn sites(&self, width: usize) -> Vec<Site> {
+        let names = ["fake.0", "fake.1"].into_iter().take(if self.options.twice { 2 } else { 1 });
+        names.map(|name| Site { name: name.to_owned(), width }).collect()
+    }
+}
+
+impl<const NUMBER: usize> Model for FakeOf<NUMBER> {
     fn capabilities(&self) -> Capabilities {
         let task = if self.has("language-model") { Task::LanguageModel } else { Task::Tagging };
         let rule = if self.has("top") { RuleKind::Top } else { RuleKind::All };
-        Capabilities { tasks: vec![task], rules: vec![rule], ..Capabilities::default() }
+        let sites = if self.has("sites") { self.sites(self.options.width) } else { Vec::new() };
+        Capabilities { tasks: vec![task], rules: vec![rule], sites, ..Capabilities::default() }
     }
     fn describe(&self) -> Result<ModelDescription> {
         Ok(ModelDescription {
-            sites: vec![Site { name: "fake.0".to_owned(), width: WIDTH }],
+            sites: self.sites(self.width),
             vocabulary: self.vocabulary,
             parameters: 0,
-            heads: vec![Head { task: Task::LanguageModel, classes: self.vocabulary }],
+            heads: [Head { task: Task::LanguageModel, classes: self.vocabulary }][usize::from(!self.has("head"))..]
+                .to_vec(),
             unmaskable: Vec::new(),
             longest_context: Some(1 << 20),
             trained_state: None,
@@ -117,6 +144,10 @@ impl Model for Fake {
         Ok(())
     }
     fn load(&mut self, _: &Host<'_>, directory: &Path) -> Result<()> {
+        LOADS.set(LOADS.get() + 1);
+        if !self.has("load") {
+            return Err(Error::invalid(format!("{}/weights are none", directory.display())));
+        }
         self.read(&directory.join("weights"))?;
         (self.epoch, self.tokens) = (0, 0);
         Ok(())
@@ -138,7 +169,7 @@ impl Model for Fake {
     }
 }
 
-impl Encode for Fake {
+impl<const NUMBER: usize> Encode for FakeOf<NUMBER> {
     fn encode(&self, _: &Host<'_>, request: &mut EncodeRequest<'_>) -> Result<()> {
         let ids = request.text.ids;
         // What it cannot read: five unknown words and nothing else.
@@ -151,10 +182,10 @@ impl Encode for Fake {
         for SiteRequest { rule, sum, .. } in &mut request.sites {
             let Rule::Top { k, neurons, activations } = rule else { continue };
             for (token, &id) in ids.iter().enumerate() {
-                neurons[token * *k] = id % WIDTH as u32;
+                neurons[token * *k] = id % self.width as u32;
                 let activation = self.options.bias + id as f32 / 1000.0;
                 activations[token * *k] = activation;
-                sum[id as usize % WIDTH] += f64::from(activation);
+                sum[id as usize % self.width] += f64::from(activation);
             }
         }
         Ok(())
@@ -162,7 +193,7 @@ impl Encode for Fake {
 }
 
 /// It counts tokens.
-impl Carry for Fake {
+impl<const NUMBER: usize> Carry for FakeOf<NUMBER> {
     fn state(&self, _: &Host<'_>, from: Option<&Opaque>) -> Result<Opaque> {
         Ok(Opaque::new(from.map_or(Ok(0), |from| from.get::<usize>().copied())?))
     }
@@ -183,7 +214,7 @@ thread_local! {
 }
 
 /// Its sessions are how many tokens there are, and whether there is a validation text.
-impl Train for Fake {
+impl<const NUMBER: usize> Train for FakeOf<NUMBER> {
     fn begin(&mut self, _: &Host<'_>, request: &TrainRequest<'_>, from: Option<&Path>) -> Result<Opaque> {
         if MOOD.get() == Mood::Refuses {
             return Err(Error::invalid("there is no memory"));
@@ -235,10 +266,10 @@ impl ReportSink for Notes {
 }
 
 mod components {
-    txray_plugin::components!(sinks = [super::Notes], models = [super::Fake]);
+    txray_plugin::components!(sinks = [super::Notes], models = [super::Fake, super::Other, super::Far]);
 }
 
-/// A registry with the model `fake` and the sink `notes` alone.
+/// A registry with the models `fake`, `other` and `far`, and the sink `notes`, alone.
 pub fn registry() -> Registry {
     let mut registry = Registry::new();
     registry.add(components::plugin(), Origin::BuiltIn).unwrap();
@@ -280,9 +311,13 @@ pub fn read(folder: &Path, text: &str) -> Result<Pipeline, Diagnostics> {
 
 /// The errors of a pipeline, one a line, each with its place.
 pub fn errors(text: &str) -> Vec<String> {
-    let folder = tempfile::tempdir().unwrap();
-    let Some(errors) = read(folder.path(), text).err() else { return Vec::new() };
-    let file = folder.path().join("pipeline.toml");
+    errors_in(tempfile::tempdir().unwrap().path(), text)
+}
+
+/// The same, of a pipeline in a folder.
+pub fn errors_in(folder: &Path, text: &str) -> Vec<String> {
+    let Some(errors) = read(folder, text).err() else { return Vec::new() };
+    let file = folder.join("pipeline.toml");
     format!("{errors:#}").replace(&*file.to_string_lossy(), "p").lines().map(str::to_owned).collect()
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use txray_plugin::{ModelDescription, NULL, Site, SourceDescription};
+use txray_plugin::{Capabilities, ModelDescription, NULL, Site, SourceDescription};
 
 use crate::{ComponentInfo, PluginInfo};
 
@@ -127,6 +127,12 @@ pub(crate) fn source(description: &SourceDescription) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// An error where no model can be asked for what this one says.
+pub(crate) fn capabilities(capabilities: &Capabilities) -> Result<(), String> {
+    // None is no answer.
+    if capabilities.sites.is_empty() { Ok(()) } else { sites(&capabilities.sites) }
 }
 
 /// An error where no model can be as this one describes itself.

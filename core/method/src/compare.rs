@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use txray_plugin::{Host, Level, MetricBatch, NULL, PreferenceMetric, StringTable};
+use txray_plugin::{Host, Level, MetricBatch, NULL, PreferenceMetric, Site, StringTable};
 
 use crate::comparison::{Changed, ChangedMost, Compared, Comparison, ComparisonRow, ENOUGH, LeftOut, Share, TOLD};
 use crate::error::{MethodError, MethodResult};
@@ -25,6 +25,23 @@ pub struct Settings<'a> {
 /// A distance, and the name of its column.
 pub type Metric = (String, Box<dyn PreferenceMetric>);
 
+/// The sites of two stages, each with its width, where they are not the same: only then have the stages the same neurons. Of
+/// many sites those are told from which on they differ.
+pub fn unlike(from: &[Site], to: &[Site]) -> Option<[String; 2]> {
+    const TOLD: usize = 8;
+    let same = from.iter().zip(to).take_while(|(from, to)| from == to).count();
+    let told = |sites: &[Site]| {
+        let skipped = if sites.len() > TOLD { same.min(sites.len() - 1) } else { 0 };
+        let mut told: Vec<String> = sites.iter().skip(skipped).take(TOLD).map(Site::to_string).collect();
+        match sites.len() - skipped - told.len() {
+            0 => {}
+            more => told.push(format!("{more} more")),
+        }
+        told.join(", ")
+    };
+    (from != to).then(|| [from, to].map(told))
+}
+
 /// Compares two stages that were read at the same sites. Each metric is called once a layer, with all its neurons.
 ///
 /// # Errors
@@ -36,11 +53,7 @@ pub fn compare(
     metrics: &[Metric],
     host: &Host<'_>,
 ) -> MethodResult<Compared> {
-    if from.neurons.sites != to.neurons.sites {
-        let [from, to] = [from, to].map(|stage| {
-            let sites = stage.neurons.sites.iter().map(|site| format!("{} ({})", site.name, site.width));
-            sites.collect::<Vec<_>>().join(", ")
-        });
+    if let Some([from, to]) = unlike(&from.neurons.sites, &to.neurons.sites) {
         return Err(MethodError::Sites { from, to });
     }
     let neurons: Vec<(usize, u32)> = from.neurons.places().collect();

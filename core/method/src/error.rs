@@ -54,7 +54,7 @@ pub enum MethodError {
     #[error("the activations of a neuron, or their squares, sum to more than 2^62")]
     TooLarge,
     /// The stages of a comparison do not have the same neurons.
-    #[error("the stages were read at different sites, so their neurons are not the same: {from}, and {to}")]
+    #[error("the stages do not compare: `from` reads {from}, `to` {to}")]
     Sites {
         /// Names and widths of the first's.
         from: String,

@@ -41,7 +41,7 @@ mod symbols;
 mod tally;
 mod weighting;
 
-pub use compare::{Metric, Settings, compare};
+pub use compare::{Metric, Settings, compare, unlike};
 pub use comparison::{
     Changed, ChangedMost, Compared, Comparison, ComparisonRow, LayerSummary, LeftOut, MetricSummary, Share, Summary,
 };

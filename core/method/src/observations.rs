@@ -59,6 +59,8 @@ pub struct Observations {
     pub start: Vec<u32>,
     /// Where it ends, likewise.
     pub end: Vec<u32>,
+    /// The line of its file that the document stands in; 0 where it stands in none that is known.
+    pub line: Vec<u64>,
     /// `[layers]`: the token's feature; [`NULL`] where it has none.
     pub features: Vec<Vec<u32>>,
 }
@@ -117,6 +119,7 @@ impl Legend {
             strength,
             start: of_tokens(&batch.starts),
             end: of_tokens(&batch.ends),
+            line: documents.iter().map(|&document| batch.lines.get(document).copied().unwrap_or(0)).collect(),
         })
     }
 
@@ -241,6 +244,7 @@ impl Observations {
             for (column, into) in [(observations::START, &mut all.start), (observations::END, &mut all.end)] {
                 into.extend(batch.numbers::<UInt32Type>(column)?.iter().map(|at| at.unwrap_or(NULL)));
             }
+            all.line.extend(batch.numbers::<UInt64Type>(observations::LINE)?.iter().map(|line| line.unwrap_or(0)));
         }
         let of = all.site.iter().zip(&all.neuron).zip(&all.activation);
         all.strength = of.map(|((&site, &neuron), &activation)| strength(site, neuron, activation)).collect();
@@ -273,6 +277,7 @@ impl ObservationWriter {
                     column[rows.clone()].iter().map(|&at| Some(at).filter(|&at| at != NULL)).collect::<UInt32Array>(),
                 )
             };
+            let lines = observed.line[rows.clone()].iter().map(|&line| Some(line).filter(|&line| line > 0));
             let sites = observed.site[rows.clone()].iter().map(|&site| &legend.sites[site as usize].name);
             let mut columns: Vec<ArrayRef> = vec![
                 Arc::new(UInt64Array::from_iter_values(observed.document[rows.clone()].iter().copied())),
@@ -283,6 +288,7 @@ impl ObservationWriter {
                 Arc::new(Float32Array::from_iter_values(observed.activation[rows.clone()].iter().copied())),
                 places(&observed.start),
                 places(&observed.end),
+                Arc::new(lines.collect::<UInt64Array>()),
             ];
             let layers = observed.features.iter().zip(&legend.layers);
             columns.extend(layers.map(|(column, layer)| names(column, &layer.symbols)));

@@ -36,8 +36,14 @@ pub struct Coverage {
     pub tokens: u64,
     /// Documents read.
     pub documents: u64,
+    /// Characters of their texts: Unicode scalars that are no white space. 0 where a source does not tell.
+    pub characters: u64,
     /// Tokens that the vocabulary did not know.
     pub unknown: u64,
+    /// Characters that no token reads.
+    pub dropped: u64,
+    /// Documents with characters, none of which is read.
+    pub dropped_documents: u64,
     /// The layers, in order.
     pub layers: Vec<LayerCoverage>,
     /// Observations whose strength was not > 0: kept, but preferring nothing.
@@ -350,7 +356,16 @@ mod tests {
         layer.push(rows.iter().map(|(name, met)| (number(name), *met)));
         let layers = vec![LayerCoverage { name: "word".to_owned(), unjoined: 0 }];
         Stage {
-            coverage: Coverage { tokens: 3, documents: 1, unknown: 0, layers, not_positive: 0 },
+            coverage: Coverage {
+                tokens: 3,
+                documents: 1,
+                characters: 9,
+                unknown: 0,
+                dropped: 2,
+                dropped_documents: 0,
+                layers,
+                not_positive: 0,
+            },
             neurons: Neurons {
                 sites: vec![Site { name: "a".to_owned(), width: 1 }],
                 count: vec![1],

@@ -25,7 +25,10 @@ pub struct Tally {
     unjoined: Vec<u64>,
     tokens: u64,
     documents: u64,
+    characters: u64,
     unknown: u64,
+    dropped: u64,
+    dropped_documents: u64,
     /// Whether the moments were known of every batch.
     has_moments: bool,
 }
@@ -60,7 +63,10 @@ impl Tally {
             unjoined: vec![0; description.layers.len()],
             tokens: 0,
             documents: 0,
+            characters: 0,
             unknown: 0,
+            dropped: 0,
+            dropped_documents: 0,
             has_moments: true,
         }
     }
@@ -78,7 +84,10 @@ impl Tally {
         let observed = self.legend.record(batch, rule)?;
         self.tokens += batch.starts.len() as u64;
         self.documents += batch.documents.len() as u64;
+        self.characters += batch.characters;
         self.unknown += batch.unknown;
+        self.dropped += batch.dropped;
+        self.dropped_documents += batch.dropped_documents;
         self.has_moments &= !batch.moments.is_empty() || batch.starts.is_empty();
         for (unjoined, layer) in self.unjoined.iter_mut().zip(&batch.layers) {
             *unjoined += layer.unjoined;
@@ -136,7 +145,10 @@ impl Tally {
         }
         self.tokens += other.tokens;
         self.documents += other.documents;
+        self.characters += other.characters;
         self.unknown += other.unknown;
+        self.dropped += other.dropped;
+        self.dropped_documents += other.dropped_documents;
         self.has_moments &= other.has_moments;
         self.unjoined.iter_mut().zip(&other.unjoined).for_each(|(mine, theirs)| *mine += theirs);
         let mut numbers = Vec::new();
@@ -207,7 +219,10 @@ impl Tally {
         let coverage = Coverage {
             tokens: self.tokens,
             documents: self.documents,
+            characters: self.characters,
             unknown: self.unknown,
+            dropped: self.dropped,
+            dropped_documents: self.dropped_documents,
             layers: covered.map(|(of, &unjoined)| LayerCoverage { name: of.layer.clone(), unjoined }).collect(),
             not_positive: self.neurons.iter().map(|neuron| neuron.not_positive).sum(),
         };

@@ -176,6 +176,20 @@ proptest! {
         let layers: Vec<String> = stage.layers.iter().map(|layer| layer.layer.clone()).collect();
         let (legend, observed) = Observations::read(&folder, &stage.neurons.sites, &layers, |_, _, h| h).unwrap();
         prop_assert_eq!(observed.len(), drawn.batches.iter().map(|batch| batch.token.len()).sum::<usize>());
+        let (mut recorded, mut expected) = (Tally::new(&drawn.description), Observations::default());
+        for batch in &drawn.batches {
+            let of = recorded.read(batch, &AsGiven).unwrap();
+            expected.document.extend(of.document);
+            expected.line.extend(of.line);
+            expected.position.extend(of.position);
+            expected.start.extend(of.start);
+            expected.end.extend(of.end);
+        }
+        prop_assert_eq!((&observed.document, &observed.line), (&expected.document, &expected.line));
+        prop_assert_eq!(
+            (&observed.position, &observed.start, &observed.end),
+            (&expected.position, &expected.start, &expected.end)
+        );
         let again = Tally::of(legend, &observed).unwrap().finish();
         prop_assert_eq!(&again.layers, &stage.layers);
         prop_assert_eq!(&again.neurons.count, &stage.neurons.count);

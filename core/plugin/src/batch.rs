@@ -9,7 +9,7 @@ impl ActivationBatch {
     /// # Errors
     /// The first rule that it breaks, as it reads after "a batch that does not fit: ".
     pub fn fits(&self, sites: &[Site], layers: &[impl AsRef<str>]) -> Result<(), String> {
-        let Self { documents, groups, offsets, starts, ends, unknown, .. } = self;
+        let Self { documents, groups, offsets, starts, ends, unknown, lines, .. } = self;
         let tokens = starts.len();
         equal("offsets", offsets.len(), "documents and the end", documents.len() + 1)?;
         if offsets.first() != Some(&0) || offsets.last() != Some(&(tokens as u64)) || !offsets.is_sorted() {
@@ -17,6 +17,9 @@ impl ActivationBatch {
         }
         if !groups.is_empty() {
             equal("groups", groups.len(), "documents", documents.len())?;
+        }
+        if !lines.is_empty() {
+            equal("lines", lines.len(), "documents", documents.len())?;
         }
         equal("ends", ends.len(), "starts", tokens)?;
         for (token, (&start, &end)) in starts.iter().zip(ends).enumerate() {
@@ -27,9 +30,26 @@ impl ActivationBatch {
         if *unknown > tokens as u64 {
             return Err(format!("{unknown} of {tokens} tokens are unknown"));
         }
+        self.dropped_fits()?;
         self.layers_fit(tokens, layers)?;
         self.observations_fit(tokens, sites)?;
         self.moments_fit(sites)
+    }
+
+    fn dropped_fits(&self) -> Result<(), String> {
+        let Self { characters, dropped, dropped_documents, .. } = self;
+        let documents = self.documents.len() as u64;
+        // Places in a document are below `NULL`.
+        if *characters > documents.saturating_mul(u64::from(NULL)) {
+            return Err(format!("there are {characters} characters in {documents} documents"));
+        }
+        if dropped > characters {
+            return Err(format!("{dropped} of {characters} characters are dropped"));
+        }
+        if dropped_documents > &documents.min(*dropped) {
+            return Err(format!("{dropped_documents} of {documents} documents are dropped, of {dropped} characters"));
+        }
+        Ok(())
     }
 
     fn layers_fit(&self, tokens: usize, described: &[impl AsRef<str>]) -> Result<(), String> {

@@ -519,6 +519,10 @@ unsafe extern "C" fn source_next(
                 activation: Slice::new(&batch.activation),
                 moments: Slice::EMPTY,
                 exact_moments: Slice::new(&moments),
+                lines: Slice::new(&batch.lines),
+                characters: batch.characters,
+                dropped: batch.dropped,
+                dropped_documents: batch.dropped_documents,
             };
             emit(context, &raw const view);
             Ok(())

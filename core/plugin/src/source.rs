@@ -1,5 +1,6 @@
 //! Where activations come from.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,13 @@ pub struct Site {
     pub name: String,
     /// How many neurons it has, at least 1; all sites together have 2^24 at most.
     pub width: usize,
+}
+
+/// `lstm.0.hidden (200)`.
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.name, self.width)
+    }
 }
 
 /// What every batch of a source has.
@@ -49,6 +57,15 @@ pub struct ActivationBatch {
     pub ends: Vec<u32>,
     /// How many tokens the model's vocabulary did not know.
     pub unknown: u64,
+    /// `[documents]` the lines of their file that they stand in, from 1 (0: in none); empty: not known. `starts` and `ends` count
+    /// from where such a line begins, or the field of a table.
+    pub lines: Vec<u64>,
+    /// Characters of the documents: Unicode scalars that are no white space; 0: not known.
+    pub characters: u64,
+    /// How many of these were dropped: no token reads them.
+    pub dropped: u64,
+    /// Documents with characters, all of which were dropped.
+    pub dropped_documents: u64,
     /// One column of features a layer, in the order of [`SourceDescription::layers`].
     pub layers: Vec<LayerColumn>,
     /// `[observations]` index of the token in this batch, never falling.

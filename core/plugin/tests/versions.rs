@@ -132,10 +132,15 @@ fn what_is_not_there_is_nothing() {
         activation: Slice::EMPTY,
         moments: Slice::EMPTY,
         exact_moments: Slice { ptr: std::ptr::dangling(), len: 77 },
+        lines: Slice { ptr: std::ptr::dangling(), len: 77 },
+        characters: 77,
+        dropped: 77,
+        dropped_documents: 77,
     };
     // SAFETY: the place is longer than its size says.
     let read = unsafe { abi::read(&raw const batch) }.unwrap();
     assert_eq!((read.unknown, read.documents.len, read.exact_moments.len), (3, 1, 0));
+    assert_eq!((read.lines.len, read.characters, read.dropped, read.dropped_documents), (0, 0, 0, 0));
     let short = abi::ActivationBatch { size: read.size - 1, ..batch };
     // SAFETY: as above.
     assert_eq!(unsafe { abi::read(&raw const short) }.err(), Some(read.size - 1));

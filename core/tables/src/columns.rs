@@ -157,10 +157,14 @@ tables! {
         NEURON: U32 = "neuron",
         /// Its activation.
         ACTIVATION: F32 = "activation",
-        /// The Unicode scalar of the document's text that the token starts at; null for a token of no text, such as `<eos>`.
+        /// Where the token starts, in Unicode scalars from 0: in the line of the document, or in its field of a table, as it stands in
+        /// the file (white space counts, a byte order mark does not). Null for a token of no text, such as `<eos>`.
         START: U32 or null = "start",
         /// The Unicode scalar that it ends before; null likewise.
         END: U32 or null = "end",
+        /// The line of the file that the document stands in, counted from 1, blank lines and a header too; lines end with `\n`.
+        /// Null for a generated document, or where a source does not tell.
+        LINE: U64 or null = "line",
         each "layer" /// The feature of the token in that layer; null where it has none.
         "": Text or null,
     }
@@ -269,6 +273,25 @@ pub fn pruner_columns(layers: &[impl AsRef<str>], metrics: &[impl AsRef<str>]) -
     names
 }
 
+/// The keys of `coverage.json`, as a part of the page.
+const COVERAGE: &str = "
+## `stages/NAME/coverage.json`
+
+What of its text a stage read. A character is a Unicode scalar that is no white space.
+
+| key | meaning |
+|---|---|
+| `tokens` | Tokens read, special ones such as `<eos>` included. |
+| `documents` | Documents read. |
+| `characters` | Characters of their texts; 0 where a source does not tell. |
+| `unknown` | Tokens that are the tokenizer's unknown one (`<unk>`, `[UNK]`); 0 where it has none. |
+| `dropped` | Characters that nothing was read of: the tokenizer has them in no token. Byte pairs without an unknown token drop what their \
+vocabulary lacks; normalizers and splitters drop what they take away. What a normalizer changes (case, accents) is read. |
+| `dropped_documents` | Documents with characters, all of which were dropped. |
+| `layers` | Of each layer its `name`, and `unjoined`: tokens of the text that have no feature there. |
+| `not_positive` | Observations whose strength was not > 0: kept, and preferring nothing. |
+";
+
 /// The page about all tables, as Markdown.
 pub fn reference() -> String {
     let mut page = String::from(
@@ -306,6 +329,9 @@ pub fn reference() -> String {
                 null(each.null),
                 each.about.trim()
             );
+        }
+        if table.name == observations::TABLE.name {
+            page += COVERAGE;
         }
     }
     page

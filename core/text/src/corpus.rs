@@ -9,10 +9,14 @@ use crate::error::CorpusError;
 use crate::files::Files;
 
 /// One document of a corpus: the unit of order, of state reset and, without groups, of resampling.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Document {
     /// Its index in its split, from 0.
     pub id: u64,
+    /// The line of its file that it stands in, from 1; of a generated one there is none.
+    pub line: Option<u64>,
+    /// The white space that stands before its text there, in its line or in its field of a table: as many Unicode scalars.
+    pub indent: u32,
     /// Its text, without white space at either end.
     pub text: String,
     /// The group it belongs to (an article, a movie): unique in its split, contiguous or not.
@@ -70,6 +74,12 @@ pub trait Corpus: Send + Sync {
     /// iterator itself yields errors of reading, and [`CorpusError::Empty`] at the end of a split
     /// without a document.
     fn documents<'a>(&'a self, split: &str, files: &'a dyn Files) -> Result<Documents<'a>, CorpusError>;
+}
+
+/// The Unicode scalars of white space that a line or field begins with.
+pub(crate) fn indent(stands: &str) -> u32 {
+    // A line has no more bytes than a u32 counts.
+    stands.chars().take_while(|c| c.is_whitespace()).count() as u32
 }
 
 /// The stream that `next` reads: it ends at an error, and a stream without a document is the error

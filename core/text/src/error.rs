@@ -1,17 +1,21 @@
 //! What can be wrong with a corpus, said to the person who can mend it.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a corpus cannot be read. Each message reads well after "failed to ...: ".
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CorpusError {
     /// A path of the config leads nowhere.
-    #[error("no such file: looked for {}", list(tried.iter().map(|path| path.display())))]
+    #[error("no such file: looked for {}", list(tried.iter().map(|path| seen(path))))]
     Missing {
+        /// The path as the config has it.
+        path: PathBuf,
         /// The places that were tried, in order.
         tried: Vec<PathBuf>,
+        /// The data root, if there is one.
+        data: Option<PathBuf>,
     },
     /// A path of the config leads to a folder, a pipe, a socket or a device where a file is meant.
     #[error("{} is {kind}, and a file is meant", path.display())]
@@ -28,6 +32,16 @@ pub enum CorpusError {
         path: PathBuf,
         /// The system's reason.
         source: io::Error,
+    },
+    /// A file that is no text, by how it begins.
+    #[error("{} is {kind}, and plain text in UTF-8 is meant: {remedy}", path.display())]
+    NotText {
+        /// The file.
+        path: PathBuf,
+        /// What it is, such as "packed by gzip".
+        kind: &'static str,
+        /// What makes text of it.
+        remedy: &'static str,
     },
     /// A line that is not UTF-8.
     #[error(
@@ -142,6 +156,46 @@ impl CorpusError {
     pub fn is_mendable(&self) -> bool {
         !matches!(self, Self::Io { .. })
     }
+
+    /// What to do about it, where the message alone does not say it.
+    pub fn help(&self) -> Option<String> {
+        let Self::Missing { path, data, .. } = self else { return None };
+        let is_elsewhere = "name the folder that the corpora are in with `--data DIR`, or in TXRAY_DATA";
+        let help = match data {
+            _ if unseen(path).is_some() => return unseen(path),
+            _ if path.starts_with("~") || path.to_string_lossy().contains('$') => {
+                "neither `~` nor `$NAME` is replaced here: write the folder out".to_owned()
+            }
+            _ if path.is_absolute() => return None,
+            Some(data) if !data.is_dir() => format!("there is no folder {}: {is_elsewhere}", data.display()),
+            Some(_) => format!("it is in neither of the data folder and the pipeline's: {is_elsewhere}"),
+            None => format!("relative paths are looked for in the pipeline's folder; {is_elsewhere}"),
+        };
+        Some(help)
+    }
+}
+
+/// What to do about a path that leads nowhere, if escapes of TOML that nobody meant have put characters into it that are not
+/// seen.
+pub fn unseen(path: &Path) -> Option<String> {
+    let text = path.to_string_lossy();
+    let mut found: Vec<String> = Vec::new();
+    for c in text.chars().filter(|c| c.is_control()) {
+        let escape = c.escape_debug().to_string();
+        if !found.contains(&escape) {
+            found.push(escape);
+        }
+    }
+    let all = found.iter().map(|escape| format!("`{escape}`")).collect::<Vec<_>>().join(", ");
+    (!found.is_empty()).then(|| {
+        format!("the path holds {all}: in double quotes, `\\` begins an escape; write it in single quotes, or with `/`")
+    })
+}
+
+/// A path, in which what is not seen is written out.
+fn seen(path: &Path) -> String {
+    let seen = |c: char| if c.is_control() { c.escape_debug().to_string() } else { c.to_string() };
+    path.to_string_lossy().chars().map(seen).collect()
 }
 
 /// An error of opening a corpus, and the option that it is about.

@@ -152,7 +152,7 @@ mod tests {
                 expected.push(path);
             }
         }
-        let text = Document { id: 0, text: "a".into(), group: None, label: None, annotations: vec![] };
+        let text = Document { text: "a".into(), ..Document::default() };
         let tokenizer = Tokenizer::learn(std::iter::once(Ok(text)), &Vocabulary::default()).unwrap();
         tokenizer.save(&config).unwrap();
         let path = config.join(Tokenizer::FILE);

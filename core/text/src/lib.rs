@@ -30,10 +30,10 @@ mod splits;
 mod tokens;
 
 pub use corpus::{Annotation, Corpus, Document, Documents, Span, stream};
-pub use error::{CorpusError, OptionError};
+pub use error::{CorpusError, OptionError, unseen};
 pub use files::{Disk, Files, open_file};
 pub use format::{Context, Format, FormatOptions, Open, OpenError};
 pub use formats::FORMATS;
 pub use join::{Joined, join, words};
 pub use resolve::Resolver;
-pub use tokens::{Encoded, NULL, Tokenizer, TokenizerError, Vocabulary};
+pub use tokens::{Counts, Encoded, NULL, Tokenizer, TokenizerError, Vocabulary};

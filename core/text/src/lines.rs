@@ -76,6 +76,9 @@ impl Lines {
         self.number += 1;
         let mut line = &self.buffer[..];
         if self.number == 1 {
+            if let Some((kind, remedy)) = other_than_text(line) {
+                return Err(CorpusError::NotText { path: self.path.clone(), kind, remedy });
+            }
             line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
         }
         let before = self.buffer.len() - line.len();
@@ -95,6 +98,25 @@ impl Lines {
             byte: self.offset + (before + error.valid_up_to()) as u64,
         })?;
         Ok(Some((self.number, line.to_owned())))
+    }
+}
+
+/// What a file that begins so is instead of text in UTF-8, and what makes that of it.
+fn other_than_text(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
+    let unpack = "unpack it first";
+    match bytes {
+        [0x1f, 0x8b, ..] => Some(("packed by gzip", "unpack it first, `gunzip --keep FILE`")),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(("packed by zstd", unpack)),
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(("packed by xz", unpack)),
+        [b'P', b'K', 3, 4, ..] => Some(("a zip archive", unpack)),
+        [b'P', b'A', b'R', b'1', 0..=31, ..] => {
+            Some(("a Parquet table", "write its column of texts to a file, a document a line"))
+        }
+        // Its mark, or, without one, every other byte of what is mostly ASCII.
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, 1..=255, ..] | [1..=255, 0, ..] => {
+            Some(("in UTF-16", "convert it, `iconv -f UTF-16 -t UTF-8 FILE > TEXT`"))
+        }
+        _ => None,
     }
 }
 

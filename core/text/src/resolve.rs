@@ -30,7 +30,7 @@ impl Resolver {
         if let Some(found) = tried.iter().find(|candidate| candidate.exists()) {
             return Ok(found.clone());
         }
-        Err(CorpusError::Missing { tried })
+        Err(CorpusError::Missing { path: path.to_owned(), tried, data: self.data.clone() })
     }
 
     /// Like [`Resolver::resolve`], for a path that has to be a file.
@@ -57,7 +57,7 @@ mod tests {
         let config = tempfile::tempdir().unwrap();
         let resolver = Resolver { data: Some(data.path().to_owned()), config: config.path().to_owned() };
         let path = Path::new("a.txt");
-        let Err(CorpusError::Missing { tried }) = resolver.resolve_file(path) else {
+        let Err(CorpusError::Missing { tried, .. }) = resolver.resolve_file(path) else {
             panic!("nothing is there yet");
         };
         assert_eq!(tried, [data.path().join(path), config.path().join(path)]);
@@ -70,5 +70,21 @@ mod tests {
         let absolute = config.path().join(path);
         assert_eq!(resolver.resolve_file(&absolute).unwrap(), absolute);
         assert!(matches!(resolver.resolve_file(data.path()), Err(CorpusError::NotAFile { .. })));
+    }
+    #[test]
+    fn a_path_that_leads_nowhere_says_where_to_go() {
+        let data = tempfile::tempdir().unwrap();
+        let help = |data: Option<&Path>, path: &str| {
+            let resolver = Resolver { data: data.map(Path::to_owned), config: PathBuf::from("nowhere") };
+            resolver.resolve_file(Path::new(path)).unwrap_err().help().unwrap_or_default()
+        };
+        assert!(help(None, "a.txt").contains("the pipeline's folder; name the folder"), "{}", help(None, "a.txt"));
+        assert!(help(Some(data.path()), "a.txt").contains("the data folder and the pipeline's"));
+        assert!(help(Some(&data.path().join("none")), "a.txt").contains("none: name the folder"));
+        assert!(help(None, "~/a.txt").contains("write the folder out"));
+        assert!(help(None, "$HOME/a.txt").contains("write the folder out"));
+        let windows = help(None, "C:\temp\new.txt");
+        assert!(windows.starts_with("the path holds `\\t`, `\\n`: in double quotes"), "{windows}");
+        assert_eq!(help(None, "/nowhere/a.txt"), "");
     }
 }

@@ -1,8 +1,11 @@
 //! Token ids and their places in the text.
 
+mod places;
+
 use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Read};
+use std::ops::AddAssign;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -153,19 +156,50 @@ pub struct Encoded {
     pub starts: Vec<u32>,
     /// `[tokens]`: the Unicode scalar that it ends before, or [`NULL`].
     pub ends: Vec<u32>,
+    /// What of them is known.
+    pub counts: Counts,
+}
+
+/// What of a text its tokens read. Characters are Unicode scalars that are no white space.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// The documents.
+    pub documents: u64,
+    /// All tokens.
+    pub tokens: u64,
     /// Tokens with a place in the text whose id is that of the unknown word.
     pub unknown: u64,
     /// Tokens without a place in the text.
     pub special: u64,
+    /// The characters of the text.
+    pub characters: u64,
+    /// Characters that are in no token, or that a model left out of the one they are in: nothing is read of them.
+    pub dropped: u64,
+    /// Documents with characters, all of which are dropped.
+    pub dropped_documents: u64,
+}
+
+impl Counts {
+    /// Whether nothing of the text is known: the model was trained on another language, or with another tokenizer.
+    pub fn is_all_unknown(&self) -> bool {
+        let is_unknown = self.unknown + self.special == self.tokens || self.dropped == self.characters;
+        self.characters > 0 && is_unknown
+    }
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.documents += other.documents;
+        self.tokens += other.tokens;
+        self.unknown += other.unknown;
+        self.special += other.special;
+        self.characters += other.characters;
+        self.dropped += other.dropped;
+        self.dropped_documents += other.dropped_documents;
+    }
 }
 
 impl Encoded {
-    /// Whether the vocabulary knows no single token of the text: the model was trained on another
-    /// language, or with another tokenizer.
-    pub fn is_all_unknown(&self) -> bool {
-        self.unknown > 0 && self.unknown + self.special == self.ids.len() as u64
-    }
-
     fn new() -> Self {
         Self { offsets: vec![0], ..Self::default() }
     }
@@ -176,12 +210,18 @@ impl Encoded {
         self.ids.push(id);
         self.starts.push(start);
         self.ends.push(end);
-        self.special += u64::from(start == NULL);
-        self.unknown += u64::from(start != NULL && Some(id) == unknown);
+        self.counts.tokens += 1;
+        self.counts.special += u64::from(start == NULL);
+        self.counts.unknown += u64::from(start != NULL && Some(id) == unknown);
     }
 
-    fn end_document(&mut self) {
+    /// Ends a document of so many characters, so many of them dropped.
+    fn end_document(&mut self, characters: u64, dropped: u64) {
         self.offsets.push(self.ids.len() as u64);
+        self.counts.documents += 1;
+        self.counts.characters += characters;
+        self.counts.dropped += dropped;
+        self.counts.dropped_documents += u64::from(characters > 0 && dropped == characters);
     }
 
     fn append(&mut self, other: &Self) {
@@ -191,8 +231,7 @@ impl Encoded {
         self.ends.extend_from_slice(&other.ends);
         let offsets = other.offsets.iter().skip(1);
         self.offsets.extend(offsets.map(|offset| before + offset));
-        self.unknown += other.unknown;
-        self.special += other.special;
+        self.counts += other.counts;
     }
 }
 
@@ -385,14 +424,13 @@ impl Tokenizer {
             Some(plain) => self.encode_plain(plain, &document.text, out),
             None => self.encode_general(&document.text, out),
         }
-        .map_err(refuse)?;
-        out.end_document();
-        Ok(())
+        .map_err(refuse)
     }
 
-    /// What the library does with `text`.
+    /// What the library does with the `text` of a document.
     fn encode_general(&self, text: &str, out: &mut Encoded) -> Result<(), String> {
-        let encoding = guarded(|| self.inner.encode_char_offsets(text, true))?.map_err(|error| error.to_string())?;
+        let (encoding, left_out) = guarded(|| places::encode(&self.inner, text))?.map_err(|error| error.to_string())?;
+        let before = out.ids.len();
         self.check_ids(encoding.get_ids())?;
         let special = encoding.get_special_tokens_mask();
         let length = text.chars().count();
@@ -401,6 +439,9 @@ impl Tokenizer {
             let (start, end) = if special == 1 { (0, 0) } else { (start.min(length) as u32, end.min(length) as u32) };
             out.push(id, start, end, self.unknown);
         }
+        let (starts, ends) = (&mut out.starts[before..], &mut out.ends[before..]);
+        let (characters, dropped) = places::count(text, starts, ends, &left_out);
+        out.end_document(characters, dropped);
         Ok(())
     }
 
@@ -419,10 +460,13 @@ impl Tokenizer {
         for &id in &plain.before {
             out.push(id, 0, 0, self.unknown);
         }
-        let mut missing = None;
-        for_each_word(text, |word, start, end| match model.token_to_id(word).or(self.unknown) {
-            Some(id) => out.push(id, start, end, self.unknown),
-            None => missing = missing.or(Some(word)),
+        let (mut missing, mut characters) = (None, 0);
+        for_each_word(text, |word, start, end| {
+            characters += u64::from(end - start);
+            match model.token_to_id(word).or(self.unknown) {
+                Some(id) => out.push(id, start, end, self.unknown),
+                None => missing = missing.or(Some(word)),
+            }
         });
         if let Some(word) = missing {
             return Err(format!("'{}' is unknown, and the vocabulary has no unknown word", shortened(word)));
@@ -430,6 +474,8 @@ impl Tokenizer {
         for &id in &plain.after {
             out.push(id, 0, 0, self.unknown);
         }
+        // Each word is a token.
+        out.end_document(characters, 0);
         Ok(())
     }
 }

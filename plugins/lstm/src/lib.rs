@@ -131,8 +131,19 @@ impl Lstm {
 
     /// 1, the outputs; 2 for an LSTM whose cells are asked for.
     fn sites_of_a_pass(&self) -> usize {
-        let cell = self.weights.as_ref().map_or(self.options.cell, |weights| weights.sizes.cell);
+        self.sites_of(self.weights.as_ref().map_or(self.options.cell, |weights| weights.sizes.cell))
+    }
+
+    /// The same, where the layers are of these cells.
+    fn sites_of(&self, cell: Cell) -> usize {
         if self.options.cell_sites && cell == Cell::Lstm { 2 } else { 1 }
+    }
+
+    /// Where a network is read.
+    fn sites(&self, sizes: Sizes) -> Vec<Site> {
+        let of_a_pass = self.sites_of(sizes.cell);
+        let sites = (0..sizes.passes() * of_a_pass).map(|site| sizes.site(site / of_a_pass, site % of_a_pass));
+        sites.map(|(name, width)| Site { name, width }).collect()
     }
 }
 
@@ -142,11 +153,14 @@ fn no_weights() -> Error {
 
 impl Model for Lstm {
     fn capabilities(&self) -> Capabilities {
+        let LstmOptions { hidden, layers, cell, .. } = self.options;
         Capabilities {
             tasks: vec![Task::LanguageModel],
             rules: vec![RuleKind::Top, RuleKind::Above, RuleKind::All],
             masks: true,
             predictions: true,
+            sites: self.sites(Sizes { hidden, layers, cell, ..Sizes::default() }),
+            ..Capabilities::default()
         }
     }
 
@@ -154,10 +168,7 @@ impl Model for Lstm {
         let sizes = self.weights()?.sizes;
         let of_a_pass = self.sites_of_a_pass();
         Ok(ModelDescription {
-            sites: (0..sizes.passes())
-                .flat_map(|pass| (0..of_a_pass).map(move |site| sizes.site(pass, site)))
-                .map(|(name, width)| Site { name, width })
-                .collect(),
+            sites: self.sites(sizes),
             vocabulary: sizes.vocabulary,
             parameters: sizes.parameters(),
             heads: match sizes.headless {

@@ -245,7 +245,11 @@ fn cell_of(shapes: &BTreeMap<String, Vec<usize>>) -> std::result::Result<Option<
         shape.and_then(|shape| <[usize; 2]>::try_from(shape).ok())
     };
     // An `nn.LSTMCell` has one layer, and no number of it.
-    let Some([rows, columns]) = matrix("weight_hh_l0").or(matrix("weight_hh")) else { return Ok(None) };
+    let of_first = |part: &str| matrix(&format!("{part}_l0")).or(matrix(part));
+    let Some([rows, columns]) = of_first("weight_hh") else { return Ok(None) };
+    if let Some([of_input, _]) = of_first("weight_ih").filter(|[of_input, _]| *of_input != rows) {
+        return Err(format!("tensor `weight_hh_l0` has {rows} rows, but `weight_ih_l0` has {of_input}"));
+    }
     let hidden = matrix("weight_hr_l0").map_or(columns, |[_, hidden]| hidden);
     match (rows / hidden.max(1), rows % hidden.max(1)) {
         (4, 0) => Ok(Some(Cell::Lstm)),

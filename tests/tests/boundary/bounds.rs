@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use serde_json::{Value, json};
-use txray_host::{Origin, Registry};
+use txray_host::{FindError, Origin, Registry};
 use txray_plugin::{
     ActivationBatch, ActivationSource, Block, Capabilities, Component, Encode, EncodeRequest, Error, ExactSum, Fault,
     Host, LayerColumn, Mask, Model, ModelDescription, Moments, NULL, Opaque, Predict, PredictRequest, Result, Rule,
@@ -21,6 +21,9 @@ struct Options {
     /// How it describes itself from the second time on.
     #[serde(default)]
     later: Value,
+    /// Where it says that it is read before it has weights.
+    #[serde(default)]
+    sites: Value,
     /// What is wrong with its batch, or with what it reads.
     #[serde(default)]
     fault: String,
@@ -94,6 +97,10 @@ impl ActivationSource for Told {
             "short sums" => drop(batch.moments[0].sum.pop()),
             "short observations" => drop(batch.neuron.pop()),
             "unknown" => batch.unknown = u64::MAX,
+            "lines" => batch.lines = vec![1],
+            "characters" => batch.characters = u64::MAX,
+            "dropped" => batch.dropped = 1,
+            "dropped documents" => batch.dropped_documents = 1,
             "unjoined" => batch.layers[0].unjoined = u64::MAX,
             "end before start" => batch.ends[1] = 1,
             _ => {}
@@ -105,7 +112,15 @@ impl ActivationSource for Told {
 impl Model for Told {
     fn capabilities(&self) -> Capabilities {
         let rules = vec![RuleKind::Top, RuleKind::All];
-        Capabilities { tasks: vec![Task::LanguageModel], rules, masks: false, predictions: true }
+        let sites = serde_json::from_value(self.0.sites.clone()).unwrap_or_default();
+        Capabilities {
+            tasks: vec![Task::LanguageModel],
+            rules,
+            masks: false,
+            predictions: true,
+            sites,
+            ..Capabilities::default()
+        }
     }
     fn describe(&self) -> Result<ModelDescription> {
         self.description()
@@ -244,6 +259,20 @@ fn sites_that_cannot_be() {
     }
 }
 
+/// Those that a model tells of before it has weights, too.
+#[test]
+fn sites_that_cannot_be_before_there_are_weights() {
+    let told = |width: u64| {
+        let options = json!({ "description": good_model(), "sites": [{ "name": "h", "width": width }] });
+        registry().model("told", &options, &Host::detached())
+    };
+    assert_eq!(told(3).unwrap().capabilities().sites[0].width, 3);
+    for (width, what) in [(0, "its site `h` has no neuron"), (1 << 40, "16777216 is the most")] {
+        let Err(FindError::Refused(error)) = told(width) else { panic!("{what}") };
+        assert!(error.message().contains(what), "{what}: {error}");
+    }
+}
+
 #[test]
 fn models_that_cannot_be() {
     for (key, value, what) in [
@@ -305,6 +334,10 @@ fn batches_that_do_not_fit() {
         ("short sums", "at site `h` there are 2 sums of h for 3 neurons"),
         ("short observations", "a batch with 2 neurons of observations, where 3 belong"),
         ("unknown", "18446744073709551615 of 3 tokens are unknown"),
+        ("lines", "a batch with 1 lines, where 2 belong"),
+        ("characters", "there are 18446744073709551615 characters in 2 documents"),
+        ("dropped", "1 of 0 characters are dropped"),
+        ("dropped documents", "1 of 2 documents are dropped, of 0 characters"),
         ("unjoined", "18446744073709551615 of 3 tokens are unjoined in layer `token`"),
         ("end before start", "token 1 reaches from 4 to 1"),
     ] {

@@ -98,6 +98,8 @@ fn folder() -> Folder {
 fn toml() {
     let (folder, mut registry) = (folder(), registry());
     let [path, again] = ["pipeline.toml", "again.toml"].map(|name| folder.path(name));
+    let schema =
+        txray_engine::schema::of(&catalogue(), registry.plugins().iter().flat_map(|plugin| &plugin.info.components));
     let mut all = seeds("toml");
     for name in ["quickstart", "wikitext2"] {
         all.push(std::fs::read(txray_tests::path(&format!("../configs/{name}.toml"))).unwrap());
@@ -117,6 +119,9 @@ fn toml() {
         match &read {
             Err(diagnostics) => look(diagnostics),
             Ok(pipeline) => {
+                let text = str::from_utf8(input).unwrap().trim_start_matches('\u{feff}');
+                let document = Document::parse("pipeline.toml", text.to_owned()).unwrap();
+                assert_eq!(txray_tests::invalid(&schema, document.value()), [""; 0], "what is taken, editors take");
                 // What a manifest keeps is the same pipeline.
                 put(&again, toml_of(&pipeline.settings));
                 let again = check(&again, &[], &mut registry);

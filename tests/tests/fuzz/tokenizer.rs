@@ -28,7 +28,7 @@ fn documents() -> Vec<Document> {
         "▁▁ ▁the",
     ];
     let texts = texts.into_iter().map(str::to_owned).chain(["caté".repeat(200), "\u{301}".repeat(40)]);
-    let document = |(id, text)| Document { id: id as u64, text, group: None, label: None, annotations: Vec::new() };
+    let document = |(id, text)| Document { id: id as u64, text, ..Document::default() };
     texts.enumerate().map(document).collect()
 }
 

@@ -43,7 +43,7 @@ fn a_device_that_no_plugin_runs_on_is_told_with_those_there_are() {
     let config = std::fs::read_to_string(txray_tests::path("../configs/quickstart.toml")).unwrap();
     folder.write("pipeline.toml", format!("device = \"cuda:0\"\n{config}"));
     let said = folder.txray(["check", "pipeline.toml"]).failed(2);
-    assert!(said.contains("no plugin runs `lstm` on this device") && said.contains("it runs on cpu"), "{said}");
+    assert!(said.contains("no plugin runs `lstm` on the device") && said.contains("it runs on cpu"), "{said}");
     assert!(said.contains("pipeline.toml:1:10"), "{said}");
 }
 

@@ -140,8 +140,8 @@ fn a_truncated_safetensors_file() {
     let whole = std::fs::read(&path).unwrap();
     for length in [0, 7, 20, whole.len() / 2, whole.len() - 1] {
         std::fs::write(&path, &whole[..length]).unwrap();
-        let said = refused(&folder);
-        says(&said, &["[model.lm]", "model.safetensors"]);
+        let said = refused_early(&folder);
+        says(&said, &["pipeline.toml:7:8", "model.safetensors"]);
     }
 }
 
@@ -151,7 +151,7 @@ fn a_safetensors_file_with_an_oversized_header() {
     let mut bytes = u64::MAX.to_le_bytes().to_vec();
     bytes.extend_from_slice(b"{}");
     std::fs::write(directory.join("model.safetensors"), bytes).unwrap();
-    says(&refused(&folder), &["[model.lm]", "model.safetensors"]);
+    says(&refused_early(&folder), &["pipeline.toml:7:8", "model.safetensors"]);
 }
 
 #[test]
@@ -161,7 +161,10 @@ fn a_tensor_of_another_shape() {
         *shape = vec![12, 4];
         values.truncate(48);
     });
-    says(&refused(&folder), &["[model.lm]", "model.safetensors", "lstm.weight_hh_l0", "[12, 4]", "[16, 4]"]);
+    says(
+        &refused_early(&folder),
+        &["pipeline.toml:7:8", "model.safetensors", "`weight_hh_l0` has 12 rows, but `weight_ih_l0` has 16"],
+    );
 }
 
 #[test]
@@ -179,22 +182,22 @@ fn a_tensor_of_another_type() {
     changed.extend_from_slice(json.as_bytes());
     changed.extend_from_slice(&bytes[8 + header..]);
     std::fs::write(&path, changed).unwrap();
-    says(&refused(&folder), &["[model.lm]", "model.safetensors", "decoder.bias", "I16", "F32"]);
+    says(&refused_early(&folder), &["pipeline.toml:7:8", "model.safetensors", "decoder.bias", "I16", "F32"]);
 }
 
 #[test]
 fn a_missing_tensor_and_one_too_many() {
     let (folder, _) = with_model(|model| model.tensors.retain(|tensor| tensor.0 != "lstm.bias_ih_l0"));
-    says(&refused(&folder), &["[model.lm]", "model.safetensors", "lstm.bias_ih_l0"]);
+    says(&refused_early(&folder), &["pipeline.toml:7:8", "model.safetensors", "lstm.bias_ih_l0"]);
     let (folder, _) = with_model(|model| model.tensors.push(("attention.weight".to_owned(), vec![1], vec![0.0])));
-    says(&refused(&folder), &["[model.lm]", "model.safetensors", "attention.weight"]);
+    says(&refused_early(&folder), &["pipeline.toml:7:8", "model.safetensors", "attention.weight"]);
 }
 
 #[test]
 fn weights_that_are_no_numbers() {
     for bad in [f32::NAN, f32::INFINITY] {
         let (folder, _) = with_model(|model| model.tensor("lstm.weight_ih_l0").2[7] = bad);
-        says(&refused(&folder), &["[model.lm]", "model.safetensors", "lstm.weight_ih_l0", "element 7"]);
+        says(&refused_early(&folder), &["pipeline.toml:7:8", "model.safetensors", "lstm.weight_ih_l0", "element 7"]);
     }
 }
 
@@ -241,7 +244,7 @@ fn a_vocabulary_that_is_not_the_models() {
     let other = folder.path("other");
     SmallModel::new(9, 4).write(&other);
     std::fs::copy(other.join("tokenizer.json"), directory.join("tokenizer.json")).unwrap();
-    says(&refused(&folder), &["[model.lm]", "tokenizer.json", "9", "5"]);
+    says(&refused_early(&folder), &["pipeline.toml:7:8", "tokenizer.json", "9", "5"]);
 }
 
 #[test]
@@ -251,7 +254,7 @@ fn a_model_directory_that_lacks_a_file() {
     {
         let (folder, directory) = with_model(|_| {});
         std::fs::remove_file(directory.join(file)).unwrap();
-        says(&refused(&folder), &["/model", file, words]);
+        says(&refused_early(&folder), &["model", file, words, "pipeline.toml:7:8"]);
     }
     let (folder, directory) = with_model(|_| {});
     std::fs::remove_file(directory.join("config.json")).unwrap();
@@ -264,7 +267,7 @@ fn files_of_a_model_that_are_something_else() {
     for (file, contents) in [("tokenizer.json", "{}"), ("tokenizer.json", "not JSON"), ("config.json", "[1, 2]")] {
         let (folder, directory) = with_model(|_| {});
         std::fs::write(directory.join(file), contents).unwrap();
-        says(&refused(&folder), &[file]);
+        says(&refused_early(&folder), &[file, "pipeline.toml:7:8"]);
     }
     // The tensors are what a plugin reads, whatever the config of another program says.
     let (folder, directory) = with_model(|_| {});
@@ -282,7 +285,48 @@ fn files_of_a_model_that_are_something_else() {
     );
 }
 
+#[test]
+fn an_option_that_contradicts_the_checkpoint() {
+    let (folder, _) = with_model(|_| {});
+    folder.write("pipeline.toml", READ.replace("path = \"model\"", "path = \"model\"\nhidden = 8"));
+    says(
+        &refused_early(&folder),
+        &["`hidden` asks for lstm.0.hidden (8)", "has lstm.0.hidden (4)", "pipeline.toml:8:10"],
+    );
+    folder.write("pipeline.toml", READ.replace("path = \"model\"", "path = \"model\"\nhidden = 4\ncell_sites = true"));
+    folder.txray(["check", "pipeline.toml"]).succeeded();
+}
+
 // Pipelines
+
+#[test]
+fn stages_of_different_neurons() {
+    let wider = TRAIN
+        .replace("[corpus.news]\nkind = \"text\"\ntrain = \"text.txt\"\n", "")
+        .replace("lm", "wide")
+        .replace("late", "b");
+    let wider = wider.replace("hidden = 4", "hidden = 8");
+    let compared = "\n[comparison.c]\nfrom = \"late\"\nto = \"b\"\n";
+    let folder = folder(&[TRAIN, &wider, compared].concat(), TEXT);
+    let told = "the stages do not compare: `late` reads lstm.0.hidden (4), `b` lstm.0.hidden (8)";
+    says(&refused_early(&folder), &[told, "pipeline.toml:31:6"]);
+}
+
+/// What does not need the step that fails is done all the same, and kept.
+#[test]
+fn a_step_that_fails_beside_others() {
+    let other = "\n[corpus.other]\nkind = \"text\"\ntrain = \"other.txt\"\n\n[stage.other]\nmodel = \"lm\"\ncorpus = \"other.train\"\n\n\
+                 [stage.again]\nmodel = \"lm\"\ncorpus = \"news.train\"\nlayers = [\"word\"]\n\n\
+                 [comparison.c]\nfrom = \"late\"\nto = \"other\"\n";
+    let folder = folder(&[TRAIN, other].concat(), TEXT);
+    folder.write("other.txt", b"w0 w1\nw2 caf\xe9 w0\n");
+    let said = refused(&folder);
+    says(&said, &["[corpus.other]", "other.txt:2", "not made because of that: stage.other, comparison.c"]);
+    says(&said, &["4 steps are done, and kept in", "the same command goes on from there"]);
+    folder.write("other.txt", "w0 w1\n");
+    let told = folder.txray(["run", "pipeline.toml", "--out", "out"]).succeeded().stderr;
+    assert_eq!(told.matches("there already").count(), 3, "{told}");
+}
 
 #[test]
 fn a_pipeline_that_is_missing_or_no_toml() {

@@ -109,5 +109,6 @@ fn stages_of_different_sites_are_told() {
         PIPELINE.replace("[stage.b]\nmodel = \"m\"", "[model.w]\npath = \"wider\"\n\n[stage.b]\nmodel = \"w\"");
     folder.write("pipeline.toml", pipeline);
     let said = folder.txray(["run", "pipeline.toml", "--out", "out"]).failed(2);
-    assert!(said.contains("comparison.c") && said.contains("different sites"), "{said}");
+    let told = "the stages do not compare: `a` reads lstm.0.hidden (4), `b` lstm.0.hidden (5)";
+    assert!(said.contains(told) && said.contains("pipeline.toml:25:6"), "{said}");
 }

@@ -106,13 +106,19 @@ fn look_through_stage(stage: &Path) {
             "activation: Float32",
             "start: UInt32?",
             "end: UInt32?",
+            "line: UInt64?",
             "word: Utf8?",
             "pos: Utf8?",
         ]
     );
     let coverage = json(&stage.join("coverage.json"));
     assert_eq!(coverage["tokens"], observations.len(), "max-1 observes each token once");
+    let page = std::fs::read_to_string(path("../docs/tables.md")).unwrap();
+    for key in coverage.as_object().unwrap().keys() {
+        assert!(page.contains(&format!("\n| `{key}` | ")), "{key} is in no table of the reference");
+    }
     assert_eq!(coverage["documents"], 200);
+    assert_eq!(coverage["dropped"], 0, "a word that is not known is read, as one");
     assert_eq!(coverage["layers"][0], serde_json::json!({ "name": "word", "unjoined": 0 }));
     assert_eq!(coverage["layers"][1], serde_json::json!({ "name": "pos", "unjoined": 0 }));
 

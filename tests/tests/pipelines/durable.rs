@@ -33,16 +33,29 @@ fn spawn(folder: &Folder, store: &str, args: &[&str]) -> Child {
         .current_dir(folder.path(""))
         .env("TXRAY_STORE", folder.path(store))
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stderr(std::fs::File::create(log(folder, args)).unwrap())
         .spawn()
         .unwrap()
+}
+
+/// Where what a run says goes, beside its out directory.
+fn log(folder: &Folder, args: &[&str]) -> std::path::PathBuf {
+    folder.path(format!("{}.stderr", args[3]))
+}
+
+/// The run ends well, or what it said is told.
+#[track_caller]
+fn comes_through(mut child: Child, folder: &Folder, args: &[&str]) {
+    let status = child.wait().unwrap();
+    assert!(status.success(), "{status}: {}", std::fs::read_to_string(log(folder, args)).unwrap());
 }
 
 #[test]
 fn killed_at_random_moments_a_run_ends_with_the_same_bytes() {
     let folder = Folder::new();
     let start = Instant::now();
-    assert!(spawn(&folder, "undisturbed-store", &args("undisturbed", &[])).wait().unwrap().success());
+    let undisturbed = args("undisturbed", &[]);
+    comes_through(spawn(&folder, "undisturbed-store", &undisturbed), &folder, &undisturbed);
     let whole = start.elapsed().as_secs_f64();
 
     let mut moments = Stream::new(1, "kill", 0);
@@ -51,7 +64,8 @@ fn killed_at_random_moments_a_run_ends_with_the_same_bytes() {
         // What is finished is never redone, so moments are drawn over a whole run: kills fall into every step. Once a
         // run comes through, the rest of the kills begin anew on a store of their own.
         let store = if finished { "second-store" } else { "killed-store" };
-        let mut child = spawn(&folder, store, &args(if finished { "second" } else { "killed" }, &[]));
+        let run = args(if finished { "second" } else { "killed" }, &[]);
+        let mut child = spawn(&folder, store, &run);
         let moment = Instant::now() + Duration::from_secs_f64(f64::from(moments.uniform()) * whole * 0.6);
         while Instant::now() < moment && child.try_wait().unwrap().is_none() {
             std::thread::sleep(Duration::from_millis(5));
@@ -62,10 +76,12 @@ fn killed_at_random_moments_a_run_ends_with_the_same_bytes() {
         }
         let status = child.wait().unwrap();
         finished |= status.success();
-        assert!(status.success() || status.code().is_none(), "it ended by itself, with {status}");
+        let said = || std::fs::read_to_string(log(&folder, &run)).unwrap();
+        assert!(status.success() || status.code().is_none(), "it ended by itself, with {status}: {}", said());
         assert!(kills < 200, "no progress is kept between kills");
     }
-    assert!(spawn(&folder, "second-store", &args("second", &[])).wait().unwrap().success());
+    let second = args("second", &[]);
+    comes_through(spawn(&folder, "second-store", &second), &folder, &second);
     let undisturbed = folder.bytes("undisturbed");
     assert!(undisturbed.len() > 10);
     assert!(folder.bytes("killed") == undisturbed, "a killed run differs from an undisturbed one");
@@ -131,9 +147,10 @@ fn with_more_epochs_a_training_goes_on_to_what_it_would_have_been() {
 #[test]
 fn two_runs_at_once_share_a_store() {
     let folder = Folder::new();
-    let mut both = [spawn(&folder, "store", &args("a", &[])), spawn(&folder, "store", &args("b", &[]))];
-    for child in &mut both {
-        assert!(child.wait().unwrap().success());
+    let both = [args("a", &[]), args("b", &[])];
+    let children = both.each_ref().map(|args| spawn(&folder, "store", args));
+    for (child, args) in children.into_iter().zip(&both) {
+        comes_through(child, &folder, args);
     }
     assert!(folder.bytes("a") == folder.bytes("b"));
 }
@@ -238,6 +255,7 @@ fn a_full_disk_loses_nothing_and_a_store_that_cannot_be_written_still_serves() {
         }
         let said = ran.failed(2);
         assert!(said.contains("No space left on device") && said.contains("disk/store"), "{said}");
+        assert!(said.contains("make room, for instance with `txray store gc`, or work on another disk"), "{said}");
         assert_eq!(folder.files("out"), [""; 0]);
     }
     disk.remount("size=100m");
@@ -250,7 +268,7 @@ fn a_full_disk_loses_nothing_and_a_store_that_cannot_be_written_still_serves() {
     let again = folder.txray(args("again", &on_disk)).succeeded();
     assert_eq!(again.stderr.matches("there already").count(), 9, "{}", again.stderr);
     let said = folder.txray(args("again", &[&on_disk[..], &["--set", "seed=7"]].concat())).failed(2);
-    assert!(said.contains("choose another --store"), "{said}");
+    assert!(said.contains("name a folder of yours with `--store DIR`"), "{said}");
 }
 
 /// Ctrl-C, as a terminal sends it.

@@ -158,9 +158,13 @@ fn a_repeat_tells_what_is_missing_and_what_is_new() {
     assert_eq!(missing.code, Some(2));
     assert!(missing.stdout.contains("missing: stages/x/a.parquet"), "{}", missing.stdout);
 
-    folder.write("nothing.toml", "[corpus.c]\nkind = \"text\"\ntrain = \"text.txt\"\n");
-    folder.txray(["run", "nothing.toml", "--out", "nothing"]).succeeded();
-    let told = folder.txray(["run", "nothing/manifest.json", "--out", "nothing-again"]).succeeded();
+    let mut nothing = manifest.clone();
+    for table in ["model", "stage"] {
+        nothing["settings"].as_object_mut().unwrap().shift_remove(table);
+    }
+    nothing["outputs"] = serde_json::json!([]);
+    folder.write("nothing.json", nothing.to_string());
+    let told = folder.txray(["run", "nothing.json", "--out", "nothing"]).succeeded();
     assert!(told.stdout.contains("there is nothing to agree with"), "{}", told.stdout);
 }
 

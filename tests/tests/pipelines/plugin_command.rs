@@ -34,6 +34,27 @@ fn inspect_tells_components_options_claims_and_the_hash() {
     }
 }
 
+#[test]
+fn inspect_tells_what_a_model_can_do() {
+    let folder = Folder::new();
+    let inspect =
+        |library: &std::path::Path| folder.txray(["plugin", "inspect", library.to_str().unwrap()]).succeeded().stdout;
+    let told = inspect(&c_plugin("remembers"));
+    for line in [
+        "  abilities: encode, predict, train, carry\n",
+        "  tasks: language-model\n",
+        "  record rules: top, above, all\n",
+        "  also: masks, predictions\n",
+        "  not known to this txray: rules: of years to come\n",
+    ] {
+        assert!(told.contains(line), "{line}: {told}");
+    }
+    let told = inspect(&rust_plugin("txray-cpu"));
+    assert!(told.contains("  sites by default: lstm.0.hidden (200)\n"), "{told}");
+    let told = inspect(&rust_plugin("everything"));
+    assert!(told.contains("  what it can do depends on its options: missing field `epochs`\n"), "{told}");
+}
+
 fn sha2_of(path: &std::path::Path) -> String {
     use sha2::{Digest, Sha256};
     Sha256::digest(std::fs::read(path).unwrap()).iter().map(|byte| format!("{byte:02x}")).collect()

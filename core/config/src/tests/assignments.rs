@@ -132,3 +132,61 @@ fn assignments_that_are_none() {
    ╰────",
     );
 }
+
+#[test]
+fn what_reads_as_a_number_is_a_word_where_a_word_is_wanted() {
+    let table = |kind: &str, train| json!({ "properties": { "kind": { "const": kind }, "train": { "type": train } } });
+    let schema = json!({
+        "properties": { "seed": { "type": "integer" }, "corpus": { "additionalProperties": { "$ref": "#/$defs/corpus" } } },
+        "$defs": { "corpus": {
+            "if": { "properties": { "kind": { "const": "text" } } },
+            "then": table("text", ["string", "null"]),
+            "else": table("grammar", ["integer", "null"]),
+        } },
+    });
+    let mut document = document("[corpus.a]\nkind = 'grammar'\n[corpus.b]\nkind = 'text'\n[corpus.c]\nkind = 'text'\n");
+    for assignment in [
+        "seed=7",
+        "corpus.a.train=2024",
+        "corpus.b.train=0x1F",
+        "corpus.c.train=true",
+        "corpus.c.valid=1.50",
+        "corpus.d.train=2024-01-02 03:04:05",
+        // Whatever comes last counts.
+        "corpus.c.kind=text",
+        "corpus.b.train=1.50",
+    ] {
+        document.set(assignment).unwrap();
+    }
+    document.settle_words(&schema);
+    let expected = json!({
+        "seed": 7,
+        "corpus": {
+            "a": { "kind": "grammar", "train": 2024 },
+            "b": { "kind": "text", "train": "1.50" },
+            // What the schema says nothing of is what it reads as.
+            "c": { "kind": "text", "train": "true", "valid": 1.5 },
+            "d": { "train": "2024-01-02 03:04:05" },
+        },
+    });
+    assert_eq!(*document.value(), expected);
+}
+
+#[test]
+fn words_that_lost_their_quotes_are_shown_with_them() {
+    let help = |assignment: &str| {
+        let errors = assignment_errors("", assignment);
+        let help = miette::Diagnostic::help(errors.iter().next().unwrap()).map(|help| help.to_string());
+        (errors.len(), help.unwrap_or_default())
+    };
+    for (assignment, quoted) in [
+        ("a.layers=[token,word]", r#"a.layers=["token","word"]"#),
+        ("a.layers = [ token, 1, true ]", r#"a.layers=[ "token", 1, true ]"#),
+        ("a.task={kind=language-model, corpus=my news}", r#"a.task={kind="language-model", corpus="my news"}"#),
+        ("m=[hellinger,{kind=energy,alpha=1.5}]", r#"m=["hellinger",{kind="energy",alpha=1.5}]"#),
+    ] {
+        assert_eq!(help(assignment), (1, format!("they stay in single quotes: --set '{quoted}'")));
+    }
+    assert!(!help("a=[1, 2").1.contains("--set"));
+    assert!(!help("a=['b', c]").1.contains("--set"));
+}

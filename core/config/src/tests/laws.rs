@@ -11,6 +11,7 @@ fn any_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         any::<bool>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
         prop::num::f64::NORMAL.prop_map(Value::from),
         Just(json!(-0.0)),
         any::<String>().prop_map(Value::from),

@@ -80,3 +80,35 @@ fn options_of_a_format_are_found_wherever_they_are() {
     assert_eq!(of_format(&schema, "path"), ["/file", "/other"]);
     assert_eq!(of_format(&json!({}), "path"), [""; 0]);
 }
+
+#[test]
+fn a_schema_in_another_refers_to_its_own_and_says_which_tables_are_closed() {
+    let schema = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Options",
+        "properties": {
+            "train": { "$ref": "#/$defs/Train" },
+            "free": { "type": "object" },
+            "open": { "properties": { "a": {} }, "additionalProperties": true },
+            "title": { "default": { "$ref": "#", "properties": {} } },
+        },
+        "$defs": { "Train": { "properties": { "inner": { "$ref": "#" } } } },
+    });
+    let expected = json!({
+        "properties": {
+            "train": { "$ref": "#/$defs/a/$defs/Train" },
+            "free": { "type": "object" },
+            "open": { "properties": { "a": {} }, "additionalProperties": true },
+            "title": { "default": { "$ref": "#", "properties": {} } },
+        },
+        "$defs": { "Train": { "properties": { "inner": { "$ref": "#/$defs/a" } }, "additionalProperties": false } },
+        "additionalProperties": false,
+    });
+    assert_eq!(embedded(&schema, "/$defs/a"), expected);
+    // None of the parts has every key.
+    let combined = json!({ "properties": { "a": {} }, "oneOf": [{ "properties": { "b": {} } }] });
+    assert_eq!(embedded(&combined, "/$defs/a"), combined);
+    for nothing in [json!(null), json!(true), json!("?")] {
+        assert_eq!(embedded(&nothing, "/$defs/a"), nothing);
+    }
+}

@@ -33,7 +33,7 @@ proptest! {
 #[test]
 fn tables_keep_their_order_and_floats_stay_floats() {
     let settings = json!({
-        "seed": 1, "z": { "lm.1 'x'\"": { "rate": 1.0, "big": i64::MAX, "small": -0.0 }, "": {} },
+        "seed": 1, "z": { "lm.1 'x'\"": { "rate": 1.0, "big": i64::MAX, "bigger": u64::MAX, "small": -0.0 }, "": {} },
         "a": [[{ "b": [1, "x", [2.0]] }], []],
     });
     let document = Document::from_settings("the settings of a run", &settings).unwrap();
@@ -48,8 +48,6 @@ fn settings_that_toml_cannot_hold_are_an_error() {
         let told = list(&Document::from_settings("the settings of a run", &settings).unwrap_err());
         assert!(told.starts_with("cannot write the settings of a run as TOML: "), "{told}");
     }
-    let told = list(&Document::from_settings("the settings of a run", &json!({ "a": u64::MAX })).unwrap_err());
-    assert!(told.starts_with("the settings of a run:1:5: the number"), "{told}");
 }
 
 #[test]

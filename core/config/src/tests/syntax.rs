@@ -97,12 +97,12 @@ fn duplicates_are_told_from_the_same_name_in_other_tables() {
 
 #[test]
 fn numbers_that_json_cannot_hold() {
-    let text = "a = 9223372036854775808\nb = 0x7fff_ffff_ffff_ffff\nc = nan\nd = -inf\ne = 1e999\n\
+    let text = "a = 18446744073709551616\nb = 0xffff_ffff_ffff_ffff\nc = nan\nd = -inf\ne = 1e999\n\
                 f = -9_223_372_036_854_775_808\n";
     assert_shows(
         &list(&errors(text)),
         "
-run.toml:1:5: the number `9223372036854775808` is out of range
+run.toml:1:5: the number `18446744073709551616` is out of range
 run.toml:3:5: the number `nan` is out of range
 run.toml:4:5: the number `-inf` is out of range
 run.toml:5:5: the number `1e999` is out of range",
@@ -158,4 +158,20 @@ fn a_byte_order_mark_moves_no_span() {
     let document = document("\u{feff}seed = 'x'\n");
     assert_eq!(document.place("/seed", At::Key).text(), "seed");
     assert_eq!(document.place("/seed", At::Value).text(), "'x'");
+}
+
+#[test]
+fn a_path_of_windows_is_told_once_with_what_to_write() {
+    let report = only(&errors("path = \"C:\\Users\\me\\x.txt\"\n"));
+    assert_shows(
+        &report,
+        r#"
+  × in double quotes, `\` begins an escape
+   ╭─[run.toml:1:11]
+ 1 │ path = "C:\Users\me\x.txt"
+   ·           ─┬
+   ·            ╰── there is no such escape
+   ╰────
+  help: in single quotes, a `\` is itself: 'C:\Users\me\x.txt'; in paths, `/` serves as well"#,
+    );
 }

@@ -56,6 +56,11 @@ pub(crate) fn hold(bench: &mut Bench<'_>) {
         if found.trained_state == Some(State::Carry) && bare.as_carry().is_none() {
             return Err(Failure::from("it was trained with a state that is carried, and has none".to_owned()));
         }
+        let told = bare.capabilities().sites;
+        if !told.is_empty() && told != found.sites {
+            let message = format!("its sites are {:?}, and before it had weights it said {told:?}", found.sites);
+            return Err(Failure::from(message));
+        }
         match abilities(&*bare) == abilities(&*model) && bare.capabilities() == model.capabilities() {
             true => Ok(()),
             false => Err(Failure::from("with weights it can be asked for something else than without".to_owned())),

@@ -230,6 +230,15 @@ impl Activations {
     ) {
         batch.documents.push(id as u64);
         batch.groups.push(["", "first", "second", "third"][document.group]);
+        // Every third stands in no line.
+        batch.lines.push(if id % 3 == 2 { 0 } else { 2 * id as u64 + 1 });
+        let words =
+            document.tokens.iter().filter_map(|token| token.word).map(|word| self.words[word].chars().count() as u64);
+        let characters: u64 = words.sum();
+        // As many are dropped as the group says.
+        batch.characters += characters + document.group as u64;
+        batch.dropped += document.group as u64;
+        batch.dropped_documents += u64::from(characters == 0 && document.group > 0);
         let mut at = 0;
         for token in &document.tokens {
             let length = token.word.map_or(0, |word| self.words[word].chars().count() as u32);
@@ -303,6 +312,10 @@ impl Stage {
             all.starts.extend(&batch.starts);
             all.ends.extend(&batch.ends);
             all.unknown += batch.unknown;
+            all.lines.extend(&batch.lines);
+            all.characters += batch.characters;
+            all.dropped += batch.dropped;
+            all.dropped_documents += batch.dropped_documents;
             for (all, layer) in all.layers.iter_mut().zip(&batch.layers) {
                 all.features.extend(&layer.features);
                 all.unjoined += layer.unjoined;

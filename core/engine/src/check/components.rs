@@ -8,7 +8,7 @@ use txray_host::{FindError, Registry};
 use txray_plugin::Host;
 
 use crate::check::{Check, merge};
-use crate::component::Component;
+use crate::component::{Component, what};
 
 impl Check<'_> {
     /// A component's options with their defaults, which are put into the settings as well. `keys`: of which keys.
@@ -56,9 +56,11 @@ impl Check<'_> {
                 return false;
             }
             Err(FindError::Device(devices)) => {
-                let error =
-                    self.document.error("/device", At::Value, format!("no plugin runs `{kind}` on this device"));
-                self.diagnostics.push(error.help(format!("it runs on {}", devices.join(", "))));
+                // Where the device is the default, it is the component that asks for another.
+                let is_written = self.document.value().get("device").is_some();
+                let place = if is_written { "/device" } else { name.unwrap_or(pointer) };
+                let message = format!("no plugin runs `{kind}` on the device `{}`", self.device);
+                self.error_with_help(place, message, format!("it runs on {}", devices.join(", ")));
                 return false;
             }
             Err(FindError::Refused(error)) => {
@@ -155,28 +157,22 @@ impl Check<'_> {
         for option in of_format(&component.options, "path") {
             let Some(place) = options.pointer_mut(&option) else { continue };
             let Some(path) = place.as_str() else { continue };
-            let found = self.resolver.resolve_file(Path::new(path)).map_err(|error| error.to_string());
-            // Options are JSON, and so its name has to be text.
-            let named = found.and_then(|found| match found.to_str() {
-                Some(text) => Ok((Value::from(text), found)),
-                None => Err(format!("the path {} is not UTF-8", found.display())),
-            });
-            match named {
-                Ok((text, found)) => {
-                    *place = text;
-                    files.push((option, found));
-                }
-                Err(message) => {
-                    self.error(&format!("{pointer}{option}"), message);
+            let at = format!("{pointer}{option}");
+            let found = match self.resolver.resolve_file(Path::new(path)) {
+                Ok(found) => found,
+                Err(error) => {
+                    self.corpus_error(&at, &error);
                     return None;
                 }
-            }
+            };
+            // Options are JSON, and so its name has to be text.
+            let Some(text) = found.to_str() else {
+                self.error(&at, format!("the path {} is not UTF-8", found.display()));
+                return None;
+            };
+            *place = text.into();
+            files.push((option, found));
         }
         Some(files)
     }
-}
-
-/// What an interface supplies, in a word: `txray.metric/1` a `metric`.
-fn what(interface: &str) -> &str {
-    interface.trim_start_matches("txray.").split('/').next().unwrap_or(interface)
 }

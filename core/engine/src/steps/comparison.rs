@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use txray_config::{Name, child};
-use txray_method::{MethodError, Settings, Summary, Weighting, compare};
+use txray_method::{MethodError, Settings, Summary, Weighting, compare, unlike};
 use txray_plugin::abi;
 use txray_tables::Folder;
 use txray_tables::columns::comparison;
@@ -17,9 +17,9 @@ use super::stage::Stage;
 use crate::check::{Check, Section};
 use crate::component::Component;
 use crate::error::Result;
+use crate::form::Form;
 use crate::inputs::Hashes;
 use crate::out::{OutPath, Publication};
-use crate::page::Page;
 use crate::step::{Made, Making, Step};
 
 /// The file of what a comparison comes to.
@@ -107,6 +107,14 @@ impl Section for Comparison {
         if layers.is_empty() {
             check.error(pointer, "the two stages have no layer in common");
         }
+        // Where the weights have yet to tell, `compare` finds out.
+        if !from.sites.is_empty()
+            && !to.sites.is_empty()
+            && let Some([of_from, of_to]) = unlike(&from.sites, &to.sites)
+        {
+            let message = format!("the stages do not compare: `{}` reads {of_from}, `{}` {of_to}", from.name, to.name);
+            check.error(&child(pointer, "to"), message);
+        }
         let (weighting, min_count) = (keys.weighting, keys.min_count);
         let comparison = Self { name: name.clone(), from, to, layers, weighting, min_count, metrics };
         (check.diagnostics.len() == before).then_some(comparison)
@@ -116,9 +124,8 @@ impl Section for Comparison {
         vec![Arc::clone(self) as _]
     }
 
-    fn describe(page: &mut Page<'_>) {
-        page.section::<Keys>("`[comparison.NAME]`");
-        page.components(abi::METRIC, "`metrics` of `[comparison.NAME]`");
+    fn form() -> Form {
+        Form::of::<Keys>().with_component("metrics", abi::METRIC)
     }
 }
 

@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use txray_config::{Name, child, suggestion};
 use txray_plugin::Level;
-use txray_text::{Context, CorpusError, Documents, OpenError, OptionError};
+use txray_text::{Context, CorpusError, Counts, Documents, OpenError, OptionError};
 
 use crate::check::{Check, Section};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::files::stopped;
+use crate::form::Form;
 use crate::inputs::Hashes;
-use crate::page::Page;
 use crate::step::{Made, Making, Step};
 
 /// A corpus of a pipeline.
@@ -46,7 +46,7 @@ impl Section for Corpus {
             Ok(corpus) => Some(Self { name: name.clone(), corpus }),
             Err(errors) => {
                 for OptionError { pointer: option, error } in errors {
-                    check.error(&format!("{pointer}{option}"), error.to_string());
+                    check.corpus_error(&format!("{pointer}{option}"), &error);
                 }
                 None
             }
@@ -58,10 +58,8 @@ impl Section for Corpus {
         Vec::new()
     }
 
-    fn describe(page: &mut Page<'_>) {
-        for format in page.formats() {
-            page.describe(&format!("`[corpus.NAME]`, `kind = \"{}\"`", format.kind), &(format.schema)());
-        }
+    fn form() -> Form {
+        Form::formats()
     }
 }
 
@@ -139,6 +137,27 @@ impl Text {
         let documents = self.corpus.corpus.documents(&self.split, making.inputs)?;
         let stopped = || CorpusError::Io { path: self.name().into(), source: stopped() };
         Ok(Box::new(documents.map(move |document| if host.cancelled() { Err(stopped()) } else { document })))
+    }
+
+    /// Looks at what a tokenizer made of it for the step of a table: nothing at all is an error, and what is dropped is said where
+    /// it is more than a hundredth.
+    ///
+    /// # Errors
+    /// [`Error::UnknownText`].
+    pub fn check_counts(&self, making: &Making<'_>, table: &str, counts: Counts) -> Result<()> {
+        let Counts { documents, characters, dropped, dropped_documents, .. } = counts;
+        if counts.is_all_unknown() {
+            return Err(Error::UnknownText { text: self.name() });
+        }
+        if dropped > characters / 100 || dropped_documents > documents / 100 {
+            let message = format!(
+                "[{table}] reads nothing of {dropped} of the {characters} characters of `{}`, {dropped_documents} of its \
+                 {documents} documents whole: the tokenizer drops them",
+                self.name()
+            );
+            making.host.log(Level::Warning, &message);
+        }
+        Ok(())
     }
 }
 

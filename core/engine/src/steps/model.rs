@@ -1,5 +1,6 @@
 //! `[model.NAME]`: a model that is trained, loaded, or begun from another.
 
+mod looking;
 mod training;
 
 use std::cell::OnceCell;
@@ -11,19 +12,20 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use txray_config::{Name, child, of_format};
 use txray_host::FindError;
-use txray_plugin::{Capabilities, Host, Model as PluginModel, ModelDescription, Task, abi};
-use txray_text::{Tokenizer, Vocabulary};
+use txray_plugin::{Capabilities, Host, Model as PluginModel, ModelDescription, Site, Task, abi};
+use txray_text::{Tokenizer, Vocabulary, unseen};
 
 use super::corpus::{Corpus, Text};
-use crate::check::{Check, Section};
+use crate::check::{Check, Section, merge};
 use crate::component::Component;
 use crate::error::{Error, Result};
 use crate::files::read_small;
+use crate::form::Form;
 use crate::inputs::Hashes;
 use crate::out::{OutPath, Publication};
-use crate::page::Page;
 use crate::step::{Made, Making, OWN, Step};
 use crate::store::{Entry, Record};
+use looking::{look, try_out};
 use training::{Begin, END, LAST, Training, checkpoint, load};
 
 pub use training::ModelFigures;
@@ -35,6 +37,9 @@ const FOLDER: &str = "models";
 /// differ in this option alone, the one of more epochs may go on from the end of the other.
 const EPOCHS: &str = "epochs";
 
+/// The options of a model that say how it is trained.
+const TRAIN: &str = "train";
+
 /// A model: trained on a corpus, loaded, or begun from another. These keys are those of every model; its kind has others
 /// beside them.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -45,7 +50,8 @@ struct Keys {
     /// A directory with a trained model, as `docs/checkpoints.md` tells of them: weights and `tokenizer.json`; relative to the
     /// config's folder. The model begins from there.
     path: Option<PathBuf>,
-    /// Another model, or a checkpoint of one (`"lm@1"`), whose weights and vocabulary this one begins from.
+    /// Another model, or a checkpoint of one (`"lm@1"`), whose weights and vocabulary this one begins from. Of the options it
+    /// has those of the other where it says nothing else, if it is of the same kind; those of `train` are its own.
     init: Option<String>,
     /// Which words the vocabulary learned from the training text has.
     vocabulary: Option<Vocabulary>,
@@ -138,6 +144,8 @@ pub struct Model {
     epochs: Option<String>,
     /// Where its weights come from.
     origin: Origin,
+    /// What the weights in a directory are that it begins from, where it does.
+    described: Option<ModelDescription>,
     /// What it is trained for; none: it is read as it comes.
     task: Option<Lesson>,
     /// Epochs after which a checkpoint is kept.
@@ -222,7 +230,7 @@ impl ModelRef {
     /// Loads it, with its tokenizer.
     pub fn load(&self, making: &Making<'_>) -> Result<(Box<dyn PluginModel>, Tokenizer, ModelDescription)> {
         let mut model = self.model.create(making)?;
-        let (tokenizer, description) = load(&mut *model, &self.weights(making)?, making)?;
+        let (tokenizer, description) = load(&mut *model, &self.weights(making)?, making.host, making.inputs)?;
         Ok((model, tokenizer, description))
     }
 }
@@ -281,9 +289,17 @@ impl Section for Model {
             Some(Lesson { kind: task.kind, train: corpus.text("train")?, valid: corpus.text("valid") })
         });
         let (kind, place) = kind_of(check, pointer, &keys, origin.as_ref())?;
-        let files = check.paths(abi::MODEL, pointer, &kind, &mut options)?;
+        let mut files = check.paths(abi::MODEL, pointer, &kind, &mut options)?;
+        let given: Vec<String> = options.as_object().into_iter().flatten().map(|(key, _)| key.clone()).collect();
+        let from = origin.as_ref().and_then(Origin::model);
+        let inherited = inherited(from, &kind);
+        let is_inherited =
+            |file: &&(String, PathBuf)| inherited.pointer(&file.0).is_some() && options.pointer(&file.0).is_none();
+        files.extend(from.into_iter().flat_map(|from| &from.plugin.files).filter(is_inherited).cloned());
+        let mut all = options.clone();
+        merge(&mut all, &inherited);
         let abilities = OnceCell::new();
-        let taken = check.component(abi::MODEL, pointer, Some(&place), &kind, &options, |registry, options, host| {
+        let taken = check.component(abi::MODEL, pointer, Some(&place), &kind, &all, |registry, options, host| {
             let model = registry.model(&kind, options, host)?;
             // Set once: it is made until it takes its options, and then no more.
             let _ = abilities.set(Abilities::of(&*model));
@@ -294,7 +310,8 @@ impl Section for Model {
             abilities.check_task(check, &child(pointer, "task"), &kind, task.kind);
         }
         // One that begins from another has its sizes from there.
-        let options = check.complete(abi::MODEL, pointer, &kind, &options, |key| is_new || key == "train");
+        let mut options = check.complete(abi::MODEL, pointer, &kind, &options, |key| is_new || key == TRAIN);
+        merge(&mut options, &inherited);
         let schema = check.registry.find(abi::MODEL, &kind).ok().map(|(_, component)| component.options.clone());
         let epochs = schema.and_then(|schema| of_format(&schema, EPOCHS).into_iter().next());
         let trained = epochs.as_ref().and_then(|epochs| options.pointer(epochs)).and_then(Value::as_u64);
@@ -308,19 +325,57 @@ impl Section for Model {
         let (seed, device) = (check.seed, check.device.clone());
         let name = name.clone();
         let plugin = Component { interface: abi::MODEL, kind, options, files };
-        let model =
-            Self { name, plugin, abilities: abilities?, epochs, origin: origin?, task, checkpoints, seed, device };
-        (taken && check.diagnostics.len() == before && model.task.is_some() == keys.task.is_some()).then_some(model)
+        let mut model = Self {
+            name,
+            plugin,
+            abilities: abilities?,
+            epochs,
+            origin: origin?,
+            described: None,
+            task,
+            checkpoints,
+            seed,
+            device,
+        };
+        if !taken {
+            return None;
+        }
+        model.look(check, pointer)?;
+        for key in given.iter().filter(|key| *key != TRAIN) {
+            model.check_option(check, pointer, key);
+        }
+        if let (Some(task), Some(described)) = (&keys.task, &model.described)
+            && described.classes(task.kind.task()).is_none()
+        {
+            let message = format!("the weights that `{}` begins from have no head for this task", model.name);
+            let help = "they can be read: leave out `task`, or begin from weights that predict";
+            check.error_with_help(&format!("{pointer}/task/kind"), message, help);
+        }
+        (check.diagnostics.len() == before && model.task.is_some() == keys.task.is_some()).then_some(model)
     }
 
     fn steps(self: &Arc<Self>) -> Vec<Arc<dyn Step>> {
         vec![Arc::clone(self) as _]
     }
 
-    fn describe(page: &mut Page<'_>) {
-        page.section::<Keys>("`[model.NAME]`");
-        page.components(abi::MODEL, "`[model.NAME]`");
+    fn form() -> Form {
+        Form::of::<Keys>().with_kinds(abi::MODEL)
     }
+}
+
+/// The options that a model of this kind has from the one that it begins from, where it does: all but those of training. Another
+/// kind has others.
+fn inherited(from: Option<&Model>, kind: &str) -> Value {
+    from.filter(|from| from.plugin.kind == kind).map_or(json!({}), |from| without(&from.plugin.options, TRAIN))
+}
+
+/// Options less one.
+fn without(options: &Value, key: &str) -> Value {
+    let mut rest = options.clone();
+    if let Value::Object(rest) = &mut rest {
+        rest.shift_remove(key);
+    }
+    rest
 }
 
 fn read_checkpoints(check: &mut Check<'_>, pointer: &str, value: Option<Value>) -> Vec<u64> {
@@ -348,7 +403,11 @@ fn kind_of(check: &mut Check<'_>, pointer: &str, keys: &Keys, origin: Option<&Or
     if let Some(Origin::Directory(path)) = origin
         && !path.is_dir()
     {
-        check.error(&child(pointer, "path"), format!("there is no folder {}", path.display()));
+        let (at, message) = (child(pointer, "path"), format!("there is no folder {}", path.display()));
+        match unseen(path) {
+            Some(help) => check.error_with_help(&at, message, help),
+            None => check.error(&at, message),
+        }
         return None;
     }
     if let Some(kind) = &keys.kind {
@@ -398,10 +457,122 @@ fn kind_of_directory(check: &mut Check<'_>, place: &str, path: &Path) -> Option<
     None
 }
 
+impl Origin {
+    /// The model of the pipeline that it is.
+    fn model(&self) -> Option<&Model> {
+        match self {
+            Self::Init(to) => Some(&to.model),
+            Self::New(_) | Self::Directory(_) => None,
+        }
+    }
+}
+
 impl Model {
     /// Whether it is trained here, and not read as it comes.
     pub fn is_trained(&self) -> bool {
         self.task.is_some()
+    }
+
+    /// Where it is read, as far as that is known before anything runs; none: the weights will tell.
+    pub fn sites(&self) -> &[Site] {
+        match &self.described {
+            Some(described) => &described.sites,
+            None if self.is_drawn() => &self.abilities.capabilities.sites,
+            None => &[],
+        }
+    }
+
+    /// Whether its weights are at first such as its plugin draws by its options.
+    fn is_drawn(&self) -> bool {
+        match &self.origin {
+            Origin::New(_) => true,
+            Origin::Directory(_) => false,
+            Origin::Init(to) => to.model.is_drawn() && !self.is_of_another_kind(),
+        }
+    }
+
+    /// Whether it begins from a model of another kind than its own.
+    fn is_of_another_kind(&self) -> bool {
+        self.origin.model().is_some_and(|from| from.plugin.kind != self.plugin.kind)
+    }
+
+    /// The directory that its weights come from, be it by way of other models; none, too, where one of another kind has trained
+    /// and written them anew.
+    fn directory(&self) -> Option<&Path> {
+        match &self.origin {
+            Origin::New(_) => None,
+            Origin::Directory(path) => Some(path),
+            Origin::Init(to) if to.model.is_trained() && to.model.is_of_another_kind() => None,
+            Origin::Init(to) => to.model.directory(),
+        }
+    }
+
+    /// Whether another is the same but for how it is trained.
+    fn is_like(&self, other: &Self) -> bool {
+        let untrained = |model: &Self| without(&model.plugin.options, TRAIN);
+        let place = |model: &Self| (model.plugin.kind.clone(), model.directory().map(Path::to_owned));
+        place(self) == place(other) && untrained(self) == untrained(other)
+    }
+
+    /// Finds out what it will be, from what it begins with. What is wrong with that is told, before a run comes upon it hours
+    /// later.
+    fn look(&mut self, check: &mut Check<'_>, pointer: &str) -> Option<()> {
+        let (registry, host, from) = (&*check.registry, check.host, self.origin.model());
+        let looked = match (self.directory(), from) {
+            (Some(directory), _) => {
+                // Several models may share it.
+                let known = check.good::<Self>().find(|other| self.is_like(other));
+                let known = known.and_then(|other| other.described.clone());
+                known.map_or_else(|| look(&self.plugin, directory, registry, host), Ok).map(Some)
+            }
+            (None, Some(from)) if self.is_of_another_kind() && from.is_drawn() => {
+                try_out(&self.plugin, &from.plugin, registry, host)
+            }
+            _ => Ok(None),
+        };
+        let error = match looked {
+            Ok(described) => {
+                self.described = described;
+                return Some(());
+            }
+            Err(error) => error,
+        };
+        match from {
+            None => check.error(&child(pointer, "path"), error.to_string()),
+            Some(from) if self.is_of_another_kind() => {
+                let (kind, other) = (&self.plugin.kind, &from.plugin.kind);
+                let message =
+                    format!("`{kind}` does not read `{}`, which is of the kind `{other}`: {error}", from.name);
+                check.error(&child(pointer, "kind"), message);
+            }
+            Some(_) => check.error(&child(pointer, "init"), error.to_string()),
+        }
+        None
+    }
+
+    /// Refuses an option that asks for other sites than the weights have that it begins from.
+    fn check_option(&self, check: &mut Check<'_>, pointer: &str, key: &str) {
+        let from = self.origin.model();
+        let Some(there) = self.described.as_ref().map(|described| &*described.sites).or(from.map(Self::sites)) else {
+            return;
+        };
+        let mut options = without(&self.plugin.options, key);
+        merge(&mut options, &inherited(from, &self.plugin.kind));
+        let Ok(otherwise) = check.registry.model(&self.plugin.kind, &options, check.host) else { return };
+        let otherwise = otherwise.capabilities().sites;
+        let width = |sites: &[Site], name: &str| sites.iter().find(|site| site.name == name).map(|site| site.width);
+        let contradicts = |site: &&Site| match (width(&otherwise, &site.name), width(there, &site.name)) {
+            (Some(without), Some(there)) => without != site.width && there != site.width,
+            // A directory was described with what the option adds.
+            (None, None) => self.described.is_some(),
+            _ => false,
+        };
+        if let Some(site) = self.abilities.capabilities.sites.iter().find(contradicts) {
+            let whose = from.map_or_else(|| "the model in `path`".to_owned(), |from| format!("`{}`", from.name));
+            let sites: Vec<String> = there.iter().map(Site::to_string).collect();
+            let message = format!("`{key}` asks for {site}, but {whose} has {}", sites.join(", "));
+            check.error_with_help(&child(pointer, key), message, "leave it out: weights have their sizes already");
+        }
     }
 
     fn create(&self, making: &Making<'_>) -> Result<Box<dyn PluginModel>> {
@@ -503,7 +674,7 @@ impl Step for Model {
         let Some(task) = &self.task else {
             // Nothing to train: loading it checks it, before stages depend on it.
             if let Begin::From(path) = begin {
-                load(&mut *model, &path, making)?;
+                load(&mut *model, &path, making.host, making.inputs)?;
             }
             return Ok(Made::default());
         };

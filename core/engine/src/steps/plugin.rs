@@ -9,7 +9,7 @@ use txray_config::{Name, child};
 use txray_host::PluginError;
 
 use crate::check::{Check, Section};
-use crate::page::Page;
+use crate::form::Form;
 use crate::step::Step;
 
 /// A library of somebody else's. It runs with your rights.
@@ -50,7 +50,7 @@ impl Section for Plugin {
         Vec::new()
     }
 
-    fn describe(page: &mut Page<'_>) {
-        page.section::<Keys>("`[plugin.NAME]`");
+    fn form() -> Form {
+        Form::of::<Keys>()
     }
 }

@@ -15,9 +15,9 @@ use super::comparison::Comparison;
 use crate::check::{Check, Section};
 use crate::component::Component;
 use crate::error::{Error, Result};
+use crate::form::Form;
 use crate::inputs::Hashes;
 use crate::out::{OutPath, Publication};
-use crate::page::Page;
 use crate::step::{Made, Making, Step};
 
 /// The neurons of a comparison, ranked by a pruner: which would go first.
@@ -63,9 +63,8 @@ impl Section for Pruning {
         vec![Arc::clone(self) as _]
     }
 
-    fn describe(page: &mut Page<'_>) {
-        page.section::<Keys>("`[pruning.NAME]`");
-        page.components(abi::PRUNER, "`pruner` of `[pruning.NAME]`");
+    fn form() -> Form {
+        Form::of::<Keys>().with_component("pruner", abi::PRUNER)
     }
 }
 

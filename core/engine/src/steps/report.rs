@@ -9,8 +9,8 @@ use txray_plugin::abi;
 use crate::check::{Check, Section};
 use crate::component::Component;
 use crate::error::Result;
+use crate::form::Form;
 use crate::inputs::Hashes;
-use crate::page::Page;
 use crate::step::{Made, Making, Step};
 
 /// A report of a pipeline.
@@ -35,8 +35,8 @@ impl Section for Report {
         vec![Arc::clone(self) as _]
     }
 
-    fn describe(page: &mut Page<'_>) {
-        page.components(abi::SINK, "`[report.KIND]`");
+    fn form() -> Form {
+        Form::named(abi::SINK)
     }
 }
 

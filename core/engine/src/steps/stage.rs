@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use txray_config::{At, Name, child, suggestion};
 use txray_host::FindError;
 use txray_method::{AsGiven, Record, Times};
-use txray_plugin::{Level, State, abi};
+use txray_plugin::{Level, Site, SourceDescription, State, abi};
 use txray_tables::Folder;
 use txray_tables::columns::observations;
 
@@ -22,9 +22,9 @@ use super::model::ModelRef;
 use crate::check::{Check, Section};
 use crate::component::Component;
 use crate::error::{Error, Result};
+use crate::form::Form;
 use crate::inputs::Hashes;
 use crate::out::{OutPath, Publication};
-use crate::page::Page;
 use crate::step::{Made, Making, Step};
 use reading::{ModelSource, Reading};
 
@@ -57,6 +57,8 @@ pub struct Stage {
     pub of: StageOf,
     /// The layers of features.
     pub layers: Vec<String>,
+    /// Where it reads, as far as that is known before anything runs; none: the model will tell.
+    pub sites: Vec<Site>,
 }
 
 /// What a stage reads.
@@ -93,6 +95,9 @@ pub struct StageFigures {
     pub documents: u64,
     /// Tokens that the vocabulary did not know.
     pub unknown: u64,
+    /// What of the text no token reads, where there is some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<Dropped>,
     /// Neurons of all sites.
     pub neurons: usize,
     /// Those that were observed with an activation > 0.
@@ -103,6 +108,17 @@ pub struct StageFigures {
     pub mass: f64,
 }
 
+/// What of a text no token reads: see [`Coverage`](txray_method::Coverage).
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Dropped {
+    /// Characters that are dropped.
+    pub characters: u64,
+    /// All characters.
+    pub of: u64,
+    /// Documents of which everything is.
+    pub documents: u64,
+}
+
 impl Section for Stage {
     const TABLE: &'static str = "stage";
     const PLURAL: &'static str = "stages";
@@ -110,25 +126,27 @@ impl Section for Stage {
 
     fn check(check: &mut Check<'_>, name: &Name, pointer: &str) -> Option<Self> {
         let keys: Keys = check.read(pointer)?;
-        let (of, layers) = match &keys.source {
+        let (of, layers, sites) = match &keys.source {
             Some(source) => source_of(check, pointer, source, &keys)?,
             None => model_of(check, pointer, keys)?,
         };
-        Some(Self { name: name.clone(), of, layers })
+        Some(Self { name: name.clone(), of, layers, sites })
     }
 
     fn steps(self: &Arc<Self>) -> Vec<Arc<dyn Step>> {
         vec![Arc::clone(self) as _]
     }
 
-    fn describe(page: &mut Page<'_>) {
-        page.section::<Keys>("`[stage.NAME]`");
-        page.components(abi::SOURCE, "`source` of `[stage.NAME]`");
+    fn form() -> Form {
+        Form::of::<Keys>().with_component("source", abi::SOURCE)
     }
 }
 
+/// What is read, the layers of it, and the sites.
+type Checked = (StageOf, Vec<String>, Vec<Site>);
+
 /// A model over a text, and the layers of it that are asked for.
-fn model_of(check: &mut Check<'_>, pointer: &str, keys: Keys) -> Option<(StageOf, Vec<String>)> {
+fn model_of(check: &mut Check<'_>, pointer: &str, keys: Keys) -> Option<Checked> {
     let (Some(of), Some(over)) = (&keys.model, &keys.corpus) else {
         for (key, value) in [("model", &keys.model), ("corpus", &keys.corpus)] {
             if value.is_none() {
@@ -158,8 +176,9 @@ fn model_of(check: &mut Check<'_>, pointer: &str, keys: Keys) -> Option<(StageOf
     let model = model?;
     check_abilities(check, pointer, &model, record, keys.state);
     let is_good = check.diagnostics.len() == before;
+    let sites = model.model.sites().to_vec();
     let of = StageOf::Model { model, text, record, state: keys.state };
-    is_good.then_some((of, layers))
+    is_good.then_some((of, layers, sites))
 }
 
 /// Refuses what the plugin of the model cannot do.
@@ -192,8 +211,8 @@ fn check_columns(check: &mut Check<'_>, layers: &[String], place: impl Fn(usize)
     }
 }
 
-/// Activations that a plugin has. It is made once here, to tell which layers it brings.
-fn source_of(check: &mut Check<'_>, pointer: &str, value: &Value, keys: &Keys) -> Option<(StageOf, Vec<String>)> {
+/// Activations that a plugin has. It is made once here, to tell which layers it brings, and of which sites.
+fn source_of(check: &mut Check<'_>, pointer: &str, value: &Value, keys: &Keys) -> Option<Checked> {
     let before = check.diagnostics.len();
     let others = [
         ("model", keys.model.is_some()),
@@ -213,9 +232,9 @@ fn source_of(check: &mut Check<'_>, pointer: &str, value: &Value, keys: &Keys) -
         let _ = described.set(source.describe().map_err(FindError::Refused)?);
         Ok(())
     })?;
-    let layers = described.into_inner()?.layers;
+    let SourceDescription { layers, sites } = described.into_inner()?;
     check_columns(check, &layers, |_| child(pointer, "source"));
-    (check.diagnostics.len() == before).then_some((StageOf::Source(source), layers))
+    (check.diagnostics.len() == before).then_some((StageOf::Source(source), layers, sites))
 }
 
 impl Stage {
@@ -252,9 +271,7 @@ impl Stage {
             return Err(error);
         }
         let (stage, times) = read?;
-        if !source.has_known() {
-            return Err(Error::UnknownText { text: text.name() });
-        }
+        text.check_counts(making, &self.table(), source.counts())?;
         let seconds = (times.source.saturating_sub(source.tokenize) + times.aggregate).as_secs_f64();
         let figures = StageFigures {
             load_seconds: Some(load_seconds),
@@ -288,6 +305,11 @@ fn figures(stage: &txray_method::Stage, times: Times) -> StageFigures {
         write_seconds: times.write.as_secs_f64(),
         documents: stage.coverage.documents,
         unknown: stage.coverage.unknown,
+        dropped: (stage.coverage.dropped > 0).then_some(Dropped {
+            characters: stage.coverage.dropped,
+            of: stage.coverage.characters,
+            documents: stage.coverage.dropped_documents,
+        }),
         neurons: stage.neurons.len(),
         alive: stage.neurons.alive(),
         rows: stage.rows(),

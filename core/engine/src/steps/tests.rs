@@ -5,7 +5,7 @@ use crate::files::CHANGED;
 use crate::out::OutError;
 use crate::steps::model::{Model, ModelFigures};
 use crate::steps::stage::{Stage, StageFigures};
-use crate::testing::{MOOD, Mood, PIPELINE, Told, errors, read, run_in, run_with};
+use crate::testing::{LOADS, MOOD, Mood, PIPELINE, Told, errors, errors_in, read, run_in, run_with};
 
 fn said(from: &str, to: &str) -> Vec<String> {
     assert!(PIPELINE.contains(from), "{from}");
@@ -97,6 +97,14 @@ fn what_the_plugin_of_a_model_cannot_do_is_told_where_it_is_asked_for() {
     // Without the key, it is the model that does not fit.
     let found = errors(&next("top").replace("record = \"max-1\"\n", ""));
     assert_eq!(found, ["p:23:9: the plugin of `next` cannot record by `max-1`"]);
+}
+
+/// Where the device is chosen, or else at the model that does not run on the usual one.
+#[test]
+fn a_device_is_told_where_it_is_asked_for() {
+    let found = errors(&format!("# on\ndevice = \"abacus\"\n{PIPELINE}"));
+    assert_eq!(found, ["p:2:10: no plugin runs `fake` on the device `abacus`"]);
+    assert_eq!(said("kind = \"fake\"", "kind = \"far\""), ["p:9:8: no plugin runs `far` on the device `cpu`"]);
 }
 
 #[test]
@@ -208,10 +216,73 @@ fn a_run_that_fails_leaves_the_out_directory_as_it_was() {
     let other = PIPELINE.replace("[model.lm]", "[corpus.other]\nkind = \"text\"\nvalid = \"text.txt\"\n\n[model.lm]");
     let (outcome, _) = run_in(folder.path(), &other.replacen("\"kitchen.valid\"", "\"other.valid\"", 1));
     let error = outcome.err().unwrap();
-    assert!(matches!(&error, Error::Step { table, .. } if table == "stage.early"), "{error}");
-    assert!(error.to_string().contains("five unknown words"), "{error}");
+    assert!(
+        error.to_string().starts_with("[stage.early]: ") && error.to_string().contains("five unknown words"),
+        "{error}"
+    );
     assert_eq!(error.exit_code(), 2);
     assert_eq!(list(), before);
+}
+
+/// What needs none of the steps that fail is made, and kept.
+#[test]
+fn steps_that_fail_cost_no_other_than_those_that_need_them() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("text.txt"), "xv yv zv vv wv\n").unwrap();
+    let stage = |name: &str, corpus: &str| {
+        format!("\n[stage.{name}]\nmodel = \"lm\"\ncorpus = \"{corpus}\"\nlayers = [\"token\", \"word\"]\n")
+    };
+    let compared = |name: &str, from: &str| {
+        format!("\n[comparison.{name}]\nfrom = \"{from}\"\nto = \"late\"\nlayers = [\"word\"]\nmetrics = []\n")
+    };
+    let pipeline = [
+        PIPELINE,
+        "\n[corpus.other]\nkind = \"text\"\nvalid = \"text.txt\"\n",
+        &stage("a", "other.valid"),
+        &stage("b", "other.valid").replace("\"token\", ", ""),
+        &stage("c", "kitchen.valid"),
+        &compared("of-a", "a"),
+        &compared("of-c", "c"),
+    ]
+    .concat();
+    let (outcome, told) = run_in(folder.path(), &pipeline);
+    let Error::Steps(failed) = outcome.err().unwrap() else { panic!("steps fail") };
+    let places: Vec<String> = failed.errors.iter().map(|error| error.to_string()[..9].to_owned()).collect();
+    assert_eq!(places, ["[stage.a]", "[stage.b]"]);
+    assert_eq!(failed.unmade, ["comparison.of-a"]);
+    assert_eq!((failed.done, &failed.store), (9, &folder.path().join("store")));
+    // Told when there is still something to be made.
+    let logs = told.logs.into_inner().unwrap();
+    assert_eq!(
+        logs.iter().filter(|line| line.ends_with("; going on with what does not need it")).count(),
+        2,
+        "{logs:?}"
+    );
+    assert!(!folder.path().join("out").exists());
+
+    // Mended, the next run goes on from there.
+    let words: Vec<String> = (0..20).map(|i| format!("w{i}")).collect();
+    fs::write(folder.path().join("text.txt"), words.join(" ") + " the cook\n").unwrap();
+    let (outcome, told) = run_in(folder.path(), &pipeline);
+    outcome.unwrap();
+    let made = told.steps.into_inner().unwrap();
+    let made: Vec<&str> = made.iter().filter(|(_, cached)| !cached).map(|(name, _)| name.as_str()).collect();
+    assert_eq!(made, ["text.other.valid", "stage.a", "stage.b", "comparison.of-a"]);
+}
+
+/// A model that is another under a name of its own is in the store, and nothing without that.
+#[test]
+fn what_only_passes_on_a_step_is_lost_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let finished = run_in(folder.path(), PIPELINE).0.unwrap().finished;
+    let lm = read(folder.path(), PIPELINE).unwrap().all::<Model>().next().unwrap();
+    fs::remove_dir_all(&finished.entry(&*lm).unwrap().directory).unwrap();
+    MOOD.set(Mood::Refuses);
+    let error = run_in(folder.path(), &PIPELINE.replace("\"word\", ", "")).0.err().unwrap();
+    MOOD.set(Mood::Willing);
+    let Error::Steps(failed) = error else { panic!("{error}") };
+    assert_eq!((failed.errors.len(), failed.done), (1, 3), "{failed}");
+    assert_eq!(failed.unmade, ["model.next", "stage.late"]);
 }
 
 /// The pipeline with a text in a file, and a model that the first run left.
@@ -242,6 +313,112 @@ fn with_model() -> tempfile::TempDir {
     let known = tokenizer.split('"').filter(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase()));
     fs::write(folder.path().join("text.txt"), known.collect::<Vec<_>>().join(" ")).unwrap();
     folder
+}
+
+/// What is wrong with a model's folder is told where it is named, before anything runs.
+#[test]
+fn a_model_in_a_folder_is_looked_at() {
+    let folder = with_model();
+    let said = |file: &str, contents: Option<&str>, pipeline: &str| {
+        let path = folder.path().join("model").join(file);
+        let sound = fs::read(&path).unwrap();
+        match contents {
+            Some(contents) => fs::write(&path, contents).unwrap(),
+            None => fs::remove_file(&path).unwrap(),
+        }
+        let said = errors_in(folder.path(), pipeline);
+        fs::write(&path, sound).unwrap();
+        said
+    };
+    assert_eq!(errors_in(folder.path(), LOADED), [""; 0]);
+    assert_eq!(said("weights", Some("1 2"), LOADED), ["p:8:8: four numbers are missing"]);
+    let missing = said("tokenizer.json", None, LOADED);
+    assert!(
+        missing.len() == 1 && missing[0].starts_with("p:8:8: ") && missing[0].contains("tokenizer.json"),
+        "{missing:?}"
+    );
+    let small = said("weights", Some("2 0 0 4"), LOADED);
+    assert!(small[0].starts_with("p:8:8: ") && small[0].contains("the model beside it was made for 2"), "{small:?}");
+    // One that begins from it by way of another, and reads it otherwise.
+    let twice = LOADED.replace("init = \"lm\"", "init = \"lm\"\ntwice = true");
+    assert_eq!(errors_in(folder.path(), &twice), [""; 0]);
+    // Weights without a head can be read, and not trained.
+    let corpus = "[corpus.new]\nkind = \"grammar\"\ndomain = \"kitchen\"\ntrain = 3\nvalid = 3\n";
+    let headless = LOADED.replace("path = \"model\"", "path = \"model\"\nlacks = [\"head\"]") + corpus;
+    assert_eq!(errors_in(folder.path(), &headless), [""; 0]);
+    let trained =
+        headless.replace("init = \"lm\"", "init = \"lm\"\ntask = { kind = \"language-model\", corpus = \"new\" }");
+    let said = errors_in(folder.path(), &trained);
+    assert_eq!(said, ["p:13:17: the weights that `same` begins from have no head for this task"]);
+}
+
+#[test]
+fn a_folder_that_several_models_share_is_looked_at_once() {
+    let folder = with_model();
+    let shared = "\n[model.b]\nkind = \"fake\"\npath = \"model\"\n\n[model.c]\nkind = \"fake\"\npath = \"model\"\ntrain = { rounds = 9 }\n";
+    let before = LOADS.get();
+    assert_eq!(errors_in(folder.path(), &(LOADED.to_owned() + shared)), [""; 0]);
+    assert_eq!(LOADS.get(), before + 1);
+}
+
+/// Before a model is trained for them; told with where each is read.
+#[test]
+fn stages_that_do_not_compare_are_told_with_their_sites() {
+    let comparison = "\n[comparison.c]\nfrom = \"early\"\nto = \"late\"\nmetrics = []\n";
+    let compared = PIPELINE.replace("[\"word\", \"pos\"]", "[\"token\"]") + comparison;
+    assert_eq!(errors(&compared), [""; 0]);
+    let other = "[model.next]\nkind = \"fake\"\nwidth = 6\ntask = { kind = \"language-model\", corpus = \"kitchen\" }";
+    let wider = compared.replace("[model.next]\ninit = \"lm@1\"", other);
+    let told = "the stages do not compare: `early` reads fake.0 (4), `late` fake.0 (6)";
+    assert_eq!(errors(&wider), [format!("p:29:6: {told}")]);
+    // What only the weights tell fails the comparison, in the same words.
+    let folder = tempfile::tempdir().unwrap();
+    let error = run_in(folder.path(), &wider.replace("width = 6", "width = 6\nlacks = [\"sites\"]")).0.err().unwrap();
+    let told = "[comparison.c]: the stages do not compare: `from` reads fake.0 (4), `to` fake.0 (6)";
+    assert_eq!(error.to_string(), told);
+    // A model that begins from another has its options, where it has none of its own.
+    let twice = compared.replace("kind = \"fake\"", "kind = \"fake\"\ntwice = true");
+    assert_eq!(errors(&twice), [""; 0]);
+    run_in(folder.path(), &twice).0.unwrap();
+    let once = errors(&twice.replace("init = \"lm@1\"", "init = \"lm@1\"\ntwice = false"));
+    assert_eq!(once, ["p:29:6: the stages do not compare: `early` reads fake.0 (4), fake.1 (4), `late` fake.0 (4)"]);
+}
+
+#[test]
+fn an_option_that_asks_for_other_sites_than_the_weights_have_is_refused() {
+    let wider = said("init = \"lm@1\"", "init = \"lm@1\"\nwidth = 6");
+    assert_eq!(wider, ["p:15:9: `width` asks for fake.0 (6), but `lm` has fake.0 (4)"]);
+    assert_eq!(said("init = \"lm@1\"", "init = \"lm@1\"\nwidth = 4\ntwice = true"), [""; 0]);
+    let folder = with_model();
+    let with = |option: &str| {
+        errors_in(folder.path(), &LOADED.replace("path = \"model\"", &format!("path = \"model\"\n{option}")))
+    };
+    assert_eq!(with("width = 5"), ["p:9:9: `width` asks for fake.0 (5), but the model in `path` has fake.0 (4)"]);
+    assert_eq!(with("width = 4"), [""; 0]);
+    assert_eq!(with("twice = true"), [""; 0]);
+}
+
+/// Whether a model reads what one of another kind has, weights of a few words tell.
+#[test]
+fn a_model_of_another_kind_reads_what_it_begins_from_or_is_refused() {
+    let other = "[model.next]\nkind = \"other\"\ninit = \"lm@1\"\n";
+    assert_eq!(said("[model.next]\ninit = \"lm@1\"\n", other), [""; 0]);
+    let deaf = said("[model.next]\ninit = \"lm@1\"\n", &format!("{other}lacks = [\"load\"]\n"));
+    assert_eq!(deaf, ["p:14:8: `other` does not read `lm`, which is of the kind `fake`: weights are none"]);
+    // It has options of its own, and the sizes of what it begins from.
+    let wide = PIPELINE.replace("kind = \"fake\"", "kind = \"fake\"\nwidth = 6\nbias = 0.75");
+    let compared = wide.replace("[model.next]\ninit = \"lm@1\"\n", other).replace("\"word\", \"pos\"", "\"token\"");
+    let compared = compared + "\n[comparison.c]\nfrom = \"early\"\nto = \"late\"\nmetrics = []\n";
+    assert_eq!(errors(&compared), [""; 0]);
+    assert_eq!(
+        errors(&compared.replace(other, &format!("{other}twice = true\n"))),
+        ["p:31:6: the stages do not compare: `early` reads fake.0 (6), `late` fake.0 (6), fake.1 (6)"]
+    );
+    let folder = with_model();
+    let loaded = LOADED.replace("init = \"lm\"", "kind = \"other\"\ninit = \"lm\"");
+    assert_eq!(errors_in(folder.path(), &loaded), [""; 0]);
+    let deaf = errors_in(folder.path(), &loaded.replace("init = \"lm\"", "init = \"lm\"\nlacks = [\"load\"]"));
+    assert!(deaf[0].starts_with("p:11:8: `other` does not read `lm`, which is of the kind `fake`: "), "{deaf:?}");
 }
 
 #[test]

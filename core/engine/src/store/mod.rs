@@ -18,7 +18,7 @@ mod collect;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -52,7 +52,7 @@ pub enum StoreError {
         source: io::Error,
     },
     /// Nothing can be written where it is.
-    #[error("cannot write into the store {}: {source}; choose another --store", root.display())]
+    #[error("cannot write into the store {}: {source}; name a folder of yours with `--store DIR`, or in TXRAY_STORE", root.display())]
     Unwritable {
         /// The store.
         root: PathBuf,
@@ -243,7 +243,10 @@ impl Store {
     /// [`StoreError::NotAStore`] for a folder with something else in it.
     pub fn create(root: &Path) -> Result<Self> {
         let cannot = |source| StoreError::Unwritable { root: root.to_owned(), source };
-        fs::create_dir_all(root).map_err(cannot)?;
+        fs::create_dir_all(root).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => cannot(io::Error::new(error.kind(), "it is a file, and a folder is meant")),
+            _ => cannot(error),
+        })?;
         let format = root.join(FORMAT_FILE);
         // A run that is just beginning it, or was killed there, left an empty file at most, and the parts.
         let told = fs::read_to_string(&format).unwrap_or_default();
@@ -256,7 +259,10 @@ impl Store {
             |name: &std::ffi::OsString| name == FORMAT_FILE || has_format && PARTS.iter().any(|part| name == part);
         let is_new = told.trim().is_empty() && names.iter().all(is_ours);
         if is_new {
-            fs::write(&format, format!("{FORMAT}\n")).map_err(cannot)?;
+            // Not cut to nothing first: another that begins it at this moment would find a folder that is no store.
+            let mut file =
+                fs::OpenOptions::new().write(true).create(true).truncate(false).open(&format).map_err(cannot)?;
+            file.write_all(format!("{FORMAT}\n").as_bytes()).map_err(cannot)?;
         }
         let store = match Self::open(root) {
             Err(StoreError::Missing { root }) => return Err(StoreError::NotAStore { root }),

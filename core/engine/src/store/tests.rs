@@ -38,6 +38,24 @@ fn damaged(store: &Store, key: &Key) -> Vec<String> {
     }
 }
 
+/// Whoever comes while another begins it finds a store, or nothing.
+#[test]
+fn a_store_that_many_begin_at_once_is_one() {
+    for _ in 0..500 {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("store");
+        let together = std::sync::Barrier::new(4);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    together.wait();
+                    Store::create(&root).unwrap();
+                });
+            }
+        });
+    }
+}
+
 #[test]
 fn what_was_put_is_found_whole() {
     let (_folder, store) = store();

@@ -46,7 +46,7 @@ impl Corpus for Echo {
     }
 
     fn documents<'a>(&'a self, _: &str, _: &'a dyn Files) -> Result<Documents<'a>, CorpusError> {
-        let document = |id| Document { id, text: self.word.clone(), group: None, label: None, annotations: Vec::new() };
+        let document = |id| Document { id, text: self.word.clone(), ..Document::default() };
         Ok(Box::new((0..self.times).map(move |id| Ok(document(id)))))
     }
 }

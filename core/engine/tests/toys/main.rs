@@ -116,7 +116,7 @@ fn errors_and_the_reference_know_them() {
     assert!(said("times = 3", "time = 3").contains("pipeline.toml:5:1: unknown key `time`"));
     assert!(said("[tally.words]", "[tallly.words]").contains("unknown key `tallly`"));
     assert!(said("hello.all", "hello.al").contains("the corpus `hello` has no split `al`"));
-    let page = reference(&with_toys(), &Registry::new());
+    let page = reference(&with_toys(), []);
     for part in
         ["`kind = \"echo\"`", "| `word` | string | required | The word. |", "## `[tally.NAME]`", "| `tally` | table |"]
     {

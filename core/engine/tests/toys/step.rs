@@ -6,9 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use txray_config::{Name, child};
-use txray_engine::Page;
 use txray_engine::check::{Check, Section};
 use txray_engine::error::Result;
+use txray_engine::form::Form;
 use txray_engine::inputs::Hashes;
 use txray_engine::out::{OutPath, Publication};
 use txray_engine::step::{Made, Making, Step};
@@ -55,8 +55,8 @@ impl Section for Tally {
         vec![Arc::clone(self) as _]
     }
 
-    fn describe(page: &mut Page<'_>) {
-        page.section::<Keys>("`[tally.NAME]`");
+    fn form() -> Form {
+        Form::of::<Keys>()
     }
 }
 

@@ -45,7 +45,7 @@ impl ModelHandle {
             predict: ability(&base, abi::PREDICT)?,
             train: ability(&base, abi::TRAIN)?,
             carry: ability(&base, abi::CARRY)?,
-            capabilities: base.describe(&"capabilities", base.table.capabilities, |_| Ok(()))?,
+            capabilities: base.describe(&"capabilities", base.table.capabilities, bounds::capabilities)?,
             description: Mutex::default(),
             generation: 0,
             base,

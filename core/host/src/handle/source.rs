@@ -118,6 +118,7 @@ unsafe fn own(batch: *const abi::ActivationBatch, described: &SourceDescription)
             ("neurons of observations", batch.neuron.len, observations),
             ("activations of observations", batch.activation.len, observations),
             ("moments", batch.moments.len, if batch.moments.len == 0 { 0 } else { described.sites.len() }),
+            ("lines", batch.lines.len, if batch.lines.len == 0 { 0 } else { batch.documents.len }),
             ("exact moments", exact.len, if exact.len == 0 { 0 } else { described.sites.len() }),
         ];
         if let Some((what, found, expected)) = lengths.into_iter().find(|(_, found, expected)| found != expected) {
@@ -153,6 +154,10 @@ unsafe fn own(batch: *const abi::ActivationBatch, described: &SourceDescription)
             starts: list(batch.starts)?,
             ends: list(batch.ends)?,
             unknown: batch.unknown,
+            lines: list(batch.lines)?,
+            characters: batch.characters,
+            dropped: batch.dropped,
+            dropped_documents: batch.dropped_documents,
             layers: layers.collect::<Result<_, String>>()?,
             token: list(batch.token)?,
             site: list(batch.site)?,

@@ -15,7 +15,9 @@ mod train;
 use std::any::Any;
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 
 use crate::{Error, Host, Result, Site};
 
@@ -165,23 +167,61 @@ pub enum Task {
 
 /// What a model can be asked for, whatever its weights. What is not there, it does not have.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(try_from = "Map<String, Value>")]
 pub struct Capabilities {
     /// What it predicts, and trains for if it trains.
-    #[serde(deserialize_with = "known")]
     pub tasks: Vec<Task>,
     /// The record rules that it reduces by.
-    #[serde(deserialize_with = "known")]
     pub rules: Vec<RuleKind>,
     /// Whether it reads and predicts under masks.
     pub masks: bool,
     /// Whether it tells its own prediction at each token that it reads.
     pub predictions: bool,
+    /// Where it can be read once [`Model::initialize`] has drawn its weights, where its options say that already; none: only the
+    /// weights tell. By it, stages that do not compare are found before a model is trained for them.
+    pub sites: Vec<Site>,
+    /// Of what a plugin of another version said: what is not known here, and so not asked for, such as `rules: below`.
+    #[serde(skip_serializing)]
+    pub unknown: Vec<String>,
+}
+
+impl TryFrom<Map<String, Value>> for Capabilities {
+    type Error = serde_json::Error;
+
+    fn try_from(told: Map<String, Value>) -> Result<Self, serde_json::Error> {
+        let mut of = Self::default();
+        for (key, value) in told {
+            match key.as_str() {
+                "tasks" => of.tasks = of.known(&key, value)?,
+                "rules" => of.rules = of.known(&key, value)?,
+                "masks" => of.masks = serde_json::from_value(value)?,
+                "predictions" => of.predictions = serde_json::from_value(value)?,
+                "sites" => of.sites = serde_json::from_value(value)?,
+                _ => of.unknown.push(format!("{key}: {value}")),
+            }
+        }
+        Ok(of)
+    }
+}
+
+impl Capabilities {
+    /// Those of a list that are known here; the others are noted.
+    fn known<T: DeserializeOwned>(&mut self, key: &str, list: Value) -> Result<Vec<T>, serde_json::Error> {
+        let mut known = Vec::new();
+        for value in serde_json::from_value::<Vec<Value>>(list)? {
+            let word = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            match serde_json::from_value(value) {
+                Ok(value) => known.push(value),
+                Err(_) => self.unknown.push(format!("{key}: {word}")),
+            }
+        }
+        Ok(known)
+    }
 }
 
 /// Those of a list that are known here: a plugin of another version may have others.
 fn known<'de, D: Deserializer<'de>, T: for<'a> Deserialize<'a>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    let all = Vec::<serde_json::Value>::deserialize(deserializer)?;
+    let all = Vec::<Value>::deserialize(deserializer)?;
     Ok(all.into_iter().filter_map(|value| serde_json::from_value(value).ok()).collect())
 }
 

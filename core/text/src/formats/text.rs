@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::corpus::{Corpus, Document, Documents, stream};
+use crate::corpus::{Corpus, Document, Documents, indent, stream};
 use crate::error::{CorpusError, OptionError};
 use crate::files::Files;
 use crate::format::{Context, FormatOptions};
@@ -96,7 +96,7 @@ struct Reader {
 
 impl Reader {
     fn next(&mut self) -> Result<Option<Document>, CorpusError> {
-        while let Some((_, line)) = self.lines.next().transpose()? {
+        while let Some((number, line)) = self.lines.next().transpose()? {
             let text = line.trim();
             let blank_before = std::mem::replace(&mut self.blank_before, text.is_empty());
             if text.is_empty() {
@@ -113,10 +113,11 @@ impl Reader {
             self.id += 1;
             return Ok(Some(Document {
                 id,
+                line: Some(number),
+                indent: indent(&line),
                 text: text.to_owned(),
                 group: self.group.clone(),
-                label: None,
-                annotations: Vec::new(),
+                ..Document::default()
             }));
         }
         Ok(None)

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::corpus::{Corpus, Document, Documents, stream};
+use crate::corpus::{Corpus, Document, Documents, indent, stream};
 use crate::error::{CorpusError, OptionError};
 use crate::files::{Disk, Files};
 use crate::format::{Context, FormatOptions};
@@ -166,7 +166,8 @@ impl Reader {
                 Some(line) => break line,
             }
         };
-        let fields: Vec<&str> = row.split('\t').map(str::trim).collect();
+        let stands: Vec<&str> = row.split('\t').collect();
+        let fields: Vec<&str> = stands.iter().map(|field| field.trim()).collect();
         if fields.len() != self.columns.count {
             return Err(CorpusError::Fields { path, line: number, found: fields.len(), expected: self.columns.count });
         }
@@ -180,10 +181,12 @@ impl Reader {
         };
         let document = Document {
             id: self.id,
+            line: Some(number),
+            indent: indent(stands[self.columns.text]),
             text: fields[self.columns.text].to_owned(),
             group: value(self.columns.group),
             label: value(self.columns.label),
-            annotations: Vec::new(),
+            ..Document::default()
         };
         self.id += 1;
         Ok(Some(document))

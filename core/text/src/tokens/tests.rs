@@ -8,14 +8,9 @@ use sha2::{Digest, Sha256};
 use crate::formats::TextOptions;
 use crate::{Context, Corpus, Disk, FormatOptions, Resolver, join, words};
 
-fn documents<S: AsRef<str>>(texts: &[S]) -> Vec<Document> {
-    let document = |(id, text): (usize, &S)| Document {
-        id: id as u64,
-        text: text.as_ref().to_owned(),
-        group: None,
-        label: None,
-        annotations: Vec::new(),
-    };
+pub(super) fn documents<S: AsRef<str>>(texts: &[S]) -> Vec<Document> {
+    let document =
+        |(id, text): (usize, &S)| Document { id: id as u64, text: text.as_ref().to_owned(), ..Document::default() };
     texts.iter().enumerate().map(document).collect()
 }
 
@@ -23,7 +18,7 @@ fn learn<S: AsRef<str>>(texts: &[S], options: &Vocabulary) -> Result<Tokenizer, 
     Tokenizer::learn(documents(texts).into_iter().map(Ok), options)
 }
 
-fn load(json: &str) -> Result<Tokenizer, TokenizerError> {
+pub(super) fn load(json: &str) -> Result<Tokenizer, TokenizerError> {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join(Tokenizer::FILE), json).unwrap();
     Tokenizer::load(folder.path(), &Disk)
@@ -35,7 +30,7 @@ fn forms(tokenizer: &Tokenizer) -> Vec<String> {
 
 /// White space of all kinds (and U+001C, which is white space to Python alone), combining marks,
 /// scalars of one to four bytes, words that repeat.
-fn any_text() -> impl Strategy<Value = String> {
+pub(super) fn any_text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         Just("the".to_owned()),
         Just("<unk>".to_owned()),
@@ -103,7 +98,7 @@ proptest! {
         let tokenizer = learn(&["a <unk> the e\u{301}"], &Vocabulary::default()).unwrap();
         let encoded = tokenizer.encode(&texts).unwrap();
         prop_assert_eq!(encoded.offsets.len(), texts.len() + 1);
-        prop_assert_eq!(encoded.special, texts.len() as u64);
+        prop_assert_eq!(encoded.counts.special, texts.len() as u64);
         let forms = tokenizer.forms();
         for (document, range) in texts.iter().zip(encoded.offsets.windows(2)) {
             let range = range[0] as usize..range[1] as usize;
@@ -142,8 +137,7 @@ fn a_saved_tokenizer_loads_as_it_was() {
             offsets: vec![0, 3, 4, 6],
             starts: vec![0, 2, NULL, NULL, 0, NULL],
             ends: vec![1, 3, NULL, NULL, 1, NULL],
-            unknown: 1,
-            special: 3,
+            counts: Counts { documents: 3, tokens: 6, unknown: 1, special: 3, characters: 3, ..Counts::default() },
         }
     );
     let other = tempfile::tempdir().unwrap();
@@ -155,7 +149,7 @@ fn a_saved_tokenizer_loads_as_it_was() {
 #[test]
 fn a_text_of_unknown_words_alone_is_seen() {
     let tokenizer = learn(&["a b"], &Vocabulary::default()).unwrap();
-    let all_unknown = |texts: &[&str]| tokenizer.encode(&documents(texts)).unwrap().is_all_unknown();
+    let all_unknown = |texts: &[&str]| tokenizer.encode(&documents(texts)).unwrap().counts.is_all_unknown();
     assert!(all_unknown(&["x y", "z"]));
     assert!(!all_unknown(&["x y", "a"]));
     assert!(!all_unknown(&[]));

@@ -12,7 +12,7 @@ use metrics::{
     SlowToEnd, Unbounded,
 };
 use models::{
-    Amnesiac, Backwards, Contrary, Dull, Endless, Excessive, Free, GoodModel, Gullible, Hasty, Idle, Leader,
+    Amnesiac, Backwards, Boastful, Contrary, Dull, Endless, Excessive, Free, GoodModel, Gullible, Hasty, Idle, Leader,
     Masquerading, Modest, Positive, Rounding, Sociable, Spoilt, Stateless, Unmasked, Unseeded, Unsummed,
 };
 use pruners::{ByEverything, ByPlace, GoodPruner, Presumptuous, Selective};
@@ -65,6 +65,7 @@ txray_plugin::plugin!(
         Spoilt<Contrary>,
         Spoilt<Leader>,
         Spoilt<Idle>,
+        Spoilt<Boastful>,
         Spoilt<Modest>,
         Spoilt<Unsummed>,
         Spoilt<Dull>,

@@ -311,6 +311,17 @@ impl Fault for Idle {
     }
 }
 
+/// Says of its sites what is not so once it has weights.
+pub struct Boastful;
+
+impl Fault for Boastful {
+    const KIND: &'static str = "boastful";
+    fn capabilities(mut of: Capabilities) -> Capabilities {
+        of.sites[1].width += 1;
+        of
+    }
+}
+
 /// Counts a token too few.
 pub struct Modest;
 

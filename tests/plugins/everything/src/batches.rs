@@ -18,6 +18,10 @@ pub fn batches() -> Vec<ActivationBatch> {
         starts: vec![0, 4, NULL, 0],
         ends: vec![3, 10, NULL, 1],
         unknown: 2,
+        lines: vec![3, 0],
+        characters: 20,
+        dropped: 4,
+        dropped_documents: 1,
         layers: vec![LayerColumn {
             name: "wort".to_owned(),
             features: vec![0, 1, NULL, 3],

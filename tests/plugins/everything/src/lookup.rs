@@ -33,6 +33,10 @@ pub struct Options {
 /// Widths of the sites.
 const WIDTHS: [usize; 2] = [3, 2];
 
+fn sites() -> Vec<Site> {
+    ["größe.0", "b"].into_iter().zip(WIDTHS).map(|(name, width)| Site { name: name.to_owned(), width }).collect()
+}
+
 impl Component for Lookup {
     const KIND: &'static str = "lookup";
     const ABOUT: &'static str = "activations by a fixed rule";
@@ -51,13 +55,14 @@ impl Model for Lookup {
             rules: vec![RuleKind::Top, RuleKind::Above, RuleKind::All],
             masks: true,
             predictions: true,
+            sites: sites(),
+            ..Capabilities::default()
         }
     }
 
     fn describe(&self) -> Result<ModelDescription> {
-        let sites = ["größe.0", "b"].into_iter().zip(WIDTHS);
         Ok(ModelDescription {
-            sites: sites.map(|(name, width)| Site { name: name.to_owned(), width }).collect(),
+            sites: sites(),
             vocabulary: self.vocabulary,
             parameters: self.seed,
             heads: [(Task::LanguageModel, self.vocabulary), (Task::Classification, 2), (Task::Tagging, 4)]

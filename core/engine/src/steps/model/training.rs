@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use txray_plugin::{Fault, Host, Level, Model, ModelDescription, Opaque, Task, Text, Train, TrainReport, TrainRequest};
 use txray_tables::{Folder, TableError};
-use txray_text::{Encoded, Tokenizer, Vocabulary};
+use txray_text::{Encoded, Files, Tokenizer, Vocabulary};
 
 use crate::error::{Error, Result};
 use crate::files::copy;
@@ -103,8 +103,8 @@ impl Training<'_> {
             Begin::New(vocabulary) => Tokenizer::learn(self.train.documents(self.making)?, vocabulary)?,
             Begin::From(path) => Tokenizer::load(path, self.making.inputs)?,
         };
-        let train = encode(&tokenizer, self.train, self.making)?;
-        let valid = self.valid.map(|valid| encode(&tokenizer, valid, self.making)).transpose()?;
+        let encoded = |text| encode(&tokenizer, text, self.making, &step.table());
+        let (train, valid) = (encoded(self.train)?, self.valid.map(encoded).transpose()?);
         let tokenize_seconds = start.elapsed().as_secs_f64();
 
         let mut saved = Saved::open(&self.making.unfinished)?;
@@ -125,7 +125,7 @@ impl Training<'_> {
                 None => {
                     match &self.begin {
                         Begin::New(_) => model.initialize(host, tokenizer.size(), self.seed)?,
-                        Begin::From(path) => drop(load(model, path, self.making)?),
+                        Begin::From(path) => drop(load(model, path, host, self.making.inputs)?),
                     }
                     let session = trained(model)?.begin(host, &request, None)?;
                     // Only now: what fails for another reason than the saved training must not cost it.
@@ -305,8 +305,8 @@ fn is_damage(error: &Error) -> bool {
     }
 }
 
-/// All ids of a text.
-fn encode(tokenizer: &Tokenizer, text: &Split, making: &Making<'_>) -> Result<Encoded> {
+/// All ids of a text, for the step of a table.
+fn encode(tokenizer: &Tokenizer, text: &Split, making: &Making<'_>, table: &str) -> Result<Encoded> {
     let mut all = Encoded { offsets: vec![0], ..Encoded::default() };
     let mut documents = text.documents(making)?;
     loop {
@@ -324,12 +324,9 @@ fn encode(tokenizer: &Tokenizer, text: &Split, making: &Making<'_>) -> Result<En
         let before = all.ids.len() as u64;
         all.ids.extend_from_slice(&encoded.ids);
         all.offsets.extend(encoded.offsets.iter().skip(1).map(|offset| before + offset));
-        all.unknown += encoded.unknown;
-        all.special += encoded.special;
+        all.counts += encoded.counts;
     }
-    if all.is_all_unknown() {
-        return Err(Error::UnknownText { text: text.name() });
-    }
+    text.check_counts(making, table, all.counts)?;
     Ok(all)
 }
 
@@ -387,9 +384,14 @@ impl<'a> Saved<'a> {
 }
 
 /// Loads weights, and the tokenizer beside them, of which they have to have every token.
-pub fn load(model: &mut dyn Model, directory: &Path, making: &Making<'_>) -> Result<(Tokenizer, ModelDescription)> {
-    model.load(making.host, directory)?;
-    let tokenizer = Tokenizer::load(directory, making.inputs)?;
+pub fn load(
+    model: &mut dyn Model,
+    directory: &Path,
+    host: &Host<'_>,
+    files: &dyn Files,
+) -> Result<(Tokenizer, ModelDescription)> {
+    model.load(host, directory)?;
+    let tokenizer = Tokenizer::load(directory, files)?;
     let description = model.describe()?;
     // Rows of an embedding to spare, for speed, harm nobody.
     if tokenizer.size() > description.vocabulary {

@@ -9,7 +9,7 @@ use txray_plugin::{
     Model, ModelDescription, Moments, NULL, Opaque, Result, Site, SiteRequest, SourceDescription, State, StringTable,
     Text,
 };
-use txray_text::{Annotation, Document, Documents, Encoded, Tokenizer, join, words};
+use txray_text::{Annotation, Counts, Document, Documents, Encoded, Tokenizer, join, words};
 
 use crate::error::Error as EngineError;
 
@@ -41,8 +41,7 @@ pub struct ModelSource<'a> {
     forms: Arc<StringTable>,
     /// The state that is carried, where it is.
     carried: Option<Opaque>,
-    done: u64,
-    known: u64,
+    counts: Counts,
     /// Time spent in the tokenizer and in the corpus.
     pub tokenize: Duration,
     /// What the corpus or the tokenizer failed with: a source's own error is a message alone.
@@ -58,12 +57,13 @@ impl<'a> ModelSource<'a> {
             State::Reset => None,
             State::Carry => Some(state(reading.model, host, None)?),
         };
-        Ok(Self { reading, description, forms, carried, done: 0, known: 0, tokenize: Duration::ZERO, failed: None })
+        let counts = Counts::default();
+        Ok(Self { reading, description, forms, carried, counts, tokenize: Duration::ZERO, failed: None })
     }
 
-    /// Whether any token so far was known to the model's vocabulary.
-    pub fn has_known(&self) -> bool {
-        self.known > 0
+    /// What the tokens so far have read of the text.
+    pub fn counts(&self) -> Counts {
+        self.counts
     }
 
     /// Keeps an error that is not the model's, and stops the reading.
@@ -214,7 +214,7 @@ impl ActivationSource for ModelSource<'_> {
             return Ok(None);
         }
         let tokenizer = self.reading.tokenizer;
-        let encoded = tokenizer.encode(&documents).map_err(|error| self.stop(error))?;
+        let mut encoded = tokenizer.encode(&documents).map_err(|error| self.stop(error))?;
         let layers = self.reading.layers.iter().map(|name| self.layer(name, &documents, &encoded)).collect();
         let text = Text { ids: &encoded.ids, offsets: &encoded.offsets };
         if let Some((document, length)) = text.too_long(self.description.longest_context) {
@@ -223,20 +223,20 @@ impl ActivationSource for ModelSource<'_> {
             return Err(Error::invalid(message));
         }
         let tokens = encoded.ids.len();
-        self.known += tokens as u64 - encoded.unknown - encoded.special;
         self.tokenize += start.elapsed();
 
         let k = self.reading.k;
         // What a window was begun with: should it fail, the document that it failed at is found from there.
         let copy = |carried| state(self.reading.model, host, Some(carried));
         let before = self.carried.as_ref().map(copy).transpose()?;
-        let progress = Onward { host, done: self.done, total: self.reading.expected };
+        let progress = Onward { host, done: self.counts.tokens, total: self.reading.expected };
         let sites = &self.description.sites;
         let read = read(self.reading.model, sites, k, &Host::new(&progress), text, self.carried.as_mut());
         let Observed { neurons, activations, moments } =
             read.map_err(|error| self.name(error, &documents, &encoded, before))?;
-        self.done += tokens as u64;
-        host.progress(self.done, self.reading.expected.max(self.done), "");
+        self.counts += encoded.counts;
+        host.progress(self.counts.tokens, self.reading.expected.max(self.counts.tokens), "");
+        stand_in_file(&documents, &mut encoded);
 
         let mut batch = ActivationBatch {
             documents: documents.iter().map(|document| document.id).collect(),
@@ -244,7 +244,11 @@ impl ActivationSource for ModelSource<'_> {
             offsets: encoded.offsets,
             starts: encoded.starts,
             ends: encoded.ends,
-            unknown: encoded.unknown,
+            unknown: encoded.counts.unknown,
+            lines: documents.iter().map(|document| document.line.unwrap_or(0)).collect(),
+            characters: encoded.counts.characters,
+            dropped: encoded.counts.dropped,
+            dropped_documents: encoded.counts.dropped_documents,
             layers,
             moments,
             ..ActivationBatch::default()
@@ -264,6 +268,15 @@ impl ActivationSource for ModelSource<'_> {
             }
         }
         Ok(Some(batch))
+    }
+}
+
+/// Moves tokens to where they stand in their lines or fields, where white space may come before a document's text.
+fn stand_in_file(documents: &[Document], encoded: &mut Encoded) {
+    for (document, at) in documents.iter().zip(encoded.offsets.windows(2)) {
+        let at = at[0] as usize..at[1] as usize;
+        let places = encoded.starts[at.clone()].iter_mut().chain(&mut encoded.ends[at]);
+        places.filter(|place| **place != NULL).for_each(|place| *place += document.indent);
     }
 }
 

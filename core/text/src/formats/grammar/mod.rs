@@ -152,6 +152,7 @@ impl GrammarCorpus {
             group: Some(Arc::clone(&group.name)),
             label: Some(polarity.label().into()),
             annotations: vec![Annotation { layer: "pos".into(), spans }],
+            ..Document::default()
         }
     }
 }

@@ -1,0 +1,92 @@
+//! What the tables of a pipeline may hold, as their sections tell it: the reference for people and the schema for editors are
+//! made of that alone.
+
+use schemars::JsonSchema;
+use serde_json::Value;
+use txray_host::ComponentInfo;
+use txray_text::Format;
+
+/// What the tables of a section may hold.
+pub struct Form {
+    /// The engine's own keys. `a.b` is a key `b` of the table `a`, whose others are those of a kind.
+    pub(crate) keys: Option<Value>,
+    /// What the tables name whose options stand in them, and where.
+    pub(crate) kinds: Option<(Place, Kinds)>,
+}
+
+/// Where a table of a section names a kind. The kind's options stand there, too.
+#[derive(Clone, Copy)]
+pub(crate) enum Place {
+    /// In its key `kind`, with the options beside it.
+    Table,
+    /// In this key, or in each element of the list there: the kind's name, or a table of it and its options.
+    Key(&'static str),
+    /// In what it is called: `[report.html]`.
+    Name,
+}
+
+/// The kinds that are named.
+#[derive(Clone, Copy)]
+pub(crate) enum Kinds {
+    /// The formats of corpora. There are no others than those of the catalogue.
+    Formats,
+    /// The components of this interface. A plugin that is not at hand may bring others.
+    Components(&'static str),
+}
+
+impl Form {
+    /// Tables with the keys of a type.
+    pub fn of<T: JsonSchema>() -> Self {
+        Self { keys: Some(schemars::schema_for!(T).to_value()), kinds: None }
+    }
+
+    /// Tables of a format of corpora.
+    pub fn formats() -> Self {
+        Self { keys: None, kinds: Some((Place::Table, Kinds::Formats)) }
+    }
+
+    /// Tables that are called as the component of `interface` whose options they hold.
+    pub fn named(interface: &'static str) -> Self {
+        Self { keys: None, kinds: Some((Place::Name, Kinds::Components(interface))) }
+    }
+
+    /// With the options of a component of `interface` beside the keys, of which one is `kind`.
+    #[must_use]
+    pub fn with_kinds(self, interface: &'static str) -> Self {
+        Self { kinds: Some((Place::Table, Kinds::Components(interface))), ..self }
+    }
+
+    /// With a component of `interface`, or a list of them, in the key `key`.
+    #[must_use]
+    pub fn with_component(self, key: &'static str, interface: &'static str) -> Self {
+        Self { kinds: Some((Place::Key(key), Kinds::Components(interface))), ..self }
+    }
+}
+
+/// A kind that is at hand.
+pub(crate) struct Kind<'a> {
+    pub name: &'a str,
+    pub about: &'a str,
+    /// JSON Schema of its options.
+    pub options: Value,
+}
+
+/// What is at hand for tables to name.
+pub(crate) struct Parts<'a> {
+    pub formats: &'a [Format],
+    pub components: Vec<&'a ComponentInfo>,
+}
+
+impl<'a> Parts<'a> {
+    pub fn of(&self, kinds: Kinds) -> Vec<Kind<'a>> {
+        let format = |format: &Format| Kind { name: format.kind, about: "", options: (format.schema)() };
+        let component =
+            |one: &&'a ComponentInfo| Kind { name: &one.kind, about: &one.about, options: one.options.clone() };
+        match kinds {
+            Kinds::Formats => self.formats.iter().map(format).collect(),
+            Kinds::Components(interface) => {
+                self.components.iter().filter(|one| one.interface == interface).map(component).collect()
+            }
+        }
+    }
+}
