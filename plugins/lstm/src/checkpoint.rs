@@ -41,7 +41,8 @@ pub struct Config {
     cell: Option<Cell>,
     /// Whether the output layer's weights are the embedding's. Default: whether the file says so (a safetensors alias), or both
     /// have the same values.
-    #[serde(default, skip_serializing_if = "is_false")]
+    // Written though it be false: both may have the same values, and be trained apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     tied: Option<bool>,
     /// Whether each layer reads in both directions. Default: whether there is a `weight_ih_l0_reverse`.
     #[serde(default, skip_serializing_if = "is_false")]

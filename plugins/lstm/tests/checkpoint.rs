@@ -608,6 +608,22 @@ fn saving_and_loading_keep_every_bit() {
     }
 }
 
+#[test]
+fn a_decoder_that_is_said_to_be_apart_stays_so() {
+    let host = Host::detached();
+    let [first, second] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    // It has the embedding's values, and the config says nonetheless that it is not it.
+    for name in ["config.json", "model.safetensors"] {
+        let bytes = fs::read(reference("gru").join(name)).unwrap();
+        let bytes = String::from_utf8(bytes.clone()).map_or(bytes, |text| text.replace("true", "false").into_bytes());
+        fs::write(first.path().join(name), bytes).unwrap();
+    }
+    let apart = loaded(first.path()).unwrap();
+    assert_ne!(apart.describe().unwrap().parameters, loaded(&reference("gru")).unwrap().describe().unwrap().parameters);
+    apart.save(&host, second.path()).unwrap();
+    assert_eq!(loaded(second.path()).unwrap().describe().unwrap(), apart.describe().unwrap());
+}
+
 /// The weights have the permissions of the file beside them, those of any new file.
 #[cfg(unix)]
 #[test]

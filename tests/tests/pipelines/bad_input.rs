@@ -254,7 +254,7 @@ fn a_model_directory_that_lacks_a_file() {
     {
         let (folder, directory) = with_model(|_| {});
         std::fs::remove_file(directory.join(file)).unwrap();
-        says(&refused_early(&folder), &["/model", file, words, "pipeline.toml:7:8"]);
+        says(&refused_early(&folder), &["model", file, words, "pipeline.toml:7:8"]);
     }
     let (folder, directory) = with_model(|_| {});
     std::fs::remove_file(directory.join("config.json")).unwrap();
