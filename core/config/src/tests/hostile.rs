@@ -246,7 +246,7 @@ fn assignments_that_are_malformed_are_shown_where_they_are() {
         ("seed={a=1", "1:9: unclosed inline table"),
         ("seed=[1]]", "1:9: unexpected key or value"),
         ("seed={a=1,a=2}", "1:11: duplicate key `a`"),
-        ("seed=\"\\q\"", "1:8: missing escaped value"),
+        ("seed=\"\\q\"", "1:7: in double quotes, `\\` begins an escape"),
         ("seed=-inf", "1:6: the number `-inf` is out of range"),
         ("seed=1e999", "1:6: the number `1e999` is out of range"),
         ("seed=99999999999999999999", "1:6: the number `99999999999999999999` is out of range"),

@@ -172,6 +172,7 @@ fn a_path_of_windows_is_told_once_with_what_to_write() {
    ·           ─┬
    ·            ╰── there is no such escape
    ╰────
-  help: in single quotes, a `\` is itself: 'C:\Users\me\x.txt'; in paths, `/` serves as well"#,
+  help: in single quotes, a `\` is itself: 'C:\Users\me\x.txt'; in paths, `/`
+        serves as well"#,
     );
 }
