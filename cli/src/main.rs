@@ -324,7 +324,7 @@ fn report(error: &Error) {
             }
         }
         Error::Engine(EngineError::Steps(failed)) => {
-            failed.errors.iter().for_each(|one| show(&Diagnostic::new(one.to_string())));
+            failed.errors.iter().for_each(|one| show(&told(&one.to_string())));
             if !failed.unmade.is_empty() {
                 text += &output::line(&format!("not made because of that: {}", failed.unmade.join(", ")));
             }
@@ -338,14 +338,16 @@ fn report(error: &Error) {
         }
         // Said already, with what is kept.
         Error::Stopped { .. } | Error::Engine(EngineError::Cancelled) => {}
-        other => {
-            let message = other.to_string();
-            let error = Diagnostic::new(&message);
-            show(&if is_full(&message) { error.help(FULL) } else { error });
-        }
+        other => show(&told(&other.to_string())),
     }
     // At once: a pipeline can have very many.
     output::report(&text);
+}
+
+/// An error without a place in the pipeline, with what to do where the disk is full.
+fn told(message: &str) -> Diagnostic {
+    let error = Diagnostic::new(message);
+    if is_full(message) { error.help(FULL) } else { error }
 }
 
 /// What to do about a disk that is full.
