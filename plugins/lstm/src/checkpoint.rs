@@ -128,9 +128,20 @@ pub(crate) fn load(host: &Host<'_>, directory: &Path) -> Result<(Weights, Option
     let written = sizes.tied && file.has(DECODER);
     names.extend(written.then(|| DECODER.to_owned()));
     if sizes.headless && (file.has(DECODER) || file.has(BIAS)) {
-        let what =
-            format!("{}: its output layer is not one over the vocabulary, and is left out", file.path().display());
-        host.log(Level::Information, &what);
+        // Left out, it would change what the layers read.
+        if file.matrix(DECODER) == Some([sizes.embedding; 2]) {
+            let what = format_args!(
+                "`{DECODER}`, {0} by {0}, may stand between the embedding and the layers, where nothing is read; if it only \
+                 follows the layers, leave it out of the file",
+                sizes.embedding
+            );
+            return Err(invalid(file.path(), what));
+        }
+        let why = match sizes.bidirectional {
+            true => "a network that reads from both ends predicts nothing",
+            false => "it is not one over the vocabulary",
+        };
+        host.log(Level::Information, &format!("{}: its output layer is left out: {why}", file.path().display()));
         names.extend([DECODER.to_owned(), BIAS.to_owned()]);
     }
     file.only(&names)?;
@@ -161,6 +172,14 @@ fn sizes(config: &Config, file: &Checkpoint) -> Result<Sizes> {
         let what = "there are no LSTM or GRU layers in it: no tensor is called `weight_hh_l0`, alone or after a module's name; it has";
         return Err(invalid(file.path(), format_args!("{what} {}", file.some())));
     };
+    if let Some(found) = file.cell.filter(|found| *found != cell) {
+        let what = format_args!(
+            "{CONFIG} says that its `cell` is `{}`, and its tensors are of `{}`",
+            cell.name(),
+            found.name()
+        );
+        return Err(invalid(file.path(), what));
+    }
     let name = |part: &str, layer: usize, reverse: &str| format!("{}.{part}_l{layer}{reverse}", cell.name());
     let encoder = file.matrix(ENCODER);
     if encoder.is_none() && (config.vocab_size.is_none() || config.embedding_size.is_none()) {
@@ -168,8 +187,10 @@ fn sizes(config: &Config, file: &Checkpoint) -> Result<Sizes> {
         return Err(invalid(file.path(), format_args!("{what}; it has {}", file.some())));
     }
     let [vocabulary, embedding] = encoder.unwrap_or_default();
-    let projection =
-        config.proj_size.filter(|&size| size > 0).or(file.matrix(&name("weight_hr", 0, "")).map(|[to, _]| to));
+    let projection = match config.proj_size {
+        Some(said) => Some(said).filter(|&size| size > 0),
+        None => file.matrix(&name("weight_hr", 0, "")).map(|[to, _]| to),
+    };
     let hidden = match file.matrix(&name("weight_hr", 0, "")) {
         Some([_, hidden]) => hidden,
         None => file.matrix(&name("weight_hh", 0, "")).map_or(0, |[_, hidden]| hidden),

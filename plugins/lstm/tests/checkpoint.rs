@@ -211,6 +211,32 @@ fn the_page_says_what_is_refused() {
     }
 }
 
+/// Left out, it would change what the layers read.
+#[test]
+fn a_layer_that_may_stand_before_the_others_is_not_left_out() {
+    for bias in [false, true] {
+        let directory = weights(|tensors| {
+            let (dtype, _, data) = tensors["encoder.weight"].clone();
+            tensors.insert("decoder.weight".into(), (dtype, vec![5, 5], data[..100].to_vec()));
+            tensors.insert("decoder.bias".into(), (dtype, vec![5], data[..20].to_vec()));
+            if !bias {
+                tensors.remove("decoder.bias");
+            }
+        });
+        refused(directory.path(), &["`decoder.weight`, 5 by 5, may stand between the embedding and the layers"]);
+    }
+}
+
+#[test]
+fn a_config_that_says_otherwise_than_the_tensors_is_refused() {
+    refused(config(|c| drop(c.insert("cell".into(), "gru".into()))).path(), &["config.json says", "`gru`", "`lstm`"]);
+    let directory = tempfile::tempdir().unwrap();
+    let projected = reference("kinds").join("projected/model.safetensors");
+    fs::copy(projected, directory.path().join("model.safetensors")).unwrap();
+    fs::write(directory.path().join("config.json"), r#"{"model_type": "lstm", "proj_size": 0}"#).unwrap();
+    refused(directory.path(), &["lstm.weight_hr_l0"]);
+}
+
 /// Keeps what it is told.
 #[derive(Default)]
 struct Log(std::sync::Mutex<Vec<String>>);

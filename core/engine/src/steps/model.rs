@@ -449,6 +449,9 @@ fn kind_of_directory(check: &mut Check<'_>, place: &str, path: &Path) -> Option<
         match check.registry.model(&kind, &json!({}), check.host).and_then(load) {
             Ok(()) => return Some(kind),
             Err(FindError::Refused(error)) => refused.push(format!("`{kind}` says: {}", error.message())),
+            Err(FindError::Device(devices)) => {
+                refused.push(format!("`{kind}` does not run on `{}`, but on {}", check.device, devices.join(", ")));
+            }
             Err(_) => {}
         }
     }
