@@ -92,6 +92,9 @@ pub(crate) fn syntax_errors(source: &Source, errors: Vec<Error>, diagnostics: &m
 /// How the parser begins to say of a `\` in double quotes with which no escape begins.
 const ESCAPES: [&str; 2] = ["missing escaped value", "too few unicode value digits"];
 
+/// The most bytes of a string that the help writes anew.
+const MAX_SHOWN: usize = 260;
+
 /// The string in double quotes, on one line, that `at` is in, without its quotes.
 fn around(text: &str, at: usize) -> Option<Range<usize>> {
     let (before, after) = (text.get(..at)?, text.get(at..)?);
@@ -107,9 +110,11 @@ fn around(text: &str, at: usize) -> Option<Range<usize>> {
 fn no_escape(source: &Source, at: usize, string: Range<usize>) -> Diagnostic {
     let text = &source.text()[string.clone()];
     let backslash = source.text()[string.start..at].rfind('\\').map_or(at, |back| string.start + back);
-    let help = match text.contains('\'') {
-        true => "in double quotes, a `\\` is written twice".to_owned(),
-        false => format!("in single quotes, a `\\` is itself: '{text}'; in paths, `/` serves as well"),
+    // As a path may be; one that is longer would fill the screen.
+    let shown = !text.contains('\'') && text.len() <= MAX_SHOWN;
+    let help = match shown {
+        false => "in double quotes, a `\\` is written twice".to_owned(),
+        true => format!("in single quotes, a `\\` is itself: '{text}'; in paths, `/` serves as well"),
     };
     Diagnostic::at(source.place(backslash..backslash + 2), "in double quotes, `\\` begins an escape")
         .label("there is no such escape")

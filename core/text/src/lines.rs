@@ -112,8 +112,11 @@ fn other_than_text(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
         [b'P', b'A', b'R', b'1', 0..=31, ..] => {
             Some(("a Parquet table", "write its column of texts to a file, a document a line"))
         }
-        // Its mark, or, without one, every other byte of what is mostly ASCII.
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, 1..=255, ..] | [1..=255, 0, ..] => {
+        // Its mark, or, without one, every other byte of what is mostly ASCII: one NUL may stand in a text.
+        [0xff, 0xfe, ..]
+        | [0xfe, 0xff, ..]
+        | [0, 1..=255, 0, 1..=255, 0, 1..=255, ..]
+        | [1..=255, 0, 1..=255, 0, 1..=255, 0, ..] => {
             Some(("in UTF-16", "convert it, `iconv -f UTF-16 -t UTF-8 FILE > TEXT`"))
         }
         _ => None,
