@@ -36,4 +36,4 @@ pub use format::{Context, Format, FormatOptions, Open, OpenError};
 pub use formats::FORMATS;
 pub use join::{Joined, join, words};
 pub use resolve::Resolver;
-pub use tokens::{Counts, Encoded, NULL, Tokenizer, TokenizerError, Vocabulary};
+pub use tokens::{Counts, Encoded, Tokenizer, TokenizerError, Vocabulary};

@@ -22,6 +22,7 @@ use tokenizers::pre_tokenizers::whitespace::WhitespaceSplit;
 use tokenizers::processors::PostProcessorWrapper;
 use tokenizers::processors::template::TemplateProcessing;
 use tokenizers::{Encoding, Model, Token};
+use txray_plugin::NULL;
 
 use crate::corpus::Document;
 use crate::error::{CorpusError, shortened};
@@ -32,9 +33,6 @@ const UNKNOWN: &str = "<unk>";
 const END: &str = "<eos>";
 /// How many entries of a learned vocabulary are no words: these two.
 const SPECIAL: usize = 2;
-
-/// The start and end of a token that stands nowhere in the text, such as `<eos>`.
-pub const NULL: u32 = u32::MAX;
 
 /// The documents that one thread encodes at a time.
 const CHUNK: usize = 64;

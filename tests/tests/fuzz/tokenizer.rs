@@ -3,7 +3,8 @@
 use std::io::{self, Cursor, Read};
 use std::path::Path;
 
-use txray_text::{Document, Encoded, Files, NULL, Tokenizer, join, words};
+use txray_plugin::NULL;
+use txray_text::{Document, Encoded, Files, Tokenizer, join, words};
 
 use crate::{Outcome, fuzz, seeds};
 

@@ -10,7 +10,7 @@ use tokenizers::tokenizer::normalizer;
 use tokenizers::{Encoding, Model, NormalizedString, OffsetType, PreTokenizer, Token, Tokenizer};
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::NULL;
+use txray_plugin::NULL;
 
 /// What `Tokenizer::encode_char_offsets` gives, and the bytes of the text that the model leaves out: byte pairs without an
 /// unknown token leave out what their vocabulary lacks. The library then counts places as if it had not stood there.
