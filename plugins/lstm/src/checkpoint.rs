@@ -111,9 +111,9 @@ pub(crate) fn load(host: &Host<'_>, directory: &Path) -> Result<(Weights, Option
     let path = if told { directory.join(CONFIG) } else { file.path().to_owned() };
     sizes.validate().map_err(|e| invalid(&path, format_args!("{}", e.message())))?;
 
-    let recurrent = |part: &str| format!("{}.{part}", sizes.cell.name());
     // Without any, PyTorch's `bias = False`.
-    let has_biases = file.has(&recurrent("bias_ih_l0")) || file.has(&recurrent("bias_hh_l0"));
+    let of_layers = format!("{}.bias", sizes.cell.name());
+    let has_biases = sizes.tensors().iter().any(|(name, _)| name.starts_with(&of_layers) && file.has(name));
     let is_left_out = |name: &str| {
         let is_bias = name.contains(".bias");
         is_bias && !file.has(name) && (name.starts_with("decoder.") || !has_biases)

@@ -445,6 +445,9 @@ fn biases_that_are_not_there_are_zero() {
         weights(|tensors| tensors.iter_mut().filter(|t| of_layers(t.0)).for_each(|(_, (.., data))| data.fill(0)));
     let directory = weights(|tensors| tensors.retain(|name, _| !of_layers(name)));
     assert!(comes_to(directory.path()) == comes_to(expected.path()));
+    // Those of one layer alone are missing, not left out.
+    let directory = weights(|tensors| tensors.retain(|name, _| !of_layers(name) || !name.ends_with("_l0")));
+    refused(directory.path(), &["there is no tensor `lstm.bias_ih_l0`"]);
     let expected = weights(|tensors| tensors.get_mut("decoder.bias").unwrap().2.fill(0));
     let directory = weights(|tensors| drop(tensors.remove("decoder.bias")));
     assert!(comes_to(directory.path()) == comes_to(expected.path()));
