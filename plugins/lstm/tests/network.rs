@@ -49,7 +49,7 @@ proptest! {
     /// Of every neuron at every token, of outputs and cells, reset and carried, with neurons held to values or not.
     #[test]
     fn it_reads_the_same(
-        documents in prop::collection::vec(prop::collection::vec(0..VOCABULARY, 0..90), 1..25),
+        documents in prop::collection::vec(prop::collection::vec(0..VOCABULARY, 0..90), 1..50),
         layers in 1..3_usize,
         cell in prop_oneof![Just(Cell::Lstm), Just(Cell::Gru)],
         cell_sites: bool,
@@ -99,7 +99,7 @@ proptest! {
 
     /// The most active neuron, where no other comes near.
     #[test]
-    fn it_observes_the_same_but_for_ties(documents in prop::collection::vec(prop::collection::vec(0..VOCABULARY, 1..40), 1..20)) {
+    fn it_observes_the_same_but_for_ties(documents in prop::collection::vec(prop::collection::vec(0..VOCABULARY, 1..40), 1..50)) {
         let models = both(&LstmOptions { embedding: 9, hidden: HIDDEN, ..LstmOptions::default() });
         let [fast, plain] = [&models[0], &models[1]].map(|model| encode(model, &documents, &[(0, 2)], None, 2).unwrap().remove(0));
         for token in 0..documents.concat().len() {
@@ -113,7 +113,7 @@ proptest! {
     /// What is emitted in blocks is what the top of all neurons says; and what both predict has the least loss.
     #[test]
     fn it_emits_and_predicts_the_same(
-        documents in prop::collection::vec(prop::collection::vec(0..VOCABULARY, 0..90), 1..25),
+        documents in prop::collection::vec(prop::collection::vec(0..VOCABULARY, 0..90), 1..50),
         cell in prop_oneof![Just(Cell::Lstm), Just(Cell::Gru)],
         sign in prop_oneof![Just(Sign::Positive), Just(Sign::Negative), Just(Sign::Absolute)],
         threshold in -0.1..0.1_f32,
@@ -148,7 +148,7 @@ proptest! {
 
     #[test]
     fn it_scores_the_same(
-        documents in prop::collection::vec(prop::collection::vec(0..VOCABULARY, 0..90), 1..25),
+        documents in prop::collection::vec(prop::collection::vec(0..VOCABULARY, 0..90), 1..50),
         cell in prop_oneof![Just(Cell::Lstm), Just(Cell::Gru)],
         tied: bool,
     ) {

@@ -39,9 +39,12 @@ fn every_activation_agrees() {
     for (model, values, _) in models() {
         let hidden: Vec<Vec<Vec<Vec<f32>>>> = serde_json::from_value(values["hidden"].clone()).unwrap();
         for (document, layers) in documents(&values).into_iter().zip(hidden) {
-            let readings = encode(&model, &[document], &[(0, 9), (1, 9)], None, 2).unwrap();
-            for (reading, theirs) in readings.iter().zip(layers) {
-                near(&unsorted(reading, 9).concat(), &theirs.concat(), 2e-6);
+            // Alone, and side by side.
+            for copies in [1, 20] {
+                let readings = encode(&model, &vec![document.clone(); copies], &[(0, 9), (1, 9)], None, 2).unwrap();
+                for (reading, theirs) in readings.iter().zip(&layers) {
+                    near(&unsorted(reading, 9).concat(), &theirs.concat().repeat(copies), 2e-6);
+                }
             }
         }
     }
