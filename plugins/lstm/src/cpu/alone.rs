@@ -13,14 +13,12 @@ use txray_plugin::{ExactSum, Result};
 use crate::cpu::kernel::{next_gru, next_lstm};
 use crate::cpu::lanes::{FLUSH, Network, Observer, Step, Tail};
 use crate::cpu::layer::{Moments, doubt};
-use crate::cpu::panels::Aligned;
+use crate::cpu::panels::{Aligned, TURN};
 use crate::tracker::Tracker;
 use crate::weights::{Cell, GATE_SUMS, Sizes};
 
 /// Neurons in a tile.
 const TILE: usize = 16;
-/// Inputs in one turn of the innermost loop, which the compiler unrolls.
-const TURN: usize = 4;
 
 /// A weight matrix `[gates * neurons, inputs]` (a gate after the other, as PyTorch has it), packed as `[tile][input][gate][neuron
 /// of the tile]`. The last tile is filled up with neurons whose weights are 0.

@@ -20,7 +20,7 @@ use crate::cpu::kernel::gather;
 use crate::cpu::layer::{Lanes, LayerLanes};
 use crate::cpu::panels::Strips;
 use crate::cpu::table::{Prepared, Rows};
-use crate::cpu::workspace::Workspace;
+use crate::cpu::workspace::{STRIPS, Workspace};
 use crate::masks::Masks;
 use crate::tracker::Tracker;
 use crate::weights::Slices;
@@ -74,12 +74,12 @@ pub(crate) trait Observer {
 }
 
 /// A step of the lanes of a unit.
-struct UnitStep<'a, const P: usize> {
+struct UnitStep<'a> {
     cursors: &'a [Option<(usize, usize)>],
-    layers: &'a [LayerLanes<P>],
+    layers: &'a [LayerLanes],
 }
 
-impl<const P: usize> Step for UnitStep<'_, P> {
+impl Step for UnitStep<'_> {
     fn cursors(&self) -> &[Option<(usize, usize)>] {
         self.cursors
     }
@@ -131,9 +131,9 @@ impl Network<'_> {
 
     /// Reads `lanes[lane][document]` of `documents` until few lanes are left, and gives what is left of these; the moments are
     /// then in `workspace`.
-    pub fn read<const P: usize>(
+    pub fn read(
         &self,
-        workspace: &mut Workspace<P>,
+        workspace: &mut Workspace,
         documents: &[&[u32]],
         lanes: &[Vec<usize>],
         observer: &mut impl Observer,
@@ -141,14 +141,14 @@ impl Network<'_> {
     ) -> Result<Vec<Tail>> {
         workspace.clear(self.weights.sizes, self.layers, self.sites, self.table.is_none());
         let Workspace { layers, embedded } = workspace;
-        let mut queues: Lanes<Iter<'_, usize>, P> = from_fn(|_| Default::default());
+        let mut queues: Lanes<Iter<'_, usize>> = from_fn(|_| Default::default());
         queues.as_flattened_mut().iter_mut().zip(lanes).for_each(|(queue, lane)| *queue = lane.iter());
-        let mut cursors: Lanes<Option<(usize, usize)>, P> = [[None; 16]; P];
+        let mut cursors: Lanes<Option<(usize, usize)>> = [[None; 16]; STRIPS];
         let cursors = &mut cursors.as_flattened_mut()[..lanes.len()];
         // An idle lane reads some token of the text, which counts for nothing.
         let idle = lanes.iter().flatten().find_map(|&d| documents[d].first()).copied().unwrap_or(0);
-        let mut due = Vec::with_capacity(P * 16);
-        let (mut active, mut tokens) = ([[0.0_f32; 16]; P], [[idle; 16]; P]);
+        let mut due = Vec::with_capacity(STRIPS * 16);
+        let (mut active, mut tokens) = ([[0.0_f32; 16]; STRIPS], [[idle; 16]; STRIPS]);
         loop {
             let (mut running, mut live) = (0_usize, 0);
             for (lane, cursor) in cursors.iter_mut().enumerate() {
@@ -195,13 +195,13 @@ impl Network<'_> {
     }
 
     /// One token of the first `live` strips, through all layers.
-    fn step<const P: usize>(
+    fn step(
         &self,
         live: usize,
-        layers: &mut [LayerLanes<P>],
-        embedded: &mut Strips<P>,
-        tokens: &Lanes<u32, P>,
-        active: &Lanes<f32, P>,
+        layers: &mut [LayerLanes],
+        embedded: &mut Strips<STRIPS>,
+        tokens: &Lanes<u32>,
+        active: &Lanes<f32>,
     ) {
         for k in 0..layers.len() {
             let (below, above) = layers.split_at_mut(k);
@@ -254,7 +254,6 @@ mod tests {
     use crate::cpu::alone::Alone;
     use crate::cpu::kernel::instructions;
     use crate::cpu::layer::Moments;
-    use crate::cpu::workspace::STRIPS;
     use crate::weights::{Cell, Sizes, Weights};
 
     /// Keeps every output of every layer, `[document][position][layer]`.
@@ -378,8 +377,7 @@ mod tests {
                     };
                     let read = |documents: &[&[u32]]| {
                         let lanes: Vec<_> = (0..documents.len()).map(|lane| vec![lane]).collect();
-                        let (mut workspace, mut keep) =
-                            (Workspace::<STRIPS>::default(), Keep::new(sizes, documents.len()));
+                        let (mut workspace, mut keep) = (Workspace::default(), Keep::new(sizes, documents.len()));
                         let tails = network.read(&mut workspace, documents, &lanes, &mut keep, &tracker)?;
                         let mut moments = sums(&workspace.moments());
                         for mut tail in tails {
@@ -424,7 +422,7 @@ mod tests {
                 assert_eq!(table.is_some(), with_table || documents.concat().is_empty());
                 let masks = Masks::new(&[], weights.sizes, 1)?;
                 // One workspace for all, so that each reading begins with what another left.
-                let (mut workspace, mut alone) = (Workspace::<STRIPS>::default(), Alone::default());
+                let (mut workspace, mut alone) = (Workspace::default(), Alone::default());
                 for (name, arch) in instructions() {
                     let layers = weights.sizes.layers;
                     let network =

@@ -9,41 +9,42 @@ use txray_plugin::ExactSum;
 
 use crate::cpu::kernel::{next_gru, next_lstm};
 use crate::cpu::panels::{NEURONS, Panels, Strips, strips};
+use crate::cpu::workspace::STRIPS;
 use crate::weights::{Cell, GATE_SUMS};
 
-/// `[strip][lane]`: a value for each of `P * 16` lanes.
-pub(crate) type Lanes<T, const P: usize> = [[T; 16]; P];
+/// `[strip][lane]`: a value for each lane of a unit.
+pub(crate) type Lanes<T> = [[T; 16]; STRIPS];
 
 /// `[3][hidden]`: the sums of h, |h| and h² over all tokens.
 pub(crate) type Moments = [Vec<ExactSum>; 3];
 
 /// What is recorded at one site of a layer.
 #[derive(Debug)]
-pub(crate) struct SiteLanes<const P: usize> {
+pub(crate) struct SiteLanes {
     /// The most active neuron of each lane at the last step, the lower index on a tie, and its activation.
-    pub top: (Lanes<u32, P>, Lanes<f32, P>),
+    pub top: (Lanes<u32>, Lanes<f32>),
     /// `[strip][hidden][3][lane]`: the moments of each lane's document over the tokens since the last flush.
-    recent: [Vec<[[f32; 16]; 3]>; P],
+    recent: [Vec<[[f32; 16]; 3]>; STRIPS],
     /// `[3][hidden]`: the sums of h, |h| and h² over all tokens.
     pub moments: Moments,
     /// 0, or NaN once an activation, or what it is made of, was not finite.
-    pub poison: Lanes<f32, P>,
+    pub poison: Lanes<f32>,
 }
 
-impl<const P: usize> SiteLanes<P> {
+impl SiteLanes {
     fn new(width: usize) -> Self {
         Self {
-            top: ([[0; 16]; P], [[0.0; 16]; P]),
+            top: ([[0; 16]; STRIPS], [[0.0; 16]; STRIPS]),
             recent: from_fn(|_| vec![[[0.0; 16]; 3]; width]),
             moments: from_fn(|_| vec![ExactSum::ZERO; width]),
-            poison: [[0.0; 16]; P],
+            poison: [[0.0; 16]; STRIPS],
         }
     }
 
     fn clear(&mut self) {
         self.recent.iter_mut().for_each(|recent| recent.fill([[0.0; 16]; 3]));
         self.moments.iter_mut().for_each(|moment| moment.fill(ExactSum::ZERO));
-        self.poison = [[0.0; 16]; P];
+        self.poison = [[0.0; 16]; STRIPS];
     }
 
     fn flush(&mut self, lanes: &[usize]) {
@@ -60,22 +61,22 @@ impl<const P: usize> SiteLanes<P> {
 
 /// One layer of a unit: its state, and what the last step gave. All `[strip][neuron, lane]`.
 #[derive(Debug)]
-pub(crate) struct LayerLanes<const P: usize> {
-    pub hidden: Strips<P>,
+pub(crate) struct LayerLanes {
+    pub hidden: Strips<STRIPS>,
     /// Where a step writes the next `hidden`: every neuron reads all of the last one.
-    next: Strips<P>,
+    next: Strips<STRIPS>,
     /// Empty for a GRU.
-    cell: Strips<P>,
+    cell: Strips<STRIPS>,
     /// `[strip][neuron, GATE_SUMS, lane]`: what a step has added up so far.
-    pub gate_sums: Strips<P>,
+    pub gate_sums: Strips<STRIPS>,
     /// Of the outputs, and of the cell if that is asked for.
-    pub sites: Vec<SiteLanes<P>>,
+    pub sites: Vec<SiteLanes>,
 }
 
 /// The two factors of a product: weights, and inputs `[strip][input, lane]`.
 pub(crate) type Term<'a, const P: usize> = (&'a Panels, &'a Strips<P>);
 
-impl<const P: usize> LayerLanes<P> {
+impl LayerLanes {
     /// A layer of `width` neurons, all zero, that records at one site or two.
     pub fn new(cell: Cell, width: usize, sites: usize) -> Self {
         Self {
@@ -129,57 +130,57 @@ impl<const P: usize> LayerLanes<P> {
         &mut self,
         arch: pulp::Arch,
         live: usize,
-        input: Option<Term<'_, P>>,
+        input: Option<Term<'_, STRIPS>>,
         recurrent: &Panels,
         mask: Option<&[f32]>,
-        active: &Lanes<f32, P>,
+        active: &Lanes<f32>,
     ) {
         arch.dispatch(Step { layer: self, live, input, recurrent, mask, active });
         std::mem::swap(&mut self.hidden, &mut self.next);
     }
 }
 
-struct Step<'a, const P: usize> {
-    layer: &'a mut LayerLanes<P>,
+struct Step<'a> {
+    layer: &'a mut LayerLanes,
     live: usize,
-    input: Option<Term<'a, P>>,
+    input: Option<Term<'a, STRIPS>>,
     recurrent: &'a Panels,
     mask: Option<&'a [f32]>,
-    active: &'a Lanes<f32, P>,
+    active: &'a Lanes<f32>,
 }
 
-impl<const P: usize> WithSimd for Step<'_, P> {
+impl WithSimd for Step<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         // A strip is one vector of AVX-512: several at once fill its registers with gate sums.
-        if S::F32_LANES == 16 { self.run::<S, P>(simd) } else { self.run::<S, 1>(simd) }
+        if S::F32_LANES == 16 { self.run::<S, STRIPS>(simd) } else { self.run::<S, 1>(simd) }
     }
 }
 
-impl<const P: usize> Step<'_, P> {
+impl Step<'_> {
     /// Takes `Q` strips at once.
     #[inline(always)]
     fn run<S: Simd, const Q: usize>(self, simd: S) {
         let Self { layer, live, input, recurrent, mask, active } = self;
         if let Some((panels, x)) = input {
             for block in panels.blocks() {
-                add::<S, P, Q>(simd, &mut layer.gate_sums, live, panels, &block, x);
+                add::<S, STRIPS, Q>(simd, &mut layer.gate_sums, live, panels, &block, x);
             }
         }
         let mut blocks = recurrent.blocks().peekable();
         let mut last = 0..0;
         while let Some(block) = blocks.next() {
             if blocks.peek().is_some() {
-                add::<S, P, Q>(simd, &mut layer.gate_sums, live, recurrent, &block, &layer.hidden);
+                add::<S, STRIPS, Q>(simd, &mut layer.gate_sums, live, recurrent, &block, &layer.hidden);
             } else {
                 last = block;
             }
         }
         // A neuron's nonlinearities follow its last block, while its gate sums are in cache.
         let LayerLanes { hidden, next, cell, gate_sums, sites } = layer;
-        sites.iter_mut().for_each(|site| site.top = ([[0; 16]; P], [[f32::NEG_INFINITY; 16]; P]));
+        sites.iter_mut().for_each(|site| site.top = ([[0; 16]; STRIPS], [[f32::NEG_INFINITY; 16]; STRIPS]));
         let (width, gru) = (hidden[0].len() / 16, cell[0].is_empty());
         for first in (0..width).step_by(NEURONS) {
             for start in (0..live).step_by(Q) {
@@ -283,13 +284,7 @@ pub(crate) fn doubt(poison: &mut [f32; 16], [a, b, c, d]: [[f32; 16]; GATE_SUMS]
 
 /// Records `values` `[neuron][lane]` of the neurons from `first` on, in one strip.
 #[inline(always)]
-fn record<const P: usize>(
-    site: &mut SiteLanes<P>,
-    strip: usize,
-    first: usize,
-    values: &[[f32; 16]],
-    active: &[f32; 16],
-) {
+fn record(site: &mut SiteLanes, strip: usize, first: usize, values: &[[f32; 16]], active: &[f32; 16]) {
     // Kept in registers over all neurons: for a choice in memory the compiler writes masked stores, which are slow.
     let (mut neuron, mut most, mut bad) = (site.top.0[strip], site.top.1[strip], site.poison[strip]);
     for ((n, value), recent) in (first as u32..).zip(values).zip(&mut site.recent[strip][first..]) {

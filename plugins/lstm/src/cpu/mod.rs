@@ -1,7 +1,7 @@
 //! The kernels of the fast path: reading on CPUs, by vectors of lanes.
 //!
 //! ```text
-//! lanes.rs      a unit is P strips of 16 lanes; a lane reads document after document
+//! lanes.rs      a unit is three strips of 16 lanes; a lane reads document after document
 //!                 step -> 0   1   2   3   4   5 ...
 //!                 lane 0  the cat sat .   a   dog         | = a document begins: the lane's state is cleared
 //!                 lane 1  on |one two three   .   |and

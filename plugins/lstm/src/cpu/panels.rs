@@ -17,7 +17,7 @@ const BLOCK: usize = 128;
 /// Neurons whose weights, 32 KiB at most, meet all strips before the weights of the next neurons do.
 pub(crate) const NEURONS: usize = 16;
 /// Inputs in one turn of the innermost loop, which the compiler unrolls.
-const TURN: usize = 4;
+pub(crate) const TURN: usize = 4;
 const LINE_BYTES: usize = 64;
 
 /// Zeros that begin on a cache line, so that no vector of them lies across two.

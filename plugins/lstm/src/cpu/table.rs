@@ -9,7 +9,7 @@ use crate::cpu::alone::{Alone, Tiles};
 use crate::cpu::kernel::gather;
 use crate::cpu::layer::add_product;
 use crate::cpu::panels::{Panels, strips};
-use crate::cpu::workspace::{self, Spare, Workspace};
+use crate::cpu::workspace::{Spare, Workspace};
 use crate::tracker::Tracker;
 use crate::weights::{Cell, GATE_SUMS, Slices};
 
@@ -95,7 +95,7 @@ const NONE: u32 = u32::MAX;
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub layers: Vec<PackedLayer>,
-    pub spare: Spare<Workspace<{ workspace::STRIPS }>>,
+    pub spare: Spare<Workspace>,
     /// For lanes that are alone.
     pub spare_alone: Spare<Alone>,
     table: RwLock<Table>,

@@ -10,21 +10,21 @@ use crate::weights::Sizes;
 /// Strips of 16 lanes in a unit: together three registers of AVX-512, one after the other two of AVX2.
 pub(crate) const STRIPS: usize = 3;
 
-/// What a thread holds while it reads a unit of `P * 16` lanes.
+/// What a thread holds while it reads a unit.
 #[derive(Debug)]
-pub(crate) struct Workspace<const P: usize> {
-    pub layers: Vec<LayerLanes<P>>,
+pub(crate) struct Workspace {
+    pub layers: Vec<LayerLanes>,
     /// The first layer's input, where there is no table of it.
-    pub embedded: Strips<P>,
+    pub embedded: Strips<STRIPS>,
 }
 
-impl<const P: usize> Default for Workspace<P> {
+impl Default for Workspace {
     fn default() -> Self {
         Self { layers: Vec::new(), embedded: from_fn(|_| Aligned::default()) }
     }
 }
 
-impl<const P: usize> Workspace<P> {
+impl Workspace {
     /// Fits it to a network of these sizes that runs `layers` layers with `sites` sites each, as if nothing had been read in
     /// it before. `embeds`: the first layer's input is made at each step.
     pub fn clear(&mut self, sizes: Sizes, layers: usize, sites: usize, embeds: bool) {
@@ -37,7 +37,7 @@ impl<const P: usize> Workspace<P> {
 
     /// `[layer][site]`: over all tokens of the unit that were read here.
     pub fn moments(&self) -> Vec<Vec<Moments>> {
-        let sites = |layer: &LayerLanes<P>| layer.sites.iter().map(|site| site.moments.clone()).collect();
+        let sites = |layer: &LayerLanes| layer.sites.iter().map(|site| site.moments.clone()).collect();
         self.layers.iter().map(sites).collect()
     }
 }
