@@ -39,8 +39,8 @@ pub struct Config {
     /// What a layer is made of. Default: by the rows of `weight_hh_l0`, four or three a neuron.
     #[serde(default, skip_serializing_if = "is_usual")]
     cell: Option<Cell>,
-    /// Whether the output layer's weights are the embedding's. Default: whether the file says so (a safetensors alias), or both
-    /// have the same values.
+    /// Whether the output layer's weights are the embedding's. Default: whether both have the same values, as
+    /// they have where they are one tensor.
     // Written though it be false: both may have the same values, and be trained apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tied: Option<bool>,
@@ -118,8 +118,12 @@ pub(crate) fn load(host: &Host<'_>, directory: &Path) -> Result<(Weights, Option
         let is_bias = name.contains(".bias");
         is_bias && !file.has(name) && (name.starts_with("decoder.") || !has_biases)
     };
-    // A decoder that is the embedding's weights, though nothing says so.
-    if config.tied.is_none() && !sizes.tied && file.matrix(DECODER) == file.matrix(ENCODER) && !sizes.headless {
+    // A decoder that is the embedding's weights, though the config does not say so.
+    if config.tied.is_none()
+        && !sizes.headless
+        && file.matrix(ENCODER).is_some()
+        && file.matrix(DECODER) == file.matrix(ENCODER)
+    {
         let shape = [sizes.vocabulary, sizes.embedding];
         sizes.tied = file.values(DECODER, &shape)? == file.values(ENCODER, &shape)?;
     }
@@ -203,7 +207,7 @@ fn sizes(config: &Config, file: &Checkpoint) -> Result<Sizes> {
         hidden: config.hidden_size.unwrap_or(hidden),
         layers: config.num_layers.unwrap_or(layers),
         cell,
-        tied: !bidirectional && config.tied.unwrap_or_else(|| file.is_alias(DECODER, ENCODER)),
+        tied: !bidirectional && config.tied == Some(true),
         headless: false,
         bidirectional,
         projection,

@@ -97,13 +97,12 @@ pub(crate) struct Checkpoint {
     pickle: Option<Pickle>,
     /// Each with its shape.
     tensors: BTreeMap<String, (Place, Vec<usize>)>,
-    /// Of safetensors' metadata: tensors that are others.
-    aliases: BTreeMap<String, String>,
     /// What its layers are made of, where it has any.
     pub cell: Option<Cell>,
     says: &'static str,
 }
 
+#[derive(Clone)]
 enum Place {
     /// Of `files`, under that file's own name of it.
     File(usize, String),
@@ -114,14 +113,7 @@ enum Place {
 impl Checkpoint {
     /// Opens a directory's weights. `says` names what fixes the shapes.
     pub fn open(directory: &Path, says: &'static str) -> Result<Self> {
-        let mut checkpoint = Self {
-            files: Vec::new(),
-            pickle: None,
-            tensors: BTreeMap::new(),
-            aliases: BTreeMap::new(),
-            cell: None,
-            says,
-        };
+        let mut checkpoint = Self { files: Vec::new(), pickle: None, tensors: BTreeMap::new(), cell: None, says };
         let mut places: Vec<(String, Place, Vec<usize>)> = Vec::new();
         match weights_in(directory)? {
             Found::Files(paths) => {
@@ -145,18 +137,19 @@ impl Checkpoint {
             }));
             aliases.extend(file.all_metadata());
         }
-        let mut shapes: BTreeMap<String, Vec<usize>> =
-            places.iter().map(|(name, _, shape)| (name.clone(), shape.clone())).collect();
-        aliases.retain(|(alias, of)| shapes.contains_key(of) && !shapes.contains_key(alias));
-        for (alias, of) in &aliases {
-            shapes.insert(alias.clone(), shapes[of].clone());
+        // `save_model` of safetensors writes a tensor that has several names under one of them; its metadata tells the others.
+        for (alias, of) in aliases {
+            if !places.iter().any(|(name, ..)| *name == alias)
+                && let Some((_, place, shape)) = places.iter().find(|(name, ..)| *name == of).cloned()
+            {
+                places.push((alias, place, shape));
+            }
         }
+        let shapes = places.iter().map(|(name, _, shape)| (name.clone(), shape.clone())).collect();
         let in_file = |what: String| invalid(checkpoint.path(), format_args!("{what}"));
         let cell = cell_of(&shapes).map_err(in_file)?;
         let known = names::known(&shapes, cell.map_or("", Cell::name)).map_err(in_file)?;
         checkpoint.cell = cell;
-        checkpoint.aliases =
-            aliases.into_iter().map(|(alias, of)| (known[&alias].clone(), known[&of].clone())).collect();
         for (name, place, shape) in places {
             let here = known[&name].clone();
             if checkpoint.tensors.insert(here.clone(), (place, shape)).is_some() {
@@ -173,11 +166,6 @@ impl Checkpoint {
     /// The rows and columns of a matrix.
     pub fn matrix(&self, name: &str) -> Option<[usize; 2]> {
         self.tensors.get(name).and_then(|(_, shape)| shape.as_slice().try_into().ok())
-    }
-
-    /// Whether the file says that a tensor is another.
-    pub fn is_alias(&self, name: &str, of: &str) -> bool {
-        self.aliases.get(name).is_some_and(|other| other == of)
     }
 
     /// Refuses tensors of other names than these.

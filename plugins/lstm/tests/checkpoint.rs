@@ -459,15 +459,17 @@ fn a_decoder_is_the_embedding_where_the_file_says_so() {
     let config = fs::read_to_string(reference("gru").join("config.json")).unwrap();
     fs::write(directory.path().join("config.json"), config.replace(", \"tied\": true", "")).unwrap();
     let path = directory.path().join("model.safetensors");
-    fs::copy(reference("gru").join("model.safetensors"), &path).unwrap();
-    edit(&path, |tensors, metadata| {
-        tensors.remove("decoder.weight").unwrap();
-        metadata.insert("decoder.weight".to_owned(), "encoder.weight".to_owned());
-    });
-    assert!(comes_to(directory.path()) == comes_to(&reference("gru")));
-    edit(&path, |_, metadata| metadata.clear());
-    // Of half a decoder nothing is made.
-    refused(directory.path(), &["no tensor `decoder.weight`"]);
+    for (kept, alias) in [("encoder.weight", "decoder.weight"), ("decoder.weight", "encoder.weight")] {
+        fs::copy(reference("gru").join("model.safetensors"), &path).unwrap();
+        edit(&path, |tensors, metadata| {
+            tensors.remove(alias).unwrap();
+            metadata.insert(alias.to_owned(), kept.to_owned());
+        });
+        assert!(comes_to(directory.path()) == comes_to(&reference("gru")), "{kept}");
+        // Of half of it nothing is made.
+        edit(&path, |_, metadata| metadata.clear());
+        refused(directory.path(), &[&format!("there is no tensor `{alias}`")]);
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ import json
 import os
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save_file, save_model
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 VOCABULARY, EMBEDDING, HIDDEN, PROJECTED = 11, 5, 6, 3
@@ -59,8 +59,8 @@ def write(name, save, state, **options):
         json.dump({name: round_floats(values) for name, values in sites(state, **options).items()}, f)
 
 
-def whole(state, place, metadata=None):
-    save_file({k: v.contiguous() for k, v in state.items()}, f"{place}/model.safetensors", metadata)
+def whole(state, place):
+    save_file({k: v.contiguous() for k, v in state.items()}, f"{place}/model.safetensors")
 
 
 def renamed(*pairs):
@@ -88,7 +88,12 @@ def sharded(state, place):
 
 
 def tied(state, place):
-    whole({k: v for k, v in state.items() if k != "decoder.weight"}, place, {"decoder.weight": "encoder.weight"})
+    module = torch.nn.ModuleDict({"encoder": torch.nn.Embedding(VOCABULARY, EMBEDDING),
+                                  "lstm": torch.nn.LSTM(EMBEDDING, HIDDEN, proj_size=EMBEDDING),
+                                  "decoder": torch.nn.Linear(EMBEDDING, VOCABULARY)})
+    module.load_state_dict(state)
+    module.decoder.weight = module.encoder.weight
+    save_model(module, f"{place}/model.safetensors")
 
 
 write("plain", whole, model())
