@@ -324,7 +324,7 @@ fn report(error: &Error) {
             }
         }
         Error::Engine(EngineError::Steps(failed)) => {
-            failed.errors.iter().for_each(|one| show(&told(&one.to_string())));
+            failed.errors.iter().for_each(|one| show(&told(&one.to_string(), one.is_full())));
             if !failed.unmade.is_empty() {
                 text += &output::line(&format!("not made because of that: {}", failed.unmade.join(", ")));
             }
@@ -338,27 +338,21 @@ fn report(error: &Error) {
         }
         // Said already, with what is kept.
         Error::Stopped { .. } | Error::Engine(EngineError::Cancelled) => {}
-        other => show(&told(&other.to_string())),
+        Error::Engine(error) => show(&told(&error.to_string(), error.is_full())),
+        other => show(&told(&other.to_string(), false)),
     }
     // At once: a pipeline can have very many.
     output::report(&text);
 }
 
 /// An error without a place in the pipeline, with what to do where the disk is full.
-fn told(message: &str) -> Diagnostic {
+fn told(message: &str, is_full: bool) -> Diagnostic {
     let error = Diagnostic::new(message);
-    if is_full(message) { error.help(FULL) } else { error }
+    if is_full { error.help(FULL) } else { error }
 }
 
 /// What to do about a disk that is full.
 const FULL: &str = "make room, for instance with `txray store gc`, or work on another disk: `--store DIR`, `--out DIR`";
-
-/// Whether a disk was full, as the system says it. What plugins say has come as text.
-fn is_full(message: &str) -> bool {
-    /// ENOSPC, on every Unix.
-    const NO_SPACE: i32 = 28;
-    cfg!(unix) && message.contains(&std::io::Error::from_raw_os_error(NO_SPACE).to_string())
-}
 
 /// Where steps are kept unless `--store` says otherwise: the user's cache directory.
 fn default_store() -> Option<PathBuf> {

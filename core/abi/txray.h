@@ -359,8 +359,10 @@ typedef struct txray_model_table {
                                  void (*emit)(void *context, txray_str json), void *context);
     /* Hands to `emit` what it is once it has weights, as JSON: {"sites": [{"name": "lstm.0.hidden", "width": 200}],
      * "vocabulary": 10000, "parameters": 2000000, "heads": [{"task": "language-model", "classes": 10000}], "unmaskable": [1],
-     * "longest_context": 512, "trained_state": "reset"}. `heads` are the tasks that these weights predict, and of how many classes
-     * (a language model: of tokens); `unmaskable` the sites that no mask can be of; `longest_context` is how many tokens a
+     * "lacks": [{"ability": "train", "why": "it is of eight bits"}], "longest_context": 512, "trained_state": "reset"}.
+     * `heads` are the tasks that these weights predict, and of how many classes
+     * (a language model: of tokens); `unmaskable` the sites that no mask can be of; `lacks` what of its plugin's
+     * abilities ("train", "carry") these weights do not have; `longest_context` is how many tokens a
      * document has at most (a host gives no longer one), null: any number; `trained_state` is "reset", "carry" or null. */
     txray_status (*describe)(const void *model, const txray_host *host, void (*emit)(void *context, txray_str json),
                              void *context);

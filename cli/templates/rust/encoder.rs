@@ -56,6 +56,7 @@ impl Model for {{Type}} {
             parameters: self.embedding.len() as u64,
             heads: vec![],
             unmaskable: vec![],
+            lacks: vec![],
             longest_context: None,
             trained_state: None,
         })

@@ -137,6 +137,7 @@ impl Model for {{Type}} {
             parameters: weights.parameters(),
             heads: vec![Head { task: Task::LanguageModel, classes: weights.vocabulary }],
             unmaskable: vec![],
+            lacks: vec![],
             longest_context: None,
             trained_state: None,
         })

@@ -68,7 +68,8 @@ pub struct ModelTable {
         context: *mut c_void,
     ) -> Status,
     /// Says in JSON what it is once it has weights, through `emit`: `{"sites": [{"name", "width"}], "vocabulary",
-    /// "parameters", "heads": [{"task", "classes"}], "unmaskable", "longest_context", "trained_state"}`.
+    /// "parameters", "heads": [{"task", "classes"}], "unmaskable", "lacks": [{"ability", "why"}],
+    /// "longest_context", "trained_state"}`.
     pub describe: unsafe extern "C" fn(
         model: *const c_void,
         host: *const Host,

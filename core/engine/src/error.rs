@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io;
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use txray_config::Diagnostics;
@@ -183,7 +184,7 @@ impl Error {
             Self::Vocabulary { .. } | Self::UnknownText { .. } => 2,
             Self::Disk { .. } | Self::Changed { .. } | Self::Damaged { .. } | Self::NoCheckpoint { .. } => 2,
             Self::Step { source, .. } => source.exit_code(),
-            Self::Steps(failed) => failed.errors.first().map_or(1, Self::exit_code),
+            Self::Steps(failed) => failed.errors.iter().map(Self::exit_code).min().unwrap_or(1),
             Self::Method(error) | Self::Pruner { source: error, .. } => of(error.fault()),
             Self::Plugin(error) => of(error.fault()),
             Self::Table(error) => whose(error.is_ours()),
@@ -197,18 +198,29 @@ impl Error {
 
     /// Whether no other step can do better: the store is at fault, or the disk takes no more.
     pub(crate) fn is_everybodys(&self) -> bool {
-        let is_closed = |error: &io::Error| {
-            use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-            matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
-        };
         match self {
             Self::Store(_) => true,
             Self::Step { source, .. } => source.is_everybodys(),
-            Self::Disk { source, .. } => is_closed(source),
-            Self::Table(TableError::Io { source, .. })
-            | Self::Method(MethodError::Table(TableError::Io { source, .. })) => is_closed(source),
-            _ => false,
+            other => other.is_full() || other.is_of_the_system(&[io::ErrorKind::ReadOnlyFilesystem]),
         }
+    }
+
+    /// Whether a disk is full.
+    pub fn is_full(&self) -> bool {
+        let is_told = self.is_of_the_system(&[io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded]);
+        match self {
+            Self::Step { source, .. } => source.is_full(),
+            Self::Steps(failed) => failed.errors.iter().any(Self::is_full),
+            // What a plugin says has come as text.
+            Self::Plugin(_) | Self::Method(_) | Self::Pruner { .. } => is_told || is_full(&self.to_string()),
+            _ => is_told,
+        }
+    }
+
+    /// Whether an error of the system of one of these kinds is behind it.
+    fn is_of_the_system(&self, kinds: &[io::ErrorKind]) -> bool {
+        let sources = iter::successors(std::error::Error::source(self), |error| error.source());
+        sources.filter_map(|error| error.downcast_ref::<io::Error>()).any(|error| kinds.contains(&error.kind()))
     }
 
     /// The same error, with the table of the pipeline that it comes from.
@@ -251,6 +263,13 @@ impl From<MethodError> for Error {
     }
 }
 
+/// Whether a message holds what the system says of a full disk.
+fn is_full(message: &str) -> bool {
+    /// ENOSPC, on every Unix.
+    const NO_SPACE: i32 = 28;
+    cfg!(unix) && message.contains(&io::Error::from_raw_os_error(NO_SPACE).to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -268,7 +287,13 @@ mod tests {
         assert_eq!(Error::from(TableError::io("write", Path::new("a"), full())).exit_code(), 2);
         let unwritten = TableError::unwritten(Path::new("a"), "why");
         assert_eq!(Error::Method(unwritten.into()).exit_code(), 1);
-        assert_eq!(Error::Order { step: "model.lm".to_owned() }.exit_code(), 1);
+        let order = || Error::Order { step: "model.lm".to_owned() };
+        assert_eq!(order().exit_code(), 1);
+        // Of several, one of ours is not hidden by what the user can mend.
+        let mendable = Error::disk("write", Path::new("a"), full());
+        let errors = vec![mendable, order()];
+        let failed = Failed { errors, unmade: Vec::new(), done: 0, store: PathBuf::new() };
+        assert_eq!(Error::Steps(failed).exit_code(), 1);
     }
 
     #[test]
@@ -278,6 +303,15 @@ mod tests {
         for full in [io::ErrorKind::StorageFull, io::ErrorKind::ReadOnlyFilesystem] {
             assert!(disk(full).of_table("stage.late".to_owned()).is_everybodys());
             assert!(Error::from(table(full)).is_everybodys() && Error::Method(table(full).into()).is_everybodys());
+        }
+        let full = || io::Error::from_raw_os_error(28);
+        let told = [
+            Error::from(txray_plugin::Error::failed(format!("cannot save: {}", full()))),
+            Error::from(TokenizerError::Write { path: "a".into(), source: full() }),
+            Error::from(OutError::Disk { path: "a".into(), source: full() }),
+        ];
+        for error in told {
+            assert!(error.is_full() && error.of_table("stage.late".to_owned()).is_everybodys());
         }
         assert!(!disk(io::ErrorKind::NotFound).is_everybodys());
         assert!(!Error::from(txray_plugin::Error::invalid("why")).of_table("stage.late".to_owned()).is_everybodys());

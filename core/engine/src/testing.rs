@@ -9,8 +9,8 @@ use serde::Deserialize;
 use txray_config::Diagnostics;
 use txray_host::{Origin, Registry};
 use txray_plugin::{
-    Capabilities, Carry, Component, Encode, EncodeRequest, Error, Head, Host, HostServices, Level, Model,
-    ModelDescription, Opaque, ReportSink, Result, Rule, RuleKind, Site, SiteRequest, Task, Train, TrainReport,
+    Ability, Capabilities, Carry, Component, Encode, EncodeRequest, Error, Head, Host, HostServices, Lack, Level,
+    Model, ModelDescription, Opaque, ReportSink, Result, Rule, RuleKind, Site, SiteRequest, Task, Train, TrainReport,
     TrainRequest,
 };
 use txray_tables::StepRecord;
@@ -135,6 +135,11 @@ impl<const NUMBER: usize> Model for FakeOf<NUMBER> {
             heads: [Head { task: Task::LanguageModel, classes: self.vocabulary }][usize::from(!self.has("head"))..]
                 .to_vec(),
             unmaskable: Vec::new(),
+            lacks: [("trainable", Ability::Train), ("stateful", Ability::Carry)]
+                .into_iter()
+                .filter(|(what, _)| !self.has(what))
+                .map(|(_, ability)| Lack { ability, why: "it is a fake".to_owned() })
+                .collect(),
             longest_context: Some(1 << 20),
             trained_state: None,
         })

@@ -73,9 +73,9 @@ pub use error::{Error, Fault, Result};
 pub use host::{Host, HostServices, Level, Threads};
 pub use metric::{Claim, MetricBatch, Pair, PreferenceMetric};
 pub use model::{
-    Block, Capabilities, Carry, Emit, Encode, EncodeRequest, Examples, Head, Mask, Model, ModelDescription, Opaque,
-    OwnedText, Predict, PredictRequest, Rule, RuleKind, Score, Sign, SiteRequest, State, Task, Text, Train,
-    TrainReport, TrainRequest,
+    Ability, Block, Capabilities, Carry, Emit, Encode, EncodeRequest, Examples, Head, Lack, Mask, Model,
+    ModelDescription, Opaque, OwnedText, Predict, PredictRequest, Rule, RuleKind, Score, Sign, SiteRequest, State,
+    Task, Text, Train, TrainReport, TrainRequest,
 };
 pub use pruner::{Columns, Pruner};
 pub use sink::ReportSink;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::error::CorpusError;
-use crate::files::Files;
+use crate::files::{Disk, Files};
 
 /// One document of a corpus: the unit of order, of state reset and, without groups, of resampling.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -74,7 +74,19 @@ pub trait Corpus: Send + Sync {
     /// iterator itself yields errors of reading, and [`CorpusError::Empty`] at the end of a split
     /// without a document.
     fn documents<'a>(&'a self, split: &str, files: &'a dyn Files) -> Result<Documents<'a>, CorpusError>;
+
+    /// Looks at how `split` begins, as far as that is quickly done: what is wrong there is known before anything runs.
+    ///
+    /// # Errors
+    /// Those of its first documents.
+    fn look(&self, split: &str) -> Result<(), CorpusError> {
+        // Nothing is made of them, so nobody watches what is read.
+        self.documents(split, &Disk)?.take(LOOKED_AT).try_for_each(|document| document.map(drop))
+    }
 }
+
+/// The documents of a split that are looked at before anything runs.
+const LOOKED_AT: usize = 100;
 
 /// The Unicode scalars of white space that a line or field begins with.
 pub(crate) fn indent(stands: &str) -> u32 {

@@ -12,6 +12,8 @@ use crate::weights::Slices;
 pub(crate) const NO_TARGET: u32 = u32::MAX;
 /// Groups of blocks; one thread takes a group at a time. A power of two, to share well among 2, 4, 8 threads.
 const GROUPS: usize = 32;
+/// Rows of a product whose results are the same in any company: how `gemm` adds depends on how many there are.
+const TILE: usize = 64;
 /// The most words in a block, so that its weights and scores stay in the second-level cache.
 const BLOCK: usize = 512;
 
@@ -68,9 +70,14 @@ impl Decoder<'_> {
     /// Scores the words from `first` on for `hidden` `[rows, hidden]`, and leaves `exp(score - max)` in `out`
     /// `[words, rows]`.
     pub fn block(&self, hidden: &[f32], targets: &[u32], first: usize, out: &mut [f32]) -> Part {
+        self.part(hidden, targets, targets.len(), first, out)
+    }
+
+    /// The same, by products of `tile` rows.
+    fn part(&self, hidden: &[f32], targets: &[u32], tile: usize, first: usize, out: &mut [f32]) -> Part {
         let rows = targets.len();
         let words = out.len() / rows;
-        let max = self.scores(hidden, rows, first, out);
+        let max = self.scores(hidden, rows, tile, first, out);
         let mut part = Part { max, sum: vec![0.0; rows], target: vec![0.0; rows] };
         for (row, (&target, score)) in targets.iter().zip(&mut part.target).enumerate() {
             if let Some(word) = (target as usize).checked_sub(first).filter(|&w| w < words) {
@@ -81,31 +88,39 @@ impl Decoder<'_> {
         part
     }
 
-    /// Scores the words from `first` on, `[words, rows]`. Gives the greatest of each row.
-    fn scores(&self, hidden: &[f32], rows: usize, first: usize, out: &mut [f32]) -> Vec<f32> {
+    /// Scores the words from `first` on, `[words, rows]`, by products of `tile` rows. Gives the greatest of each row.
+    fn scores(&self, hidden: &[f32], rows: usize, tile: usize, first: usize, out: &mut [f32]) -> Vec<f32> {
         let words = out.len() / rows;
         let weight = &self.weight[first * self.hidden..(first + words) * self.hidden];
-        product(
-            MatrixMut::new(out, words, rows),
-            Write::Replace,
-            Matrix::new(weight, words, self.hidden),
-            Matrix::new(hidden, rows, self.hidden).t(),
-        );
+        for (at, hidden) in (0..rows).step_by(tile).zip(hidden.chunks(tile * self.hidden)) {
+            product(
+                MatrixMut::strided(&mut out[at..], words, tile, rows),
+                Write::Replace,
+                Matrix::new(weight, words, self.hidden),
+                Matrix::new(hidden, tile, self.hidden).t(),
+            );
+        }
         let mut max = vec![f32::NEG_INFINITY; rows];
         vectorized(AddBias { scores: out, bias: &self.bias[first..first + words], max: &mut max });
         max
     }
 
-    /// `[rows]`: the negative log-likelihood of each target, nats; of [`NO_TARGET`] 0.
+    /// `[rows]`: the negative log-likelihood of each target, nats; of [`NO_TARGET`] 0. Each has the same bits in any company.
     pub fn losses(&self, hidden: &[f32], targets: &[u32], tracker: &Tracker<'_>) -> Result<Vec<f64>> {
-        let parts = self.blocks(targets.len(), tracker, |first, scores| self.block(hidden, targets, first, scores))?;
+        let (hidden, rows) = self.padded(hidden);
+        let mut padded = targets.to_vec();
+        padded.resize(rows, NO_TARGET);
+        let part = |first, scores: &mut [f32]| self.part(&hidden, &padded, TILE, first, scores);
+        let parts = self.blocks(rows, tracker, part)?;
         Ok(normalizers(&parts, targets).1)
     }
 
-    /// `[rows]`: the word with the greatest score, the lower index on a tie.
-    pub fn best(&self, hidden: &[f32], rows: usize, tracker: &Tracker<'_>) -> Result<Vec<u32>> {
+    /// `[rows]`: the word with the greatest score, the lower index on a tie; in any company.
+    pub fn best(&self, hidden: &[f32], tracker: &Tracker<'_>) -> Result<Vec<u32>> {
+        let count = hidden.len() / self.hidden;
+        let (hidden, rows) = self.padded(hidden);
         let parts = self.blocks(rows, tracker, |first, scores| {
-            self.scores(hidden, rows, first, scores);
+            self.scores(&hidden, rows, TILE, first, scores);
             let mut best = vec![(0, f32::NEG_INFINITY); rows];
             for (word, scores) in (first as u32..).zip(scores.chunks_exact(rows)) {
                 for (best, &score) in best.iter_mut().zip(scores) {
@@ -118,7 +133,15 @@ impl Decoder<'_> {
         let better = |a: (u32, f32), b: (u32, f32)| if b.1 > a.1 { b } else { a };
         let best =
             parts.into_iter().fold(first, |best, part| best.into_iter().zip(part).map(|(a, b)| better(a, b)).collect());
-        Ok(best.into_iter().map(|(word, _)| word).collect())
+        Ok(best.into_iter().take(count).map(|(word, _)| word).collect())
+    }
+
+    /// Rows as they are, and others of zeros, so that they are whole tiles. Gives how many there are then.
+    fn padded(&self, hidden: &[f32]) -> (Vec<f32>, usize) {
+        let rows = (hidden.len() / self.hidden).next_multiple_of(TILE);
+        let mut padded = hidden.to_vec();
+        padded.resize(rows * self.hidden, 0.0);
+        (padded, rows)
     }
 
     /// Runs `f` over the blocks of the vocabulary, with room for the scores of each, `[words, rows]`. Gives what it gave, in

@@ -315,7 +315,7 @@ impl Unit<'_> {
 
     fn predict(&mut self) -> Result<()> {
         let Self { record, network, tracker } = self;
-        record.predict(|hidden, rows| Decoder::of(network.weights)?.best(hidden, rows, tracker))
+        record.predict(|hidden, _| Decoder::of(network.weights)?.best(hidden, tracker))
     }
 
     fn finish(&mut self) -> Result<()> {

@@ -46,8 +46,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use txray_plugin::{
-    Capabilities, Carry, Component, Encode, EncodeRequest, Error, Head, Host, Model, ModelDescription, Opaque,
-    OwnedText, Predict, PredictRequest, Result, RuleKind, Site, State, Task, Train, TrainReport, TrainRequest,
+    Ability, Capabilities, Carry, Component, Encode, EncodeRequest, Error, Head, Host, Lack, Model, ModelDescription,
+    Opaque, OwnedText, Predict, PredictRequest, Result, RuleKind, Site, State, Task, Train, TrainReport, TrainRequest,
 };
 
 use crate::cpu::lanes::Network;
@@ -177,6 +177,7 @@ impl Model for Lstm {
             },
             // Cells: the step of candle-nn's LSTM, to which all is held, gives them with the outputs that they have made.
             unmaskable: (0..sizes.passes() * of_a_pass).filter(|site| site % of_a_pass != 0).collect(),
+            lacks: lacks(sizes),
             longest_context: None,
             trained_state: self.trained_state,
         })
@@ -234,12 +235,30 @@ impl Predict for Lstm {
     }
 }
 
+/// What weights of these sizes cannot do, and others can.
+fn lacks(sizes: Sizes) -> Vec<Lack> {
+    let mut lacks = Vec::new();
+    let mut push = |ability, why: &str| lacks.push(Lack { ability, why: why.to_owned() });
+    if !sizes.is_usual() {
+        push(Ability::Train, "a network that is bidirectional or whose outputs are projected is read, and not trained");
+    }
+    if sizes.bidirectional {
+        push(Ability::Carry, "it reads each document from both ends, so no state is carried into the next");
+    }
+    lacks
+}
+
+fn refuse_lack(sizes: Sizes, ability: Ability) -> Result<()> {
+    match lacks(sizes).into_iter().find(|lack| lack.ability == ability) {
+        Some(lack) => Err(Error::invalid(lack.why)),
+        None => Ok(()),
+    }
+}
+
 impl Carry for Lstm {
     fn state(&self, _: &Host<'_>, from: Option<&Opaque>) -> Result<Opaque> {
         let sizes = self.weights()?.sizes;
-        if sizes.bidirectional {
-            return Err(Error::invalid("it reads each document from both ends, so no state is carried into the next"));
-        }
+        refuse_lack(sizes, Ability::Carry)?;
         match from {
             Some(from) => Ok(Opaque::new(from.get::<Carried>()?.of(sizes)?.clone())),
             None => Ok(Opaque::new(Carried::new(sizes))),
@@ -252,10 +271,7 @@ impl Train for Lstm {
         only_language_models(request.task)?;
         if from.is_none() {
             let weights = self.weights()?;
-            if !weights.sizes.is_usual() {
-                let what = "a network that is bidirectional or whose outputs are projected is read, and not trained";
-                return Err(Error::invalid(what));
-            }
+            refuse_lack(weights.sizes, Ability::Train)?;
             weights.decoder()?;
         }
         let options = &self.options.train;

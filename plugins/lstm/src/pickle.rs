@@ -81,6 +81,12 @@ fn archive(path: &Path) -> Caught<ZipArchive<BufReader<File>>> {
     Ok(ZipArchive::new(BufReader::new(File::open(path)?))?)
 }
 
+/// Whether a tensor is one of a module's weights, and no mask or counter beside them.
+fn is_of_weights(name: &str) -> bool {
+    let own = name.rsplit('.').next().unwrap_or_default();
+    own.starts_with("weight") || own.starts_with("bias")
+}
+
 /// The tensors of the one state dict in a file that has a recurrent layer, wherever it lies among what else a script kept; of
 /// several, of the one that is called as usual.
 fn state_dict(path: &Path) -> Caught<Tensors> {
@@ -92,33 +98,36 @@ fn state_dict(path: &Path) -> Caught<Tensors> {
     let mut stack = Stack::empty();
     stack.read_loop(&mut BufReader::new(archive.by_name(&format!("{folder}.pkl"))?))?;
 
-    let mut found: Vec<(String, Tensors)> = Vec::new();
+    let mut found: Vec<(String, Tensors, Vec<String>)> = Vec::new();
     let mut left = vec![(String::new(), stack.finalize()?)];
     while let Some((key, object)) = left.pop() {
         let Object::Dict(entries) = object else { continue };
-        let mut tensors = Tensors::new();
+        let (mut tensors, mut unread) = (Tensors::new(), Vec::new());
         for (name, value) in entries {
             match value {
-                // What is of a type that no weight has is no tensor here.
-                Object::Reduce { .. } => {
-                    let info = value.into_tensor_info(name, Path::new(folder)).ok().flatten();
-                    tensors.extend(info.map(|info| (info.name.clone(), info)));
-                }
+                Object::Reduce { .. } => match value.into_tensor_info(name.clone(), Path::new(folder)) {
+                    Ok(info) => tensors.extend(info.map(|info| (info.name.clone(), info))),
+                    Err(_) => unread.extend(name.unicode().ok().filter(|name| is_of_weights(name))),
+                },
                 _ => left.push((name.unicode().unwrap_or_default(), value)),
             }
         }
-        found.extend((!tensors.is_empty()).then_some((key, tensors)));
+        found.extend((!tensors.is_empty()).then_some((key, tensors, unread)));
     }
     let is_recurrent = |tensors: &Tensors| tensors.keys().any(|name| name.contains("weight_hh"));
-    if found.iter().any(|(_, tensors)| is_recurrent(tensors)) {
-        found.retain(|(_, tensors)| is_recurrent(tensors));
+    if found.iter().any(|(_, tensors, _)| is_recurrent(tensors)) {
+        found.retain(|(_, tensors, _)| is_recurrent(tensors));
     }
-    if found.len() > 1 && found.iter().any(|(key, _)| USUAL.contains(&key.as_str())) {
-        found.retain(|(key, _)| USUAL.contains(&key.as_str()));
+    if found.len() > 1 && found.iter().any(|(key, ..)| USUAL.contains(&key.as_str())) {
+        found.retain(|(key, ..)| USUAL.contains(&key.as_str()));
     }
     match (found.pop(), found.pop()) {
-        (Some((_, tensors)), None) => Ok(tensors),
-        (Some((one, _)), Some((other, _))) => Err(format!("there are several in it: `{other}`, `{one}`").into()),
+        // Left out, it would be a weight of 0, or a model of less.
+        (Some((_, _, unread)), None) if !unread.is_empty() => {
+            Err(format!("of a type that is not read is `{}`", unread.join("`, `")).into())
+        }
+        (Some((_, tensors, _)), None) => Ok(tensors),
+        (Some((one, ..)), Some((other, ..))) => Err(format!("there are several in it: `{other}`, `{one}`").into()),
         (None, _) => Err("there is none in it".into()),
     }
 }

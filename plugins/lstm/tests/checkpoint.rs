@@ -574,6 +574,18 @@ fn parts_of_a_weight_are_called_so() {
     );
 }
 
+/// Left out, biases would be 0.
+#[test]
+fn no_weight_of_a_pickle_is_left_out_because_of_its_type() {
+    let directory = copy();
+    fs::remove_file(directory.path().join("model.safetensors")).unwrap();
+    fs::copy(reference("pickled/complex.pt"), directory.path().join("model.pt")).unwrap();
+    refused(
+        directory.path(),
+        &["model.pt", "not a state dict that is read (of a type that is not read is `", "bias_ih_l0"],
+    );
+}
+
 #[test]
 fn of_several_pickled_models_none_is_chosen() {
     let directory = tempfile::tempdir().unwrap();

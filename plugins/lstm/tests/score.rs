@@ -77,6 +77,19 @@ proptest! {
     }
 }
 
+/// `gemm` has another path for a single row of outputs.
+#[test]
+fn one_prediction_has_the_same_bits_alone_and_among_others() {
+    let options = LstmOptions { embedding: 16, hidden: 96, ..LstmOptions::default() };
+    let model = random(options, VOCABULARY as usize, 2);
+    let documents: Vec<Vec<u32>> = (0..40).map(|d| vec![d, 7 * d + 3]).collect();
+    let (losses, _, tokens) = predict(&model, &documents, None, &[], 2).unwrap();
+    for (d, document) in documents.iter().enumerate() {
+        let alone = predict(&model, std::slice::from_ref(document), None, &[], 2).unwrap();
+        assert_eq!((alone.0[0], alone.2[1]), (losses[d], tokens[2 * d + 1]));
+    }
+}
+
 #[test]
 fn cells_cannot_be_masked() {
     let options = LstmOptions { embedding: 2, hidden: 3, layers: 2, cell_sites: true, ..LstmOptions::default() };

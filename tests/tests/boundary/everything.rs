@@ -142,6 +142,7 @@ fn a_model_and_its_checkpoint() {
             .map(|(task, classes)| Head { task, classes })
             .to_vec(),
         unmaskable: vec![],
+        lacks: vec![],
         longest_context: Some(2000),
         trained_state: None,
     };

@@ -104,15 +104,17 @@ fn a_missing_corpus_file() {
 #[test]
 fn a_text_that_is_not_utf_8() {
     let folder = folder(TRAIN, b"w0 w1\nw2 caf\xe9 w0\nw1\n");
-    let said = refused(&folder);
-    says(&said, &["[corpus.news]", "text.txt:2", "not UTF-8", "byte 12"]);
+    says(&refused_early(&folder), &["pipeline.toml:4:9", "text.txt:2", "not UTF-8", "byte 12"]);
+    // Where it is not yet looked at before anything runs.
+    folder.write("text.txt", ["w0 w1\n".repeat(200).as_bytes(), b"w2 caf\xe9 w0\nw1\n"].concat());
+    says(&refused(&folder), &["[corpus.news]", "text.txt:201", "not UTF-8", "byte 1206"]);
 }
 
 #[test]
 fn a_text_without_a_document() {
     for text in ["", "\n  \n\t\n"] {
-        let said = refused(&folder(TRAIN, text));
-        says(&said, &["train", "text.txt", "no document", "[corpus.news]", "nothing but white space"]);
+        let said = refused_early(&folder(TRAIN, text));
+        says(&said, &["train", "text.txt", "no document", "pipeline.toml:4:9", "nothing but white space"]);
     }
 }
 
@@ -319,9 +321,9 @@ fn a_step_that_fails_beside_others() {
                  [stage.again]\nmodel = \"lm\"\ncorpus = \"news.train\"\nlayers = [\"word\"]\n\n\
                  [comparison.c]\nfrom = \"late\"\nto = \"other\"\n";
     let folder = folder(&[TRAIN, other].concat(), TEXT);
-    folder.write("other.txt", b"w0 w1\nw2 caf\xe9 w0\n");
+    folder.write("other.txt", ["w0 w1\n".repeat(200).as_bytes(), b"w2 caf\xe9 w0\n"].concat());
     let said = refused(&folder);
-    says(&said, &["[corpus.other]", "other.txt:2", "not made because of that: stage.other, comparison.c"]);
+    says(&said, &["[corpus.other]", "other.txt:201", "not made because of that: stage.other, comparison.c"]);
     says(&said, &["4 steps are done, and kept in", "the same command goes on from there"]);
     folder.write("other.txt", "w0 w1\n");
     let told = folder.txray(["run", "pipeline.toml", "--out", "out"]).succeeded().stderr;

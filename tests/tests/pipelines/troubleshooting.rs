@@ -105,19 +105,19 @@ const CHAPTERS: [(&str, &[Entry]); 4] = [
                 "Editors can save a file in another encoding.",
             )
             .files(&[("latin.toml", b"# caf\xe9\n")]),
-            entry("A corpus that is packed", "run pipeline.toml -q", "Unpack it, and name the text.")
+            entry("A corpus that is packed", "check pipeline.toml", "Unpack it, and name the text.")
                 .wrote("news.txt", "news.txt.gz")
                 .files(&[("news.txt.gz", b"\x1f\x8b\x08\x00")]),
-            entry("A corpus in Parquet", "run pipeline.toml -q", "`text` and `tsv` are read; a table in Parquet is not.")
+            entry("A corpus in Parquet", "check pipeline.toml", "`text` and `tsv` are read; a table in Parquet is not.")
                 .wrote("news.txt", "news.parquet")
                 .files(&[("news.parquet", b"PAR1\x15\x04PAR1")]),
-            entry("A corpus in UTF-16", "run pipeline.toml -q", "Windows writes such files. Convert it, and name the result.")
+            entry("A corpus in UTF-16", "check pipeline.toml", "Windows writes such files. Convert it, and name the result.")
                 .wrote("news.txt", "utf16.txt")
                 .files(&[("utf16.txt", b"\xff\xfea\0 \0b\0")]),
-            entry("A corpus in another encoding", "run pipeline.toml -q", "Convert it, and name the result.")
+            entry("A corpus in another encoding", "check pipeline.toml", "Convert it, and name the result.")
                 .wrote("news.txt", "latin.txt")
                 .files(&[("latin.txt", b"the caf\xe9\n")]),
-            entry("A corpus without a text", "run pipeline.toml -q", "The file is there, and empty: name another.")
+            entry("A corpus without a text", "check pipeline.toml", "The file is there, and empty: name another.")
                 .wrote("news.txt", "empty.txt")
                 .files(&[("empty.txt", b"\n")]),
         ],

@@ -43,7 +43,15 @@ impl Section for Corpus {
             }
         });
         match opened? {
-            Ok(corpus) => Some(Self { name: name.clone(), corpus }),
+            Ok(corpus) => {
+                let before = check.diagnostics.len();
+                for split in corpus.splits() {
+                    if let Err(error) = corpus.look(&split) {
+                        check.corpus_error(&place(check, pointer, &split), &error);
+                    }
+                }
+                (check.diagnostics.len() == before).then(|| Self { name: name.clone(), corpus })
+            }
             Err(errors) => {
                 for OptionError { pointer: option, error } in errors {
                     check.corpus_error(&format!("{pointer}{option}"), &error);
@@ -61,6 +69,13 @@ impl Section for Corpus {
     fn form() -> Form {
         Form::formats()
     }
+}
+
+/// Where a split is given in the table of its corpus, or else the table.
+fn place(check: &Check<'_>, pointer: &str, split: &str) -> String {
+    let places = [child(pointer, split), child(&child(pointer, "splits"), split)];
+    let given = places.into_iter().find(|place| check.document.value().pointer(place).is_some());
+    given.unwrap_or_else(|| pointer.to_owned())
 }
 
 impl Corpus {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use txray_config::{Name, child, of_format};
 use txray_host::FindError;
-use txray_plugin::{Capabilities, Host, Model as PluginModel, ModelDescription, Site, Task, abi};
+use txray_plugin::{Ability, Capabilities, Host, Model as PluginModel, ModelDescription, Site, State, Task, abi};
 use txray_text::{Tokenizer, Vocabulary, unseen};
 
 use super::corpus::{Corpus, Text};
@@ -351,6 +351,10 @@ impl Section for Model {
             let help = "they can be read: leave out `task`, or begin from weights that predict";
             check.error_with_help(&format!("{pointer}/task/kind"), message, help);
         }
+        if let (Some(_), Some(why)) = (&keys.task, model.lacks(Ability::Train)) {
+            let message = format!("the weights that `{}` begins from cannot be trained: {why}", model.name);
+            check.error_with_help(&child(pointer, "task"), message, "they can be read: leave out `task`");
+        }
         (check.diagnostics.len() == before && model.task.is_some() == keys.task.is_some()).then_some(model)
     }
 
@@ -483,6 +487,16 @@ impl Model {
             None if self.is_drawn() => &self.abilities.capabilities.sites,
             None => &[],
         }
+    }
+
+    /// Why it does not have an ability of its plugin, where that is so and known before anything runs.
+    pub fn lacks(&self, ability: Ability) -> Option<&str> {
+        self.described.as_ref()?.lacks(ability)
+    }
+
+    /// What happens to its state at document starts unless a stage says so, as far as that is known before anything runs.
+    pub fn trained_state(&self) -> Option<State> {
+        self.described.as_ref().filter(|_| !self.is_trained())?.trained_state
     }
 
     /// Whether its weights are at first such as its plugin draws by its options.

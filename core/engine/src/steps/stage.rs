@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use txray_config::{At, Name, child, suggestion};
 use txray_host::FindError;
 use txray_method::{AsGiven, Record, Times};
-use txray_plugin::{Level, Site, SourceDescription, State, abi};
+use txray_plugin::{Ability, Level, Site, SourceDescription, State, abi};
 use txray_tables::Folder;
 use txray_tables::columns::observations;
 
@@ -196,6 +196,12 @@ fn check_abilities(check: &mut Check<'_>, pointer: &str, model: &ModelRef, recor
     }
     if state == Some(State::Carry) && !abilities.carry {
         check.error(&child(pointer, "state"), format!("`{model}` has no state that could be carried"));
+    } else if state.or(model.model.trained_state()) == Some(State::Carry)
+        && let Some(why) = model.model.lacks(Ability::Carry)
+    {
+        let message = format!("the state of `{model}` cannot be carried: {why}");
+        let key = if state.is_some() { "state" } else { "model" };
+        check.error_with_help(&child(pointer, key), message, "read it with `state = \"reset\"`");
     }
 }
 

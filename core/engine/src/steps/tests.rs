@@ -350,6 +350,14 @@ fn a_model_in_a_folder_is_looked_at() {
         headless.replace("init = \"lm\"", "init = \"lm\"\ntask = { kind = \"language-model\", corpus = \"new\" }");
     let said = errors_in(folder.path(), &trained);
     assert_eq!(said, ["p:13:17: the weights that `same` begins from have no head for this task"]);
+    // Nor do these have every ability of their plugin.
+    let untrained = trained.replace("\"head\"", "\"trainable\"");
+    let said = errors_in(folder.path(), &untrained);
+    assert_eq!(said, ["p:13:8: the weights that `same` begins from cannot be trained: it is a fake"]);
+    let stateless = LOADED.replace("path = \"model\"", "path = \"model\"\nlacks = [\"stateful\"]");
+    assert_eq!(errors_in(folder.path(), &stateless), [""; 0]);
+    let said = errors_in(folder.path(), &stateless.replace("[stage.read]", "[stage.read]\nstate = \"carry\""));
+    assert_eq!(said, ["p:15:9: the state of `same` cannot be carried: it is a fake"]);
 }
 
 #[test]

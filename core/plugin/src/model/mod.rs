@@ -240,6 +240,9 @@ pub struct ModelDescription {
     /// Indices of the sites that no mask can be of.
     #[serde(default)]
     pub unmaskable: Vec<usize>,
+    /// Abilities of its plugin that these weights do not have, and why.
+    #[serde(default, deserialize_with = "known")]
+    pub lacks: Vec<Lack>,
     /// How many tokens a document has at most; none: any number. It is given no longer one.
     #[serde(default)]
     pub longest_context: Option<usize>,
@@ -253,6 +256,30 @@ impl ModelDescription {
     pub fn classes(&self, task: Task) -> Option<usize> {
         self.heads.iter().find(|head| head.task == task).map(|head| head.classes)
     }
+
+    /// Why these weights do not have an ability of their plugin, where that is so.
+    pub fn lacks(&self, ability: Ability) -> Option<&str> {
+        self.lacks.iter().find(|lack| lack.ability == ability).map(|lack| lack.why.as_str())
+    }
+}
+
+/// An ability of a plugin that some weights do not have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lack {
+    /// The ability.
+    pub ability: Ability,
+    /// Why, in words that read well after "the model cannot be trained: ".
+    pub why: String,
+}
+
+/// An ability that not all weights of a plugin have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ability {
+    /// [`Train`]: it is trained.
+    Train,
+    /// [`Carry`]: its state is carried from document to document.
+    Carry,
 }
 
 /// What a model predicts by a task.

@@ -126,8 +126,8 @@ pub enum Write {
 
 /// `out = a b` or `out += a b`, on the calling thread alone.
 ///
-/// An element's bits depend on its row of `a`, its column of `b` and the shapes, not on the other rows and columns;
-/// a single row or column takes another path in `gemm`, so callers that promise equal bits keep to a fixed shape.
+/// An element's bits depend on its row of `a`, its column of `b` and the shapes, not on the other rows and columns: callers
+/// that promise equal bits keep to a fixed shape.
 pub fn product(out: MatrixMut<'_>, write: Write, a: Matrix<'_>, b: Matrix<'_>) {
     let (o, a_shape, b_shape) = (out.shape, a.shape, b.shape);
     assert!(

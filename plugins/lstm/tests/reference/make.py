@@ -6,7 +6,7 @@
 Writes config.json, model.safetensors and reference.json into `lstm`, trained by SGD, and `gru`, whose decoder is tied to
 its embeddings, trained by AdamW. Into `pickled` the tensors of `lstm` as PyTorch pickles them: a state dict, and two among other
 things as training scripts keep it: beside a loss, a mask and an optimizer's state, and deeper, where one matrix is turned around and all
-are of one storage. `several.pt` has two.
+are of one storage. `several.pt` has two, and in `complex.pt` the biases are complex numbers.
 """
 import json
 import os
@@ -136,3 +136,4 @@ views["decoder.weight"] = state["decoder.weight"].t().contiguous().t()
 torch.save({"loss": torch.tensor(1.0), "run": {"net": views | {"mask": torch.ones(2, 2, dtype=torch.bool)}},
             "optimizer": {"state": {0: {"exp_avg": torch.ones(3)}}, "param_groups": [{"lr": 0.1}]}}, f"{place}/nested.pt")
 torch.save({"generator": state, "critic": dict(state)}, f"{place}/several.pt")
+torch.save({k: v.to(torch.complex64) if "bias" in k else v for k, v in state.items()}, f"{place}/complex.pt")

@@ -69,6 +69,7 @@ impl Model for Lookup {
                 .map(|(task, classes)| Head { task, classes })
                 .to_vec(),
             unmaskable: vec![],
+            lacks: vec![],
             longest_context: Some(2000),
             trained_state: (self.epoch > 0).then_some(State::Carry),
         })
