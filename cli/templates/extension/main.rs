@@ -58,7 +58,7 @@ fn record(table: &Path, out: &Path) -> Result<(), Box<dyn std::error::Error>> {
         Ok(stage)
     };
     // The means are those of all tokens, whatever the rule: so the first reading gives them.
-    let usual = read(&Record::Max1, "max-1")?;
+    let usual = read(&Record::default(), "max-1")?;
     let rule = OverMean::of(&usual.neurons).ok_or("the source tells no means")?;
     read(&rule, "over-mean")?;
     Ok(())

@@ -4,6 +4,7 @@
 use schemars::JsonSchema;
 use serde_json::Value;
 use txray_host::ComponentInfo;
+use txray_method::{RECORDS, RecordKind};
 use txray_text::Format;
 
 /// What the tables of a section may hold.
@@ -11,17 +12,17 @@ pub struct Form {
     /// The engine's own keys. `a.b` is a key `b` of the table `a`, whose others are those of a kind.
     pub(crate) keys: Option<Value>,
     /// What the tables name whose options stand in them, and where.
-    pub(crate) kinds: Option<(Place, Kinds)>,
+    pub(crate) kinds: Vec<(Place, Kinds)>,
 }
 
 /// Where a table of a section names a kind. The kind's options stand there, too.
 #[derive(Clone, Copy)]
 pub(crate) enum Place {
-    /// In its key `kind`, with the options beside it.
+    /// In its key `kind`, with the options beside it. Nothing else is named then.
     Table,
     /// In this key, or in each element of the list there: the kind's name, or a table of it and its options.
     Key(&'static str),
-    /// In what it is called: `[report.html]`.
+    /// In what it is called: `[report.html]`. Nothing else is named then.
     Name,
 }
 
@@ -30,6 +31,8 @@ pub(crate) enum Place {
 pub(crate) enum Kinds {
     /// The formats of corpora. There are no others than those of the catalogue.
     Formats,
+    /// The record rules, of all sites or by site. There are no others than those of the method.
+    Records,
     /// The components of this interface. A plugin that is not at hand may bring others.
     Components(&'static str),
 }
@@ -37,29 +40,37 @@ pub(crate) enum Kinds {
 impl Form {
     /// Tables with the keys of a type.
     pub fn of<T: JsonSchema>() -> Self {
-        Self { keys: Some(schemars::schema_for!(T).to_value()), kinds: None }
+        Self { keys: Some(schemars::schema_for!(T).to_value()), kinds: Vec::new() }
     }
 
     /// Tables of a format of corpora.
     pub fn formats() -> Self {
-        Self { keys: None, kinds: Some((Place::Table, Kinds::Formats)) }
+        Self { keys: None, kinds: vec![(Place::Table, Kinds::Formats)] }
     }
 
     /// Tables that are called as the component of `interface` whose options they hold.
     pub fn named(interface: &'static str) -> Self {
-        Self { keys: None, kinds: Some((Place::Name, Kinds::Components(interface))) }
+        Self { keys: None, kinds: vec![(Place::Name, Kinds::Components(interface))] }
     }
 
     /// With the options of a component of `interface` beside the keys, of which one is `kind`.
     #[must_use]
     pub fn with_kinds(self, interface: &'static str) -> Self {
-        Self { kinds: Some((Place::Table, Kinds::Components(interface))), ..self }
+        Self { kinds: vec![(Place::Table, Kinds::Components(interface))], ..self }
     }
 
     /// With a component of `interface`, or a list of them, in the key `key`.
     #[must_use]
-    pub fn with_component(self, key: &'static str, interface: &'static str) -> Self {
-        Self { kinds: Some((Place::Key(key), Kinds::Components(interface))), ..self }
+    pub fn with_component(mut self, key: &'static str, interface: &'static str) -> Self {
+        self.kinds.push((Place::Key(key), Kinds::Components(interface)));
+        self
+    }
+
+    /// With a record rule, or a table of them by site, in the key `key`.
+    #[must_use]
+    pub fn with_records(mut self, key: &'static str) -> Self {
+        self.kinds.push((Place::Key(key), Kinds::Records));
+        self
     }
 }
 
@@ -80,10 +91,12 @@ pub(crate) struct Parts<'a> {
 impl<'a> Parts<'a> {
     pub fn of(&self, kinds: Kinds) -> Vec<Kind<'a>> {
         let format = |format: &Format| Kind { name: format.kind, about: "", options: (format.schema)() };
+        let record = |rule: &RecordKind| Kind { name: rule.kind, about: "", options: (rule.schema)() };
         let component =
             |one: &&'a ComponentInfo| Kind { name: &one.kind, about: &one.about, options: one.options.clone() };
         match kinds {
             Kinds::Formats => self.formats.iter().map(format).collect(),
+            Kinds::Records => RECORDS.iter().map(record).collect(),
             Kinds::Components(interface) => {
                 self.components.iter().filter(|one| one.interface == interface).map(component).collect()
             }

@@ -72,28 +72,11 @@ impl Definitions {
 /// The schema of `[section]`, in which the tables of a section stand by name.
 fn tables(section: &str, form: &Form, parts: &Parts<'_>, defined: &mut Definitions) -> Value {
     let keys = |at: &str| form.keys.as_ref().map_or_else(|| json!({}), |keys| embedded(keys, at));
-    let any = match form.kinds {
-        None => defined.add(section, keys),
-        Some((Place::Key(key), kinds)) => {
-            let component = component(kinds, parts, defined);
-            defined.add(section, |at| {
-                let mut keys = keys(at);
-                let mut value = &mut keys["properties"][key];
-                if value["type"] == "array" {
-                    value = &mut value["items"];
-                }
-                // What says nothing else is `true`.
-                match value.is_object() {
-                    true => merge(value, &component),
-                    false => *value = component,
-                }
-                keys
-            })
-        }
-        Some((Place::Table, kinds)) => {
+    let any = match form.kinds[..] {
+        [(Place::Table, kinds)] => {
             let mut own = json!({});
             let unknown = match kinds {
-                Kinds::Formats => unknown(kinds, parts),
+                Kinds::Formats | Kinds::Records => unknown(kinds, parts),
                 // Without a kind, it has that of what it begins from.
                 Kinds::Components(_) => defined.add(section, |at| {
                     own = keys(at);
@@ -104,30 +87,63 @@ fn tables(section: &str, form: &Form, parts: &Parts<'_>, defined: &mut Definitio
             };
             by_kind(section, &own, kinds, unknown, parts, defined)
         }
-        Some((Place::Name, kinds)) => {
+        [(Place::Name, kinds)] => {
             let all = parts.of(kinds).into_iter().map(|Kind { name, options, .. }| {
                 let options = defined.add(&format!("{section}.{name}"), |at| embedded(&options, at));
                 (name.to_owned(), options)
             });
             return json!({ "properties": all.collect::<Map<_, _>>(), "additionalProperties": { "type": "object" } });
         }
+        ref in_keys => {
+            let in_key = |(place, kinds): &(Place, Kinds)| match place {
+                Place::Key(key) => Some((*key, value_of(*kinds, parts, defined))),
+                Place::Table | Place::Name => None,
+            };
+            let values: Vec<(&str, Value)> = in_keys.iter().filter_map(in_key).collect();
+            defined.add(section, |at| {
+                let mut keys = keys(at);
+                for (key, of) in values {
+                    let mut value = &mut keys["properties"][key];
+                    if value["type"] == "array" {
+                        value = &mut value["items"];
+                    }
+                    // What says nothing else is `true`.
+                    match value.is_object() {
+                        true => merge(value, &of),
+                        false => *value = of,
+                    }
+                }
+                keys
+            })
+        }
     };
     json!({ "additionalProperties": any })
 }
 
-/// The schema of what names a component: its kind, or a table of it and its options.
-fn component(kinds: Kinds, parts: &Parts<'_>, defined: &mut Definitions) -> Value {
-    let Kinds::Components(interface) = kinds else { return json!({}) };
-    let table = by_kind(what(interface), &json!({}), kinds, unknown(kinds, parts), parts, defined);
+/// The schema of what names one of these kinds: its name, or a table of it and its options.
+fn value_of(kinds: Kinds, parts: &Parts<'_>, defined: &mut Definitions) -> Value {
+    let place = match kinds {
+        Kinds::Formats => "corpus",
+        Kinds::Records => "record",
+        Kinds::Components(interface) => what(interface),
+    };
+    let table = by_kind(place, &json!({}), kinds, unknown(kinds, parts), parts, defined);
     let names = parts.of(kinds).into_iter().map(|kind| json!({ "const": kind.name, "description": kind.about }));
     let offered = names.chain([table.clone()]).collect();
-    offering(json!({ "if": { "type": "object" }, "then": table, "else": { "type": "string" } }), offered)
+    match kinds {
+        Kinds::Records => {
+            let one = offering(json!({ "if": { "type": "object" }, "then": table, "else": { "type": "string" } }), offered);
+            let by_site = json!({ "additionalProperties": one });
+            json!({ "if": { "type": "object", "not": { "required": ["kind"] } }, "then": by_site, "else": one })
+        }
+        _ => offering(json!({ "if": { "type": "object" }, "then": table, "else": { "type": "string" } }), offered),
+    }
 }
 
 /// The schema of a table that names none of the kinds at hand.
 fn unknown(kinds: Kinds, parts: &Parts<'_>) -> Value {
     let kind = match kinds {
-        Kinds::Formats => json!({ "enum": parts.of(kinds).iter().map(|kind| kind.name).collect::<Vec<_>>() }),
+        Kinds::Formats | Kinds::Records => json!({ "enum": parts.of(kinds).iter().map(|kind| kind.name).collect::<Vec<_>>() }),
         Kinds::Components(_) => json!({ "type": "string" }),
     };
     json!({ "type": "object", "properties": { "kind": kind }, "required": ["kind"] })

@@ -65,7 +65,7 @@ fn windows(count: u64, seed: u64) -> Vec<ActivationBatch> {
 fn stage(windows_of: u64, seed: u64) -> Stage {
     let mut tally = Tally::new(&description());
     for window in windows(windows_of, seed) {
-        tally.read(&window, &Record::Max1).unwrap();
+        tally.read(&window, &Record::default()).unwrap();
     }
     tally.finish()
 }
@@ -75,21 +75,21 @@ fn stage(windows_of: u64, seed: u64) -> Stage {
 fn record(bencher: Bencher<'_, '_>) {
     let window = windows(1, 1).remove(0);
     let mut legend = Legend::of(&description());
-    bencher.bench_local(|| legend.record(&window, &Record::Max1).unwrap());
+    bencher.bench_local(|| legend.record(&window, &Record::default()).unwrap());
 }
 
 #[divan::bench]
 fn record_and_count(bencher: Bencher<'_, '_>) {
     let window = windows(1, 1).remove(0);
     let mut tally = Tally::new(&description());
-    tally.read(&window, &Record::Max1).unwrap();
-    bencher.bench_local(|| tally.read(&window, &Record::Max1).unwrap());
+    tally.read(&window, &Record::default()).unwrap();
+    bencher.bench_local(|| tally.read(&window, &Record::default()).unwrap());
 }
 
 #[divan::bench(sample_count = 10)]
 fn finish(bencher: Bencher<'_, '_>) {
     let mut tally = Tally::new(&description());
-    windows(16, 1).iter().for_each(|window| drop(tally.read(window, &Record::Max1).unwrap()));
+    windows(16, 1).iter().for_each(|window| drop(tally.read(window, &Record::default()).unwrap()));
     bencher.with_inputs(|| tally.clone()).bench_local_values(Tally::finish);
 }
 

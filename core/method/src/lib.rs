@@ -51,7 +51,7 @@ pub use observations::{Layer, Legend, Observations};
 pub use preferences::{Preference, Preferences};
 pub use prune::{NeuronColumns, Scored, score, write_ranks};
 pub use read::{Times, read};
-pub use record::{AsGiven, Kept, Record, RecordRule};
+pub use record::{AsGiven, BySite, Keeps, Kept, RECORDS, Record, RecordKind, RecordRule};
 pub use stage::{COVERAGE, Coverage, LayerCoverage, Neurons, Stage};
 pub use symbols::Symbols;
 pub use tally::Tally;

@@ -76,7 +76,7 @@ impl Legend {
         }
     }
 
-    /// What a rule keeps of a batch, its features and groups numbered.
+    /// What a rule keeps of a batch one by one, its features and groups numbered.
     ///
     /// # Errors
     /// A batch that is not what its source described, and an activation that is no number.
@@ -101,15 +101,12 @@ impl Legend {
             Some(name) if !name.is_empty() => groups.number(*document as u32),
             _ => NULL,
         };
-        let features = self.layers.iter_mut().zip(&batch.layers).map(|(layer, of)| {
-            let mut numbers = Numbers::new(&mut layer.symbols, &of.names);
-            tokens.iter().map(|&token| numbers.number(of.features[token as usize])).collect()
-        });
+        let features = self.features(batch, || tokens.iter().map(|&token| token as usize));
         let of_rows = |column: &[u32]| rows.iter().map(|&row| column[row as usize]).collect();
         let of_tokens = |column: &[u32]| tokens.iter().map(|&token| column[token as usize]).collect();
         let position = |(&token, &document): (&u32, &usize)| (u64::from(token) - batch.offsets[document]) as u32;
         Ok(Observations {
-            features: features.collect(),
+            features,
             document: documents.iter().map(|&document| batch.documents[document]).collect(),
             group: documents.iter().map(&mut group).collect(),
             position: tokens.iter().zip(&documents).map(position).collect(),
@@ -121,6 +118,20 @@ impl Legend {
             end: of_tokens(&batch.ends),
             line: documents.iter().map(|&document| batch.lines.get(document).copied().unwrap_or(0)).collect(),
         })
+    }
+
+    /// `[layers]`: the features of some tokens of a batch, numbered.
+    pub(crate) fn features<T: Iterator<Item = usize>>(
+        &mut self,
+        batch: &ActivationBatch,
+        tokens: impl Fn() -> T,
+    ) -> Vec<Vec<u32>> {
+        let layers = self.layers.iter_mut().zip(&batch.layers);
+        let numbered = layers.map(|(layer, of)| {
+            let mut numbers = Numbers::new(&mut layer.symbols, &of.names);
+            tokens().map(|token| numbers.number(of.features[token])).collect()
+        });
+        numbered.collect()
     }
 
     /// So that everything after may index freely.
@@ -139,7 +150,8 @@ impl Legend {
 /// Which observations of a batch a rule keeps, in the order of tokens and sites, and for how much each counts.
 fn kept(batch: &ActivationBatch, rule: &dyn RecordRule) -> MethodResult<(Vec<u32>, Vec<f32>)> {
     let place = |row: u32| (batch.token[row as usize], batch.site[row as usize]);
-    let mut order: Vec<u32> = (0..batch.token.len() as u32).collect();
+    let is_kept = |row: &u32| rule.in_bulk(batch.site[*row as usize] as usize).is_none();
+    let mut order: Vec<u32> = (0..batch.token.len() as u32).filter(is_kept).collect();
     // The sites of a token may come mixed.
     if !order.is_sorted_by_key(|&row| place(row)) {
         order.sort_by_key(|&row| place(row));
@@ -223,7 +235,9 @@ impl Observations {
             let batch = batch?;
             let group = batch.text(observations::GROUP)?;
             let site = batch.text(observations::SITE)?;
-            let features = layers.iter().map(|layer| batch.text(layer)).collect::<TableResult<Vec<_>>>()?;
+            let features = layers.iter().map(|layer| has_column(layer).then(|| batch.text(layer)).transpose());
+            let features = features.collect::<TableResult<Vec<_>>>()?;
+            let positions = batch.numbers::<UInt32Type>(observations::POSITION)?;
             let neurons = batch.numbers::<UInt32Type>(observations::NEURON)?;
             for row in 0..batch.len() {
                 let at = sites.iter().position(|known| known.name == site.value(row));
@@ -233,12 +247,15 @@ impl Observations {
                 let group = group.is_valid(row).then(|| legend.groups.number(group.value(row)));
                 all.group.push(group.unwrap_or(NULL));
                 for ((column, layer), features) in all.features.iter_mut().zip(&mut legend.layers).zip(&features) {
-                    let feature = features.is_valid(row).then(|| layer.symbols.number(features.value(row)));
+                    let feature = match features {
+                        Some(features) => features.is_valid(row).then(|| layer.symbols.number(features.value(row))),
+                        None => Some(layer.symbols.number(&positions.value(row).to_string())),
+                    };
                     column.push(feature.unwrap_or(NULL));
                 }
             }
             all.document.extend(batch.numbers::<UInt64Type>(observations::DOC)?.values());
-            all.position.extend(batch.numbers::<UInt32Type>(observations::POSITION)?.values());
+            all.position.extend(positions.values());
             all.neuron.extend(neurons.values());
             all.activation.extend(batch.numbers::<Float32Type>(observations::ACTIVATION)?.values());
             for (column, into) in [(observations::START, &mut all.start), (observations::END, &mut all.end)] {
@@ -252,12 +269,18 @@ impl Observations {
     }
 }
 
+/// Whether a layer has a column of its own: `position` is one that every table of observations has.
+fn has_column(layer: &str) -> bool {
+    layer != observations::POSITION.name
+}
+
 /// Writes `observations.parquet`, some rows at a time.
 pub(crate) struct ObservationWriter(TableWriter);
 
 impl ObservationWriter {
     pub fn create(folder: &Folder<'_>, legend: &Legend) -> MethodResult<Self> {
-        let layers: Vec<&str> = legend.layers.iter().map(|layer| layer.name.as_str()).collect();
+        let layers: Vec<&str> =
+            legend.layers.iter().map(|layer| layer.name.as_str()).filter(|layer| has_column(layer)).collect();
         Ok(Self(folder.create(&observations::TABLE, &layers)?))
     }
 
@@ -290,7 +313,7 @@ impl ObservationWriter {
                 places(&observed.end),
                 Arc::new(lines.collect::<UInt64Array>()),
             ];
-            let layers = observed.features.iter().zip(&legend.layers);
+            let layers = observed.features.iter().zip(&legend.layers).filter(|(_, layer)| has_column(&layer.name));
             columns.extend(layers.map(|(column, layer)| names(column, &layer.symbols)));
             self.0.write(columns)?;
         }

@@ -5,7 +5,7 @@
 
 use hashbrown::HashMap;
 use rayon::prelude::*;
-use txray_plugin::{ActivationBatch, ExactSum, Moments, NULL, SourceDescription};
+use txray_plugin::{ActivationBatch, ExactSum, Moments, NULL, Sign, SourceDescription};
 
 use crate::error::{MethodError, MethodResult};
 use crate::observations::{Legend, Observations};
@@ -42,7 +42,55 @@ struct Neuron {
     /// Sums of h, |h| and h² over all tokens, recorded or not.
     moments: [ExactSum; 3],
     /// `[layers]` by the number of the feature.
-    prefers: Vec<HashMap<u32, Preference>>,
+    prefers: Vec<Met>,
+}
+
+/// The features that a neuron prefers, by number.
+#[derive(Clone, Debug)]
+enum Met {
+    /// Those that it met, where these are few of all.
+    Few(HashMap<u32, Preference>),
+    /// All, where it meets nearly every one: those that it did not meet have a count of 0.
+    Many(Vec<Preference>),
+}
+
+impl Met {
+    #[inline]
+    fn add(&mut self, feature: u32, preference: &Preference) {
+        match self {
+            Self::Few(met) => met.entry(feature).or_default().merge(preference),
+            Self::Many(met) => {
+                let at = feature as usize;
+                if at >= met.len() {
+                    met.resize(at + 1, Preference::default());
+                }
+                met[at].merge(preference);
+            }
+        }
+    }
+
+    /// Those that it met.
+    fn iter(&self) -> impl Iterator<Item = (u32, &Preference)> {
+        let (few, many) = match self {
+            Self::Few(met) => (Some(met.iter().map(|(&feature, met)| (feature, met))), None),
+            Self::Many(met) => (None, Some((0..).zip(met).filter(|(_, met)| met.count > 0))),
+        };
+        few.into_iter().flatten().chain(many.into_iter().flatten())
+    }
+
+    /// Has it hold all from here on.
+    fn make_many(&mut self, features: usize) {
+        let mut many = match std::mem::replace(self, Self::Many(Vec::new())) {
+            Self::Many(many) => many,
+            Self::Few(few) => {
+                let mut many = vec![Preference::default(); features];
+                few.into_iter().for_each(|(feature, met)| many[feature as usize] = met);
+                many
+            }
+        };
+        many.resize(features.max(many.len()), Preference::default());
+        *self = Self::Many(many);
+    }
 }
 
 impl Tally {
@@ -54,7 +102,7 @@ impl Tally {
             mass: ExactSum::ZERO,
             not_positive: 0,
             moments: [ExactSum::ZERO; 3],
-            prefers: vec![HashMap::new(); description.layers.len()],
+            prefers: vec![Met::Few(HashMap::new()); description.layers.len()],
         };
         Self {
             legend: Legend::of(description),
@@ -76,7 +124,7 @@ impl Tally {
         &self.legend
     }
 
-    /// Adds a batch of whole documents, and gives what the rule kept of it.
+    /// Adds a batch of whole documents, and gives what the rule kept of it one by one.
     ///
     /// # Errors
     /// A batch that is not what the source described; an activation that is no number; a sum beyond 2^62.
@@ -99,6 +147,7 @@ impl Tally {
             }
         }
         self.add(&observed);
+        self.add_in_bulk(batch, rule);
         self.check()?;
         Ok(observed)
     }
@@ -134,6 +183,30 @@ impl Tally {
         });
     }
 
+    /// Adds the activations of a batch at sites where a rule keeps them all.
+    fn add_in_bulk(&mut self, batch: &ActivationBatch, rule: &dyn RecordRule) {
+        let signs: Vec<Option<Sign>> = (0..self.legend.sites.len()).map(|site| rule.in_bulk(site)).collect();
+        if signs.iter().all(Option::is_none) {
+            return;
+        }
+        let tokens = batch.starts.len();
+        let features = self.legend.features(batch, || 0..tokens);
+        // `[width, tokens]` of each site, so that a neuron's strengths lie together; NaN where there is none.
+        let width = |site: usize| if signs[site].is_some() { self.legend.sites[site].width } else { 0 };
+        let mut strengths: Vec<Vec<f32>> = (0..signs.len()).map(|site| vec![f32::NAN; width(site) * tokens]).collect();
+        let rows = batch.token.iter().zip(&batch.site).zip(&batch.neuron).zip(&batch.activation);
+        for (((&token, &site), &neuron), &activation) in rows {
+            if let Some(sign) = signs[site as usize] {
+                strengths[site as usize][neuron as usize * tokens + token as usize] = sign.strength(activation);
+            }
+        }
+        let known: Vec<usize> = self.legend.layers.iter().map(|layer| layer.symbols.len()).collect();
+        for (start, strengths) in self.starts.iter().zip(&strengths).filter(|(_, strengths)| !strengths.is_empty()) {
+            let of_neurons = self.neurons[*start..].par_iter_mut().zip(strengths.par_chunks_exact(tokens));
+            of_neurons.for_each(|(neuron, strengths)| neuron.add_in_bulk(strengths, &features, &known));
+        }
+    }
+
     /// Adds what another tally of the same sites and layers has read.
     ///
     /// # Errors
@@ -162,9 +235,7 @@ impl Tally {
             mine.not_positive += theirs.not_positive;
             mine.moments.iter_mut().zip(theirs.moments).for_each(|(moment, more)| *moment += more);
             for ((mine, theirs), numbers) in mine.prefers.iter_mut().zip(&theirs.prefers).zip(&numbers) {
-                for (&feature, preference) in theirs {
-                    mine.entry(numbers[feature as usize]).or_default().merge(preference);
-                }
+                theirs.iter().for_each(|(feature, preference)| mine.add(numbers[feature as usize], preference));
             }
         });
         self.check()
@@ -183,13 +254,13 @@ impl Tally {
             // Features of observations that count for nothing are preferred by nobody.
             let mut is_met = vec![false; layer.symbols.len()];
             for neuron in &self.neurons {
-                neuron.prefers[index].keys().for_each(|&number| is_met[number as usize] = true);
+                neuron.prefers[index].iter().for_each(|(number, _)| is_met[number as usize] = true);
             }
             let (names, places) = layer.symbols.ordered(|number| is_met[number as usize]);
             let mut preferences = Preferences::new(layer.name.clone(), names);
             let rows = self.neurons.par_iter_mut().map(|neuron| {
-                let met = std::mem::take(&mut neuron.prefers[index]);
-                let mut rows: Vec<_> = met.into_iter().map(|(number, met)| (places[number as usize], met)).collect();
+                let met = std::mem::replace(&mut neuron.prefers[index], Met::Many(Vec::new()));
+                let mut rows: Vec<_> = met.iter().map(|(number, met)| (places[number as usize], *met)).collect();
                 rows.sort_unstable_by_key(|(feature, _)| *feature);
                 rows
             });
@@ -247,7 +318,27 @@ impl Neuron {
                 let (feature, strength) = (features[at as usize], observed.strength[at as usize]);
                 if feature != NULL && strength > 0.0 {
                     let one = Preference { count: 1, mass: ExactSum::of(f64::from(strength)), max: strength };
-                    prefers.entry(feature).or_default().merge(&one);
+                    prefers.add(feature, &one);
+                }
+            }
+        }
+    }
+
+    /// Adds its strengths at some tokens, NaN where there is none, of which these are the features, `[layers][tokens]`, and so many
+    /// of them are known.
+    fn add_in_bulk(&mut self, strengths: &[f32], features: &[Vec<u32>], known: &[usize]) {
+        let exact: Vec<ExactSum> = strengths.iter().map(|&strength| ExactSum::of(f64::from(strength.max(0.0)))).collect();
+        self.not_positive += strengths.iter().filter(|strength| **strength <= 0.0).count() as u64;
+        for (_, &exact) in strengths.iter().zip(&exact).filter(|(strength, _)| **strength > 0.0) {
+            self.count += 1;
+            self.mass += exact;
+        }
+        for ((prefers, features), &known) in self.prefers.iter_mut().zip(features).zip(known) {
+            prefers.make_many(known);
+            let Met::Many(met) = prefers else { continue };
+            for ((&strength, &mass), &feature) in strengths.iter().zip(&exact).zip(features) {
+                if strength > 0.0 && feature != NULL {
+                    met[feature as usize].merge(&Preference { count: 1, mass, max: strength });
                 }
             }
         }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use proptest::prelude::*;
@@ -10,10 +11,10 @@ use txray_conformance::method::{record_rule, weighting};
 use txray_conformance::strategies::{Neuron, Preference as Plain, Stage as Drawn, activations, stage};
 use txray_conformance::{Finding, Settings as Thorough, Verdict};
 use txray_method::{
-    AsGiven, Compared, Kept, MethodError, Observations, Preference, Record, RecordRule, Settings, Stage, Tally, Weigh,
+    AsGiven, BySite, Compared, Keeps, Kept, MethodError, Observations, Preference, Record, RecordRule, Settings, Stage, Tally, Weigh,
     Weighting, compare, read,
 };
-use txray_plugin::{ActivationBatch, ActivationSource, Host, MetricBatch, PreferenceMetric, SourceDescription};
+use txray_plugin::{ActivationBatch, ActivationSource, Host, MetricBatch, PreferenceMetric, Sign, SourceDescription};
 use txray_tables::Folder;
 
 fn tally(drawn: &Drawn) -> Tally {
@@ -316,6 +317,84 @@ fn sums_beyond_their_limit_are_refused_when_they_are_read_and_when_they_are_merg
         .unwrap();
 }
 
+/// What a rule keeps one by one, whatever another counts in bulk.
+struct OneByOne(Record);
+
+impl RecordRule for OneByOne {
+    fn record(&self, site: usize, neurons: &[u32], activations: &[f32], kept: &mut Vec<Kept>) {
+        self.0.record(site, neurons, activations, kept);
+    }
+}
+
+proptest! {
+    /// To count every activation in bulk is to count each by itself, in one tally and in merged ones; no observation is kept.
+    #[test]
+    fn what_is_counted_in_bulk_is_what_is_counted_one_by_one(
+        drawn in activations(),
+        sign in prop::sample::select(vec![Sign::Positive, Sign::Negative, Sign::Absolute]),
+    ) {
+        let stage = drawn.all();
+        let all = Record { keeps: Keeps::All, sign };
+        let mut one_by_one = Tally::new(&stage.description);
+        let (mut bulk, mut merged) = (one_by_one.clone(), one_by_one.clone());
+        for batch in &stage.batches {
+            one_by_one.read(batch, &OneByOne(all)).unwrap();
+            prop_assert!(bulk.read(batch, &all).unwrap().is_empty());
+            let mut shard = Tally::new(&stage.description);
+            shard.read(batch, &all).unwrap();
+            merged.merge(&shard).unwrap();
+        }
+        let expected = one_by_one.finish();
+        prop_assert_eq!(&bulk.finish(), &expected);
+        prop_assert_eq!(&merged.finish(), &expected);
+    }
+
+    /// At one site in bulk and at another by its own rule.
+    #[test]
+    fn sites_are_recorded_each_by_its_rule(drawn in activations(), which in any::<prop::sample::Index>()) {
+        let stage = drawn.all();
+        let sites = stage.description.sites.len();
+        let bulk = which.index(sites);
+        let mut rules = vec![Record::default(); sites];
+        rules[bulk].keeps = Keeps::All;
+        let (mut mixed, mut one_by_one, mut strongest) =
+            (Tally::new(&stage.description), Tally::new(&stage.description), Tally::new(&stage.description));
+        for batch in &stage.batches {
+            let kept = mixed.read(batch, &BySite(rules.clone())).unwrap();
+            prop_assert!(kept.site.iter().all(|&site| site as usize != bulk));
+            one_by_one.read(batch, &OneByOne(rules[bulk])).unwrap();
+            strongest.read(batch, &Record::default()).unwrap();
+        }
+        let (mixed, one_by_one, strongest) = (mixed.finish(), one_by_one.finish(), strongest.finish());
+        for (neuron, (site, _)) in mixed.neurons.places().enumerate() {
+            let like = if site == bulk { &one_by_one } else { &strongest };
+            prop_assert_eq!(mixed.neurons.count[neuron], like.neurons.count[neuron]);
+            prop_assert_eq!(mixed.neurons.mass[neuron].to_bits(), like.neurons.mass[neuron].to_bits());
+            for (mine, theirs) in mixed.layers.iter().zip(&like.layers) {
+                prop_assert_eq!(mine.of(neuron).1, theirs.of(neuron).1);
+            }
+        }
+    }
+}
+
+#[test]
+fn rules_keep_the_strongest_by_their_sign() {
+    let kept = |keeps, sign| {
+        let mut kept = Vec::new();
+        Record { keeps, sign }.record(0, &[4, 3, 2, 1], &[-0.9, 0.5, 0.5, -0.1], &mut kept);
+        kept.iter().map(|kept| (kept.candidate, kept.strength)).collect::<Vec<_>>()
+    };
+    let two = Keeps::TopK { k: NonZeroU32::new(2).unwrap() };
+    assert_eq!(kept(Keeps::Max1, Sign::Positive), [(2, 0.5)], "the lower neuron on a tie");
+    assert_eq!(kept(Keeps::Max1, Sign::Negative), [(0, 0.9)]);
+    assert_eq!(kept(two, Sign::Positive), [(2, 0.5), (1, 0.5)]);
+    assert_eq!(kept(two, Sign::Negative), [(0, 0.9), (3, 0.1)]);
+    assert_eq!(kept(two, Sign::Absolute), [(0, 0.9), (2, 0.5)]);
+    assert_eq!(kept(Keeps::Threshold { above: 0.5 }, Sign::Positive), []);
+    assert_eq!(kept(Keeps::Threshold { above: 0.4 }, Sign::Absolute), [(0, 0.9), (1, 0.5), (2, 0.5)]);
+    assert_eq!(kept(Keeps::All, Sign::Negative), [(0, 0.9), (1, -0.5), (2, -0.5), (3, 0.1)]);
+}
+
 /// Laws that are broken, by their names.
 fn broken(findings: &[Finding]) -> Vec<&str> {
     let broken = |finding: &&Finding| finding.verdict != Verdict::Passed;
@@ -334,8 +413,13 @@ fn what_the_method_has_keeps_the_laws() {
         let least = (0..a.len()).min_by(order).unwrap_or(0);
         vec![Kept { candidate: least, strength: -a[least] }]
     };
-    let rules: [&dyn Fn() -> Box<dyn RecordRule>; 3] =
-        [&|| Box::new(Record::Max1), &|| Box::new(AsGiven), &|| Box::new(Plainly(least))];
+    let mut rules: Vec<Box<dyn Fn() -> Box<dyn RecordRule>>> =
+        vec![Box::new(|| Box::new(AsGiven)), Box::new(move || Box::new(Plainly(least)))];
+    for sign in [Sign::Positive, Sign::Negative, Sign::Absolute] {
+        for keeps in [Keeps::Max1, Keeps::TopK { k: NonZeroU32::new(2).unwrap() }] {
+            rules.push(Box::new(move || Box::new(Record { keeps, sign })));
+        }
+    }
     for make in rules {
         let findings = record_rule(&|_| make(), Thorough::default());
         assert!(broken(&findings).is_empty(), "{findings:?}");

@@ -165,7 +165,7 @@ tables! {
         /// The line of the file that the document stands in, counted from 1, blank lines and a header too; lines end with `\n`.
         /// Null for a generated document, or where a source does not tell.
         LINE: U64 or null = "line",
-        each "layer" /// The feature of the token in that layer; null where it has none.
+        each "layer" /// The feature of the token in that layer; null where it has none. (The layer `position` is the column above.)
         "": Text or null,
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, PrimitiveArray, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use arrow_select::concat::concat_batches;
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::arrow::arrow_writer::{ArrowWriter, ArrowWriterOptions};
@@ -27,11 +28,13 @@ pub const ROWS: usize = 1 << 16;
 /// group, some megabytes, whatever the length of the text.
 const ROW_GROUP: usize = 1 << 19;
 
-/// Writes a table, batch by batch.
+/// Writes a table, batch by batch. Its bytes depend on its rows alone, and not on how they come in batches.
 pub struct TableWriter {
     path: PathBuf,
     schema: SchemaRef,
     writer: ArrowWriter<File>,
+    /// Rows that are not written yet, fewer than [`ROWS`]: where pages end, the library decides by what it is handed at once.
+    pending: Vec<RecordBatch>,
 }
 
 fn data_type(kind: Kind) -> DataType {
@@ -85,18 +88,38 @@ impl TableWriter {
         let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(file, Arc::clone(&schema), options);
         let writer = writer.map_err(|error| broken("write", path, error))?;
-        Ok(Self { path: path.to_owned(), schema, writer })
+        Ok(Self { path: path.to_owned(), schema, writer, pending: Vec::new() })
     }
 
     /// Adds rows: one array a column, in the order of the columns.
     pub fn write(&mut self, columns: Vec<ArrayRef>) -> TableResult<()> {
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)
             .map_err(|error| TableError::unwritten(&self.path, error))?;
-        self.writer.write(&batch).map_err(|error| broken("write", &self.path, error))
+        let mut from = 0;
+        while from < batch.num_rows() {
+            let pending: usize = self.pending.iter().map(RecordBatch::num_rows).sum();
+            let taken = (ROWS - pending).min(batch.num_rows() - from);
+            self.pending.push(batch.slice(from, taken));
+            from += taken;
+            if pending + taken == ROWS {
+                self.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands what is pending to the library.
+    fn flush(&mut self) -> TableResult<()> {
+        let rows = concat_batches(&self.schema, &std::mem::take(&mut self.pending))
+            .map_err(|error| TableError::unwritten(&self.path, error))?;
+        self.writer.write(&rows).map_err(|error| broken("write", &self.path, error))
     }
 
     /// Ends the table.
-    pub fn finish(self) -> TableResult<()> {
+    pub fn finish(mut self) -> TableResult<()> {
+        if !self.pending.is_empty() {
+            self.flush()?;
+        }
         self.writer.close().map(|_| ()).map_err(|error| broken("write", &self.path, error))
     }
 }
@@ -254,6 +277,37 @@ mod tests {
             .unwrap();
         table.finish().unwrap();
         path
+    }
+
+    #[test]
+    fn the_bytes_of_a_table_do_not_depend_on_its_batches() {
+        let folder = tempfile::tempdir().unwrap();
+        let rows = 2 * ROWS + 77;
+        let bytes = |name: &str, sizes: &[usize]| {
+            let path = folder.path().join(name);
+            let mut table = TableWriter::create(&path, &pruning::TABLE, &[""; 0]).unwrap();
+            let mut sizes = sizes.iter().cycle();
+            let mut at = 0;
+            while at < rows {
+                let to = (at + sizes.next().unwrap()).min(rows);
+                let rows = at as u32..to as u32;
+                table
+                    .write(vec![
+                        Arc::new(StringArray::from_iter_values(rows.clone().map(|row| format!("site {}", row % 300)))),
+                        Arc::new(UInt32Array::from_iter_values(rows.clone())),
+                        Arc::new(rows.clone().map(|row| (row % 7 > 0).then_some(1.0 / f64::from(row))).collect::<Float64Array>()),
+                        Arc::new(rows.map(|row| (row % 5 > 0).then_some(row)).collect::<UInt32Array>()),
+                    ])
+                    .unwrap();
+                at = to;
+            }
+            table.finish().unwrap();
+            std::fs::read(path).unwrap()
+        };
+        let whole = bytes("whole", &[rows]);
+        for sizes in [&[1000][..], &[1, 70_000, 3], &[ROWS], &[ROWS - 1, 2]] {
+            assert!(bytes("parts", sizes) == whole, "{sizes:?}");
+        }
     }
 
     #[test]

@@ -489,6 +489,12 @@ impl Model {
         }
     }
 
+    /// Whether it tells which token it expects next, as far as that is known before anything runs.
+    pub fn predicts(&self) -> bool {
+        let has_head = |described: &ModelDescription| described.classes(Task::LanguageModel).is_some();
+        self.abilities.capabilities.predictions && self.described.as_ref().is_none_or(has_head)
+    }
+
     /// Why it does not have an ability of its plugin, where that is so and known before anything runs.
     pub fn lacks(&self, ability: Ability) -> Option<&str> {
         self.described.as_ref()?.lacks(ability)

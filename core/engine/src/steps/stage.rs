@@ -1,6 +1,7 @@
 //! `[stage.NAME]`: a model read over a corpus, or activations from elsewhere.
 
 mod reading;
+mod recording;
 
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -27,6 +28,20 @@ use crate::inputs::Hashes;
 use crate::out::{OutPath, Publication};
 use crate::step::{Made, Making, Step};
 use reading::{ModelSource, Reading};
+use recording::Recording;
+
+// The layers that are the engine's own, whatever the corpus has.
+
+/// The form of the vocabulary.
+const TOKEN: &str = "token";
+/// The surface form.
+const WORD: &str = "word";
+/// Which token of its document it is.
+const POSITION: &str = "position";
+/// The token that the model expects next.
+const PREDICTION: &str = "prediction";
+/// The label of the document, where the corpus has labels.
+const LABEL: &str = "label";
 
 /// A model read over a corpus; or a source of activations from elsewhere.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -39,11 +54,13 @@ struct Keys {
     /// A plugin that has the activations already: its name, or a table of its `kind` and options. It brings its own
     /// layers and its own record rule.
     source: Option<Value>,
-    /// The layers of features that neurons can prefer: `token` (the vocabulary's form), `word` (the surface form),
-    /// and those that the corpus has, such as `pos` and `label`. Default: `["token"]`.
+    /// The layers of features that neurons can prefer: `token` (the vocabulary's form), `word` (the surface form), `position` (which
+    /// token of its document it is, from 0), `prediction` (the token that the model itself expects next), and those that the corpus
+    /// has, such as `pos` and `label`. Default: `["token"]`.
     layers: Option<Vec<String>>,
-    /// Which activations count. Default: `"max-1"`.
-    record: Option<Record>,
+    /// Which activations count: a record rule's name, or a table of its `kind` and options; or a table of such by site, where those
+    /// sites alone are read: `record = { "lstm.0.hidden" = "max-1" }`. Default: `"max-1"`.
+    record: Option<Value>,
     /// What happens to a recurrent state where a document begins. Default: as the model was trained, where that is
     /// known, else `"reset"`.
     state: Option<State>,
@@ -70,7 +87,7 @@ pub enum StageOf {
         /// The text.
         text: Arc<Text>,
         /// Which activations count.
-        record: Record,
+        recording: Recording,
         /// What happens to the state at document starts, if the stage says so.
         state: Option<State>,
     },
@@ -138,7 +155,7 @@ impl Section for Stage {
     }
 
     fn form() -> Form {
-        Form::of::<Keys>().with_component("source", abi::SOURCE)
+        Form::of::<Keys>().with_component("source", abi::SOURCE).with_records("record")
     }
 }
 
@@ -158,12 +175,15 @@ fn model_of(check: &mut Check<'_>, pointer: &str, keys: Keys) -> Option<Checked>
     };
     let model = ModelRef::find(check, &child(pointer, "model"), of);
     let text = Corpus::find_text(check, &child(pointer, "corpus"), over)?;
-    let layers = keys.layers.unwrap_or_else(|| vec!["token".to_owned()]);
-    let record = keys.record.unwrap_or_default();
-    check.put(pointer, &json!({ "layers": layers, "record": record }));
-    let mut known = vec!["token".to_owned(), "word".to_owned()];
-    known.extend(text.corpus.layers());
+    let layers = keys.layers.unwrap_or_else(|| vec![TOKEN.to_owned()]);
+    check.put(pointer, &json!({ "layers": layers, "record": Record::default().name() }));
     let before = check.diagnostics.len();
+    let recording = match &keys.record {
+        None => Some(Recording::default()),
+        Some(value) => Recording::read(check, &child(pointer, "record"), value),
+    };
+    let mut known = [TOKEN, WORD, POSITION, PREDICTION].map(str::to_owned).to_vec();
+    known.extend(text.corpus.layers());
     for (index, layer) in layers.iter().enumerate().filter(|(_, layer)| !known.contains(layer)) {
         let help = suggestion(layer, known.iter().map(String::as_str));
         let message = format!("the corpus `{}` has no layer `{layer}`", text.corpus.name);
@@ -173,26 +193,42 @@ fn model_of(check: &mut Check<'_>, pointer: &str, keys: Keys) -> Option<Checked>
     if layers.is_empty() {
         check.error(&child(pointer, "layers"), "a stage needs at least one layer");
     }
-    let model = model?;
-    check_abilities(check, pointer, &model, record, keys.state);
+    let (model, recording) = (model?, recording?);
+    check_abilities(check, pointer, &model, &recording, keys.state);
+    if let Some(index) = layers.iter().position(|layer| layer == PREDICTION)
+        && !model.model.predicts()
+    {
+        check.error(&format!("{pointer}/layers/{index}"), format!("`{model}` does not tell which token it expects next"));
+    }
+    let sites = model.model.sites();
+    let recorded = if sites.is_empty() { Ok(Vec::new()) } else { recording.at(sites) };
+    let sites = match recorded {
+        Ok(recorded) => recorded.into_iter().map(|(site, _)| sites[site].clone()).collect(),
+        Err((at, message)) => {
+            check.error(&format!("{}{at}", child(pointer, "record")), message);
+            Vec::new()
+        }
+    };
     let is_good = check.diagnostics.len() == before;
-    let sites = model.model.sites().to_vec();
-    let of = StageOf::Model { model, text, record, state: keys.state };
+    let of = StageOf::Model { model, text, recording, state: keys.state };
     is_good.then_some((of, layers, sites))
 }
 
 /// Refuses what the plugin of the model cannot do.
-fn check_abilities(check: &mut Check<'_>, pointer: &str, model: &ModelRef, record: Record, state: Option<State>) {
+fn check_abilities(check: &mut Check<'_>, pointer: &str, model: &ModelRef, recording: &Recording, state: Option<State>) {
     let abilities = &model.model.abilities;
     if !abilities.encode {
         let message = format!("`{model}` cannot be read: its plugin gives no activations");
         check.error(&child(pointer, "model"), message);
-    } else if !abilities.capabilities.rules.contains(&record.rule()) {
-        // Where the rule is not written, it is the model that does not fit.
-        let key = if check.document.value().pointer(&child(pointer, "record")).is_some() { "record" } else { "model" };
-        let rule = json!(record);
-        let rule = rule.as_str().unwrap_or_default();
-        check.error(&child(pointer, key), format!("the plugin of `{model}` cannot record by `{rule}`"));
+    } else {
+        let lacking = |(_, record): &(String, Record)| !abilities.capabilities.rules.contains(&record.rule());
+        for (at, record) in recording.rules().into_iter().filter(lacking) {
+            // Where the rule is not written, it is the model that does not fit.
+            let written = format!("{}{at}", child(pointer, "record"));
+            let is_written = check.document.value().pointer(&written).is_some();
+            let place = if is_written { written } else { child(pointer, "model") };
+            check.error(&place, format!("the plugin of `{model}` cannot record by `{}`", record.name()));
+        }
     }
     if state == Some(State::Carry) && !abilities.carry {
         check.error(&child(pointer, "state"), format!("`{model}` has no state that could be carried"));
@@ -210,7 +246,7 @@ fn check_columns(check: &mut Check<'_>, layers: &[String], place: impl Fn(usize)
     for (index, layer) in layers.iter().enumerate() {
         if layers[..index].contains(layer) {
             check.error(&place(index), format!("the layer `{layer}` is named twice"));
-        } else if observations::TABLE.columns.iter().any(|column| column.name == *layer) {
+        } else if *layer != POSITION && observations::TABLE.columns.iter().any(|column| column.name == *layer) {
             let message = format!("no layer can be called `{layer}`: the table of observations has such a column");
             check.error(&place(index), message);
         }
@@ -254,7 +290,7 @@ impl Stage {
         making: &Making<'_>,
         model: &ModelRef,
         text: &Text,
-        record: Record,
+        recording: &Recording,
         state: Option<State>,
     ) -> Result<Made> {
         let start = Instant::now();
@@ -266,13 +302,14 @@ impl Stage {
             tokenizer: &tokenizer,
             documents: text.documents(making)?,
             layers: self.layers.clone(),
-            k: record.k(),
+            recording,
             state: self.state(making, state, description.trained_state),
             // A word is about a token, and every document ends with one.
             expected: told.words + told.documents,
         };
         let mut source = ModelSource::new(reading, making.host)?;
-        let read = txray_method::read(&mut source, &record, making.host, &making.folder());
+        let rules = source.rules();
+        let read = txray_method::read(&mut source, &rules, making.host, &making.folder());
         if let Some(error) = source.failed.take() {
             return Err(error);
         }
@@ -343,8 +380,8 @@ impl Step for Stage {
 
     fn recipe(&self, hashes: &mut Hashes<'_>) -> Result<Value> {
         match &self.of {
-            StageOf::Model { model, record, state, .. } => {
-                Ok(json!({ "epoch": model.epoch, "layers": self.layers, "record": record, "state": state }))
+            StageOf::Model { model, recording, state, .. } => {
+                Ok(json!({ "epoch": model.epoch, "layers": self.layers, "record": recording, "state": state }))
             }
             StageOf::Source(source) => Ok(json!({ "source": hashes.component(source)? })),
         }
@@ -352,7 +389,9 @@ impl Step for Stage {
 
     fn make(&self, making: &Making<'_>) -> Result<Made> {
         match &self.of {
-            StageOf::Model { model, text, record, state } => self.read_model(making, model, text, *record, *state),
+            StageOf::Model { model, text, recording, state } => {
+                self.read_model(making, model, text, recording, *state)
+            }
             StageOf::Source(source) => {
                 let mut source = source.source(making.registry, making.host)?;
                 let layers = source.describe()?.layers;

@@ -1,20 +1,27 @@
 //! The engine's own source of activations: a model over a corpus.
 
-use std::sync::Arc;
+use std::iter;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
+use txray_method::{BySite, Keeps, Record};
 use txray_plugin::{
-    ActivationBatch, ActivationSource, EncodeRequest, Error, ExactSum, Fault, Host, HostServices, LayerColumn, Level,
-    Model, ModelDescription, Moments, NULL, Opaque, Result, Site, SiteRequest, SourceDescription, State, StringTable,
-    Text,
+    ActivationBatch, ActivationSource, Block, EncodeRequest, Error, ExactSum, Fault, Host, HostServices, LayerColumn,
+    Level, Model, ModelDescription, Moments, NULL, Opaque, Result, Rule, Site, SiteRequest, SourceDescription, State,
+    StringTable, Task, Text,
 };
 use txray_text::{Annotation, Counts, Document, Documents, Encoded, Tokenizer, join, words};
 
+use super::recording::{Recorded, Recording};
+use super::{LABEL, POSITION, PREDICTION, TOKEN, WORD};
 use crate::error::Error as EngineError;
 
 /// Words that a batch holds before it is read: enough for the model to fill its lanes, and a bound on memory.
 const WINDOW: usize = 1 << 17;
+
+/// Observations that a batch holds, where many are kept of each token: a bound on memory, too.
+const OBSERVATIONS: usize = 1 << 22;
 
 /// How a [`ModelSource`] reads.
 pub struct Reading<'a> {
@@ -26,8 +33,8 @@ pub struct Reading<'a> {
     pub documents: Documents<'a>,
     /// The layers of features.
     pub layers: Vec<String>,
-    /// Neurons recorded of each token at each site.
-    pub k: usize,
+    /// What is recorded, and where.
+    pub recording: &'a Recording,
     /// What happens to the state at document starts.
     pub state: State,
     /// About how many tokens there are, for progress.
@@ -38,6 +45,9 @@ pub struct Reading<'a> {
 pub struct ModelSource<'a> {
     reading: Reading<'a>,
     description: ModelDescription,
+    recorded: Vec<Recorded>,
+    /// The sites that are read.
+    sites: Vec<Site>,
     forms: Arc<StringTable>,
     /// The state that is carried, where it is.
     carried: Option<Opaque>,
@@ -50,15 +60,25 @@ pub struct ModelSource<'a> {
 
 impl<'a> ModelSource<'a> {
     /// A source over a model that has weights.
+    ///
+    /// # Errors
+    /// Those of the model; a recording that is not one of its sites.
     pub fn new(reading: Reading<'a>, host: &Host<'_>) -> Result<Self> {
         let description = reading.model.describe()?;
+        let recorded = reading.recording.at(&description.sites).map_err(|(_, what)| Error::invalid(what))?;
+        let sites = recorded.iter().map(|&(site, _)| description.sites[site].clone()).collect();
         let forms = Arc::new(reading.tokenizer.forms().iter().collect());
         let carried = match reading.state {
             State::Reset => None,
             State::Carry => Some(state(reading.model, host, None)?),
         };
         let counts = Counts::default();
-        Ok(Self { reading, description, forms, carried, counts, tokenize: Duration::ZERO, failed: None })
+        Ok(Self { reading, description, recorded, sites, forms, carried, counts, tokenize: Duration::ZERO, failed: None })
+    }
+
+    /// The rule of each site that is read: `[sites]`.
+    pub fn rules(&self) -> BySite {
+        BySite(self.recorded.iter().map(|&(_, record)| record).collect())
     }
 
     /// What the tokens so far have read of the text.
@@ -76,9 +96,11 @@ impl<'a> ModelSource<'a> {
 
     /// The next documents, as many as fill a window.
     fn window(&mut self) -> Result<Vec<Document>> {
+        let of_token = self.recorded.iter().map(|&(site, record)| record.k().unwrap_or(self.description.sites[site].width));
+        let most = WINDOW.min(OBSERVATIONS / of_token.sum::<usize>().max(1));
         let mut window = Vec::new();
         let mut size = 0;
-        while size < WINDOW {
+        while size < most.max(1) {
             let Some(document) = self.reading.documents.next() else { break };
             let document = document.map_err(|error| self.stop(error))?;
             size += document.text.split_whitespace().count() + 1;
@@ -97,8 +119,7 @@ impl<'a> ModelSource<'a> {
             let at = encoded.offsets[index] as usize..encoded.offsets[index + 1] as usize;
             let offsets = [0, at.len() as u64];
             let text = Text { ids: &encoded.ids[at], offsets: &offsets };
-            let Reading { model, k, .. } = self.reading;
-            read(model, &self.description.sites, k, &Host::detached(), text, before.as_mut()).is_err()
+            self.read(&Host::detached(), text, before.as_mut()).is_err()
         };
         match (0..documents.len()).find(|&index| fails(index)) {
             Some(index) => {
@@ -109,10 +130,20 @@ impl<'a> ModelSource<'a> {
         }
     }
 
-    fn layer(&self, name: &str, documents: &[Document], encoded: &Encoded) -> LayerColumn {
-        if name == "token" {
-            let names = Arc::clone(&self.forms);
-            return LayerColumn { name: name.to_owned(), features: encoded.ids.clone(), names, unjoined: 0 };
+    fn layer(&self, name: &str, documents: &[Document], encoded: &Encoded, predictions: &[u32]) -> LayerColumn {
+        let of_vocabulary = |features: Vec<u32>| {
+            LayerColumn { name: name.to_owned(), features, names: Arc::clone(&self.forms), unjoined: 0 }
+        };
+        match name {
+            TOKEN => return of_vocabulary(encoded.ids.clone()),
+            PREDICTION => return of_vocabulary(predictions.to_vec()),
+            POSITION => {
+                let lengths = encoded.offsets.windows(2).map(|at| (at[1] - at[0]) as u32);
+                let names = (0..lengths.clone().max().unwrap_or(0)).map(|position| position.to_string()).collect();
+                let features = lengths.flat_map(|length| 0..length).collect();
+                return LayerColumn { name: name.to_owned(), features, names: Arc::new(names), unjoined: 0 };
+            }
+            _ => {}
         }
         let mut names = Names::default();
         let mut features = Vec::with_capacity(encoded.ids.len());
@@ -120,7 +151,7 @@ impl<'a> ModelSource<'a> {
         for (index, document) in documents.iter().enumerate() {
             let at = encoded.offsets[index] as usize..encoded.offsets[index + 1] as usize;
             let (starts, ends) = (&encoded.starts[at.clone()], &encoded.ends[at]);
-            if name == "label" {
+            if name == LABEL {
                 let label = document.label.as_deref().map(|label| names.number(label));
                 // Special tokens have a null span and no annotation, that of their document included.
                 features.extend(starts.iter().map(|&start| label.filter(|_| start != NULL).unwrap_or(NULL)));
@@ -129,7 +160,7 @@ impl<'a> ModelSource<'a> {
             }
             let found: Annotation;
             let spans = match name {
-                "word" => {
+                WORD => {
                     found = words(&document.text);
                     &found.spans[..]
                 }
@@ -143,39 +174,142 @@ impl<'a> ModelSource<'a> {
     }
 }
 
-/// What a model recorded of a text, by site.
+/// What a model recorded of a text.
 struct Observed {
-    /// `[tokens, k]` each.
-    neurons: Vec<Vec<u32>>,
-    /// `[tokens, k]` each.
-    activations: Vec<Vec<f32>>,
+    columns: Columns,
+    /// `[tokens]` where they are asked for: the token that the model expects next.
+    predictions: Vec<u32>,
+    /// `[sites]`
     moments: Vec<Moments>,
 }
 
-/// Reads every site of a model over a text.
-fn read(
-    model: &dyn Model,
-    sites: &[Site],
-    k: usize,
-    host: &Host<'_>,
-    text: Text<'_>,
-    state: Option<&mut Opaque>,
-) -> Result<Observed> {
-    let encode = model.as_encode().ok_or_else(|| Error::failed("it can no longer be read"))?;
-    let rows = text.ids.len() * k;
-    let sums = |width| vec![ExactSum::ZERO; width];
-    let zeros = |width| Moments { sum: sums(width), sum_abs: sums(width), sum_sq: sums(width) };
-    let mut observed = Observed {
-        neurons: vec![vec![0; rows]; sites.len()],
-        activations: vec![vec![0.0; rows]; sites.len()],
-        moments: sites.iter().map(|site| zeros(site.width)).collect(),
-    };
-    let columns = observed.neurons.iter_mut().zip(&mut observed.activations).zip(&mut observed.moments);
-    let sites = columns.enumerate().map(|(site, ((neurons, activations), Moments { sum, sum_abs, sum_sq }))| {
-        SiteRequest::top(site, k, (neurons, activations), [sum, sum_abs, sum_sq])
-    });
-    encode.encode(host, &mut EncodeRequest { state, sites: sites.collect(), ..EncodeRequest::new(text) })?;
-    Ok(observed)
+/// Observations, `[observations]` each, in the order of tokens, sites, and of what the rule gives.
+#[derive(Default)]
+struct Columns {
+    token: Vec<u32>,
+    site: Vec<u32>,
+    neuron: Vec<u32>,
+    activation: Vec<f32>,
+}
+
+/// Room for what is kept of a site.
+enum Room {
+    /// `[tokens, k]` each.
+    Top(Vec<u32>, Vec<f32>),
+    /// By token and neuron, as it is emitted.
+    Above(Vec<(u32, u32, f32)>),
+    /// `[tokens, width]`
+    All(Vec<f32>),
+}
+
+impl ModelSource<'_> {
+    /// Reads the sites over a text.
+    fn read(&self, host: &Host<'_>, text: Text<'_>, state: Option<&mut Opaque>) -> Result<Observed> {
+        let encode = self.reading.model.as_encode().ok_or_else(|| Error::failed("it can no longer be read"))?;
+        let tokens = text.ids.len();
+        let sums = |width| vec![ExactSum::ZERO; width];
+        let zeros = |width| Moments { sum: sums(width), sum_abs: sums(width), sum_sq: sums(width) };
+        let mut moments: Vec<Moments> = self.sites.iter().map(|site| zeros(site.width)).collect();
+        let mut top: Vec<(Vec<u32>, Vec<f32>)> = Vec::new();
+        let emitted: Vec<Mutex<Room>> = self
+            .recorded
+            .iter()
+            .zip(&self.sites)
+            .map(|((_, record), site)| {
+                let rows = record.k().unwrap_or(0) * tokens;
+                top.push((vec![0; rows], vec![0.0; rows]));
+                Mutex::new(match record.keeps {
+                    Keeps::All => Room::All(vec![f32::NAN; tokens * site.width]),
+                    _ => Room::Above(Vec::new()),
+                })
+            })
+            .collect();
+        let emit = |block: &Block<'_>| {
+            let Some(room) = emitted.get(block.request) else { return };
+            let rows = block.token.iter().zip(block.neuron).zip(block.activation);
+            let width = self.sites[block.request].width;
+            match &mut *room.lock().unwrap_or_else(PoisonError::into_inner) {
+                Room::All(all) => rows.for_each(|((&token, &neuron), &h)| all[token as usize * width + neuron as usize] = h),
+                Room::Above(above) => above.extend(rows.map(|((&token, &neuron), &h)| (token, neuron, h))),
+                Room::Top(..) => {}
+            }
+        };
+        let of_sites = self.recorded.iter().zip(&mut top).zip(&mut moments);
+        let sites = of_sites.map(|((&(site, Record { keeps, sign }), (neurons, activations)), moments)| {
+            let Moments { sum, sum_abs, sum_sq } = moments;
+            let rule = match keeps {
+                Keeps::Max1 => Rule::Top { k: 1, neurons, activations },
+                Keeps::TopK { k } => Rule::Top { k: k.get() as usize, neurons, activations },
+                Keeps::Threshold { above } => Rule::Above(above),
+                Keeps::All => Rule::All,
+            };
+            SiteRequest { site, rule, sign, sum, sum_abs, sum_sq }
+        });
+        let is_predicted = self.reading.layers.iter().any(|layer| layer == PREDICTION);
+        let mut predictions = vec![0; if is_predicted { tokens } else { 0 }];
+        let mut request = EncodeRequest { state, sites: sites.collect(), emit: &emit, ..EncodeRequest::new(text) };
+        request.predictions = is_predicted.then_some((Task::LanguageModel, &mut predictions));
+        encode.encode(host, &mut request)?;
+        drop(request);
+        let rooms = emitted.into_iter().zip(top).zip(&self.recorded).map(|((emitted, (neurons, activations)), (_, record))| {
+            match (record.k(), emitted.into_inner().unwrap_or_else(PoisonError::into_inner)) {
+                (Some(_), _) => Room::Top(neurons, activations),
+                (None, Room::Above(mut above)) => {
+                    // Documents come in any order.
+                    above.sort_unstable_by_key(|&(token, neuron, _)| (token, neuron));
+                    Room::Above(above)
+                }
+                (None, room) => room,
+            }
+        });
+        Ok(Observed { columns: self.columns(tokens, &rooms.collect::<Vec<_>>()), predictions, moments })
+    }
+
+    fn columns(&self, tokens: usize, rooms: &[Room]) -> Columns {
+        let rows = rooms.iter().map(|room| match room {
+            Room::Top(neurons, _) => neurons.len(),
+            Room::Above(above) => above.len(),
+            Room::All(all) => all.len(),
+        });
+        let rows = rows.sum();
+        let mut columns = Columns {
+            token: Vec::with_capacity(rows),
+            site: Vec::with_capacity(rows),
+            neuron: Vec::with_capacity(rows),
+            activation: Vec::with_capacity(rows),
+        };
+        let mut seen = vec![0; rooms.len()];
+        for token in 0..tokens {
+            for (site, (room, seen)) in rooms.iter().zip(&mut seen).enumerate() {
+                let before = columns.neuron.len();
+                match room {
+                    Room::Top(neurons, activations) => {
+                        let k = neurons.len() / tokens;
+                        let at = token * k..(token + 1) * k;
+                        columns.neuron.extend_from_slice(&neurons[at.clone()]);
+                        columns.activation.extend_from_slice(&activations[at]);
+                    }
+                    Room::Above(above) => {
+                        let here = above[*seen..].iter().take_while(|(of, ..)| *of as usize == token);
+                        here.for_each(|&(_, neuron, h)| {
+                            columns.neuron.push(neuron);
+                            columns.activation.push(h);
+                            *seen += 1;
+                        });
+                    }
+                    Room::All(all) => {
+                        let width = all.len() / tokens;
+                        columns.neuron.extend(0..width as u32);
+                        columns.activation.extend_from_slice(&all[token * width..(token + 1) * width]);
+                    }
+                }
+                let added = columns.neuron.len() - before;
+                columns.token.extend(iter::repeat_n(token as u32, added));
+                columns.site.extend(iter::repeat_n(site as u32, added));
+            }
+        }
+        columns
+    }
 }
 
 /// A state of a model that has read nothing, or a copy of one.
@@ -204,7 +338,7 @@ impl Names {
 
 impl ActivationSource for ModelSource<'_> {
     fn describe(&self) -> Result<SourceDescription> {
-        Ok(SourceDescription { sites: self.description.sites.clone(), layers: self.reading.layers.clone() })
+        Ok(SourceDescription { sites: self.sites.clone(), layers: self.reading.layers.clone() })
     }
 
     fn next(&mut self, host: &Host<'_>) -> Result<Option<ActivationBatch>> {
@@ -215,30 +349,32 @@ impl ActivationSource for ModelSource<'_> {
         }
         let tokenizer = self.reading.tokenizer;
         let mut encoded = tokenizer.encode(&documents).map_err(|error| self.stop(error))?;
-        let layers = self.reading.layers.iter().map(|name| self.layer(name, &documents, &encoded)).collect();
         let text = Text { ids: &encoded.ids, offsets: &encoded.offsets };
         if let Some((document, length)) = text.too_long(self.description.longest_context) {
             let (id, longest) = (documents[document].id, self.description.longest_context.unwrap_or(0));
             let message = format!("in document {id}, there are {length} tokens, and the model reads {longest} at most");
             return Err(Error::invalid(message));
         }
-        let tokens = encoded.ids.len();
         self.tokenize += start.elapsed();
 
-        let k = self.reading.k;
         // What a window was begun with: should it fail, the document that it failed at is found from there.
         let copy = |carried| state(self.reading.model, host, Some(carried));
         let before = self.carried.as_ref().map(copy).transpose()?;
         let progress = Onward { host, done: self.counts.tokens, total: self.reading.expected };
-        let sites = &self.description.sites;
-        let read = read(self.reading.model, sites, k, &Host::new(&progress), text, self.carried.as_mut());
-        let Observed { neurons, activations, moments } =
+        let mut carried = self.carried.take();
+        let read = self.read(&Host::new(&progress), text, carried.as_mut());
+        self.carried = carried;
+        let Observed { columns, predictions, moments } =
             read.map_err(|error| self.name(error, &documents, &encoded, before))?;
+        let start = Instant::now();
+        let layers = self.reading.layers.iter().map(|name| self.layer(name, &documents, &encoded, &predictions)).collect();
+        self.tokenize += start.elapsed();
         self.counts += encoded.counts;
         host.progress(self.counts.tokens, self.reading.expected.max(self.counts.tokens), "");
         stand_in_file(&documents, &mut encoded);
 
-        let mut batch = ActivationBatch {
+        let Columns { token, site, neuron, activation } = columns;
+        Ok(Some(ActivationBatch {
             documents: documents.iter().map(|document| document.id).collect(),
             groups: groups(&documents),
             offsets: encoded.offsets,
@@ -251,23 +387,11 @@ impl ActivationSource for ModelSource<'_> {
             dropped_documents: encoded.counts.dropped_documents,
             layers,
             moments,
-            ..ActivationBatch::default()
-        };
-        let rows = tokens * neurons.len() * k;
-        batch.token.reserve(rows);
-        batch.site.reserve(rows);
-        batch.neuron.reserve(rows);
-        batch.activation.reserve(rows);
-        for token in 0..tokens {
-            for (site, (neurons, activations)) in neurons.iter().zip(&activations).enumerate() {
-                let at = token * k..(token + 1) * k;
-                batch.token.extend(std::iter::repeat_n(token as u32, k));
-                batch.site.extend(std::iter::repeat_n(site as u32, k));
-                batch.neuron.extend_from_slice(&neurons[at.clone()]);
-                batch.activation.extend_from_slice(&activations[at]);
-            }
-        }
-        Ok(Some(batch))
+            token,
+            site,
+            neuron,
+            activation,
+        }))
     }
 }
 

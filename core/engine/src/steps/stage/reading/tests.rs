@@ -1,4 +1,4 @@
-use txray_plugin::Component;
+use txray_plugin::{Component, Sign};
 use txray_text::{Span, Vocabulary};
 
 use super::*;
@@ -25,7 +25,9 @@ fn source<'a>(
 ) -> ModelSource<'a> {
     let layers = layers.iter().map(|&layer| layer.to_owned()).collect();
     let documents: Documents<'a> = Box::new(documents.into_iter().map(Ok));
-    let reading = Reading { model: &parts.1, tokenizer: &parts.0, documents, layers, k: 1, state, expected: 0 };
+    static RECORDING: Recording = Recording::Everywhere(Record { keeps: Keeps::Max1, sign: Sign::Positive });
+    let reading =
+        Reading { model: &parts.1, tokenizer: &parts.0, documents, layers, recording: &RECORDING, state, expected: 0 };
     ModelSource::new(reading, &Host::detached()).unwrap()
 }
 
