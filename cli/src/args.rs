@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{NonEmptyStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use txray_engine::shard::Shard;
 use txray_engine::store::{Store, StoreError};
 use txray_host::Policy;
 
@@ -29,6 +30,8 @@ pub struct Cli {
 pub enum Command {
     /// Run a pipeline; or repeat the run of a manifest.json and compare the bytes.
     Run(RunArgs),
+    /// Make one run of the out directories of all its shards, with the bytes of a run over all documents at once.
+    Merge(MergeArgs),
     /// Check a pipeline whole; nothing runs.
     Check(PipelineArgs),
     /// Tell the steps of a pipeline: what is done, what would run and why. Nothing runs.
@@ -184,6 +187,29 @@ pub struct LibraryArgs {
 pub struct RunArgs {
     #[command(flatten)]
     pub pipeline: PipelineArgs,
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Where to leave what the run gives. Default: `runs/` and the pipeline's name.
+    #[arg(long, value_name = "DIR", value_parser = as_text())]
+    pub out: Option<PathBuf>,
+    /// Read a part of every stage's documents alone, such as 1/4 for the first of four: `txray merge` makes one run of all of them.
+    #[arg(long, value_name = "I/N", value_parser = clap::value_parser!(Shard))]
+    pub shard: Option<Shard>,
+}
+
+#[derive(Args)]
+pub struct MergeArgs {
+    /// The out directories of all shards, in any order.
+    #[arg(required = true, value_name = "DIR")]
+    pub parts: Vec<PathBuf>,
+    /// Where relative paths of corpora are looked for, before the folder of the pipeline. Default: where the shards found them.
+    #[arg(long, value_name = "DIR", env = "TXRAY_DATA")]
+    pub data: Option<PathBuf>,
+    /// Threads to use. Default: one a processor.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub threads: Option<u32>,
+    #[command(flatten)]
+    pub policy: PolicyArgs,
     #[command(flatten)]
     pub store: StoreArgs,
     /// Where to leave what the run gives. Default: `runs/` and the pipeline's name.

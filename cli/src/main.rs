@@ -23,14 +23,15 @@ use txray_engine::error::Error as EngineError;
 use txray_engine::out::OutDirectory;
 use txray_engine::pipeline::Pipeline;
 use txray_engine::plan::{Plan, Reason};
-use txray_engine::run::{Outcome, run};
+use txray_engine::run::{self, Outcome};
+use txray_engine::shard::{Parts, Shard};
 use txray_engine::steps::catalogue;
 use txray_engine::store::Store;
 use txray_host::{Policy, Registry};
 use txray_plugin::{Host, HostServices, Level};
 use txray_tables::{Difference, Manifest};
 
-use args::{Cli, Command, PipelineArgs, PlanArgs, PolicyArgs, RunArgs};
+use args::{Cli, Command, MergeArgs, PipelineArgs, PlanArgs, PolicyArgs, RunArgs};
 use error::Error;
 use output::{say, tell};
 use terminal::{Terminal, Verbosity};
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Run(args) if is_manifest(&args.pipeline.config) => run_again(args, verbosity),
         Command::Run(args) => run_once(args, verbosity),
+        Command::Merge(args) => merge(args, verbosity),
         Command::Check(args) => check(args, verbosity),
         Command::Plan(args) => plan(args, verbosity),
         Command::Store(args) => store::command(args),
@@ -128,26 +130,46 @@ fn is_manifest(path: &Path) -> bool {
 }
 
 fn run_once(args: &RunArgs, verbosity: Verbosity) -> Result<(), Error> {
-    let terminal = terminal(&args.pipeline, verbosity)?;
+    let terminal = terminal(args.pipeline.threads, verbosity)?;
     let (pipeline, registry) = read(&args.pipeline, &terminal)?;
     has_steps(&pipeline)?;
+    let name = match args.shard {
+        None => pipeline.name.clone(),
+        Some(shard) => format!("{}-{}", pipeline.name, shard.to_string().replace('/', "-of-")),
+    };
+    let out = args.out.clone().unwrap_or_else(|| Path::new("runs").join(name));
+    let mut out = open_out(&out, &terminal)?;
+    let store = args.store.create()?;
+    let outcome = execute(&pipeline, &registry, &store, &mut out, &terminal, Work::Read(args.shard))?;
+    output::results(&summary::of(&pipeline, &outcome, out.path())?);
+    Ok(())
+}
+
+/// Makes one run of the parts that shards left.
+fn merge(args: &MergeArgs, verbosity: Verbosity) -> Result<(), Error> {
+    let parts = Parts::read(&args.parts)?;
+    let terminal = terminal(args.threads, verbosity)?;
+    let mut registry = built_in(args.policy.policy()?)?;
+    let (manifest, data) = (parts.manifest(), args.data.as_deref());
+    let pipeline = Pipeline::again(&manifest, &[], data, &catalogue(), &mut registry, &Host::new(&terminal))?;
     let out = args.out.clone().unwrap_or_else(|| Path::new("runs").join(&pipeline.name));
     let mut out = open_out(&out, &terminal)?;
     let store = args.store.create()?;
-    let outcome = execute(&pipeline, &registry, &store, &mut out, &terminal)?;
+    let outcome = execute(&pipeline, &registry, &store, &mut out, &terminal, Work::Merge(&parts))?;
     output::results(&summary::of(&pipeline, &outcome, out.path())?);
     Ok(())
 }
 
 /// Repeats the run of a manifest, from the beginning and not from the store, and says whether the bytes agree.
 fn run_again(args: &RunArgs, verbosity: Verbosity) -> Result<(), Error> {
-    let terminal = terminal(&args.pipeline, verbosity)?;
+    let terminal = terminal(args.pipeline.threads, verbosity)?;
     let earlier = Manifest::read(&args.pipeline.config)?;
     let (pipeline, registry) = read(&args.pipeline, &terminal)?;
     let out = args.out.clone().unwrap_or_else(|| Path::new("runs").join(format!("{}-again", pipeline.name)));
     let mut out = open_out(&out, &terminal)?;
     // A store of its own: steps of the run that is repeated must not be there already. One that is stopped goes on.
-    let outcome = execute(&pipeline, &registry, &out.store().map_err(EngineError::from)?, &mut out, &terminal)?;
+    let store = out.store().map_err(EngineError::from)?;
+    let outcome = execute(&pipeline, &registry, &store, &mut out, &terminal, Work::Read(None))?;
     output::results(&summary::of(&pipeline, &outcome, out.path())?);
     for path in outcome.manifest.inputs_changed(&earlier) {
         say!("input changed since: {}", path.display());
@@ -193,18 +215,31 @@ fn open_out(path: &Path, terminal: &Terminal) -> Result<OutDirectory, Error> {
     Ok(opened.map_err(EngineError::from)?)
 }
 
+/// What a run is made of.
+enum Work<'a> {
+    /// Of all documents, or of those of a shard.
+    Read(Option<Shard>),
+    /// Of the parts that shards left.
+    Merge(&'a Parts),
+}
+
 fn execute(
     pipeline: &Pipeline,
     registry: &Registry,
     store: &Store,
     out: &mut OutDirectory,
     terminal: &Terminal,
+    work: Work<'_>,
 ) -> Result<Outcome, Error> {
     let host = Host::new(terminal);
     open_many();
     terminal.stop.listen().map_err(|error| Error::system("listen for Ctrl-C", error))?;
-    let outcome =
-        Plan::of(pipeline, registry, &host).and_then(|plan| run(pipeline, registry, &plan, store, out, terminal));
+    let outcome = match work {
+        Work::Read(shard) => Plan::of(pipeline, registry, &host, shard)
+            .and_then(|plan| run::run(pipeline, registry, &plan, store, out, terminal)),
+        Work::Merge(parts) => Plan::of(pipeline, registry, &host, None)
+            .and_then(|plan| run::merge(pipeline, registry, &plan, store, out, terminal, parts)),
+    };
     terminal.clear();
     if matches!(outcome, Err(EngineError::Cancelled)) {
         let store = store.root().display();
@@ -217,7 +252,7 @@ fn execute(
 }
 
 fn check(args: &PipelineArgs, verbosity: Verbosity) -> Result<(), Error> {
-    let (pipeline, _) = read(args, &terminal(args, verbosity)?)?;
+    let (pipeline, _) = read(args, &terminal(args.threads, verbosity)?)?;
     let counts: Vec<String> = pipeline.counts().iter().map(|(count, what)| format!("{count} {what}")).collect();
     let counts = if counts.is_empty() { "it has no tables".to_owned() } else { counts.join(", ") };
     say!("{} is sound: {counts}", args.config.display());
@@ -234,13 +269,13 @@ fn has_steps(pipeline: &Pipeline) -> Result<(), Error> {
 
 /// Tells the steps of a pipeline: what is done, what would run and why.
 fn plan(args: &PlanArgs, verbosity: Verbosity) -> Result<(), Error> {
-    let terminal = terminal(&args.pipeline, verbosity)?;
+    let terminal = terminal(args.pipeline.threads, verbosity)?;
     let (pipeline, registry) = read(&args.pipeline, &terminal)?;
     has_steps(&pipeline)?;
     // Nothing is made of looking: without a store, nothing was made yet.
     let store = args.store.find()?;
     let recent = store.as_ref().map(|store| store.recent(&pipeline.name)).unwrap_or_default();
-    let plan = Plan::of(&pipeline, &registry, &Host::new(&terminal))?;
+    let plan = Plan::of(&pipeline, &registry, &Host::new(&terminal), None)?;
     for step in &plan.steps {
         let state = if store.as_ref().is_some_and(|store| store.get(&step.key).is_some()) {
             "done".to_owned()
@@ -275,9 +310,9 @@ fn completions(shell: Shell) {
 }
 
 /// The terminal, and the threads of the run.
-fn terminal(args: &PipelineArgs, verbosity: Verbosity) -> Result<Terminal, Error> {
+fn terminal(threads: Option<u32>, verbosity: Verbosity) -> Result<Terminal, Error> {
     let available = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = args.threads.map_or(available, |threads| threads as usize);
+    let threads = threads.map_or(available, |threads| threads as usize);
     // The tokenizer works in rayon's own pool.
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)

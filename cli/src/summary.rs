@@ -12,7 +12,7 @@ use txray_engine::steps::comparison::Comparison;
 use txray_engine::steps::model::{Model, ModelFigures};
 use txray_engine::steps::stage::{Dropped, Stage, StageFigures, StageOf};
 use txray_method::{Share, Summary};
-use txray_tables::StepRecord;
+use txray_tables::{ShardRecord, StepRecord};
 
 use crate::output;
 use crate::table::Table;
@@ -24,7 +24,8 @@ pub fn of(pipeline: &Pipeline, outcome: &Outcome, out: &Path) -> Result<String> 
     models(&mut text, pipeline, outcome)?;
     stages(&mut text, pipeline, outcome)?;
     let mut compared = Vec::new();
-    for comparison in pipeline.all::<Comparison>() {
+    // A run of a shard makes none.
+    for comparison in pipeline.all::<Comparison>().filter(|_| outcome.manifest.shard.is_none()) {
         let summary = comparison.summary(&outcome.finished.entry(&*comparison)?.directory)?;
         compared.push((comparison, summary));
     }
@@ -32,7 +33,13 @@ pub fn of(pipeline: &Pipeline, outcome: &Outcome, out: &Path) -> Result<String> 
     for (comparison, summary) in &compared {
         changed_most(&mut text, comparison, summary);
     }
-    text += &output::line(&format!("The tables are in {}", out.display()));
+    text += &output::line(&match &outcome.manifest.shard {
+        None => format!("The tables are in {}", out.display()),
+        Some(shard) => {
+            let (ShardRecord { index, of, .. }, out) = (shard, out.display());
+            format!("This part, {index} of {of}, is in {out}: `txray merge` makes one run of all parts")
+        }
+    });
     Ok(text)
 }
 
@@ -60,6 +67,10 @@ fn models(text: &mut String, pipeline: &Pipeline, outcome: &Outcome) -> Result<(
     let header = ["model", "epochs", "tokens", "tokens/s", "vocabulary", "perplexity (valid)"];
     let mut table = Table::new(&header, &[1, 2, 3, 4, 5]);
     for model in pipeline.all::<Model>().filter(|model| model.is_trained()) {
+        // Of a shard, only models that a stage reads are made.
+        if outcome.manifest.shard.is_some() && record(outcome, &*model).is_none() {
+            continue;
+        }
         let figures: ModelFigures = outcome.finished.figures(&*model)?;
         let [tokens, rate] = tokens(record(outcome, &*model));
         table.row([

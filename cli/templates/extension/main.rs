@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use recorded::Recorded;
-use txray_method::{Comparison, MethodResult, Record, RecordRule, Settings, Stage, Weigh, Weighting, compare};
+use txray_method::{Comparison, Extent, MethodResult, Record, RecordRule, Settings, Stage, Weigh, Weighting, compare};
 use txray_plugin::{Host, MetricBatch, PreferenceMetric};
 use txray_tables::Folder;
 use {{crate}}::{OverMean, Surprisal};
@@ -53,7 +53,7 @@ fn record(table: &Path, out: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let read = |rule: &dyn RecordRule, name: &str| -> Result<Stage, Box<dyn std::error::Error>> {
         let folder = out.join(name);
         std::fs::create_dir_all(&folder)?;
-        let (stage, _) = txray_method::read(&mut Recorded::open(table)?, rule, &Host::detached(), &Folder(&folder))?;
+        let (stage, _) = txray_method::read(&mut Recorded::open(table)?, rule, Extent::Whole, &Host::detached(), &Folder(&folder))?;
         println!("{name}: {} of {} neurons are alive", stage.neurons.alive(), stage.neurons.len());
         Ok(stage)
     };

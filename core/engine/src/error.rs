@@ -146,6 +146,18 @@ pub enum Error {
         /// Which one.
         step: String,
     },
+    /// Directories that are not the parts of one run.
+    #[error("cannot merge: {what}")]
+    Parts {
+        /// What is wrong with them.
+        what: String,
+    },
+    /// A stage that is not read in parts.
+    #[error("it is not read in shards: {why}")]
+    Whole {
+        /// Why.
+        why: &'static str,
+    },
     /// The user asked to stop.
     #[error("stopped")]
     Cancelled,
@@ -181,7 +193,7 @@ impl Error {
         let whose = |is_ours| if is_ours { 1 } else { 2 };
         match self {
             Self::Config(_) | Self::Corpus(_) | Self::Tokenizer(_) => 2,
-            Self::Vocabulary { .. } | Self::UnknownText { .. } => 2,
+            Self::Vocabulary { .. } | Self::UnknownText { .. } | Self::Parts { .. } | Self::Whole { .. } => 2,
             Self::Disk { .. } | Self::Changed { .. } | Self::Damaged { .. } | Self::NoCheckpoint { .. } => 2,
             Self::Step { source, .. } => source.exit_code(),
             Self::Steps(failed) => failed.errors.iter().map(Self::exit_code).min().unwrap_or(1),

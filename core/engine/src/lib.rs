@@ -33,6 +33,7 @@ pub mod pipeline;
 pub mod plan;
 pub mod run;
 pub mod schema;
+pub mod shard;
 pub mod step;
 pub mod steps;
 pub mod store;

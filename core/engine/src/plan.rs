@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::files::hash;
 use crate::inputs::Hashes;
 use crate::pipeline::Pipeline;
+use crate::shard::Shard;
 use crate::step::{OWN, Step};
 use crate::store::Key;
 
@@ -44,6 +45,10 @@ pub struct Plan {
     pub afterwards: Vec<Planned>,
     /// The files that are read.
     pub inputs: Vec<Input>,
+    /// The part of every stage's documents that is read, where it is not all: then there are stages alone, and what they need.
+    pub shard: Option<Shard>,
+    /// The hash of this program.
+    pub(crate) program: String,
     /// The folders of which plugins read every file, with the files' names.
     pub(crate) folders: HashMap<PathBuf, Vec<String>>,
 }
@@ -61,12 +66,14 @@ pub enum Reason {
 
 impl Plan {
     /// Plans a pipeline: hashes the files it reads, and works out the fingerprint of every step. Nothing runs.
-    pub fn of(pipeline: &Pipeline, registry: &Registry, host: &Host<'_>) -> Result<Self> {
+    pub fn of(pipeline: &Pipeline, registry: &Registry, host: &Host<'_>, shard: Option<Shard>) -> Result<Self> {
         // What is built in may give other results after any change of the program.
         let program = program().map_err(|error| Error::disk("find", "this program".as_ref(), error))?;
         let program = hash(&program, host).map_err(|error| Error::disk("read", &program, error));
-        let plan = program
-            .and_then(|program| Self::of_steps(pipeline.steps(), &pipeline.order(), registry, &program.sha256, host));
+        let plan = program.and_then(|program| {
+            let steps = pipeline.steps().filter(|step| shard.is_none() || step.has_parts());
+            Self::of_steps(steps, &pipeline.order(), registry, &program.sha256, host, shard)
+        });
         plan.map_err(|error| if host.cancelled() { Error::Cancelled } else { error })
     }
 
@@ -77,6 +84,7 @@ impl Plan {
         registry: &Registry,
         program: &str,
         host: &Host<'_>,
+        shard: Option<Shard>,
     ) -> Result<Self> {
         let mut steps = Vec::new();
         let mut seen = BTreeSet::new();
@@ -88,7 +96,14 @@ impl Plan {
         let mut hashes = Hashes::new(registry, host);
         let mut keys: BTreeMap<String, Key> = BTreeMap::new();
         let mut passed_on: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
-        let mut plan = Self { steps: Vec::new(), afterwards: Vec::new(), inputs: Vec::new(), folders: HashMap::new() };
+        let mut plan = Self {
+            steps: Vec::new(),
+            afterwards: Vec::new(),
+            inputs: Vec::new(),
+            shard,
+            program: program.to_owned(),
+            folders: HashMap::new(),
+        };
         for step in steps {
             let mut inputs = Vec::new();
             for (part, input) in step.inputs() {
@@ -96,7 +111,11 @@ impl Plan {
                 inputs.push(json!([part, key.as_str()]));
             }
             let own = step.recipe(&mut hashes)?;
-            let recipe = json!({ "format": FORMAT, "step": step.kind(), "txray": program, "inputs": inputs, OWN: own });
+            let mut recipe = json!({ "format": FORMAT, "step": step.kind(), "txray": program, "inputs": inputs, OWN: own });
+            if let Some(shard) = shard.filter(|_| step.has_parts()) {
+                step.check_part().map_err(|error| error.of_table(step.table()))?;
+                recipe["shard"] = shard.to_string().into();
+            }
             let key = Key::of(&recipe);
             keys.insert(step.id(), key.clone());
             let mut opened = hashes.take_opened();

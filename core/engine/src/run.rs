@@ -13,6 +13,7 @@ use crate::error::{Error, Failed, Result};
 use crate::inputs::Inputs;
 use crate::out::{OutDirectory, OutPath, absolute};
 use crate::pipeline::Pipeline;
+use crate::shard::{Parts, Shard};
 use crate::plan::{Plan, Planned};
 use crate::step::{Finished, Making};
 use crate::store::{Entry, Found, Store};
@@ -43,9 +44,39 @@ pub fn run(
     out: &mut OutDirectory,
     observer: &dyn Observer,
 ) -> Result<Outcome> {
+    run_of(pipeline, registry, plan, store, out, observer, None)
+}
+
+/// The same, of a run that was made in parts: what has parts is merged of these.
+///
+/// # Errors
+/// As for [`run`]; parts of another program or other texts.
+pub fn merge(
+    pipeline: &Pipeline,
+    registry: &Registry,
+    plan: &Plan,
+    store: &Store,
+    out: &mut OutDirectory,
+    observer: &dyn Observer,
+    parts: &Parts,
+) -> Result<Outcome> {
+    parts.check(&plan.program, &plan.inputs)?;
+    run_of(pipeline, registry, plan, store, out, observer, Some(parts))
+}
+
+fn run_of(
+    pipeline: &Pipeline,
+    registry: &Registry,
+    plan: &Plan,
+    store: &Store,
+    out: &mut OutDirectory,
+    observer: &dyn Observer,
+    parts: Option<&Parts>,
+) -> Result<Outcome> {
     let host = Host::new(as_services(observer));
     let inputs = Inputs::new(&plan.inputs, &plan.folders, &host);
-    let mut run = Run { registry, store, observer, host: &host, inputs: &inputs, finished: Finished::default() };
+    let finished = Finished::default();
+    let mut run = Run { registry, store, observer, host: &host, inputs: &inputs, shard: plan.shard, parts, finished };
     let ended = run.all(pipeline, plan, out);
     match ended {
         Ok(manifest) => Ok(Outcome { manifest, finished: run.finished }),
@@ -81,6 +112,7 @@ fn manifest(
         settings: pipeline.settings.clone(),
         inputs: plan.inputs.clone(),
         plugins: plugins.collect(),
+        shard: plan.shard.map(|shard| shard.record(&plan.program)),
         steps,
         outputs,
     }
@@ -92,6 +124,9 @@ struct Run<'a> {
     observer: &'a dyn Observer,
     host: &'a Host<'a>,
     inputs: &'a Inputs<'a>,
+    shard: Option<Shard>,
+    /// The parts that the run was made in, where it was.
+    parts: Option<&'a Parts>,
     finished: Finished,
 }
 
@@ -251,12 +286,22 @@ impl Run<'_> {
             unfinished: self.store.unfinished(&planned.key),
             recipe: &planned.recipe,
             manifest,
+            shard: self.shard,
             store: self.store,
             finished: &self.finished,
         };
+        if let Some(parts) = self.parts.filter(|_| !step.has_parts() && !step.reads_the_run()) {
+            let adopted = parts.adopt(&**step, &making).map_err(|error| error.of_table(step.table()))?;
+            if let Some(record) = adopted {
+                return Ok(StepRecord { cached: false, ..record });
+            }
+        }
         let make = || {
             self.inputs.hold(&planned.opened)?;
-            let made = step.make(&making)?;
+            let made = match self.parts.filter(|_| step.has_parts()) {
+                Some(parts) => step.merge(&making, parts)?,
+                None => step.make(&making)?,
+            };
             self.inputs.hold(&planned.opened)?;
             Ok(made)
         };

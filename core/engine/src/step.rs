@@ -18,6 +18,7 @@ use txray_tables::Folder;
 use crate::error::{Error, Result};
 use crate::inputs::{Hashes, Inputs};
 use crate::out::Publication;
+use crate::shard::{Parts, Shard};
 use crate::store::{Entry, Found, Record, Store};
 
 /// Where in a whole recipe that of the step itself stands, beside its inputs and what every step depends on.
@@ -65,6 +66,21 @@ pub trait Step: Send + Sync {
     /// What of its files people look at.
     fn publish(&self) -> Vec<Publication> {
         Vec::new()
+    }
+
+    /// Whether a run of a shard makes a part of it. Steps that have none, and that none of these needs, are left out of such a run.
+    fn has_parts(&self) -> bool {
+        false
+    }
+
+    /// Whether a part of it can be made, as far as that is known before anything runs.
+    fn check_part(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Makes its files of those that parts of it left.
+    fn merge(&self, _: &Making<'_>, _: &Parts) -> Result<Made> {
+        Err(Error::Whole { why: "it has no parts" })
     }
 
     /// Whether it is made over all that the run leaves, in every run, instead of being kept in the store.
@@ -166,6 +182,8 @@ pub struct Making<'a> {
     pub recipe: &'a Value,
     /// The text of the run's manifest; empty for a step that is made before there is one.
     pub manifest: &'a str,
+    /// The part of a stage's documents that is read, where it is not all.
+    pub shard: Option<Shard>,
     pub(crate) store: &'a Store,
     pub(crate) finished: &'a Finished,
 }

@@ -372,7 +372,7 @@ pub fn run_in(folder: &Path, text: &str) -> (std::result::Result<Outcome, Engine
 pub fn run_with(folder: &Path, text: &str, told: &Told) -> std::result::Result<Outcome, EngineError> {
     let (pipeline, registry) = (read(folder, text).unwrap(), registry());
     let host = Host::detached();
-    let plan = Plan::of(&pipeline, &registry, &host).unwrap();
+    let plan = Plan::of(&pipeline, &registry, &host, None).unwrap();
     let store = Store::create(&folder.join("store")).unwrap();
     let out = OutDirectory::open(&folder.join("out"), &host, || ()).map_err(EngineError::from);
     out.and_then(|mut out| run(&pipeline, &registry, &plan, &store, &mut out, told))

@@ -6,7 +6,7 @@ use arrow_array::types::{Float32Type, UInt32Type, UInt64Type};
 use arrow_array::{Array, ArrayRef, Float32Array, StringArray, UInt32Array, UInt64Array};
 use txray_plugin::{ActivationBatch, NULL, Site, SourceDescription, StringTable};
 use txray_tables::columns::observations;
-use txray_tables::{Folder, ROWS, TableResult, TableWriter};
+use txray_tables::{Batch, Folder, ROWS, TableResult, TableWriter};
 
 use crate::error::{MethodError, MethodResult};
 use crate::record::{Kept, RecordRule};
@@ -318,6 +318,11 @@ impl ObservationWriter {
             self.0.write(columns)?;
         }
         Ok(())
+    }
+
+    /// Adds rows of another table of observations with the same layers.
+    pub fn copy(&mut self, rows: &Batch) -> MethodResult<()> {
+        Ok(self.0.write(rows.columns())?)
     }
 
     /// Ends the table.

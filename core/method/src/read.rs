@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use txray_plugin::{ActivationSource, Host};
+use txray_plugin::{ActivationSource, Host, SourceDescription};
 use txray_tables::Folder;
+use txray_tables::columns::observations;
 
 use crate::error::{MethodError, MethodResult};
 use crate::observations::ObservationWriter;
@@ -22,11 +23,21 @@ pub struct Times {
     pub write: Duration,
 }
 
-/// Reads a source to its end, and writes the tables of the stage into a folder. Memory is bound by the distinct (neuron,
-/// feature) pairs and a batch.
+/// How much of a stage a source has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// All of it.
+    Whole,
+    /// Some of its documents: [`merge`] makes the stage of all such parts.
+    Part,
+}
+
+/// Reads a source to its end, and writes the tables of the stage, or of this part of it, into a folder. Memory is bound by the
+/// distinct (neuron, feature) pairs and a batch.
 pub fn read(
     source: &mut dyn ActivationSource,
     rule: &dyn RecordRule,
+    extent: Extent,
     host: &Host<'_>,
     folder: &Folder<'_>,
 ) -> MethodResult<(Stage, Times)> {
@@ -50,6 +61,11 @@ pub fn read(
         observations.write(&observed, tally.legend())?;
         times.write += start.elapsed();
     }
+    if extent == Extent::Part {
+        let start = Instant::now();
+        tally.write_sums(folder)?;
+        times.write += start.elapsed();
+    }
     let start = Instant::now();
     let stage = tally.finish();
     times.aggregate += start.elapsed();
@@ -59,4 +75,34 @@ pub fn read(
     stage.write(folder)?;
     times.write += start.elapsed();
     Ok((stage, times))
+}
+
+/// Makes a stage of its parts, which lie in folders in the order of their documents: what it would have been, read as a whole, to
+/// the byte.
+///
+/// # Errors
+/// Tables that cannot be read or written; parts of other sites or layers; a sum beyond 2^62.
+pub fn merge(parts: &[Folder<'_>], host: &Host<'_>, into: &Folder<'_>) -> MethodResult<Stage> {
+    let mut merged: Option<Tally> = None;
+    for part in parts {
+        let part = Tally::read_part(part)?;
+        match &mut merged {
+            None => merged = Some(part),
+            Some(merged) => merged.merge(&part)?,
+        }
+    }
+    let merged = merged.unwrap_or_else(|| Tally::new(&SourceDescription { sites: Vec::new(), layers: Vec::new() }));
+    let mut observations = ObservationWriter::create(into, merged.legend())?;
+    for part in parts {
+        for batch in part.read(&observations::TABLE)? {
+            if host.cancelled() {
+                return Err(MethodError::Source(txray_plugin::Error::cancelled()));
+            }
+            observations.copy(&batch?)?;
+        }
+    }
+    observations.finish()?;
+    let stage = merged.finish();
+    stage.write(into)?;
+    Ok(stage)
 }

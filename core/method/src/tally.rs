@@ -35,12 +35,12 @@ pub struct Tally {
 
 /// What is known of a neuron.
 #[derive(Clone, Debug)]
-struct Neuron {
-    count: u64,
-    mass: ExactSum,
-    not_positive: u64,
+pub(crate) struct Neuron {
+    pub count: u64,
+    pub mass: ExactSum,
+    pub not_positive: u64,
     /// Sums of h, |h| and h² over all tokens, recorded or not.
-    moments: [ExactSum; 3],
+    pub moments: [ExactSum; 3],
     /// `[layers]` by the number of the feature.
     prefers: Vec<Met>,
 }
@@ -241,8 +241,51 @@ impl Tally {
         self.check()
     }
 
+    /// Puts back what the tables of a part hold. Of neurons these are the preferences alone.
+    pub(crate) fn put_back(&mut self, stage: &Stage) {
+        let Coverage { tokens, documents, characters, unknown, dropped, dropped_documents, layers, not_positive: _ } =
+            &stage.coverage;
+        (self.tokens, self.documents, self.characters) = (*tokens, *documents, *characters);
+        (self.unknown, self.dropped, self.dropped_documents) = (*unknown, *dropped, *dropped_documents);
+        self.unjoined = layers.iter().map(|layer| layer.unjoined).collect();
+        for (index, (layer, of)) in self.legend.layers.iter_mut().zip(&stage.layers).enumerate() {
+            let names = of.features().as_strings();
+            let numbers: Vec<u32> = names.iter().map(|name| layer.symbols.number(name)).collect();
+            for (n, neuron) in self.neurons.iter_mut().enumerate() {
+                let (features, met) = of.of(n);
+                let met = features.iter().zip(met);
+                met.for_each(|(&feature, met)| neuron.prefers[index].add(numbers[feature as usize], met));
+            }
+        }
+    }
+
+    /// The neurons, in the order of sites.
+    pub(crate) fn neurons(&self) -> &[Neuron] {
+        &self.neurons
+    }
+
+    /// One of them.
+    pub(crate) fn neuron_mut(&mut self, at: usize) -> &mut Neuron {
+        &mut self.neurons[at]
+    }
+
+    /// The index of the site of each, and its own there.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (usize, u32)> {
+        let sites = self.legend.sites.iter().enumerate();
+        sites.flat_map(|(site, of)| (0..of.width as u32).map(move |neuron| (site, neuron)))
+    }
+
+    /// Whether the moments were known of every batch.
+    pub(crate) fn has_moments(&self) -> bool {
+        self.has_moments
+    }
+
+    pub(crate) fn set_has_moments(&mut self, has: bool) {
+        self.has_moments = has;
+    }
+
     /// A sum that is beyond its limit is no number, and stays so: then it would depend on the order.
-    fn check(&self) -> MethodResult<()> {
+    pub(crate) fn check(&self) -> MethodResult<()> {
         let is_sound =
             |neuron: &Neuron| neuron.mass.is_sound() && neuron.moments.iter().all(|moment| moment.is_sound());
         if self.neurons.iter().all(is_sound) { Ok(()) } else { Err(MethodError::TooLarge) }

@@ -11,8 +11,8 @@ use txray_conformance::method::{record_rule, weighting};
 use txray_conformance::strategies::{Neuron, Preference as Plain, Stage as Drawn, activations, stage};
 use txray_conformance::{Finding, Settings as Thorough, Verdict};
 use txray_method::{
-    AsGiven, BySite, Compared, Keeps, Kept, MethodError, Observations, Preference, Record, RecordRule, Settings, Stage, Tally, Weigh,
-    Weighting, compare, read,
+    AsGiven, BySite, Compared, Extent, Keeps, Kept, MethodError, Observations, Preference, Record, RecordRule, Settings, Stage, Tally, Weigh,
+    Weighting, compare, merge, read,
 };
 use txray_plugin::{ActivationBatch, ActivationSource, Host, MetricBatch, PreferenceMetric, Sign, SourceDescription};
 use txray_tables::Folder;
@@ -169,7 +169,7 @@ proptest! {
         let drawn = if all { drawn.all() } else { drawn.most_active() };
         let folder = tempfile::tempdir().unwrap();
         let folder = Folder(folder.path());
-        let (stage, _) = read(&mut Source(drawn.clone(), 0), &AsGiven, &Host::detached(), &folder).unwrap();
+        let (stage, _) = read(&mut Source(drawn.clone(), 0), &AsGiven, Extent::Whole, &Host::detached(), &folder).unwrap();
         prop_assert_eq!(&stage, &tally(&drawn).finish());
         prop_assert_eq!(&Stage::read(&folder).unwrap(), &stage);
 
@@ -315,6 +315,52 @@ fn sums_beyond_their_limit_are_refused_when_they_are_read_and_when_they_are_merg
             Ok(())
         })
         .unwrap();
+}
+
+proptest! {
+    /// A stage that is read in parts and merged is the stage, in every byte of every table, however it is cut.
+    #[test]
+    fn parts_merge_to_the_bytes_of_the_whole(
+        drawn in activations(),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..4),
+        keeps in prop::sample::select(vec![Keeps::Max1, Keeps::Threshold { above: 0.25 }, Keeps::All]),
+        sign in prop::sample::select(vec![Sign::Positive, Sign::Negative, Sign::Absolute]),
+    ) {
+        let stage = drawn.all();
+        let rule = Record { keeps, sign };
+        let folder = tempfile::tempdir().unwrap();
+        let make = |name: &str| {
+            let path = folder.path().join(name);
+            std::fs::create_dir(&path).unwrap();
+            path
+        };
+        let read_into = |path: &std::path::Path, batches: &[ActivationBatch], extent| {
+            let part = Drawn { description: stage.description.clone(), batches: batches.to_vec() };
+            read(&mut Source(part, 0), &rule, extent, &Host::detached(), &Folder(path)).unwrap();
+        };
+        let whole = make("whole");
+        read_into(&whole, &stage.batches, Extent::Whole);
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(stage.batches.len() + 1)).collect();
+        cuts.extend([0, stage.batches.len()]);
+        cuts.sort_unstable();
+        let parts: Vec<_> = cuts
+            .windows(2)
+            .enumerate()
+            .map(|(number, at)| {
+                let part = make(&format!("part {number}"));
+                read_into(&part, &stage.batches[at[0]..at[1]], Extent::Part);
+                part
+            })
+            .collect();
+        let merged = make("merged");
+        let folders: Vec<Folder<'_>> = parts.iter().map(|part| Folder(part)).collect();
+        merge(&folders, &Host::detached(), &Folder(&merged)).unwrap();
+        for entry in std::fs::read_dir(&whole).unwrap() {
+            let name = entry.unwrap().file_name();
+            let bytes = [&whole, &merged].map(|of| std::fs::read(of.join(&name)).unwrap());
+            prop_assert!(bytes[0] == bytes[1], "{:?}", name);
+        }
+    }
 }
 
 /// What a rule keeps one by one, whatever another counts in bulk.

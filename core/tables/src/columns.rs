@@ -214,6 +214,35 @@ tables! {
         "length_": U64,
     }
 
+    /// What merges the neurons of a shard (`txray run --shard`) with those of others: a row a site and neuron. Sums are exact, times
+    /// 2^64, in halves of 64 bits. A whole run does not leave it.
+    sums at "stages/NAME/sums.parquet" {
+        /// Where in the model.
+        SITE: Text = "site",
+        /// The index of the neuron at its site.
+        NEURON: U32 = "neuron",
+        /// How often it was observed with a strength > 0.
+        COUNT: U64 = "count",
+        /// How often with another.
+        NOT_POSITIVE: U64 = "not_positive",
+        /// The sum of the strengths > 0: its upper half.
+        MASS_HIGH: I64 = "mass_hi",
+        /// Its lower half.
+        MASS_LOW: U64 = "mass_lo",
+        /// The sum of its activations over all tokens: its upper half. Null, as are those that follow, where the source does not tell.
+        SUM_HIGH: I64 or null = "sum_hi",
+        /// Its lower half.
+        SUM_LOW: U64 or null = "sum_lo",
+        /// The sum of their absolute values: its upper half.
+        SUM_ABS_HIGH: I64 or null = "sum_abs_hi",
+        /// Its lower half.
+        SUM_ABS_LOW: U64 or null = "sum_abs_lo",
+        /// The sum of their squares: its upper half.
+        SUM_SQ_HIGH: I64 or null = "sum_sq_hi",
+        /// Its lower half.
+        SUM_SQ_LOW: U64 or null = "sum_sq_lo",
+    }
+
     /// Two stages held against each other: a row a site, neuron and layer.
     comparison at "comparisons/NAME.parquet" {
         /// Where in the model.

@@ -31,6 +31,6 @@ pub use columns::{Column, Each, Kind, Table, reference};
 pub use error::{TableError, TableResult};
 #[cfg(feature = "parquet")]
 pub use folder::Folder;
-pub use manifest::{Difference, FORMAT, Input, Manifest, Output, PluginRecord, StepRecord, instructions};
+pub use manifest::{Difference, FORMAT, Input, Manifest, Output, PluginRecord, ShardRecord, StepRecord, instructions};
 #[cfg(feature = "parquet")]
 pub use parquet::{Batch, ROWS, TableWriter, read};

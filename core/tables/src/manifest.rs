@@ -37,10 +37,24 @@ pub struct Manifest {
     pub inputs: Vec<Input>,
     /// The plugins at hand.
     pub plugins: Vec<PluginRecord>,
+    /// Which part of every stage's documents was read, where it was not all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<ShardRecord>,
     /// What was done, in order.
     pub steps: Vec<StepRecord>,
     /// The files that were left, this one apart: what a later run into the same directory may replace or remove.
     pub outputs: Vec<Output>,
+}
+
+/// A part of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardRecord {
+    /// Which it is, from 1.
+    pub index: u64,
+    /// How many there are.
+    pub of: u64,
+    /// The hash of the program that made it, in hexadecimal: what is built in has no other.
+    pub program: String,
 }
 
 /// A file that was left.

@@ -220,6 +220,11 @@ impl Batch {
         self.len() == 0
     }
 
+    /// All columns, in order.
+    pub fn columns(&self) -> Vec<ArrayRef> {
+        self.rows.columns().to_vec()
+    }
+
     /// A column of numbers.
     pub fn numbers<T: ArrowPrimitiveType>(&self, name: impl AsRef<str>) -> TableResult<&PrimitiveArray<T>> {
         let column = self.column(name.as_ref())?.as_primitive_opt::<T>();

@@ -36,7 +36,7 @@ fn step(kind: &'static str, name: &'static str, setting: u64, inputs: &[&Arc<dyn
 
 fn plan(steps: &[&Arc<dyn Step>]) -> Plan {
     let order = ["text", "model", "stage", "report"];
-    Plan::of_steps(steps.iter().copied(), &order, &Registry::new(), "program", &Host::detached()).unwrap()
+    Plan::of_steps(steps.iter().copied(), &order, &Registry::new(), "program", &Host::detached(), None).unwrap()
 }
 
 fn ids(plan: &Plan) -> Vec<String> {
@@ -77,7 +77,7 @@ fn a_key_depends_on_the_recipe_and_on_those_of_inputs_and_not_on_names() {
     assert_eq!(named.steps[0].key, named.steps[1].key);
     let other = step("stage", "a", 7, &[]);
     assert_ne!(plan(&[&other]).steps[0].key, named.steps[0].key, "another kind of step is another step");
-    let other_program = Plan::of_steps([&a].into_iter(), &[], &Registry::new(), "another", &Host::detached()).unwrap();
+    let other_program = Plan::of_steps([&a].into_iter(), &[], &Registry::new(), "another", &Host::detached(), None).unwrap();
     assert_ne!(other_program.steps[0].key, named.steps[0].key);
 }
 
@@ -134,7 +134,7 @@ fn a_reason_names_what_changed() {
     assert_eq!(reason("stage.late"), Reason::Changed(vec!["model.second".to_owned()]), "an input, by its name");
     assert_eq!(reason("text.train"), Reason::Gone, "nothing changed, and yet it is asked for");
     assert_eq!(after.reason(&after.steps[0], &BTreeMap::new()), Reason::New);
-    let other = Plan::of_steps([&second].into_iter(), &[], &Registry::new(), "another", &Host::detached()).unwrap();
+    let other = Plan::of_steps([&second].into_iter(), &[], &Registry::new(), "another", &Host::detached(), None).unwrap();
     let told = other.reason(&other.steps[0], &recent);
     assert_eq!(told, Reason::Changed(vec!["txray itself".to_owned()]));
 }
@@ -144,6 +144,6 @@ fn a_step_that_comes_before_its_input_is_a_fault_of_ours() {
     let late = step("text", "late", 0, &[]);
     let early = step("model", "early", 0, &[&late]);
     let wrong =
-        Plan::of_steps([&early].into_iter(), &["model", "text"], &Registry::new(), "program", &Host::detached());
+        Plan::of_steps([&early].into_iter(), &["model", "text"], &Registry::new(), "program", &Host::detached(), None);
     assert!(matches!(wrong.err(), Some(Error::Order { step }) if step == "text.late"));
 }

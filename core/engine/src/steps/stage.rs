@@ -13,10 +13,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use txray_config::{At, Name, child, suggestion};
 use txray_host::FindError;
-use txray_method::{AsGiven, Record, Times};
+use txray_method::{AsGiven, Coverage, Extent, Record, Times};
 use txray_plugin::{Ability, Level, Site, SourceDescription, State, abi};
 use txray_tables::Folder;
 use txray_tables::columns::observations;
+use txray_text::{CorpusError, Counts, Document};
 
 use super::corpus::{Corpus, Text, TextFigures};
 use super::model::ModelRef;
@@ -26,6 +27,7 @@ use crate::error::{Error, Result};
 use crate::form::Form;
 use crate::inputs::Hashes;
 use crate::out::{OutPath, Publication};
+use crate::shard::Parts;
 use crate::step::{Made, Making, Step};
 use reading::{ModelSource, Reading};
 use recording::Recording;
@@ -280,6 +282,11 @@ fn source_of(check: &mut Check<'_>, pointer: &str, value: &Value, keys: &Keys) -
 }
 
 impl Stage {
+    /// Where its tables go.
+    fn place(&self) -> OutPath {
+        OutPath::folder(observations::TABLE.folder(), &self.name)
+    }
+
     /// What was read, from its tables; once, however many steps ask.
     pub fn read(&self, making: &Making<'_>) -> Result<Rc<txray_method::Stage>> {
         making.read(self, |directory| Ok(txray_method::Stage::read(&Folder(directory))?))
@@ -297,24 +304,38 @@ impl Stage {
         let (loaded, tokenizer, description) = model.load(making)?;
         let load_seconds = start.elapsed().as_secs_f64();
         let told: TextFigures = making.figures(text)?;
+        let state = self.state(making, state, description.trained_state);
+        if making.shard.is_some() && state == State::Carry {
+            return Err(Error::Whole { why: CARRIED });
+        }
+        let part = making.shard.map_or(0..told.documents, |shard| shard.documents(told.documents));
+        let is_of_part = move |document: &Result<Document, CorpusError>, number: u64| document.is_err() || part.contains(&number);
+        let documents = text.documents(making)?.zip(0..);
+        let documents = documents.filter(move |(document, number)| is_of_part(document, *number)).map(|(document, _)| document);
         let reading = Reading {
             model: &*loaded,
             tokenizer: &tokenizer,
-            documents: text.documents(making)?,
+            documents: Box::new(documents),
             layers: self.layers.clone(),
             recording,
-            state: self.state(making, state, description.trained_state),
+            state,
             // A word is about a token, and every document ends with one.
-            expected: told.words + told.documents,
+            expected: match making.shard {
+                None => told.words + told.documents,
+                Some(_) => 0,
+            },
         };
         let mut source = ModelSource::new(reading, making.host)?;
         let rules = source.rules();
-        let read = txray_method::read(&mut source, &rules, making.host, &making.folder());
+        let extent = if making.shard.is_some() { Extent::Part } else { Extent::Whole };
+        let read = txray_method::read(&mut source, &rules, extent, making.host, &making.folder());
         if let Some(error) = source.failed.take() {
             return Err(error);
         }
         let (stage, times) = read?;
-        text.check_counts(making, &self.table(), source.counts())?;
+        if extent == Extent::Whole {
+            text.check_counts(making, &self.table(), source.counts())?;
+        }
         let seconds = (times.source.saturating_sub(source.tokenize) + times.aggregate).as_secs_f64();
         let figures = StageFigures {
             load_seconds: Some(load_seconds),
@@ -360,6 +381,15 @@ fn figures(stage: &txray_method::Stage, times: Times) -> StageFigures {
     }
 }
 
+/// What was read of a text, as its tokenizer counts.
+fn counts(stage: &txray_method::Stage) -> Counts {
+    let Coverage { tokens, documents, characters, unknown, dropped, dropped_documents, .. } = stage.coverage;
+    Counts { documents, tokens, unknown, special: 0, characters, dropped, dropped_documents }
+}
+
+/// Why a stage is not read in parts whose state goes from document to document.
+const CARRIED: &str = "its state is carried from each document into the next: read it with `state = \"reset\"`, or whole";
+
 impl Step for Stage {
     fn kind(&self) -> &'static str {
         Self::STEP
@@ -398,7 +428,7 @@ impl Step for Stage {
                 if layers != self.layers {
                     return Err(Error::Described { found: layers, expected: self.layers.clone() });
                 }
-                let (stage, times) = txray_method::read(&mut *source, &AsGiven, making.host, &making.folder())?;
+                let (stage, times) = txray_method::read(&mut *source, &AsGiven, Extent::Whole, making.host, &making.folder())?;
                 let seconds = (times.source + times.aggregate).as_secs_f64();
                 Ok(Made::with(self, &figures(&stage, times))?.seconds(seconds).tokens(stage.coverage.tokens))
             }
@@ -406,7 +436,34 @@ impl Step for Stage {
     }
 
     fn publish(&self) -> Vec<Publication> {
-        let to = OutPath::folder(observations::TABLE.folder(), &self.name);
-        vec![Publication { from: String::new(), to }]
+        vec![Publication { from: String::new(), to: self.place() }]
+    }
+
+    fn has_parts(&self) -> bool {
+        true
+    }
+
+    fn check_part(&self) -> Result<()> {
+        match &self.of {
+            StageOf::Source(_) => Err(Error::Whole { why: "its source gives what it has, and does not share out documents" }),
+            StageOf::Model { model, state, .. } => match state.or(model.model.trained_state()) {
+                Some(State::Carry) => Err(Error::Whole { why: CARRIED }),
+                _ => Ok(()),
+            },
+        }
+    }
+
+    fn merge(&self, making: &Making<'_>, parts: &Parts) -> Result<Made> {
+        let folders = parts.folders(&self.place(), making.host)?;
+        let folders: Vec<Folder<'_>> = folders.iter().map(|folder| Folder(folder)).collect();
+        let start = Instant::now();
+        let stage = txray_method::merge(&folders, making.host, &making.folder())?;
+        let write_seconds = start.elapsed().as_secs_f64();
+        if let StageOf::Model { text, .. } = &self.of {
+            text.check_counts(making, &self.table(), counts(&stage))?;
+        }
+        let figures = StageFigures { write_seconds, ..figures(&stage, Times::default()) };
+        let seconds = parts.records(self).map(|record| record.seconds).sum();
+        Ok(Made::with(self, &figures)?.seconds(seconds).tokens(stage.coverage.tokens))
     }
 }
