@@ -26,6 +26,7 @@ mod formats;
 mod join;
 mod lines;
 mod resolve;
+mod split;
 mod splits;
 mod tokens;
 
@@ -36,4 +37,5 @@ pub use format::{Context, Format, FormatOptions, Open, OpenError};
 pub use formats::FORMATS;
 pub use join::{Joined, join, words};
 pub use resolve::Resolver;
+pub use split::Words;
 pub use tokens::{Counts, Encoded, Tokenizer, TokenizerError, Vocabulary};
