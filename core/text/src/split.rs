@@ -84,6 +84,7 @@ pub(crate) fn pattern() -> &'static str {
             format!("{begins}(?:{addresses}).*(?:[^{marks}]|/)"),
             "</?[A-Za-z]+>?|/>|@[\\-,.]@".to_owned(),
             runs.join("|"),
+            format!("{begins}[nN]['\u{2019}][tT]{ends}"),
             format!("{begins}(?:(?:[A-Za-z]\\.){{2,}}|[A-HJ-Z]\\.|(?:{})\\.)", ABBREVIATIONS.join("|")),
             format!("['\u{2019}](?:{}){ends}", CONTRACTIONS.join("|")),
             "(?<![0-9])[,:/]|[,:/](?![0-9])".to_owned(),
@@ -169,7 +170,7 @@ fn find(stretch: &str, at: usize, before: Option<char>, c: char) -> Option<usize
     let byte = rest.as_bytes()[0];
     let begins = before.is_none_or(is_mark);
     if c.is_ascii_alphabetic() {
-        return if begins { address(rest).or_else(|| abbreviation(rest)) } else { None };
+        return if begins { address(rest).or_else(|| negation(rest)).or_else(|| abbreviation(rest)) } else { None };
     }
     let next = rest[c.len_utf8()..].chars().next();
     let ends = next.is_none_or(is_mark);
@@ -223,6 +224,12 @@ fn address(rest: &str) -> Option<usize> {
     let start = ADDRESSES.iter().find(|start| rest.starts_with(**start))?.len();
     let last = rest[start..].char_indices().rfind(|&(_, c)| c == '/' || no_mark(c));
     last.map(|(at, c)| start + at + c.len_utf8())
+}
+
+/// The `n't` of text that was split into words as treebanks do, `do n't`.
+fn negation(rest: &str) -> Option<usize> {
+    let stands = rest.strip_prefix(['n', 'N'])?.strip_prefix(['\'', '\u{2019}'])?.strip_prefix(['t', 'T'])?;
+    (!stands.starts_with(no_mark)).then(|| rest.len() - stands.len())
 }
 
 /// `U.S.`, `J.`, `Mr.`
