@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::conllu::TreebankFault;
+
 /// Why a corpus cannot be read. Each message reads well after "failed to ...: ".
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -112,6 +114,59 @@ pub enum CorpusError {
     /// A corpus without any split.
     #[error("the corpus has no split; give at least one of `train`, `valid`, `test`")]
     NoSplit,
+    /// Whoever asked for it has given up.
+    #[error("stopped before it was done")]
+    Stopped,
+    /// The operating system refused to write.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// What an annotator wrote when it learned is not what it reads.
+    #[error("{} is not what an annotator learned: {message}", path.display())]
+    Learned {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A column with more values than can be learned.
+    #[error(
+        "{}:{line}: with this sentence `{column}` has more than {most} tags, too many to learn; take a column of fewer",
+        path.display()
+    )]
+    TooManyTags {
+        /// The treebank.
+        path: PathBuf,
+        /// The first line of the sentence, from 1.
+        line: u64,
+        /// The column.
+        column: &'static str,
+        /// The most tags that there can be.
+        most: usize,
+    },
+    /// A pattern that matches nothing because it is none.
+    #[error("{message}")]
+    Pattern {
+        /// What is wrong with it.
+        message: String,
+    },
+    /// An annotator of patterns without any.
+    #[error("there is no pattern; give at least one, such as `number = \"[0-9]+\"`")]
+    NoPattern,
+    /// A line of a list of words that cannot be looked up.
+    #[error("{}:{line}: {fault}", path.display())]
+    Lookup {
+        /// The list.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        fault: LookupFault,
+    },
     /// A table without the column that an option names.
     #[error("{}:1: no column '{column}'; the header has {}", path.display(), list(found))]
     Column {
@@ -148,13 +203,31 @@ pub enum CorpusError {
         /// The column of the text.
         column: String,
     },
+    /// A line of a treebank that is no CoNLL-U.
+    #[error("{}:{line}: {fault}", path.display())]
+    Treebank {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        fault: TreebankFault,
+    },
+    /// A layer whose name means something else already.
+    #[error("`{}` cannot name a layer of annotations: {reason}; give it another name, such as `pos`", layer.escape_debug())]
+    Layer {
+        /// The name.
+        layer: String,
+        /// What stands against it.
+        reason: &'static str,
+    },
 }
 
 impl CorpusError {
-    /// Whether mending the config or the data mends it, as it does for all but
-    /// [`CorpusError::Io`].
+    /// Whether mending the config or the data mends it, as it does for all but [`CorpusError::Io`],
+    /// [`CorpusError::Write`], [`CorpusError::Learned`] and [`CorpusError::Stopped`].
     pub fn is_mendable(&self) -> bool {
-        !matches!(self, Self::Io { .. })
+        !matches!(self, Self::Io { .. } | Self::Write { .. } | Self::Learned { .. } | Self::Stopped)
     }
 
     /// What to do about it, where the message alone does not say it.
@@ -173,6 +246,44 @@ impl CorpusError {
         };
         Some(help)
     }
+}
+
+/// What is wrong with a line of a list of words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LookupFault {
+    /// Not a word, or a word, a tab and a value.
+    #[error("'{}' is not a word, or a word, a tab and its value", shortened(&line.escape_debug().to_string()))]
+    Line {
+        /// The line.
+        line: String,
+    },
+    /// A word without a value.
+    #[error("'{}' has no value; write one behind a tab, or give `value` for all such words", shortened(word))]
+    NoValue {
+        /// The word.
+        word: String,
+    },
+    /// A word with two values.
+    #[error(
+        "'{}' is given '{}', and '{}' in line {first}; keep one of the two",
+        shortened(word),
+        shortened(value),
+        shortened(known)
+    )]
+    Twice {
+        /// The word.
+        word: String,
+        /// Its value in this line.
+        value: String,
+        /// Its value before.
+        known: String,
+        /// The line that it has that in, from 1.
+        first: u64,
+    },
+    /// A list of nothing.
+    #[error("the list has no word; write one a line")]
+    Empty,
 }
 
 /// What to do about a path that leads nowhere, if escapes of TOML that nobody meant have put characters into it that are not

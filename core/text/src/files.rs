@@ -71,7 +71,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::{Context, CorpusError, Document, FORMATS, Resolver, Tokenizer, Vocabulary};
+    use crate::{ANNOTATORS, Context, CorpusError, Document, FORMATS, Resolver, Tokenizer, Vocabulary};
 
     fn read(path: &Path) -> io::Result<String> {
         io::read_to_string(Disk.open(path)?)
@@ -151,6 +151,17 @@ mod tests {
                 assert_eq!(message, format!("cannot read {}: it changed while it was read", path.display()));
                 expected.push(path);
             }
+        }
+        let annotators = [("lookup", "file", "a\tb\n"), ("perceptron", "train", "1\ta\t_\tX\t_\t_\t_\t_\t_\t_\n\n")];
+        for (kind, option, text) in annotators {
+            let path = config.join(kind);
+            fs::write(&path, text).unwrap();
+            let annotator = ANNOTATORS.iter().find(|annotator| annotator.kind == kind).unwrap();
+            let set_up =
+                (annotator.open)(&serde_json::json!({ option: kind }), &Context { resolver: &resolver, seed: 0 });
+            let message = set_up.unwrap().learn(&files, &|| false, &config).unwrap_err().to_string();
+            assert_eq!(message, format!("cannot read {}: it changed while it was read", path.display()));
+            expected.push(path);
         }
         let text = Document { text: "a".into(), ..Document::default() };
         let tokenizer = Tokenizer::learn(std::iter::once(Ok(text)), &Vocabulary::default()).unwrap();

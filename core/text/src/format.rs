@@ -66,7 +66,12 @@ impl Format {
 }
 
 fn open<T: FormatOptions>(table: &Value, context: &Context<'_>) -> Result<Box<dyn Corpus>, OpenError> {
-    let options: T = serde_path_to_error::deserialize(table).map_err(|error| {
+    options::<T>(table)?.open(context).map_err(OpenError::Options)
+}
+
+/// The options that a table holds.
+pub(crate) fn options<T: DeserializeOwned>(table: &Value) -> Result<T, OpenError> {
+    serde_path_to_error::deserialize(table).map_err(|error| {
         let mut pointer = String::new();
         for segment in error.path() {
             match segment {
@@ -76,6 +81,5 @@ fn open<T: FormatOptions>(table: &Value, context: &Context<'_>) -> Result<Box<dy
             }
         }
         OpenError::Table { pointer, message: error.inner().to_string() }
-    })?;
-    options.open(context).map_err(OpenError::Options)
+    })
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::corpus::{Annotation, Span};
+use crate::split::Words;
 
 /// The spans that tokens fell in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,35 +50,13 @@ pub fn join<'a>(starts: &[u32], ends: &[u32], spans: &'a [Span]) -> Joined<'a> {
     Joined { spans, unjoined }
 }
 
-/// The layer `word` of a text: its stretches between white space. Joining it gives a subword token
-/// the word that it is a part of.
-pub fn words(text: &str) -> Annotation {
+/// The layer `word` of a text. Joining it gives a subword token the word that it is a part of.
+pub fn words(text: &str, words: Words) -> Annotation {
     let mut spans = Vec::new();
-    for_each_word(text, |word, start, end| {
+    words.for_each(text, |word, start, end| {
         spans.push(Span { start, end, value: word.into() });
     });
     Annotation { layer: Arc::from("word"), spans }
-}
-
-/// Calls `visit` with each stretch of `text` between white space, and the Unicode scalars that it
-/// starts at and ends before.
-pub(crate) fn for_each_word<'a>(text: &'a str, mut visit: impl FnMut(&'a str, u32, u32)) {
-    let mut scalar = 0;
-    let mut word: Option<(usize, u32)> = None;
-    for (byte, c) in text.char_indices() {
-        match (c.is_whitespace(), word) {
-            (false, None) => word = Some((byte, scalar)),
-            (true, Some((from, start))) => {
-                visit(&text[from..byte], start, scalar);
-                word = None;
-            }
-            _ => {}
-        }
-        scalar += 1;
-    }
-    if let Some((from, start)) = word {
-        visit(&text[from..], start, scalar);
-    }
 }
 
 #[cfg(test)]
@@ -140,7 +119,7 @@ mod tests {
 
         #[test]
         fn words_are_those_of_split_whitespace(text in r"(\PC|\s){0,40}") {
-            let layer = words(&text);
+            let layer = words(&text, Words::Space);
             let values: Vec<&str> = layer.spans.iter().map(|span| &*span.value).collect();
             prop_assert_eq!(values, text.split_whitespace().collect::<Vec<_>>());
             let scalars: Vec<char> = text.chars().collect();
@@ -183,7 +162,7 @@ mod tests {
 
     #[test]
     fn subword_tokens_get_their_word() {
-        let layer = words("Zoë's  café ");
+        let layer = words("Zoë's  café ", Words::Space);
         // "Zo", "ë's  c", "afé", <eos>, and the white space at the end.
         let joined = join(&[0, 2, 8, NULL, 11], &[2, 8, 11, NULL, 12], &layer.spans);
         let values: Vec<Option<&str>> = joined.spans.iter().map(|span| span.map(|span| &*span.value)).collect();

@@ -18,6 +18,8 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod annotators;
+mod conllu;
 mod corpus;
 mod error;
 mod files;
@@ -26,14 +28,18 @@ mod formats;
 mod join;
 mod lines;
 mod resolve;
+mod split;
 mod splits;
 mod tokens;
 
+pub use annotators::{ANNOTATORS, Annotator, AnnotatorKind, AnnotatorOptions, Learn};
+pub use conllu::TreebankFault;
 pub use corpus::{Annotation, Corpus, Document, Documents, Span, stream};
-pub use error::{CorpusError, OptionError, unseen};
+pub use error::{CorpusError, LookupFault, OptionError, unseen};
 pub use files::{Disk, Files, open_file};
 pub use format::{Context, Format, FormatOptions, Open, OpenError};
 pub use formats::FORMATS;
 pub use join::{Joined, join, words};
 pub use resolve::Resolver;
+pub use split::Words;
 pub use tokens::{Counts, Encoded, Tokenizer, TokenizerError, Vocabulary};

@@ -18,16 +18,18 @@ use serde_json::Value;
 use tokenizers::models::ModelWrapper;
 use tokenizers::models::wordlevel::WordLevel;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
+use tokenizers::pre_tokenizers::sequence::Sequence;
+use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::pre_tokenizers::whitespace::WhitespaceSplit;
 use tokenizers::processors::PostProcessorWrapper;
 use tokenizers::processors::template::TemplateProcessing;
-use tokenizers::{Encoding, Model, Token};
+use tokenizers::{Encoding, Model, SplitDelimiterBehavior, Token};
 use txray_plugin::NULL;
 
 use crate::corpus::Document;
 use crate::error::{CorpusError, shortened};
 use crate::files::Files;
-use crate::join::for_each_word;
+use crate::split::{self, Words};
 
 const UNKNOWN: &str = "<unk>";
 const END: &str = "<eos>";
@@ -53,11 +55,13 @@ pub struct Vocabulary {
     pub min_count: u64,
     /// The most entries, `<unk>` and `<eos>` among them; the most frequent words are kept.
     pub max_size: Option<usize>,
+    /// Where words end: at white space alone, or around punctuation too.
+    pub words: Words,
 }
 
 impl Default for Vocabulary {
     fn default() -> Self {
-        Self { min_count: 1, max_size: None }
+        Self { min_count: 1, max_size: None, words: Words::Space }
     }
 }
 
@@ -249,9 +253,10 @@ pub struct Tokenizer {
     plain: Option<Plain>,
 }
 
-/// What surrounds the words of a document where a tokenizer looks up the words between white space
-/// and does nothing else, so that [`Tokenizer::encode_plain`] can take its place.
+/// What surrounds the words of a document where a tokenizer looks up words and does nothing else, so that
+/// [`Tokenizer::encode_plain`] can take its place.
 struct Plain {
+    words: Words,
     before: Vec<u32>,
     after: Vec<u32>,
 }
@@ -260,7 +265,7 @@ impl Tokenizer {
     /// The file of a model's directory that it is, and the only one that is read.
     pub const FILE: &'static str = "tokenizer.json";
 
-    /// Learns a vocabulary of the words between white space: `<unk>` is 0 and `<eos>`, which ends
+    /// Learns a vocabulary of words: `<unk>` is 0 and `<eos>`, which ends
     /// every document, is 1; then come the words by falling count, and by their scalars among
     /// equals.
     ///
@@ -276,14 +281,12 @@ impl Tokenizer {
         let mut counts: HashMap<String, u64> = HashMap::new();
         for document in documents {
             // The white space of Unicode, which is also what `WhitespaceSplit` splits on.
-            for word in document?.text.split_whitespace() {
-                match counts.get_mut(word) {
-                    Some(count) => *count += 1,
-                    None => {
-                        counts.insert(word.to_owned(), 1);
-                    }
+            options.words.for_each(&document?.text, |word, _, _| match counts.get_mut(word) {
+                Some(count) => *count += 1,
+                None => {
+                    counts.insert(word.to_owned(), 1);
                 }
-            }
+            });
         }
         let distinct = counts.len();
         let mut words: Vec<(String, u64)> = counts
@@ -298,17 +301,17 @@ impl Tokenizer {
         let forms = [UNKNOWN, END].map(str::to_owned).into_iter();
         let forms = forms.chain(words.into_iter().map(|(word, _)| word));
         let path = PathBuf::from(Self::FILE);
-        Self::word_level(forms, path.clone())
+        Self::word_level(forms, options.words, path.clone())
             .map_err(|source| TokenizerError::Malformed { path, message: source.to_string() })
     }
 
-    /// The tokenizer of words between white space with these forms, `<unk>` and `<eos>` first.
-    fn word_level(forms: impl Iterator<Item = String>, path: PathBuf) -> tokenizers::Result<Self> {
+    /// The tokenizer of words with these forms, `<unk>` and `<eos>` first.
+    fn word_level(forms: impl Iterator<Item = String>, words: Words, path: PathBuf) -> tokenizers::Result<Self> {
         let model = WordLevel::builder().vocab(forms.zip(0..).collect()).unk_token(UNKNOWN.to_owned()).build()?;
         let end =
             TemplateProcessing::builder().try_single(format!("$A {END}"))?.special_tokens(vec![(END, 1)]).build()?;
         let mut inner = tokenizers::Tokenizer::new(model);
-        inner.with_pre_tokenizer(Some(WhitespaceSplit));
+        inner.with_pre_tokenizer(Some(pre_tokenizer(words)?));
         inner.with_post_processor(Some(end));
         let json = inner.to_string(true)?;
         Ok(Self::new(inner, json, path)?)
@@ -386,6 +389,11 @@ impl Tokenizer {
         self.unknown
     }
 
+    /// The words that it reads text by, as far as it is known: of a file that is none of ours, those between white space.
+    pub fn words(&self) -> Words {
+        self.plain.as_ref().map_or(Words::Space, |plain| plain.words)
+    }
+
     /// Encodes documents in parallel; the result is in their order.
     ///
     /// # Errors
@@ -459,7 +467,7 @@ impl Tokenizer {
             out.push(id, 0, 0, self.unknown);
         }
         let (mut missing, mut characters) = (None, 0);
-        for_each_word(text, |word, start, end| {
+        plain.words.for_each(text, |word, start, end| {
             characters += u64::from(end - start);
             match model.token_to_id(word).or(self.unknown) {
                 Some(id) => out.push(id, start, end, self.unknown),
@@ -540,14 +548,32 @@ fn forms(inner: &tokenizers::Tokenizer) -> Result<Arc<[Box<str>]>, String> {
     Ok(forms.into())
 }
 
+/// What makes these words of a text in the `tokenizers` library.
+pub(crate) fn pre_tokenizer(words: Words) -> tokenizers::Result<PreTokenizerWrapper> {
+    let space = PreTokenizerWrapper::WhitespaceSplit(WhitespaceSplit);
+    if words == Words::Space {
+        return Ok(space);
+    }
+    let pattern = SplitPattern::Regex(split::pattern().to_owned());
+    let punctuation = Split::new(pattern, SplitDelimiterBehavior::Isolated, false)?;
+    Ok(PreTokenizerWrapper::Sequence(Sequence::new(vec![space, PreTokenizerWrapper::Split(punctuation)])))
+}
+
+/// The words that a file's pre-tokenizer makes, if it is one of ours.
+fn words(found: Option<&PreTokenizerWrapper>) -> Option<Words> {
+    let is_found = |words: &Words| pre_tokenizer(*words).is_ok_and(|ours| found == Some(&ours));
+    [Words::Space, Words::Punctuation].into_iter().find(is_found)
+}
+
 /// Whether a tokenizer is plain, and what it puts around the words.
 fn plain(inner: &tokenizers::Tokenizer) -> Result<Option<Plain>, String> {
-    let words = matches!(inner.get_model(), ModelWrapper::WordLevel(_))
-        && matches!(inner.get_pre_tokenizer(), Some(PreTokenizerWrapper::WhitespaceSplit(_)))
+    let is_plain = matches!(inner.get_model(), ModelWrapper::WordLevel(_))
         && inner.get_normalizer().is_none()
         && inner.get_added_vocabulary().is_empty();
+    let words = words(inner.get_pre_tokenizer());
     let template = inner.get_post_processor();
-    if !words || !matches!(template, None | Some(PostProcessorWrapper::Template(_))) {
+    let (true, Some(words)) = (is_plain, words) else { return Ok(None) };
+    if !matches!(template, None | Some(PostProcessorWrapper::Template(_))) {
         return Ok(None);
     }
     // The template's pieces are private, so see what it does to one token.
@@ -558,7 +584,7 @@ fn plain(inner: &tokenizers::Tokenizer) -> Result<Option<Plain>, String> {
     let (Some(before), Some(after), None) = (parts.next(), parts.next(), parts.next()) else {
         return Ok(None);
     };
-    Ok(Some(Plain { before: before.to_vec(), after: after.to_vec() }))
+    Ok(Some(Plain { words, before: before.to_vec(), after: after.to_vec() }))
 }
 
 /// Refuses what the library would read and should not.

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::formats::TextOptions;
-use crate::{Context, Corpus, Disk, FormatOptions, Resolver, join, words};
+use crate::split::tests::any_writing;
+use crate::{Context, Corpus, Disk, FormatOptions, Resolver, Words, join, words};
 
 pub(super) fn documents<S: AsRef<str>>(texts: &[S]) -> Vec<Document> {
     let document =
@@ -50,11 +51,14 @@ proptest! {
         known in prop::collection::vec(any_text(), 0..3),
         texts in prop::collection::vec(any_text(), 0..5),
         min_count in 1..3u64,
+        writing in prop::collection::vec(any_writing(), 0..5),
+        words in prop::sample::select(vec![Words::Space, Words::Punctuation]),
     ) {
+        let texts = [texts, writing].concat();
         let mut known = known;
         known.extend_from_slice(&texts[..texts.len() / 2]);
         known.push("a a a".to_owned());
-        let options = Vocabulary { min_count, max_size: None };
+        let options = Vocabulary { min_count, words, ..Vocabulary::default() };
         let mut tokenizer = learn(&known, &options).unwrap();
         let texts = documents(&texts);
         prop_assert!(tokenizer.plain.is_some());
@@ -73,7 +77,7 @@ proptest! {
         for word in texts.iter().flat_map(|text| text.split_whitespace()) {
             *counts.entry(word).or_default() += 1;
         }
-        let options = Vocabulary { min_count, max_size };
+        let options = Vocabulary { min_count, max_size, ..Vocabulary::default() };
         let kept = |&(word, &count): &(&&str, &u64)| {
             count >= min_count && ![UNKNOWN, END].contains(word)
         };
@@ -102,7 +106,7 @@ proptest! {
         let forms = tokenizer.forms();
         for (document, range) in texts.iter().zip(encoded.offsets.windows(2)) {
             let range = range[0] as usize..range[1] as usize;
-            let layer = words(&document.text);
+            let layer = words(&document.text, Words::Space);
             let joined = join(&encoded.starts[range.clone()], &encoded.ends[range.clone()], &layer.spans);
             prop_assert_eq!(joined.unjoined, 0);
             let (last, tokens) = encoded.ids[range].split_last().unwrap();
@@ -160,19 +164,19 @@ fn a_text_of_unknown_words_alone_is_seen() {
 fn options_that_leave_no_word_are_refused() {
     let texts = ["a b b <unk> <unk> <unk>"];
     let message = |min_count, max_size| {
-        let options = Vocabulary { min_count, max_size };
+        let options = Vocabulary { min_count, max_size, ..Vocabulary::default() };
         learn(&texts, &options).err().unwrap().to_string()
     };
     let expected = "the vocabulary would be empty: none of the text's 3 words is seen 3 times; lower `min_count`";
     assert_eq!(message(3, None), expected);
     for size in 0..3 {
-        let options = Vocabulary { min_count: 1, max_size: Some(size) };
+        let options = Vocabulary { min_count: 1, max_size: Some(size), ..Vocabulary::default() };
         let expected = format!("`max_size` is {size}; it needs at least 3, for <unk>, <eos> and a word");
         assert_eq!(options.check().unwrap_err().to_string(), expected);
         assert_eq!(message(1, Some(size)), expected);
     }
     for (min_count, max_size, size) in [(0, None, 4), (1, Some(3), 3), (0, Some(usize::MAX), 4)] {
-        let options = Vocabulary { min_count, max_size };
+        let options = Vocabulary { min_count, max_size, ..Vocabulary::default() };
         options.check().unwrap();
         assert_eq!(learn(&texts, &options).unwrap().size(), size);
     }
@@ -210,7 +214,7 @@ fn any_tokenizer_of_the_library_encodes() {
     assert_eq!(encoded.starts, [NULL, 0, 2, 2, 3, 4, NULL, 0]);
     assert_eq!(encoded.ends, [NULL, 2, 3, 3, 4, 6, NULL, 5]);
 
-    let layer = words(&texts[0].text);
+    let layer = words(&texts[0].text, Words::Space);
     let joined = join(&encoded.starts[..6], &encoded.ends[..6], &layer.spans);
     let words: Vec<_> = joined.spans.iter().map(|span| span.map(|span| &*span.value)).collect();
     let expected = [None, Some("thë"), Some("thë"), Some("thë"), None, Some("th")];
@@ -351,7 +355,7 @@ fn wikitext() -> Option<Box<dyn Corpus>> {
 fn wikitext_gives_the_numbers_of_the_python_library() {
     let Some(corpus) = wikitext() else { return };
     let learn = |min_count| {
-        let options = Vocabulary { min_count, max_size: None };
+        let options = Vocabulary { min_count, ..Vocabulary::default() };
         Tokenizer::learn(corpus.documents("train", &Disk).unwrap(), &options).unwrap()
     };
     assert_eq!(learn(1).size(), 33_278);

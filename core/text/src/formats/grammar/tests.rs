@@ -80,7 +80,7 @@ fn every_token_has_its_part_of_speech() {
     for document in DOMAINS.into_iter().flat_map(|domain| documents(domain, 200)) {
         let [layer] = &document.annotations[..] else { panic!("one layer") };
         assert_eq!(&*layer.layer, "pos");
-        let words = crate::join::words(&document.text).spans;
+        let words = crate::join::words(&document.text, crate::Words::Space).spans;
         assert_eq!(words.len(), layer.spans.len());
         for (word, span) in words.iter().zip(&layer.spans) {
             assert_eq!((word.start, word.end), (span.start, span.end));

@@ -1,0 +1,147 @@
+//! How the weights are learned: Collins' averaged perceptron (2002), decoded greedily.
+
+use std::collections::{BTreeSet, HashMap};
+
+use txray_plugin::random::Stream;
+
+use super::features::Sentence;
+use super::tagger::{Rows, Tagger, add, best};
+
+/// A word is looked up, not scored, if it is seen so often, ...
+const FREQUENT: u32 = 20;
+/// ... and of so many times, another tag is seen less than once.
+const CERTAIN: u32 = 200;
+
+/// Sentences to learn from: what is looked at of them is kept, and not the text.
+#[derive(Debug, Default)]
+pub(super) struct Examples {
+    words: Vec<Vec<Box<str>>>,
+    tags: Vec<Vec<u32>>,
+    /// The tags by name.
+    index: HashMap<String, u32>,
+}
+
+impl Examples {
+    /// Adds a sentence: each word and its tag.
+    pub(super) fn push<'a>(&mut self, sentence: impl Iterator<Item = (&'a str, &'a str)>) {
+        let (mut words, mut tags) = (Vec::new(), Vec::new());
+        for (word, tag) in sentence {
+            let next = self.index.len() as u32;
+            let tag = match self.index.get(tag) {
+                Some(&tag) => tag,
+                None => *self.index.entry(tag.to_owned()).or_insert(next),
+            };
+            words.push(word.into());
+            tags.push(tag);
+        }
+        self.words.push(words);
+        self.tags.push(tags);
+    }
+
+    /// The distinct tags.
+    pub(super) fn tags(&self) -> usize {
+        self.index.len()
+    }
+
+    pub(super) fn sentences(&self) -> usize {
+        self.words.len()
+    }
+
+    pub(super) fn words(&self) -> usize {
+        self.words.iter().map(Vec::len).sum()
+    }
+
+    /// Numbers the tags by name, so that their order is that of no sentence.
+    fn settle(&mut self) -> Vec<String> {
+        let names: BTreeSet<&String> = self.index.keys().collect();
+        let names: Vec<String> = names.into_iter().cloned().collect();
+        let mut numbers = vec![0; names.len()];
+        for (number, name) in names.iter().enumerate() {
+            numbers[self.index[name] as usize] = number as u32;
+        }
+        for tag in self.tags.iter_mut().flatten() {
+            *tag = numbers[*tag as usize];
+        }
+        self.index = names.iter().cloned().zip(0..).collect();
+        names
+    }
+
+    /// Frequent words that have but one tag, by hash.
+    fn known(&self) -> HashMap<u64, u32> {
+        let mut seen: HashMap<u64, HashMap<u32, u32>> = HashMap::new();
+        let mut sentence = Sentence::default();
+        for (words, tags) in self.words.iter().zip(&self.tags) {
+            sentence.fill(words);
+            for (index, &tag) in tags.iter().enumerate() {
+                *seen.entry(sentence.word(index)).or_default().entry(tag).or_default() += 1;
+            }
+        }
+        let known = seen.into_iter().filter_map(|(word, tags)| {
+            let all: u32 = tags.values().sum();
+            let (&tag, &most) = tags.iter().max_by_key(|&(&tag, &count)| (count, tag))?;
+            (all >= FREQUENT && (all - most) * CERTAIN < all).then_some((word, tag))
+        });
+        known.collect()
+    }
+}
+
+/// Learns from all sentences, in another order each epoch. Nothing if `stop` says so.
+pub(super) fn learn(mut examples: Examples, epochs: u32, seed: u64, stop: &dyn Fn() -> bool) -> Option<Tagger> {
+    let names = examples.settle();
+    let known = examples.known();
+    let (tags, rows) = (names.len(), Rows::of_tags(names.len()));
+    let mut weights = vec![0.0_f32; rows.count() * tags];
+    // What each step added, times the step's number: the mean over all steps follows from it.
+    let mut sums = vec![0.0_f64; weights.len()];
+    let mut step = 1.0_f64;
+    let mut order: Vec<u32> = (0..examples.words.len() as u32).collect();
+    let mut sentence = Sentence::default();
+    let mut scores = vec![0.0; tags];
+    for epoch in 0..epochs {
+        shuffle(&mut order, &mut Stream::new(seed, "annotator.perceptron/order", u64::from(epoch)));
+        for &at in &order {
+            if stop() {
+                return None;
+            }
+            sentence.fill(&examples.words[at as usize]);
+            let (mut before, mut before2) = (0, 0);
+            for (index, &tag) in examples.tags[at as usize].iter().enumerate() {
+                let tag = tag as usize;
+                let found = match known.get(&sentence.word(index)) {
+                    Some(&tag) => tag as usize,
+                    None => {
+                        let fixed = sentence.fixed(index, rows);
+                        let history = sentence.history(index, before, before2, rows);
+                        scores.fill(0.0);
+                        add(&weights, &fixed, &mut scores);
+                        add(&weights, &history, &mut scores);
+                        let found = best(&scores);
+                        if found != tag {
+                            for &row in fixed.iter().chain(&history) {
+                                for (tag, by) in [(tag, 1.0), (found, -1.0)] {
+                                    let place = row as usize * tags + tag;
+                                    weights[place] += by as f32;
+                                    sums[place] += by * step;
+                                }
+                            }
+                        }
+                        step += 1.0;
+                        found
+                    }
+                };
+                (before, before2) = (found + 1, before);
+            }
+        }
+    }
+    for (weight, sum) in weights.iter_mut().zip(sums) {
+        *weight = (f64::from(*weight) - sum / step) as f32;
+    }
+    Some(Tagger { tags: names, rows, weights, known })
+}
+
+/// Fisher and Yates's.
+fn shuffle(order: &mut [u32], random: &mut Stream) {
+    for last in (1..order.len()).rev() {
+        order.swap(last, random.below(last as u32 + 1) as usize);
+    }
+}
