@@ -244,6 +244,12 @@ impl<'a> Check<'a> {
         None
     }
 
+    /// The names of all sections of a kind.
+    pub fn names<S: Section>(&self) -> impl Iterator<Item = String> {
+        let of_kind = self.sections.keys().filter(|(table, _)| *table == S::TABLE);
+        of_kind.map(|(_, name)| name.clone()).collect::<Vec<_>>().into_iter()
+    }
+
     /// The sections of a kind that were found to be good so far.
     pub fn good<S: Section>(&self) -> impl Iterator<Item = Arc<S>> {
         self.sections.values().filter_map(|state| match state {

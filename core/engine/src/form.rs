@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde_json::Value;
 use txray_host::ComponentInfo;
 use txray_method::{RECORDS, RecordKind};
-use txray_text::Format;
+use txray_text::{ANNOTATORS, AnnotatorKind, Format};
 
 /// What the tables of a section may hold.
 pub struct Form {
@@ -31,6 +31,8 @@ pub(crate) enum Place {
 pub(crate) enum Kinds {
     /// The formats of corpora. There are no others than those of the catalogue.
     Formats,
+    /// The annotators. There are no others than those that texts have.
+    Annotators,
     /// The record rules, of all sites or by site. There are no others than those of the method.
     Records,
     /// The components of this interface. A plugin that is not at hand may bring others.
@@ -46,6 +48,11 @@ impl Form {
     /// Tables of a format of corpora.
     pub fn formats() -> Self {
         Self { keys: None, kinds: vec![(Place::Table, Kinds::Formats)] }
+    }
+
+    /// Tables of an annotator.
+    pub fn annotators() -> Self {
+        Self { keys: None, kinds: vec![(Place::Table, Kinds::Annotators)] }
     }
 
     /// Tables that are called as the component of `interface` whose options they hold.
@@ -91,11 +98,13 @@ pub(crate) struct Parts<'a> {
 impl<'a> Parts<'a> {
     pub fn of(&self, kinds: Kinds) -> Vec<Kind<'a>> {
         let format = |format: &Format| Kind { name: format.kind, about: "", options: (format.schema)() };
+        let annotator = |one: &AnnotatorKind| Kind { name: one.kind, about: "", options: (one.schema)() };
         let record = |rule: &RecordKind| Kind { name: rule.kind, about: "", options: (rule.schema)() };
         let component =
             |one: &&'a ComponentInfo| Kind { name: &one.kind, about: &one.about, options: one.options.clone() };
         match kinds {
             Kinds::Formats => self.formats.iter().map(format).collect(),
+            Kinds::Annotators => ANNOTATORS.iter().map(annotator).collect(),
             Kinds::Records => RECORDS.iter().map(record).collect(),
             Kinds::Components(interface) => {
                 self.components.iter().filter(|one| one.interface == interface).map(component).collect()

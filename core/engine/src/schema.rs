@@ -76,7 +76,7 @@ fn tables(section: &str, form: &Form, parts: &Parts<'_>, defined: &mut Definitio
         [(Place::Table, kinds)] => {
             let mut own = json!({});
             let unknown = match kinds {
-                Kinds::Formats | Kinds::Records => unknown(kinds, parts),
+                Kinds::Formats | Kinds::Annotators | Kinds::Records => unknown(kinds, parts),
                 // Without a kind, it has that of what it begins from.
                 Kinds::Components(_) => defined.add(section, |at| {
                     own = keys(at);
@@ -124,6 +124,7 @@ fn tables(section: &str, form: &Form, parts: &Parts<'_>, defined: &mut Definitio
 fn value_of(kinds: Kinds, parts: &Parts<'_>, defined: &mut Definitions) -> Value {
     let place = match kinds {
         Kinds::Formats => "corpus",
+        Kinds::Annotators => "annotator",
         Kinds::Records => "record",
         Kinds::Components(interface) => what(interface),
     };
@@ -143,7 +144,7 @@ fn value_of(kinds: Kinds, parts: &Parts<'_>, defined: &mut Definitions) -> Value
 /// The schema of a table that names none of the kinds at hand.
 fn unknown(kinds: Kinds, parts: &Parts<'_>) -> Value {
     let kind = match kinds {
-        Kinds::Formats | Kinds::Records => json!({ "enum": parts.of(kinds).iter().map(|kind| kind.name).collect::<Vec<_>>() }),
+        Kinds::Formats | Kinds::Annotators | Kinds::Records => json!({ "enum": parts.of(kinds).iter().map(|kind| kind.name).collect::<Vec<_>>() }),
         Kinds::Components(_) => json!({ "type": "string" }),
     };
     json!({ "type": "object", "properties": { "kind": kind }, "required": ["kind"] })

@@ -7,7 +7,7 @@ use arrow_array::{
     Array, ArrayRef, BooleanArray, Float32Array, Float64Array, Int64Array, StringArray, UInt32Array, UInt64Array,
 };
 use serde::{Deserialize, Serialize};
-use txray_plugin::{ExactSum, Site};
+use txray_plugin::{ExactSum, Site, Unjoined};
 use txray_tables::columns::{neurons, preferences};
 use txray_tables::{Folder, ROWS};
 
@@ -57,6 +57,9 @@ pub struct LayerCoverage {
     pub name: String,
     /// Tokens with a span that found no annotation.
     pub unjoined: u64,
+    /// The first of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub examples: Vec<Unjoined>,
 }
 
 /// The neurons of a stage, in the order of sites and neurons: `[neurons]` each.
@@ -354,7 +357,7 @@ mod tests {
         let number = |name: &str| names.iter().position(|known| *known == name).unwrap() as u32;
         let mut layer = Preferences::new("word".to_owned(), names.iter().collect());
         layer.push(rows.iter().map(|(name, met)| (number(name), *met)));
-        let layers = vec![LayerCoverage { name: "word".to_owned(), unjoined: 0 }];
+        let layers = vec![LayerCoverage { name: "word".to_owned(), unjoined: 0, examples: Vec::new() }];
         Stage {
             coverage: Coverage {
                 tokens: 3,

@@ -5,7 +5,7 @@
 
 use hashbrown::HashMap;
 use rayon::prelude::*;
-use txray_plugin::{ActivationBatch, ExactSum, Moments, NULL, Sign, SourceDescription};
+use txray_plugin::{ActivationBatch, EXAMPLES, ExactSum, Moments, NULL, Sign, SourceDescription, Unjoined};
 
 use crate::error::{MethodError, MethodResult};
 use crate::observations::{Legend, Observations};
@@ -23,6 +23,8 @@ pub struct Tally {
     starts: Vec<usize>,
     /// `[layers]` tokens with a span that found no annotation.
     unjoined: Vec<u64>,
+    /// `[layers]` the first of these, by document and place.
+    examples: Vec<Vec<Unjoined>>,
     tokens: u64,
     documents: u64,
     characters: u64,
@@ -109,6 +111,7 @@ impl Tally {
             neurons: vec![neuron; starts[starts.len() - 1]],
             starts,
             unjoined: vec![0; description.layers.len()],
+            examples: vec![Vec::new(); description.layers.len()],
             tokens: 0,
             documents: 0,
             characters: 0,
@@ -140,6 +143,7 @@ impl Tally {
         for (unjoined, layer) in self.unjoined.iter_mut().zip(&batch.layers) {
             *unjoined += layer.unjoined;
         }
+        self.show(&batch.examples);
         for (start, Moments { sum, sum_abs, sum_sq }) in self.starts.iter().zip(&batch.moments) {
             let sums = sum.iter().zip(sum_abs).zip(sum_sq);
             for (neuron, ((sum, sum_abs), sum_sq)) in self.neurons[*start..].iter_mut().zip(sums) {
@@ -183,6 +187,15 @@ impl Tally {
         });
     }
 
+    /// Keeps the first of all tokens that found no annotation.
+    fn show(&mut self, examples: &[Vec<Unjoined>]) {
+        for (mine, theirs) in self.examples.iter_mut().zip(examples) {
+            mine.extend(theirs.iter().cloned());
+            mine.sort();
+            mine.truncate(EXAMPLES);
+        }
+    }
+
     /// Adds the activations of a batch at sites where a rule keeps them all.
     fn add_in_bulk(&mut self, batch: &ActivationBatch, rule: &dyn RecordRule) {
         let signs: Vec<Option<Sign>> = (0..self.legend.sites.len()).map(|site| rule.in_bulk(site)).collect();
@@ -224,6 +237,7 @@ impl Tally {
         self.dropped_documents += other.dropped_documents;
         self.has_moments &= other.has_moments;
         self.unjoined.iter_mut().zip(&other.unjoined).for_each(|(mine, theirs)| *mine += theirs);
+        self.show(&other.examples);
         let mut numbers = Vec::new();
         for (mine, theirs) in self.legend.layers.iter_mut().zip(&other.legend.layers) {
             let names = theirs.symbols.names().as_strings();
@@ -248,6 +262,7 @@ impl Tally {
         (self.tokens, self.documents, self.characters) = (*tokens, *documents, *characters);
         (self.unknown, self.dropped, self.dropped_documents) = (*unknown, *dropped, *dropped_documents);
         self.unjoined = layers.iter().map(|layer| layer.unjoined).collect();
+        self.examples = layers.iter().map(|layer| layer.examples.clone()).collect();
         for (index, (layer, of)) in self.legend.layers.iter_mut().zip(&stage.layers).enumerate() {
             let names = of.features().as_strings();
             let numbers: Vec<u32> = names.iter().map(|name| layer.symbols.number(name)).collect();
@@ -329,7 +344,8 @@ impl Tally {
             mass: self.neurons.iter().map(|neuron| neuron.mass.to_f64()).collect(),
             moments,
         };
-        let covered = layers.iter().zip(&self.unjoined);
+        let covered = layers.iter().zip(self.unjoined).zip(self.examples);
+        let covered = covered.map(|((of, unjoined), examples)| LayerCoverage { name: of.layer.clone(), unjoined, examples });
         let coverage = Coverage {
             tokens: self.tokens,
             documents: self.documents,
@@ -337,7 +353,7 @@ impl Tally {
             unknown: self.unknown,
             dropped: self.dropped,
             dropped_documents: self.dropped_documents,
-            layers: covered.map(|(of, &unjoined)| LayerCoverage { name: of.layer.clone(), unjoined }).collect(),
+            layers: covered.collect(),
             not_positive: self.neurons.iter().map(|neuron| neuron.not_positive).sum(),
         };
         Stage { coverage, neurons, layers }

@@ -79,7 +79,9 @@ pub use model::{
 };
 pub use pruner::{Columns, Pruner};
 pub use sink::ReportSink;
-pub use source::{ActivationBatch, ActivationSource, LayerColumn, Moments, Site, SourceDescription};
+pub use source::{
+    ActivationBatch, ActivationSource, EXAMPLES, LayerColumn, Moments, Site, SourceDescription, Unjoined,
+};
 pub use strings::{StringTable, Strings};
 pub use txray_abi::{ExactSum, NULL};
 

@@ -68,6 +68,9 @@ pub struct ActivationBatch {
     pub dropped_documents: u64,
     /// One column of features a layer, in the order of [`SourceDescription::layers`].
     pub layers: Vec<LayerColumn>,
+    /// `[layers]` the first tokens of each that found no annotation to join, [`EXAMPLES`] at most; empty: none is told, as by sources
+    /// of plugins.
+    pub examples: Vec<Vec<Unjoined>>,
     /// `[observations]` index of the token in this batch, never falling.
     pub token: Vec<u32>,
     /// `[observations]` index of the site.
@@ -91,6 +94,22 @@ pub struct LayerColumn {
     pub names: Arc<StringTable>,
     /// Tokens with a span that found no annotation to join.
     pub unjoined: u64,
+}
+
+/// How many tokens that found no annotation are shown.
+pub const EXAMPLES: usize = 10;
+
+/// A token that found no annotation to join.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Unjoined {
+    /// Its document.
+    pub document: u64,
+    /// Where it starts in the document's text, in Unicode scalars.
+    pub start: u32,
+    /// Where it ends, likewise.
+    pub end: u32,
+    /// What stands there.
+    pub text: String,
 }
 
 /// The moments of one site: the sums of h, |h| and h² over all tokens of a batch, recorded or not, each `[width]`.

@@ -317,7 +317,8 @@ What of its text a stage read. A character is a Unicode scalar that is no white 
 | `dropped` | Characters that nothing was read of: the tokenizer has them in no token. Byte pairs without an unknown token drop what their \
 vocabulary lacks; normalizers and splitters drop what they take away. What a normalizer changes (case, accents) is read. |
 | `dropped_documents` | Documents with characters, all of which were dropped. |
-| `layers` | Of each layer its `name`, and `unjoined`: tokens of the text that have no feature there. |
+| `layers` | Of each layer its `name`, and `unjoined`: tokens of the text that have no feature there; `examples` are the first ten of \
+them, each with its document, the Unicode scalars of its text that it starts at and ends before, and what stands there. |
 | `not_positive` | Observations whose strength was not > 0: kept, and preferring nothing. |
 ";
 

@@ -1,5 +1,6 @@
 //! One file a kind of table, and of the step that it comes to; and the list of them.
 
+pub mod annotator;
 pub mod comparison;
 pub mod corpus;
 pub mod model;
@@ -19,6 +20,7 @@ pub fn catalogue() -> Catalogue {
     let sections = vec![
         SectionKind::of::<plugin::Plugin>(),
         SectionKind::of::<corpus::Corpus>(),
+        SectionKind::of::<annotator::Annotator>(),
         SectionKind::of::<model::Model>(),
         SectionKind::of::<stage::Stage>(),
         SectionKind::of::<comparison::Comparison>(),

@@ -673,7 +673,11 @@ impl Step for Model {
         let from = match &self.origin {
             Origin::New(vocabulary) => json!({
                 "seed": self.seed,
-                "vocabulary": { "min_count": vocabulary.min_count, "max_size": vocabulary.max_size },
+                "vocabulary": {
+                    "min_count": vocabulary.min_count,
+                    "max_size": vocabulary.max_size,
+                    "words": vocabulary.words,
+                },
             }),
             Origin::Directory(directory) => hashes.folder(directory)?,
             Origin::Init(to) => json!({ "epoch": to.epoch }),

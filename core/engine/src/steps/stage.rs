@@ -19,6 +19,7 @@ use txray_tables::Folder;
 use txray_tables::columns::observations;
 use txray_text::{CorpusError, Counts, Document};
 
+use super::annotator::Annotator;
 use super::corpus::{Corpus, Text, TextFigures};
 use super::model::ModelRef;
 use crate::check::{Check, Section};
@@ -44,6 +45,21 @@ const POSITION: &str = "position";
 const PREDICTION: &str = "prediction";
 /// The label of the document, where the corpus has labels.
 const LABEL: &str = "label";
+/// All of these.
+pub(crate) const OWN_LAYERS: [&str; 5] = [TOKEN, WORD, POSITION, PREDICTION, LABEL];
+
+/// Which tokens have the features of a word that is several of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Subwords {
+    /// Each of them.
+    #[default]
+    Every,
+    /// The first.
+    First,
+    /// The last.
+    Last,
+}
 
 /// A model read over a corpus; or a source of activations from elsewhere.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -60,6 +76,10 @@ struct Keys {
     /// token of its document it is, from 0), `prediction` (the token that the model itself expects next), and those that the corpus
     /// has, such as `pos` and `label`. Default: `["token"]`.
     layers: Option<Vec<String>>,
+    /// Which tokens have the features of a word that is several of them, in all layers but `token`, `position`, `prediction` and
+    /// `label`; the others have none there, and are not counted as unjoined.
+    #[serde(default)]
+    subwords: Subwords,
     /// Which activations count: a record rule's name, or a table of its `kind` and options; or a table of such by site, where those
     /// sites alone are read: `record = { "lstm.0.hidden" = "max-1" }`. Default: `"max-1"`.
     record: Option<Value>,
@@ -88,6 +108,10 @@ pub enum StageOf {
         model: ModelRef,
         /// The text.
         text: Arc<Text>,
+        /// What gives it layers that the corpus does not have.
+        annotators: Vec<Arc<Annotator>>,
+        /// Which tokens have the features of a word.
+        subwords: Subwords,
         /// Which activations count.
         recording: Recording,
         /// What happens to the state at document starts, if the stage says so.
@@ -185,11 +209,25 @@ fn model_of(check: &mut Check<'_>, pointer: &str, keys: Keys) -> Option<Checked>
         Some(value) => Recording::read(check, &child(pointer, "record"), value),
     };
     let mut known = [TOKEN, WORD, POSITION, PREDICTION].map(str::to_owned).to_vec();
-    known.extend(text.corpus.layers());
-    for (index, layer) in layers.iter().enumerate().filter(|(_, layer)| !known.contains(layer)) {
-        let help = suggestion(layer, known.iter().map(String::as_str));
-        let message = format!("the corpus `{}` has no layer `{layer}`", text.corpus.name);
-        check.error_with_help(&format!("{pointer}/layers/{index}"), message, help);
+    let of_corpus = text.corpus.layers();
+    known.extend(of_corpus.iter().cloned());
+    let mut annotators = Vec::new();
+    for (index, layer) in layers.iter().enumerate() {
+        let place = format!("{pointer}/layers/{index}");
+        match (known.contains(layer), check.exists::<Annotator>(layer)) {
+            (true, true) if of_corpus.contains(layer) => {
+                let message = format!("the corpus `{}` has a layer `{layer}` of its own, and there is an annotator of that name", text.corpus.name);
+                check.error_with_help(&place, message, "call the annotator something else, or the layer of the corpus");
+            }
+            (true, _) => {}
+            (false, true) => annotators.extend(check.find::<Annotator>(&place, layer)),
+            (false, false) => {
+                let all = known.iter().cloned().chain(check.names::<Annotator>());
+                let help = suggestion(layer, all.collect::<Vec<_>>().iter().map(String::as_str));
+                let message = format!("the corpus `{}` has no layer `{layer}`, and there is no annotator of that name", text.corpus.name);
+                check.error_with_help(&place, message, help);
+            }
+        }
     }
     check_columns(check, &layers, |index| format!("{pointer}/layers/{index}"));
     if layers.is_empty() {
@@ -212,7 +250,7 @@ fn model_of(check: &mut Check<'_>, pointer: &str, keys: Keys) -> Option<Checked>
         }
     };
     let is_good = check.diagnostics.len() == before;
-    let of = StageOf::Model { model, text, recording, state: keys.state };
+    let of = StageOf::Model { model, text, annotators, subwords: keys.subwords, recording, state: keys.state };
     is_good.then_some((of, layers, sites))
 }
 
@@ -292,19 +330,17 @@ impl Stage {
         making.read(self, |directory| Ok(txray_method::Stage::read(&Folder(directory))?))
     }
 
-    fn read_model(
-        &self,
-        making: &Making<'_>,
-        model: &ModelRef,
-        text: &Text,
-        recording: &Recording,
-        state: Option<State>,
-    ) -> Result<Made> {
+    fn read_model(&self, making: &Making<'_>) -> Result<Made> {
+        let StageOf::Model { model, text, annotators, subwords, recording, state } = &self.of else {
+            return Ok(Made::default());
+        };
         let start = Instant::now();
         let (loaded, tokenizer, description) = model.load(making)?;
         let load_seconds = start.elapsed().as_secs_f64();
         let told: TextFigures = making.figures(text)?;
-        let state = self.state(making, state, description.trained_state);
+        let state = self.state(making, *state, description.trained_state);
+        let annotators = annotators.iter().map(|annotator| Ok((annotator.name.to_string(), annotator.load(making)?)));
+        let annotators = annotators.collect::<Result<Vec<_>>>()?;
         if making.shard.is_some() && state == State::Carry {
             return Err(Error::Whole { why: CARRIED });
         }
@@ -317,6 +353,8 @@ impl Stage {
             tokenizer: &tokenizer,
             documents: Box::new(documents),
             layers: self.layers.clone(),
+            annotators,
+            subwords: *subwords,
             recording,
             state,
             // A word is about a token, and every document ends with one.
@@ -401,8 +439,10 @@ impl Step for Stage {
 
     fn inputs(&self) -> Vec<(&'static str, Arc<dyn Step>)> {
         match &self.of {
-            StageOf::Model { model, text, .. } => {
-                vec![("model", Arc::clone(&model.model) as _), ("text", Arc::clone(text) as _)]
+            StageOf::Model { model, text, annotators, .. } => {
+                let mut inputs = vec![("model", Arc::clone(&model.model) as _), ("text", Arc::clone(text) as _)];
+                inputs.extend(annotators.iter().map(|annotator| ("annotator", Arc::clone(annotator) as _)));
+                inputs
             }
             StageOf::Source(_) => Vec::new(),
         }
@@ -410,8 +450,11 @@ impl Step for Stage {
 
     fn recipe(&self, hashes: &mut Hashes<'_>) -> Result<Value> {
         match &self.of {
-            StageOf::Model { model, recording, state, .. } => {
-                Ok(json!({ "epoch": model.epoch, "layers": self.layers, "record": recording, "state": state }))
+            StageOf::Model { model, subwords, recording, state, .. } => {
+                let mut recipe =
+                    json!({ "epoch": model.epoch, "layers": self.layers, "record": recording, "state": state });
+                recipe["subwords"] = json!(subwords);
+                Ok(recipe)
             }
             StageOf::Source(source) => Ok(json!({ "source": hashes.component(source)? })),
         }
@@ -419,9 +462,7 @@ impl Step for Stage {
 
     fn make(&self, making: &Making<'_>) -> Result<Made> {
         match &self.of {
-            StageOf::Model { model, text, recording, state } => {
-                self.read_model(making, model, text, recording, *state)
-            }
+            StageOf::Model { .. } => self.read_model(making),
             StageOf::Source(source) => {
                 let mut source = source.source(making.registry, making.host)?;
                 let layers = source.describe()?.layers;

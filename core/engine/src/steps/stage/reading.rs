@@ -5,16 +5,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
+use rayon::prelude::*;
 use txray_method::{BySite, Keeps, Record};
 use txray_plugin::{
-    ActivationBatch, ActivationSource, Block, EncodeRequest, Error, ExactSum, Fault, Host, HostServices, LayerColumn,
+    ActivationBatch, ActivationSource, Block, EXAMPLES, EncodeRequest, Error, ExactSum, Fault, Host, HostServices, LayerColumn,
     Level, Model, ModelDescription, Moments, NULL, Opaque, Result, Rule, Site, SiteRequest, SourceDescription, State,
-    StringTable, Task, Text,
+    StringTable, Task, Text, Unjoined,
 };
-use txray_text::{Annotation, Counts, Document, Documents, Encoded, Tokenizer, join, words};
+use txray_text::{Annotation, Annotator, Counts, Document, Documents, Encoded, Span, Tokenizer, join, words};
 
 use super::recording::{Recorded, Recording};
-use super::{LABEL, POSITION, PREDICTION, TOKEN, WORD};
+use super::{LABEL, POSITION, PREDICTION, Subwords, TOKEN, WORD};
 use crate::error::Error as EngineError;
 
 /// Words that a batch holds before it is read: enough for the model to fill its lanes, and a bound on memory.
@@ -33,6 +34,10 @@ pub struct Reading<'a> {
     pub documents: Documents<'a>,
     /// The layers of features.
     pub layers: Vec<String>,
+    /// What gives documents layers that they lack, each with the layer's name.
+    pub annotators: Vec<(String, Box<dyn Annotator>)>,
+    /// Which tokens have the features of a word.
+    pub subwords: Subwords,
     /// What is recorded, and where.
     pub recording: &'a Recording,
     /// What happens to the state at document starts.
@@ -106,6 +111,13 @@ impl<'a> ModelSource<'a> {
             size += document.text.split_whitespace().count() + 1;
             window.push(document);
         }
+        let Reading { annotators, .. } = &self.reading;
+        window.par_iter_mut().filter(|_| !annotators.is_empty()).for_each(|document| {
+            for (layer, annotator) in annotators {
+                let spans = annotator.annotate(&document.text);
+                document.annotations.push(Annotation { layer: layer.as_str().into(), spans });
+            }
+        });
         Ok(window)
     }
 
@@ -130,9 +142,17 @@ impl<'a> ModelSource<'a> {
         }
     }
 
-    fn layer(&self, name: &str, documents: &[Document], encoded: &Encoded, predictions: &[u32]) -> LayerColumn {
+    /// A layer, and the first tokens that it has nothing for.
+    fn layer(
+        &self,
+        name: &str,
+        documents: &[Document],
+        encoded: &Encoded,
+        predictions: &[u32],
+    ) -> (LayerColumn, Vec<Unjoined>) {
         let of_vocabulary = |features: Vec<u32>| {
-            LayerColumn { name: name.to_owned(), features, names: Arc::clone(&self.forms), unjoined: 0 }
+            let names = Arc::clone(&self.forms);
+            (LayerColumn { name: name.to_owned(), features, names, unjoined: 0 }, Vec::new())
         };
         match name {
             TOKEN => return of_vocabulary(encoded.ids.clone()),
@@ -141,13 +161,14 @@ impl<'a> ModelSource<'a> {
                 let lengths = encoded.offsets.windows(2).map(|at| (at[1] - at[0]) as u32);
                 let names = (0..lengths.clone().max().unwrap_or(0)).map(|position| position.to_string()).collect();
                 let features = lengths.flat_map(|length| 0..length).collect();
-                return LayerColumn { name: name.to_owned(), features, names: Arc::new(names), unjoined: 0 };
+                let column = LayerColumn { name: name.to_owned(), features, names: Arc::new(names), unjoined: 0 };
+                return (column, Vec::new());
             }
             _ => {}
         }
         let mut names = Names::default();
         let mut features = Vec::with_capacity(encoded.ids.len());
-        let mut unjoined = 0;
+        let (mut unjoined, mut examples) = (0, Vec::new());
         for (index, document) in documents.iter().enumerate() {
             let at = encoded.offsets[index] as usize..encoded.offsets[index + 1] as usize;
             let (starts, ends) = (&encoded.starts[at.clone()], &encoded.ends[at]);
@@ -161,16 +182,30 @@ impl<'a> ModelSource<'a> {
             let found: Annotation;
             let spans = match name {
                 WORD => {
-                    found = words(&document.text);
+                    found = words(&document.text, self.reading.tokenizer.words());
                     &found.spans[..]
                 }
                 _ => document.annotations.iter().find(|a| &*a.layer == name).map_or(&[][..], |a| &a.spans),
             };
             let joined = join(starts, ends, spans);
-            features.extend(joined.spans.iter().map(|span| span.map_or(NULL, |span| names.number(&span.value))));
+            let same = |a: Option<&Span>, b: Option<&Span>| matches!((a, b), (Some(a), Some(b)) if std::ptr::eq(a, b));
+            for (at, &span) in joined.spans.iter().enumerate() {
+                let beside = |other: Option<usize>| other.and_then(|at| joined.spans.get(at).copied().flatten());
+                let is_of = match self.reading.subwords {
+                    Subwords::Every => true,
+                    Subwords::First => !same(span, beside(at.checked_sub(1))),
+                    Subwords::Last => !same(span, beside(Some(at + 1))),
+                };
+                let (start, end) = (starts[at], ends[at]);
+                if span.is_none() && start != NULL && examples.len() < EXAMPLES {
+                    let text = document.text.chars().skip(start as usize).take((end - start) as usize).collect();
+                    examples.push(Unjoined { document: document.id, start, end, text });
+                }
+                features.push(span.filter(|_| is_of).map_or(NULL, |span| names.number(&span.value)));
+            }
             unjoined += joined.unjoined;
         }
-        LayerColumn { name: name.to_owned(), features, names: Arc::new(names.table), unjoined }
+        (LayerColumn { name: name.to_owned(), features, names: Arc::new(names.table), unjoined }, examples)
     }
 }
 
@@ -367,7 +402,8 @@ impl ActivationSource for ModelSource<'_> {
         let Observed { columns, predictions, moments } =
             read.map_err(|error| self.name(error, &documents, &encoded, before))?;
         let start = Instant::now();
-        let layers = self.reading.layers.iter().map(|name| self.layer(name, &documents, &encoded, &predictions)).collect();
+        let layers = self.reading.layers.iter().map(|name| self.layer(name, &documents, &encoded, &predictions));
+        let (layers, examples) = layers.unzip();
         self.tokenize += start.elapsed();
         self.counts += encoded.counts;
         host.progress(self.counts.tokens, self.reading.expected.max(self.counts.tokens), "");
@@ -386,6 +422,7 @@ impl ActivationSource for ModelSource<'_> {
             dropped: encoded.counts.dropped,
             dropped_documents: encoded.counts.dropped_documents,
             layers,
+            examples,
             moments,
             token,
             site,

@@ -1,5 +1,5 @@
 use txray_plugin::{Component, Sign};
-use txray_text::{Span, Vocabulary};
+use txray_text::Vocabulary;
 
 use super::*;
 use crate::testing::{Fake, FakeOptions, WIDTH};
@@ -27,7 +27,17 @@ fn source<'a>(
     let documents: Documents<'a> = Box::new(documents.into_iter().map(Ok));
     static RECORDING: Recording = Recording::Everywhere(Record { keeps: Keeps::Max1, sign: Sign::Positive });
     let reading =
-        Reading { model: &parts.1, tokenizer: &parts.0, documents, layers, recording: &RECORDING, state, expected: 0 };
+        Reading {
+            model: &parts.1,
+            tokenizer: &parts.0,
+            documents,
+            layers,
+            annotators: Vec::new(),
+            subwords: Subwords::Every,
+            recording: &RECORDING,
+            state,
+            expected: 0,
+        };
     ModelSource::new(reading, &Host::detached()).unwrap()
 }
 
