@@ -19,6 +19,8 @@ mod plugins;
 mod printing;
 mod pytorch;
 mod readme;
+mod recording;
+mod shards;
 mod troubleshooting;
 mod trust;
 mod wired;
