@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::conllu::TreebankFault;
+
 /// Why a corpus cannot be read. Each message reads well after "failed to ...: ".
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -147,6 +149,24 @@ pub enum CorpusError {
         line: u64,
         /// The column of the text.
         column: String,
+    },
+    /// A line of a treebank that is no CoNLL-U.
+    #[error("{}:{line}: {fault}", path.display())]
+    Treebank {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        fault: TreebankFault,
+    },
+    /// A layer whose name means something else already.
+    #[error("`{}` cannot name a layer of annotations: {reason}; give it another name, such as `pos`", layer.escape_debug())]
+    Layer {
+        /// The name.
+        layer: String,
+        /// What stands against it.
+        reason: &'static str,
     },
 }
 

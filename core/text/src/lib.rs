@@ -18,6 +18,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod conllu;
 mod corpus;
 mod error;
 mod files;
@@ -29,6 +30,7 @@ mod resolve;
 mod splits;
 mod tokens;
 
+pub use conllu::TreebankFault;
 pub use corpus::{Annotation, Corpus, Document, Documents, Span, stream};
 pub use error::{CorpusError, OptionError, unseen};
 pub use files::{Disk, Files, open_file};

@@ -63,6 +63,11 @@ impl Lines {
         &self.path
     }
 
+    /// The most bytes that a line may have, and whatever is made of several.
+    pub(crate) fn max_bytes(&self) -> u64 {
+        self.max.get()
+    }
+
     fn read(&mut self) -> Result<Option<(u64, String)>, CorpusError> {
         self.offset += self.buffer.len() as u64;
         self.buffer.clear();
