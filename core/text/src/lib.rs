@@ -29,6 +29,7 @@ mod lines;
 mod resolve;
 mod splits;
 mod tokens;
+mod unpack;
 
 pub use conllu::TreebankFault;
 pub use corpus::{Annotation, Corpus, Document, Documents, Span, stream};
