@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::conllu::TreebankFault;
+use crate::formats::FolderFault;
 
 /// Why a corpus cannot be read. Each message reads well after "failed to ...: ".
 #[derive(Debug, thiserror::Error)]
@@ -196,6 +197,14 @@ pub enum CorpusError {
         line: u64,
         /// What is wrong with it.
         fault: TreebankFault,
+    },
+    /// A folder of texts, or what lies in one, that is none.
+    #[error("{}: {fault}", path.display())]
+    Folder {
+        /// The folder, the archive or the file.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: FolderFault,
     },
     /// A layer whose name means something else already.
     #[error("`{}` cannot name a layer of annotations: {reason}; give it another name, such as `pos`", layer.escape_debug())]

@@ -24,7 +24,7 @@ impl MaxDocumentBytes {
     /// What formats call the option.
     pub(crate) const OPTION: &str = "max_document_bytes";
 
-    fn get(self) -> u64 {
+    pub(crate) fn get(self) -> u64 {
         u64::from(self.0.get())
     }
 }

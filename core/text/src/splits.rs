@@ -79,7 +79,7 @@ impl Splits {
 }
 
 /// What can stand behind the name of a corpus and a dot.
-fn is_name(split: &str) -> bool {
+pub(crate) fn is_name(split: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     (1..=64).contains(&split.len()) && split.bytes().all(is_allowed) && !split.starts_with('-')
 }

@@ -1,15 +1,19 @@
 //! One file a format, and the list of them.
 
 mod conllu;
+mod folder;
 mod grammar;
 mod text;
 mod tsv;
 
 use crate::format::Format;
 
+pub use folder::FolderFault;
+
 /// Every format that pipelines can name.
 pub const FORMATS: &[Format] = &[
     Format::of::<conllu::ConlluOptions>(),
+    Format::of::<folder::FolderOptions>(),
     Format::of::<text::TextOptions>(),
     Format::of::<tsv::TsvOptions>(),
     Format::of::<grammar::GrammarOptions>(),
