@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::conllu::TreebankFault;
-use crate::formats::FolderFault;
+use crate::formats::{FolderFault, TableFault};
 
 /// Why a corpus cannot be read. Each message reads well after "failed to ...: ".
 #[derive(Debug, thiserror::Error)]
@@ -206,6 +206,14 @@ pub enum CorpusError {
         /// What is wrong with it.
         fault: FolderFault,
     },
+    /// A Parquet table that is none, or has not what it is read for.
+    #[error("{}: {fault}", path.display())]
+    Table {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: TableFault,
+    },
     /// A layer whose name means something else already.
     #[error("`{}` cannot name a layer of annotations: {reason}; give it another name, such as `pos`", layer.escape_debug())]
     Layer {
@@ -282,7 +290,7 @@ fn in_file(path: &Option<PathBuf>) -> String {
 /// The items that a message names at most: a header may have millions of columns.
 const NAMED: usize = 20;
 
-fn list(items: impl IntoIterator<Item = impl std::fmt::Display>) -> String {
+pub(crate) fn list(items: impl IntoIterator<Item = impl std::fmt::Display>) -> String {
     let mut items = items.into_iter();
     let mut named: Vec<String> = items.by_ref().take(NAMED).map(|item| shortened(&item.to_string())).collect();
     match items.count() {

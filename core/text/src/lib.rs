@@ -37,7 +37,7 @@ pub use corpus::{Annotation, Corpus, Document, Documents, Span, stream};
 pub use error::{CorpusError, OptionError, unseen};
 pub use files::{Disk, Files, open_file};
 pub use format::{Context, Format, FormatOptions, Open, OpenError};
-pub use formats::{FORMATS, FolderFault};
+pub use formats::{FORMATS, FolderFault, TableFault};
 pub use join::{Joined, join, words};
 pub use resolve::Resolver;
 pub use tokens::{Counts, Encoded, Tokenizer, TokenizerError, Vocabulary};

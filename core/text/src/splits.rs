@@ -63,7 +63,8 @@ impl Splits {
         self.iter().map(|(split, _)| split.clone()).collect()
     }
 
-    fn file(&self, split: &str) -> Result<&PathBuf, CorpusError> {
+    /// The file of a split.
+    pub(crate) fn file(&self, split: &str) -> Result<&PathBuf, CorpusError> {
         let found = self.iter().find(|(known, _)| known == split);
         found.map(|(_, path)| path).ok_or_else(|| unknown(split, self.names()))
     }

@@ -3,17 +3,20 @@
 mod conllu;
 mod folder;
 mod grammar;
+mod parquet;
 mod text;
 mod tsv;
 
 use crate::format::Format;
 
+pub use self::parquet::TableFault;
 pub use folder::FolderFault;
 
 /// Every format that pipelines can name.
 pub const FORMATS: &[Format] = &[
     Format::of::<conllu::ConlluOptions>(),
     Format::of::<folder::FolderOptions>(),
+    Format::of::<parquet::ParquetOptions>(),
     Format::of::<text::TextOptions>(),
     Format::of::<tsv::TsvOptions>(),
     Format::of::<grammar::GrammarOptions>(),

@@ -71,7 +71,11 @@ impl FormatOptions for ParquetOptions {
                 Err(error) => errors.push(OptionError { pointer: self.culprit(split, &error), error }),
             }
         }
-        if errors.is_empty() { Ok(Box::new(ParquetCorpus { splits, labelled, options: self.clone() })) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(Box::new(ParquetCorpus { splits, labelled, options: self.clone() }))
+        } else {
+            Err(errors)
+        }
     }
 }
 
@@ -83,7 +87,9 @@ impl ParquetOptions {
     /// The option that an error of opening a split's file is about.
     fn culprit(&self, split: &str, error: &CorpusError) -> String {
         let column = match error {
-            CorpusError::Table { fault: TableFault::Column { column, .. } | TableFault::Type { column, .. }, .. } => Some(column),
+            CorpusError::Table {
+                fault: TableFault::Column { column, .. } | TableFault::Type { column, .. }, ..
+            } => Some(column),
             _ => None,
         };
         let named = [("text", &self.text), ("label", &self.label), ("group", &self.group)];
@@ -102,13 +108,13 @@ fn builder(path: &Path, mut file: File) -> Result<Builder, CorpusError> {
     let fault = |fault| CorpusError::Table { path: path.to_owned(), fault };
     let failed = |source| CorpusError::Io { path: path.to_owned(), source };
     let mut mark = Vec::new();
-    file.by_ref().take(4).read_to_end(&mut mark).map_err(failed)?;
+    (&file).take(4).read_to_end(&mut mark).map_err(failed)?;
     if mark != *b"PAR1" {
         return Err(fault(TableFault::NotParquet));
     }
     file.seek(SeekFrom::End(-4)).map_err(failed)?;
     mark.clear();
-    file.by_ref().take(4).read_to_end(&mut mark).map_err(failed)?;
+    (&file).take(4).read_to_end(&mut mark).map_err(failed)?;
     if mark != *b"PAR1" || file.metadata().map_err(failed)?.len() < 12 {
         return Err(fault(TableFault::CutShort));
     }
@@ -205,7 +211,8 @@ impl Reader {
         let builder = builder(path, copy(path, files)?)?;
         let columns = options.columns(path, &builder)?;
         let metadata = builder.metadata();
-        let bytes: i64 = metadata.row_groups().iter().map(|group| group.total_byte_size().max(0)).fold(0, i64::saturating_add);
+        let bytes: i64 =
+            metadata.row_groups().iter().map(|group| group.total_byte_size().max(0)).fold(0, i64::saturating_add);
         let a_row = bytes / metadata.file_metadata().num_rows().max(1) + 1;
         let rows = (BATCH_BYTES / a_row).clamp(1, BATCH_ROWS);
         let mask = ProjectionMask::roots(builder.parquet_schema(), columns.roots());
@@ -262,7 +269,9 @@ impl Reader {
 #[non_exhaustive]
 pub enum TableFault {
     /// Another file.
-    #[error("no Parquet table, by how it begins; read lines of text by `kind = \"text\"`, and rows between tabs by `kind = \"tsv\"`")]
+    #[error(
+        "no Parquet table, by how it begins; read lines of text by `kind = \"text\"`, and rows between tabs by `kind = \"tsv\"`"
+    )]
     NotParquet,
     /// A table without its end.
     #[error("it ends in the middle: it was cut short; get the whole of it again")]
@@ -288,7 +297,11 @@ pub enum TableFault {
         found: Vec<String>,
     },
     /// A column of other values than are meant.
-    #[error("the column '{}' is of type {}, where {meant} are meant; choose another column", crate::error::shortened(column), crate::error::shortened(found))]
+    #[error(
+        "the column '{}' is of type {}, where {meant} are meant; choose another column",
+        crate::error::shortened(column),
+        crate::error::shortened(found)
+    )]
     Type {
         /// The column.
         column: String,
@@ -312,7 +325,9 @@ pub enum TableFault {
         column: String,
     },
     /// A text of too many bytes.
-    #[error("row {row}: a text of more than {max} bytes; if it is meant to be one document, raise `max_document_bytes`")]
+    #[error(
+        "row {row}: a text of more than {max} bytes; if it is meant to be one document, raise `max_document_bytes`"
+    )]
     TooLong {
         /// The row, from 1.
         row: u64,

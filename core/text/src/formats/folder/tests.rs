@@ -58,9 +58,9 @@ fn corpus(folder: &Path, options: &str) -> Result<Box<dyn Corpus>, OptionError> 
 }
 
 /// All documents by split, and the labels there are.
-type Read = (Vec<(String, Vec<Document>)>, Vec<String>);
+type Whole = (Vec<(String, Vec<Document>)>, Vec<String>);
 
-fn read_corpus(corpus: &dyn Corpus) -> Result<Read, CorpusError> {
+fn read_corpus(corpus: &dyn Corpus) -> Result<Whole, CorpusError> {
     let read = |split: String| {
         let documents = corpus.documents(&split, &Disk)?.collect::<Result<_, _>>()?;
         Ok((split, documents))
@@ -68,7 +68,7 @@ fn read_corpus(corpus: &dyn Corpus) -> Result<Read, CorpusError> {
     Ok((corpus.splits().into_iter().map(read).collect::<Result<_, _>>()?, corpus.layers()))
 }
 
-fn read_archive(bytes: &[u8], options: &str) -> Result<Read, (String, String)> {
+fn read_archive(bytes: &[u8], options: &str) -> Result<Whole, (String, String)> {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("corpus"), bytes).unwrap();
     let plain = |message: String| message.replace(&*folder.path().to_string_lossy(), "AT");
@@ -77,7 +77,7 @@ fn read_archive(bytes: &[u8], options: &str) -> Result<Read, (String, String)> {
     read_corpus(&*corpus).map_err(|error| (String::new(), plain(error.to_string())))
 }
 
-fn read_folder(tree: Tree<'_>, options: &str) -> Result<Read, (String, String)> {
+fn read_folder(tree: Tree<'_>, options: &str) -> Result<Whole, (String, String)> {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("corpus")).unwrap();
     write_folder(&folder.path().join("corpus"), tree);

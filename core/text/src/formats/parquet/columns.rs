@@ -33,7 +33,10 @@ pub(super) fn find(schema: &Schema, options: &ParquetOptions) -> Result<Columns,
         let mut found = fields.iter().enumerate().filter(|(_, field)| field.name() == column);
         let column = column.to_owned();
         let Some((index, field)) = found.next() else {
-            return Err(TableFault::Column { column, found: fields.iter().map(|field| field.name().clone()).collect() });
+            return Err(TableFault::Column {
+                column,
+                found: fields.iter().map(|field| field.name().clone()).collect(),
+            });
         };
         if found.next().is_some() {
             return Err(TableFault::Twice { column });

@@ -2,8 +2,8 @@ use std::fs;
 
 use arrow_array::types::Int32Type;
 use arrow_array::{
-    ArrayRef, BooleanArray, DictionaryArray, Float32Array, Int64Array, LargeStringArray, ListArray, StringArray, StringViewArray,
-    UInt8Array,
+    ArrayRef, BooleanArray, DictionaryArray, Float32Array, Int64Array, LargeStringArray, ListArray, StringArray,
+    StringViewArray, UInt8Array,
 };
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
@@ -15,7 +15,8 @@ use crate::{Disk, Resolver};
 
 fn table_as(columns: &[(&str, ArrayRef)], packing: Compression, group: usize) -> Vec<u8> {
     let batch = RecordBatch::try_from_iter(columns.iter().cloned()).unwrap();
-    let properties = WriterProperties::builder().set_compression(packing).set_max_row_group_row_count(Some(group)).build();
+    let properties =
+        WriterProperties::builder().set_compression(packing).set_max_row_group_row_count(Some(group)).build();
     let mut bytes = Vec::new();
     let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties)).unwrap();
     writer.write(&batch).unwrap();
@@ -99,7 +100,8 @@ fn columns_are_strings_numbers_or_dictionaries_of_them() {
                 // The only column of strings that is not the label's.
                 let bytes = table_as(&[("content", text.clone()), ("label", label.clone())], packing, 2);
                 let (_, documents) = read(&bytes, "").unwrap();
-                let expected: Vec<_> = words.iter().zip(expected).map(|(text, label)| (*text, Some(*label), None)).collect();
+                let expected: Vec<_> =
+                    words.iter().zip(expected).map(|(text, label)| (*text, Some(*label), None)).collect();
                 assert_eq!(rows(&documents), expected);
             }
         }
@@ -119,10 +121,25 @@ fn a_fault_points_at_the_option_that_mends_it() {
         (&one, "text = 'body'", "/text", "FILE: no column 'body'; it has text, score, tags"),
         (&one, "label = 'label'", "/label", "FILE: no column 'label'; it has text, score, tags"),
         (&one, "group = 'movie'", "/group", "FILE: no column 'movie'; it has text, score, tags"),
-        (&one, "text = 'score'", "/text", "FILE: the column 'score' is of type Float32, where strings are meant; choose another column"),
-        (&one, "label = 'score'", "/label", "FILE: the column 'score' is of type Float32, where strings, integers or booleans are meant; choose another column"),
+        (
+            &one,
+            "text = 'score'",
+            "/text",
+            "FILE: the column 'score' is of type Float32, where strings are meant; choose another column",
+        ),
+        (
+            &one,
+            "label = 'score'",
+            "/label",
+            "FILE: the column 'score' is of type Float32, where strings, integers or booleans are meant; choose another column",
+        ),
         (&two, "", "/splits/extra", "FILE: which column has the text? name it by `text`; of strings there are a, b"),
-        (&table(&[("n", floats)]), "", "/splits/extra", "FILE: which column has the text? name it by `text`; of strings there are none"),
+        (
+            &table(&[("n", floats)]),
+            "",
+            "/splits/extra",
+            "FILE: which column has the text? name it by `text`; of strings there are none",
+        ),
     ];
     for (bytes, options, pointer, message) in cases {
         assert_eq!(read(bytes, options).unwrap_err(), (pointer.to_owned(), message.to_owned()));
@@ -141,7 +158,10 @@ fn a_row_without_a_text_is_named() {
     }
     let bytes = table(&[("text", strings(&["abc", "abé"]))]);
     let message = read(&bytes, "max_document_bytes = 3").unwrap_err().1;
-    assert_eq!(message, "FILE: row 2: a text of more than 3 bytes; if it is meant to be one document, raise `max_document_bytes`");
+    assert_eq!(
+        message,
+        "FILE: row 2: a text of more than 3 bytes; if it is meant to be one document, raise `max_document_bytes`"
+    );
     let message = read(&table(&[("text", strings(&[]))]), "").unwrap_err().1;
     assert_eq!(message, "the split 'extra' has no document");
 }
@@ -211,7 +231,7 @@ proptest! {
             prop_assert_eq!((document.id, document.line), (at as u64, Some(at as u64 + 1)));
             prop_assert_eq!(&document.text, text.trim());
             prop_assert_eq!(document.indent as usize, text.len() - text.trim_start().len());
-            prop_assert_eq!(document.label.as_deref(), label.map(|label| label.to_string()).as_deref());
+            prop_assert_eq!(document.label.as_ref().map(|label| label.parse().unwrap()), *label);
             prop_assert_eq!(document.group.as_deref(), group.as_deref());
         }
     }
