@@ -10,8 +10,10 @@ use crate::error::CorpusError;
 use crate::files::Files;
 use crate::unpack::{reading, unpacked};
 
+const BLOCK: u64 = 512;
+
 /// What an archive ends with: two blocks of zeros.
-const END: u64 = 1024;
+const END: u64 = 2 * BLOCK;
 
 /// Shows `visit` each file of an archive that is not hidden, by its name with `/` between folders, and reads the archive to its
 /// end. Errors of `visit` are those of reading, or hold a [`CorpusError`].
@@ -37,6 +39,8 @@ pub(super) fn read(
         Err(error) if watched.failed || error.get_ref().is_some_and(|error| error.is::<CorpusError>()) => {
             Err(reading(path, error))
         }
+        // An archive of whole blocks; one block alone may be any text.
+        Err(_) if watched.read > BLOCK && !watched.read.is_multiple_of(BLOCK) => Err(fault(FolderFault::CutShort)),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(fault(FolderFault::CutShort)),
         Err(error) => Err(fault(FolderFault::NotTar { reason: error.to_string() })),
     }
