@@ -80,6 +80,9 @@ fn a_sentence_is_a_document_with_its_layers() {
     assert!(documents[0].annotations.is_empty());
 }
 
+/// A document's id, line, text, group and label.
+type Shown = (u64, Option<u64>, String, Option<String>, Option<String>);
+
 #[test]
 fn groups_and_labels_are_comments() {
     let sentence = |comments: &str, form: &str| format!("{comments}{}\n", word("1", form, "X"));
@@ -92,7 +95,7 @@ fn groups_and_labels_are_comments() {
         sentence("# newdoc id = a\n", "F"),
     ]
     .concat();
-    let shown = |documents: Vec<Document>| -> Vec<(u64, Option<u64>, String, Option<String>, Option<String>)> {
+    let shown = |documents: Vec<Document>| -> Vec<Shown> {
         let owned = |value: Option<Arc<str>>| value.map(|value| value.to_string());
         documents.into_iter().map(|d| (d.id, d.line, d.text, owned(d.group), owned(d.label))).collect()
     };

@@ -27,7 +27,7 @@ pub(super) fn read(
 ) -> Result<(), CorpusError> {
     let file = files.open(path).map_err(|source| CorpusError::Io { path: path.to_owned(), source })?;
     let reader = unpacked(path, file)?;
-    let mut archive = tar::Archive::new(Watched { reader, read: 0, zeros: 0, failed: false });
+    let mut archive = tar::Archive::new(Watched { reader, read: 0, zeros: 0, ended: false, failed: false });
     let visited = visit_all(&mut archive, path, &mut visit);
     let mut watched = archive.into_inner();
     // What follows the end is in the hash of the file as well.
@@ -39,9 +39,8 @@ pub(super) fn read(
         Err(error) if watched.failed || error.get_ref().is_some_and(|error| error.is::<CorpusError>()) => {
             Err(reading(path, error))
         }
-        // An archive of whole blocks; one block alone may be any text.
-        Err(_) if watched.read > BLOCK && !watched.read.is_multiple_of(BLOCK) => Err(fault(FolderFault::CutShort)),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(fault(FolderFault::CutShort)),
+        // What has not even one block may be any text.
+        Err(_) if watched.ended && watched.read >= BLOCK => Err(fault(FolderFault::CutShort)),
         Err(error) => Err(fault(FolderFault::NotTar { reason: error.to_string() })),
     }
 }
@@ -98,6 +97,8 @@ struct Watched {
     read: u64,
     /// The zeros that were read last.
     zeros: u64,
+    /// Whether more was asked for than there is.
+    ended: bool,
     /// Whether reading failed, and not what was read.
     failed: bool,
 }
@@ -112,6 +113,7 @@ impl Read for Watched {
             }
         };
         self.read += read as u64;
+        self.ended |= read == 0 && !buffer.is_empty();
         self.zeros = match buffer[..read].iter().rposition(|&byte| byte != 0) {
             Some(last) => (read - 1 - last) as u64,
             None => self.zeros + read as u64,

@@ -147,7 +147,7 @@ fn the_layout_is_that_of_the_folders() {
 
 #[test]
 fn a_fault_names_the_file_and_the_option() {
-    let options_and_trees: [(&str, &[(&str, &[u8])], &str, &str); 14] = [
+    let options_and_trees: [(&str, Tree<'_>, &str, &str); 14] = [
         (
             "",
             &[("a.txt", b"x")],

@@ -45,7 +45,7 @@ fn read(bytes: &[u8], options: &str) -> Result<(Vec<String>, Vec<Document>), Tol
         let [error] = &errors[..] else { panic!("one: {errors:?}") };
         (error.pointer.clone(), plain(&error.error))
     })?;
-    assert_eq!(corpus.files("extra"), [path.clone()]);
+    assert_eq!(corpus.files("extra"), std::slice::from_ref(&path));
     let documents: Result<Vec<Document>, CorpusError> = corpus.documents("extra", &Disk).unwrap().collect();
     documents.map(|documents| (corpus.layers(), documents)).map_err(|error| (String::new(), plain(&error)))
 }
