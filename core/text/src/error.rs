@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::conllu::TreebankFault;
+use crate::formats::{FolderFault, TableFault};
 
 /// Why a corpus cannot be read. Each message reads well after "failed to ...: ".
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +36,14 @@ pub enum CorpusError {
         /// The system's reason.
         source: io::Error,
     },
+    /// The operating system keeps no documents aside.
+    #[error("cannot put documents aside in {}: {source}; make room there, or name another folder in TMPDIR", folder.display())]
+    Spill {
+        /// The folder of files that are not kept.
+        folder: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// A file that is no text, by how it begins.
     #[error("{} is {kind}, and plain text in UTF-8 is meant: {remedy}", path.display())]
     NotText {
@@ -44,6 +53,35 @@ pub enum CorpusError {
         kind: &'static str,
         /// What makes text of it.
         remedy: &'static str,
+    },
+    /// A packed file without its end.
+    #[error("{} ends in the middle: it was cut short; get the whole of it again", path.display())]
+    CutShort {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A packed file that does not unpack.
+    #[error("{} is packed, and its packing is broken ({reason}); get the whole of it again", path.display())]
+    Broken {
+        /// The file.
+        path: PathBuf,
+        /// What the unpacking says of it.
+        reason: String,
+    },
+    /// A packed file that unpacks to more than a text can.
+    #[error(
+        "{} unpacks to more than {} times its size ({} MiB so far), as no text does; if it is meant, unpack it yourself",
+        path.display(),
+        times,
+        unpacked >> 20
+    )]
+    Bomb {
+        /// The file.
+        path: PathBuf,
+        /// The bytes that came out of it.
+        unpacked: u64,
+        /// How often its size that is more than.
+        times: u64,
     },
     /// A line that is not UTF-8.
     #[error(
@@ -55,7 +93,7 @@ pub enum CorpusError {
         path: PathBuf,
         /// The line, from 1.
         line: u64,
-        /// The first byte that is not UTF-8, counted from the start of the file, from 0.
+        /// The first byte that is not UTF-8, counted from the start of the file as it is unpacked, from 0.
         byte: u64,
     },
     /// A line that is longer than a document may be.
@@ -213,6 +251,22 @@ pub enum CorpusError {
         /// What is wrong with it.
         fault: TreebankFault,
     },
+    /// A folder of texts, or what lies in one, that is none.
+    #[error("{}: {fault}", path.display())]
+    Folder {
+        /// The folder, the archive or the file.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: FolderFault,
+    },
+    /// A Parquet table that is none, or has not what it is read for.
+    #[error("{}: {fault}", path.display())]
+    Table {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: TableFault,
+    },
     /// A layer whose name means something else already.
     #[error("`{}` cannot name a layer of annotations: {reason}; give it another name, such as `pos`", layer.escape_debug())]
     Layer {
@@ -224,10 +278,11 @@ pub enum CorpusError {
 }
 
 impl CorpusError {
-    /// Whether mending the config or the data mends it, as it does for all but [`CorpusError::Io`],
-    /// [`CorpusError::Write`], [`CorpusError::Learned`] and [`CorpusError::Stopped`].
+    /// Whether mending the config or the data mends it, as it does for all but [`CorpusError::Io`], [`CorpusError::Write`],
+    /// [`CorpusError::Spill`], [`CorpusError::Learned`] and [`CorpusError::Stopped`].
     pub fn is_mendable(&self) -> bool {
-        !matches!(self, Self::Io { .. } | Self::Write { .. } | Self::Learned { .. } | Self::Stopped)
+        use CorpusError::{Io, Learned, Spill, Stopped, Write};
+        !matches!(self, Io { .. } | Write { .. } | Spill { .. } | Learned { .. } | Stopped)
     }
 
     /// What to do about it, where the message alone does not say it.
@@ -327,7 +382,7 @@ fn in_file(path: &Option<PathBuf>) -> String {
 /// The items that a message names at most: a header may have millions of columns.
 const NAMED: usize = 20;
 
-fn list(items: impl IntoIterator<Item = impl std::fmt::Display>) -> String {
+pub(crate) fn list(items: impl IntoIterator<Item = impl std::fmt::Display>) -> String {
     let mut items = items.into_iter();
     let mut named: Vec<String> = items.by_ref().take(NAMED).map(|item| shortened(&item.to_string())).collect();
     match items.count() {

@@ -63,7 +63,8 @@ impl Splits {
         self.iter().map(|(split, _)| split.clone()).collect()
     }
 
-    fn file(&self, split: &str) -> Result<&PathBuf, CorpusError> {
+    /// The file of a split.
+    pub(crate) fn file(&self, split: &str) -> Result<&PathBuf, CorpusError> {
         let found = self.iter().find(|(known, _)| known == split);
         found.map(|(_, path)| path).ok_or_else(|| unknown(split, self.names()))
     }
@@ -79,7 +80,7 @@ impl Splits {
 }
 
 /// What can stand behind the name of a corpus and a dot.
-fn is_name(split: &str) -> bool {
+pub(crate) fn is_name(split: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     (1..=64).contains(&split.len()) && split.bytes().all(is_allowed) && !split.starts_with('-')
 }

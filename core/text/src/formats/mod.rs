@@ -1,17 +1,35 @@
 //! One file a format, and the list of them.
 
+mod conllu;
+mod folder;
 mod grammar;
+mod parquet;
 mod text;
 mod tsv;
 
 use crate::format::Format;
 
+pub use self::parquet::TableFault;
+pub use folder::FolderFault;
+
 /// Every format that pipelines can name.
-pub const FORMATS: &[Format] =
-    &[Format::of::<text::TextOptions>(), Format::of::<tsv::TsvOptions>(), Format::of::<grammar::GrammarOptions>()];
+pub const FORMATS: &[Format] = &[
+    Format::of::<conllu::ConlluOptions>(),
+    Format::of::<folder::FolderOptions>(),
+    Format::of::<parquet::ParquetOptions>(),
+    Format::of::<text::TextOptions>(),
+    Format::of::<tsv::TsvOptions>(),
+    Format::of::<grammar::GrammarOptions>(),
+];
 
 #[cfg(test)]
 pub(crate) use text::TextOptions;
+
+/// The formats whose splits are files of lines.
+#[cfg(test)]
+pub(crate) fn of_lines() -> impl Iterator<Item = &'static Format> {
+    FORMATS.iter().filter(|format| !["folder", "grammar", "parquet"].contains(&format.kind))
+}
 
 #[cfg(test)]
 mod tests {
@@ -40,7 +58,7 @@ mod tests {
             let header: &[u8] = if header { b"sentence\tlabel\n" } else { b"" };
             std::fs::write(folder.path().join("file"), [header, &bytes].concat()).unwrap();
             let resolver = Resolver { data: None, config: folder.path().to_owned() };
-            for format in FORMATS.iter().filter(|format| format.kind != "grammar") {
+            for format in of_lines() {
                 let table = json!({ "train": "file", "max_document_bytes": max });
                 let Ok(corpus) = (format.open)(&table, &Context { resolver: &resolver, seed: 0 }) else { continue };
                 let Ok(documents) = corpus.documents("train", &Disk) else { continue };

@@ -1,0 +1,340 @@
+//! `kind = "parquet"`: a row of a Parquet table is a document.
+
+mod columns;
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::corpus::{Corpus, Document, Documents, indent, stream};
+use crate::error::{CorpusError, OptionError};
+use crate::files::{Files, open_file};
+use crate::format::{Context, FormatOptions};
+use crate::lines::MaxDocumentBytes;
+use crate::splits::{Splits, pointer};
+
+use columns::{Columns, find, value};
+
+/// A Parquet table, such as those of data sets on Hugging Face: a row is a document, and its number, from 1, stands for the
+/// line.
+///
+/// Packing by Snappy, Zstandard, gzip and LZ4 is read.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ParquetOptions {
+    /// The file of the split `train`.
+    pub train: Option<PathBuf>,
+    /// The file of the split `valid`.
+    pub valid: Option<PathBuf>,
+    /// The file of the split `test`.
+    pub test: Option<PathBuf>,
+    /// The files of further splits by name: `splits = { extra = "extra.parquet" }`.
+    #[serde(default)]
+    pub splits: BTreeMap<String, PathBuf>,
+    /// The most bytes that a text may have. A longer one is an error: a document takes its size some thirty times over when it
+    /// is encoded.
+    #[serde(default)]
+    pub max_document_bytes: MaxDocumentBytes,
+    /// The column of the text. When it is not given, it is `text` or else the only column of strings.
+    pub text: Option<String>,
+    /// The column of the document's label: strings, integers or booleans. When it is not given, it is `label` in the files that
+    /// have such a column. The integers of a `ClassLabel` stay integers.
+    pub label: Option<String>,
+    /// The column of the document's group (its article, its movie): strings, integers or booleans.
+    pub group: Option<String>,
+}
+
+impl FormatOptions for ParquetOptions {
+    const KIND: &'static str = "parquet";
+
+    /// What each file says of its columns is read.
+    fn open(&self, context: &Context<'_>) -> Result<Box<dyn Corpus>, Vec<OptionError>> {
+        let named = [("train", &self.train), ("valid", &self.valid), ("test", &self.test)];
+        let splits = Splits::resolve(named, &self.splits, self.max_document_bytes, context.resolver)?;
+        let mut errors = Vec::new();
+        let mut labelled = false;
+        for (split, path) in splits.iter() {
+            // A check is not yet a reading: nobody watches it.
+            let opened = open_file(path).map_err(|source| CorpusError::Io { path: path.clone(), source });
+            match opened.and_then(|file| builder(path, file)).and_then(|builder| self.columns(path, &builder)) {
+                Ok(columns) => labelled |= columns.label.is_some(),
+                Err(error) => errors.push(OptionError { pointer: self.culprit(split, &error), error }),
+            }
+        }
+        if errors.is_empty() {
+            Ok(Box::new(ParquetCorpus { splits, labelled, options: self.clone() }))
+        } else {
+            Err(errors)
+        }
+    }
+}
+
+impl ParquetOptions {
+    fn columns(&self, path: &Path, builder: &Builder) -> Result<Columns, CorpusError> {
+        find(builder.schema(), self).map_err(|fault| CorpusError::Table { path: path.to_owned(), fault })
+    }
+
+    /// The option that an error of opening a split's file is about.
+    fn culprit(&self, split: &str, error: &CorpusError) -> String {
+        let column = match error {
+            CorpusError::Table {
+                fault: TableFault::Column { column, .. } | TableFault::Type { column, .. }, ..
+            } => Some(column),
+            _ => None,
+        };
+        let named = [("text", &self.text), ("label", &self.label), ("group", &self.group)];
+        match named.iter().find(|(_, named)| column.is_some() && named.as_ref() == column) {
+            Some((option, _)) => pointer(&[option]),
+            None if self.splits.contains_key(split) => pointer(&["splits", split]),
+            None => pointer(&[split]),
+        }
+    }
+}
+
+type Builder = ParquetRecordBatchReaderBuilder<File>;
+
+/// Reads what a table says of itself at its end.
+fn builder(path: &Path, mut file: File) -> Result<Builder, CorpusError> {
+    let fault = |fault| CorpusError::Table { path: path.to_owned(), fault };
+    let failed = |source| CorpusError::Io { path: path.to_owned(), source };
+    let mut mark = Vec::new();
+    (&file).take(4).read_to_end(&mut mark).map_err(failed)?;
+    if mark != *b"PAR1" {
+        return Err(fault(TableFault::NotParquet));
+    }
+    file.seek(SeekFrom::End(-4)).map_err(failed)?;
+    mark.clear();
+    (&file).take(4).read_to_end(&mut mark).map_err(failed)?;
+    if mark != *b"PAR1" || file.metadata().map_err(failed)?.len() < 12 {
+        return Err(fault(TableFault::CutShort));
+    }
+    // What a program noted beside the table, such as that a column had a dictionary, changes no value.
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    guarded(|| Builder::try_new_with_options(file, options)).map_err(fault)
+}
+
+/// Calls the `parquet` library, which panics on some malformed files: that is a fault of the file's.
+fn guarded<T, E: Display>(call: impl FnOnce() -> Result<T, E>) -> Result<T, TableFault> {
+    let reason = match txray_plugin::guard::catch(call) {
+        Ok(Ok(made)) => return Ok(made),
+        Ok(Err(error)) => error.to_string(),
+        Err(panic) => format!("the `parquet` library breaks on it: {panic}"),
+    };
+    Err(TableFault::Broken { reason })
+}
+
+/// A copy of what a door gives, without a name: a table is read from its end, and a door to the end.
+fn copy(path: &Path, files: &dyn Files) -> Result<File, CorpusError> {
+    let failed = |source| CorpusError::Io { path: path.to_owned(), source };
+    let not_put = |source| CorpusError::Spill { folder: std::env::temp_dir(), source };
+    let mut from = files.open(path).map_err(failed)?;
+    let mut to = tempfile::tempfile().map_err(not_put)?;
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => to.write_all(&buffer[..read]).map_err(not_put)?,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    to.rewind().map_err(not_put)?;
+    Ok(to)
+}
+
+struct ParquetCorpus {
+    splits: Splits,
+    labelled: bool,
+    options: ParquetOptions,
+}
+
+impl Corpus for ParquetCorpus {
+    fn splits(&self) -> Vec<String> {
+        self.splits.names()
+    }
+
+    fn layers(&self) -> Vec<String> {
+        self.labelled.then(|| "label".to_owned()).into_iter().collect()
+    }
+
+    fn files(&self, split: &str) -> Vec<PathBuf> {
+        self.splits.files(split)
+    }
+
+    fn recipe(&self, _: &str) -> Value {
+        let ParquetOptions { text, label, group, .. } = &self.options;
+        json!({ "kind": "parquet", "text": text, "label": label, "group": group })
+    }
+
+    fn documents<'a>(&'a self, split: &str, files: &'a dyn Files) -> Result<Documents<'a>, CorpusError> {
+        let path = self.splits.file(split)?.clone();
+        let empty = CorpusError::Empty { split: split.to_owned(), path: None };
+        let max = self.options.max_document_bytes.get();
+        let mut reader = None;
+        let next = move || {
+            let reader = match &mut reader {
+                Some(reader) => reader,
+                None => reader.insert(Reader::open(&path, &self.options, files)?),
+            };
+            reader.next(max).map_err(|fault| CorpusError::Table { path: path.clone(), fault })
+        };
+        Ok(stream(next, empty))
+    }
+}
+
+/// The bytes of text that are meant to be in memory at once.
+const BATCH_BYTES: i64 = 8 << 20;
+const BATCH_ROWS: i64 = 1024;
+
+struct Reader {
+    batches: ParquetRecordBatchReader,
+    columns: Columns,
+    batch: Option<RecordBatch>,
+    /// The next row of `batch`.
+    at: usize,
+    /// The rows that were read.
+    rows: u64,
+}
+
+impl Reader {
+    fn open(path: &Path, options: &ParquetOptions, files: &dyn Files) -> Result<Self, CorpusError> {
+        let builder = builder(path, copy(path, files)?)?;
+        let columns = options.columns(path, &builder)?;
+        let metadata = builder.metadata();
+        let bytes: i64 =
+            metadata.row_groups().iter().map(|group| group.total_byte_size().max(0)).fold(0, i64::saturating_add);
+        let a_row = bytes / metadata.file_metadata().num_rows().max(1) + 1;
+        let rows = (BATCH_BYTES / a_row).clamp(1, BATCH_ROWS);
+        let mask = ProjectionMask::roots(builder.parquet_schema(), columns.roots());
+        let batches = guarded(|| builder.with_projection(mask).with_batch_size(rows as usize).build());
+        let batches = batches.map_err(|fault| CorpusError::Table { path: path.to_owned(), fault })?;
+        Ok(Self { batches, columns, batch: None, at: 0, rows: 0 })
+    }
+
+    fn next(&mut self, max: u64) -> Result<Option<Document>, TableFault> {
+        let batch = loop {
+            match &self.batch {
+                Some(batch) if self.at < batch.num_rows() => break batch,
+                _ => {}
+            }
+            // After an error nothing more is asked of it: what a panic leaves half done is not used again.
+            let Some(next) = guarded(|| self.batches.next().transpose())? else { return Ok(None) };
+            self.batch = Some(next);
+            self.at = 0;
+        };
+        let row = self.rows + 1;
+        let of = |column: &Arc<str>| batch.column_by_name(column).and_then(|column| value(column, self.at));
+        let no_text = || TableFault::NoText { row, column: self.columns.text.to_string() };
+        let stands = of(&self.columns.text).ok_or_else(no_text)?;
+        if stands.len() as u64 > max {
+            return Err(TableFault::TooLong { row, max });
+        }
+        let text = stands.trim();
+        if text.is_empty() {
+            return Err(no_text());
+        }
+        // An empty value says that the document has no label or group.
+        let named = |column: &Option<Arc<str>>| -> Option<Arc<str>> {
+            let value = of(column.as_ref()?)?;
+            let value = value.trim();
+            (!value.is_empty()).then(|| value.into())
+        };
+        let document = Document {
+            id: self.rows,
+            line: Some(row),
+            indent: indent(&stands),
+            text: text.to_owned(),
+            group: named(&self.columns.group),
+            label: named(&self.columns.label),
+            ..Document::default()
+        };
+        self.rows += 1;
+        self.at += 1;
+        Ok(Some(document))
+    }
+}
+
+/// What is wrong with a Parquet table.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TableFault {
+    /// Another file.
+    #[error(
+        "no Parquet table, by how it begins; read lines of text by `kind = \"text\"`, and rows between tabs by `kind = \"tsv\"`"
+    )]
+    NotParquet,
+    /// A table without its end.
+    #[error("it ends in the middle: it was cut short; get the whole of it again")]
+    CutShort,
+    /// A table that cannot be read.
+    #[error("it cannot be read ({}); get it again, or write it anew", crate::error::shortened(reason))]
+    Broken {
+        /// What the reader says of it.
+        reason: String,
+    },
+    /// A table without the column that an option names.
+    #[error("no column '{}'; it has {}", crate::error::shortened(column), crate::error::list(found))]
+    Column {
+        /// The column that was asked for.
+        column: String,
+        /// Those there are.
+        found: Vec<String>,
+    },
+    /// A table of which nothing says where the text is.
+    #[error("which column has the text? name it by `text`; of strings there are {}", crate::error::list(found))]
+    NoColumn {
+        /// The columns of strings.
+        found: Vec<String>,
+    },
+    /// A column of other values than are meant.
+    #[error(
+        "the column '{}' is of type {}, where {meant} are meant; choose another column",
+        crate::error::shortened(column),
+        crate::error::shortened(found)
+    )]
+    Type {
+        /// The column.
+        column: String,
+        /// Its type.
+        found: String,
+        /// What may be there.
+        meant: &'static str,
+    },
+    /// Two columns of one name.
+    #[error("two columns are called '{}'; write the table anew, with one of them", crate::error::shortened(column))]
+    Twice {
+        /// Their name.
+        column: String,
+    },
+    /// A row without a text.
+    #[error("row {row}: the column '{}' is empty; leave the row out", crate::error::shortened(column))]
+    NoText {
+        /// The row, from 1.
+        row: u64,
+        /// The column of the text.
+        column: String,
+    },
+    /// A text of too many bytes.
+    #[error(
+        "row {row}: a text of more than {max} bytes; if it is meant to be one document, raise `max_document_bytes`"
+    )]
+    TooLong {
+        /// The row, from 1.
+        row: u64,
+        /// The most bytes that a text may have.
+        max: u64,
+    },
+}
+
+#[cfg(test)]
+mod tests;
