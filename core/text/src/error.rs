@@ -43,6 +43,35 @@ pub enum CorpusError {
         /// What makes text of it.
         remedy: &'static str,
     },
+    /// A packed file without its end.
+    #[error("{} ends in the middle: it was cut short; get the whole of it again", path.display())]
+    CutShort {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A packed file that does not unpack.
+    #[error("{} is packed, and its packing is broken ({reason}); get the whole of it again", path.display())]
+    Broken {
+        /// The file.
+        path: PathBuf,
+        /// What the unpacking says of it.
+        reason: String,
+    },
+    /// A packed file that unpacks to more than a text can.
+    #[error(
+        "{} unpacks to more than {} times its size ({} MiB so far), as no text does; if it is meant, unpack it yourself",
+        path.display(),
+        times,
+        unpacked >> 20
+    )]
+    Bomb {
+        /// The file.
+        path: PathBuf,
+        /// The bytes that came out of it.
+        unpacked: u64,
+        /// How often its size that is more than.
+        times: u64,
+    },
     /// A line that is not UTF-8.
     #[error(
         "{}:{line}: not UTF-8 at byte {byte} of the file; convert the file, for instance with iconv",
@@ -53,7 +82,7 @@ pub enum CorpusError {
         path: PathBuf,
         /// The line, from 1.
         line: u64,
-        /// The first byte that is not UTF-8, counted from the start of the file, from 0.
+        /// The first byte that is not UTF-8, counted from the start of the file as it is unpacked, from 0.
         byte: u64,
     },
     /// A line that is longer than a document may be.

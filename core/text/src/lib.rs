@@ -28,6 +28,7 @@ mod lines;
 mod resolve;
 mod splits;
 mod tokens;
+mod unpack;
 
 pub use corpus::{Annotation, Corpus, Document, Documents, Span, stream};
 pub use error::{CorpusError, OptionError, unseen};

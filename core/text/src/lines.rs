@@ -1,6 +1,6 @@
 //! The lines of a file, checked to be UTF-8, each known by its number and none longer than what memory is meant for.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, Read};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::CorpusError;
 use crate::files::Files;
+use crate::unpack::{reading, unpacked};
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
@@ -36,7 +37,9 @@ impl Default for MaxDocumentBytes {
 
 pub(crate) struct Lines {
     path: PathBuf,
-    reader: BufReader<Box<dyn Read + Send>>,
+    /// The file, until its first line is asked for.
+    file: Option<Box<dyn Read + Send>>,
+    text: Box<dyn BufRead + Send>,
     max: MaxDocumentBytes,
     buffer: Vec<u8>,
     /// Where the line in `buffer` starts in the file.
@@ -49,7 +52,8 @@ impl Lines {
         match files.open(&path) {
             Ok(file) => Ok(Self {
                 path,
-                reader: BufReader::with_capacity(1 << 16, file),
+                file: Some(file),
+                text: Box::new(std::io::empty()),
                 max,
                 buffer: Vec::new(),
                 offset: 0,
@@ -64,21 +68,21 @@ impl Lines {
     }
 
     fn read(&mut self) -> Result<Option<(u64, String)>, CorpusError> {
+        if let Some(file) = self.file.take() {
+            self.text = unpacked(&self.path, file)?;
+        }
         self.offset += self.buffer.len() as u64;
         self.buffer.clear();
         // One that fills this has too much, whatever of it is a mark or an end.
         let most = self.max.get() + BYTE_ORDER_MARK.len() as u64 + b"\r\n".len() as u64;
-        let read = (&mut self.reader).take(most).read_until(b'\n', &mut self.buffer);
-        let read = read.map_err(|source| CorpusError::Io { path: self.path.clone(), source })?;
+        let read = (&mut self.text).take(most).read_until(b'\n', &mut self.buffer);
+        let read = read.map_err(|source| reading(&self.path, source))?;
         if read == 0 {
             return Ok(None);
         }
         self.number += 1;
         let mut line = &self.buffer[..];
         if self.number == 1 {
-            if let Some((kind, remedy)) = other_than_text(line) {
-                return Err(CorpusError::NotText { path: self.path.clone(), kind, remedy });
-            }
             line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
         }
         let before = self.buffer.len() - line.len();
@@ -98,28 +102,6 @@ impl Lines {
             byte: self.offset + (before + error.valid_up_to()) as u64,
         })?;
         Ok(Some((self.number, line.to_owned())))
-    }
-}
-
-/// What a file that begins so is instead of text in UTF-8, and what makes that of it.
-fn other_than_text(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
-    let unpack = "unpack it first";
-    match bytes {
-        [0x1f, 0x8b, ..] => Some(("packed by gzip", "unpack it first, `gunzip --keep FILE`")),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(("packed by zstd", unpack)),
-        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(("packed by xz", unpack)),
-        [b'P', b'K', 3, 4, ..] => Some(("a zip archive", unpack)),
-        [b'P', b'A', b'R', b'1', 0..=31, ..] => {
-            Some(("a Parquet table", "write its column of texts to a file, a document a line"))
-        }
-        // Its mark, or, without one, every other byte of what is mostly ASCII: one NUL may stand in a text.
-        [0xff, 0xfe, ..]
-        | [0xfe, 0xff, ..]
-        | [0, 1..=255, 0, 1..=255, 0, 1..=255, ..]
-        | [1..=255, 0, 1..=255, 0, 1..=255, 0, ..] => {
-            Some(("in UTF-16", "convert it, `iconv -f UTF-16 -t UTF-8 FILE > TEXT`"))
-        }
-        _ => None,
     }
 }
 
