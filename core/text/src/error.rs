@@ -33,6 +33,14 @@ pub enum CorpusError {
         /// The system's reason.
         source: io::Error,
     },
+    /// The operating system keeps no documents aside.
+    #[error("cannot put documents aside in {}: {source}; make room there, or name another folder in TMPDIR", folder.display())]
+    Spill {
+        /// The folder of files that are not kept.
+        folder: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// A file that is no text, by how it begins.
     #[error("{} is {kind}, and plain text in UTF-8 is meant: {remedy}", path.display())]
     NotText {
@@ -181,9 +189,9 @@ pub enum CorpusError {
 
 impl CorpusError {
     /// Whether mending the config or the data mends it, as it does for all but
-    /// [`CorpusError::Io`].
+    /// [`CorpusError::Io`] and [`CorpusError::Spill`].
     pub fn is_mendable(&self) -> bool {
-        !matches!(self, Self::Io { .. })
+        !matches!(self, Self::Io { .. } | Self::Spill { .. })
     }
 
     /// What to do about it, where the message alone does not say it.

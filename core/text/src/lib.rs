@@ -26,6 +26,7 @@ mod formats;
 mod join;
 mod lines;
 mod resolve;
+mod spill;
 mod splits;
 mod tokens;
 mod unpack;
