@@ -71,6 +71,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
+    use crate::unpack::tests::{gzip, zstd};
     use crate::{Context, CorpusError, Document, FORMATS, Resolver, Tokenizer, Vocabulary};
 
     fn read(path: &Path) -> io::Result<String> {
@@ -137,19 +138,28 @@ mod tests {
         let resolver = Resolver { data: None, config: config.clone() };
         let files = Watched(Mutex::default());
         let mut expected = Vec::new();
-        for text in ["a\tb\nc\td\n", "a\tb\nc\td", "a\tb\n\n"] {
-            for format in FORMATS.iter().filter(|format| format.kind != "grammar") {
+        let tables = ["a\tb\nc\td\n", "a\tb\nc\td", "a\tb\n\n"];
+        let objects = ["{\"text\": \"a\"}\n{\"text\": \"b\"}\n", "{\"text\": \"a\"}", "{\"text\": \"a\"}\n\n"];
+        for format in FORMATS.iter().filter(|format| format.kind != "grammar") {
+            let texts = if format.kind == "jsonl" { objects } else { tables };
+            let packed = texts.iter().flat_map(|text| [gzip(text.as_bytes()), zstd(text.as_bytes())]);
+            for bytes in texts.iter().map(|text| text.as_bytes().to_vec()).chain(packed) {
                 let path = config.join(format.kind);
-                fs::write(&path, text).unwrap();
+                fs::write(&path, bytes).unwrap();
                 let mut table = serde_json::json!({ "train": format.kind });
                 if format.kind == "tsv" {
                     table["text"] = "a".into();
                 }
-                let corpus = (format.open)(&table, &Context { resolver: &resolver, seed: 0 }).unwrap();
-                let last = corpus.documents("train", &files).unwrap().last().unwrap();
-                let message = last.unwrap_err().to_string();
-                assert_eq!(message, format!("cannot read {}: it changed while it was read", path.display()));
-                expected.push(path);
+                for (limit, shuffle) in [(None, false), (Some(1), false), (None, true), (Some(1), true)] {
+                    let mut table = table.clone();
+                    table["shuffle"] = shuffle.into();
+                    limit.map(|limit| table["limit"] = limit.into());
+                    let corpus = (format.open)(&table, &Context { resolver: &resolver, seed: 0 }).unwrap();
+                    let last = corpus.documents("train", &files).and_then(|documents| documents.last().unwrap());
+                    let message = last.unwrap_err().to_string();
+                    assert_eq!(message, format!("cannot read {}: it changed while it was read", path.display()));
+                    expected.push(path.clone());
+                }
             }
         }
         let text = Document { text: "a".into(), ..Document::default() };

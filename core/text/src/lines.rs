@@ -67,6 +67,11 @@ impl Lines {
         &self.path
     }
 
+    /// The bytes that a document may have.
+    pub(crate) fn most(&self) -> u64 {
+        self.max.get()
+    }
+
     fn read(&mut self) -> Result<Option<(u64, String)>, CorpusError> {
         if let Some(file) = self.file.take() {
             self.text = unpacked(&self.path, file)?;
@@ -92,6 +97,7 @@ impl Lines {
             return Err(CorpusError::TooLong {
                 path: self.path.clone(),
                 line: self.number,
+                what: "a line",
                 max: self.max.get(),
                 option: MaxDocumentBytes::OPTION,
             });
@@ -144,9 +150,10 @@ mod tests {
     #[test]
     fn no_format_reads_a_line_without_end() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("file"), "sentence\na\n").unwrap();
         let resolver = Resolver { data: None, config: folder.path().to_owned() };
         for format in FORMATS.iter().filter(|format| format.kind != "grammar") {
+            let text = if format.kind == "jsonl" { "{\"text\": \"a\"}\n" } else { "sentence\na\n" };
+            std::fs::write(folder.path().join("file"), text).unwrap();
             let option = &(format.schema)()["properties"][MaxDocumentBytes::OPTION];
             assert_eq!(option["default"], 16 << 20, "{option}");
             assert!(option["description"].is_string(), "{option}");
