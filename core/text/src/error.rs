@@ -186,7 +186,7 @@ pub enum CorpusError {
         reason: String,
     },
     /// A line whose object has not what an option means.
-    #[error("{}:{line}: '{key}' is {is}, and {meant} is meant; the line has {}", path.display(), list(found))]
+    #[error("{}:{line}: '{key}' {fault}", path.display())]
     Key {
         /// The file.
         path: PathBuf,
@@ -194,15 +194,11 @@ pub enum CorpusError {
         line: u64,
         /// The key, or the keys with dots between.
         key: String,
-        /// What it is: "missing", "a list".
-        is: &'static str,
-        /// What it should be: "a text".
-        meant: &'static str,
-        /// The keys of the line.
-        found: Vec<String>,
+        /// What is wrong with it, and what the line has.
+        fault: String,
     },
     /// An annotation that fits no place of its text.
-    #[error("{}:{line}: annotation {number} of '{key}', {shown}, {fault}", path.display())]
+    #[error("{}:{line}: of '{key}', {fault}", path.display())]
     Annotation {
         /// The file.
         path: PathBuf,
@@ -210,11 +206,7 @@ pub enum CorpusError {
         line: u64,
         /// The key of the annotations.
         key: String,
-        /// Which one of them, from 1.
-        number: usize,
-        /// It.
-        shown: String,
-        /// What is wrong with it.
+        /// Which one it is, and what is wrong with it.
         fault: String,
     },
     /// A layer that has another meaning, or cannot be a column.
@@ -231,7 +223,7 @@ pub enum CorpusError {
     #[error("the corpus has no split; give at least one of `train`, `valid`, `test`")]
     NoSplit,
     /// A table without the column that an option names.
-    #[error("{}:{line}: no column '{column}'; {first} {}", path.display(), list(found))]
+    #[error("{}:{line}: no column '{column}'; {} {}", path.display(), first(*header), list(found))]
     Column {
         /// The file.
         path: PathBuf,
@@ -239,8 +231,8 @@ pub enum CorpusError {
         line: u64,
         /// The column that was asked for.
         column: String,
-        /// What the first row is: "the header has".
-        first: &'static str,
+        /// Whether the first row is a header.
+        header: bool,
         /// The columns.
         found: Vec<String>,
     },
@@ -389,7 +381,12 @@ fn in_file(path: &Option<PathBuf>) -> String {
 /// The items that a message names at most: a header may have millions of columns.
 const NAMED: usize = 20;
 
-fn list(items: impl IntoIterator<Item = impl std::fmt::Display>) -> String {
+/// What the first row of a table is.
+fn first(header: bool) -> &'static str {
+    if header { "the header has" } else { "without a header, the row has" }
+}
+
+pub(crate) fn list(items: impl IntoIterator<Item = impl std::fmt::Display>) -> String {
     let mut items = items.into_iter();
     let mut named: Vec<String> = items.by_ref().take(NAMED).map(|item| shortened(&item.to_string())).collect();
     match items.count() {

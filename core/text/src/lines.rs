@@ -13,8 +13,9 @@ use crate::unpack::{reading, unpacked};
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// The longest line that is read, in bytes. A longer one is an error: a document takes its size some thirty times over
-/// when it is encoded, and a file without line ends is not meant as one document.
+/// The longest line that is read, in bytes, and the longest row or article of several lines. A longer one is an error: a
+/// document takes its size some thirty times over when it is encoded, and a file without line ends is not meant as one
+/// document.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(transparent)]
 #[schemars(inline)]

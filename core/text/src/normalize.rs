@@ -39,7 +39,7 @@ pub const NORMALIZATIONS: &[Normalization] = &[
         name: "nfc",
         about: "Characters are composed where Unicode has a composed one (its form NFC): `e` and an accent become `é`.",
         keeps_places: false,
-        apply: |text| text.nfc().map(|(c, _)| c).collect(),
+        apply: nfc,
     },
     Normalization {
         name: "sentence_marks",
@@ -92,9 +92,15 @@ fn after_break(tag: &str) -> Option<&str> {
     if br.eq_ignore_ascii_case("br") { end } else { None }
 }
 
+fn nfc(text: &str) -> String {
+    // ASCII is composed already, and most lines of English are that.
+    if text.is_ascii() { text.to_owned() } else { text.nfc().map(|(c, _)| c).collect() }
+}
+
 /// One for one: the one capital of which Unicode makes two (`İ`) keeps the first of them.
 fn lowercase(text: &str) -> String {
-    text.chars().map(|c| c.to_lowercase().next().unwrap_or(c)).collect()
+    let small = |c: char| if c.is_ascii() { c.to_ascii_lowercase() } else { c.to_lowercase().next().unwrap_or(c) };
+    text.chars().map(small).collect()
 }
 
 fn marked<'a>(pieces: impl Iterator<Item = &'a str>, mark: &str) -> String {

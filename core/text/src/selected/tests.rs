@@ -186,11 +186,7 @@ proptest! {
         seed: u64,
     ) {
         let options = |limit: Option<usize>| {
-            let mut options = json!({ "shuffle": shuffle });
-            limit.map(|limit| options["limit"] = limit.into());
-            min.map(|min| options["min_characters"] = min.into());
-            max.map(|max| options["max_characters"] = max.into());
-            options
+            json!({ "shuffle": shuffle, "limit": limit, "min_characters": min, "max_characters": max })
         };
         let lines = lines(count);
         let fits = |line: &&String| {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::corpus::Span;
-use crate::error::{CorpusError, shortened};
+use crate::error::{CorpusError, list, shortened};
 
 pub(super) struct Object<'a> {
     keys: Map<String, Value>,
@@ -42,8 +42,8 @@ impl<'a> Object<'a> {
     }
 
     fn fault(&self, key: &str, is: &'static str, meant: &'static str) -> CorpusError {
-        let found = self.keys.keys().cloned().collect();
-        CorpusError::Key { path: self.path.to_owned(), line: self.line, key: key.to_owned(), is, meant, found }
+        let fault = format!("is {is}, and {meant} is meant; the line has {}", list(self.keys.keys()));
+        CorpusError::Key { path: self.path.to_owned(), line: self.line, key: key.to_owned(), fault }
     }
 
     /// A text as it stands, of which some is no white space.
@@ -85,9 +85,7 @@ impl<'a> Object<'a> {
                 path: self.path.to_owned(),
                 line: self.line,
                 key: key.to_owned(),
-                number: at + 1,
-                shown: shortened(&one.to_string()),
-                fault,
+                fault: format!("the annotation {} {fault}: {}", at + 1, shortened(&one.to_string())),
             };
             let parts = one.as_array().map(Vec::as_slice);
             let Some([Value::Number(start), Value::Number(end), Value::String(value)]) = parts else {

@@ -96,14 +96,14 @@ fn faults_are_located() {
         assert_eq!(open(text, options).unwrap_err(), (pointer.to_owned(), message.to_owned()));
     }
     let faults = [
-        ("[1]", "annotation 1 of 't', [1], is no `[start, end, \"TAG\"]`"),
-        ("[0, 1, 2]", "annotation 1 of 't', [0,1,2], is no `[start, end, \"TAG\"]`"),
-        ("[-1, 1, \"N\"]", "annotation 1 of 't', [-1,1,\"N\"], has a place that is no number of characters"),
-        ("[1, 1, \"N\"]", "annotation 1 of 't', [1,1,\"N\"], ends where it begins or before"),
-        ("[0, 5, \"N\"]", "annotation 1 of 't', [0,5,\"N\"], ends after the text, which has 4 characters"),
+        ("[1]", "of 't', the annotation 1 is no `[start, end, \"TAG\"]`: [1]"),
+        ("[0, 1, 2]", "of 't', the annotation 1 is no `[start, end, \"TAG\"]`: [0,1,2]"),
+        ("[-1, 1, \"N\"]", "of 't', the annotation 1 has a place that is no number of characters: [-1,1,\"N\"]"),
+        ("[1, 1, \"N\"]", "of 't', the annotation 1 ends where it begins or before: [1,1,\"N\"]"),
+        ("[0, 5, \"N\"]", "of 't', the annotation 1 ends after the text, which has 4 characters: [0,5,\"N\"]"),
         (
             "[0, 2, \"N\"], [1, 3, \"N\"]",
-            "annotation 2 of 't', [1,3,\"N\"], begins before the end of the one before it; they stand in order, and apart",
+            "of 't', the annotation 2 begins before the end of the one before it; they stand in order, and apart: [1,3,\"N\"]",
         ),
     ];
     for (list, message) in faults {

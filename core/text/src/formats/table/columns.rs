@@ -120,7 +120,7 @@ pub(crate) struct Columns {
 }
 
 /// An error, and the option that is at fault, where one is.
-pub(crate) type Fault = (Option<&'static str>, CorpusError);
+pub(crate) type Fault = Box<(Option<&'static str>, CorpusError)>;
 
 impl Columns {
     /// Finds them by the first row, which is a header or is not.
@@ -139,14 +139,14 @@ impl Columns {
             path: path.clone(),
             line,
             column: column.to_owned(),
-            first: if header { "the header has" } else { "without a header, the row has" },
+            header,
             found: names.clone(),
         };
         let require = |option: &'static str, column: &Column| -> Result<usize, Fault> {
             let found = find(&column.0).and_then(|found| found.ok_or_else(|| missing(&column.0)));
-            found.map_err(|error| (Some(option), error))
+            found.map_err(|error| Box::new((Some(option), error)))
         };
-        let own = |error| (None, error);
+        let own = |error| Box::new((None, error));
         let text = match &wanted.text {
             Some(column) => require("text", column)?,
             None if names.len() == 1 => 0,

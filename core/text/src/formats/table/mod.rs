@@ -40,10 +40,11 @@ impl Table {
         let mut labelled = false;
         for (split, _) in self.splits.iter() {
             // A check is not yet a reading: nobody watches it.
-            let lines = self.splits.lines(split, &Disk).map_err(|error| (None, error));
+            let lines = self.splits.lines(split, &Disk).map_err(|error| Box::new((None, error)));
             match lines.and_then(|lines| Reader::look(split, lines, &self)) {
                 Ok(columns) => labelled |= columns.label.is_some(),
-                Err((option, error)) => {
+                Err(fault) => {
+                    let (option, error) = *fault;
                     let pointer = option.map_or_else(|| self.splits.pointer(split), |option| pointer(&[option]));
                     errors.push(OptionError { pointer, error });
                 }
@@ -87,7 +88,7 @@ impl Corpus for TableCorpus {
     fn documents<'a>(&'a self, split: &str, files: &'a dyn Files) -> Result<Documents<'a>, CorpusError> {
         let lines = self.table.splits.lines(split, files)?;
         let path = lines.path().clone();
-        let mut reader = Reader::open(split, lines, &self.table).map_err(|(_, error)| error)?;
+        let mut reader = Reader::open(split, lines, &self.table).map_err(|fault| fault.1)?;
         let empty = CorpusError::NoRow { split: split.to_owned(), path };
         Ok(stream(move || reader.next(), empty))
     }
@@ -106,7 +107,7 @@ impl Reader {
     /// Reads the first row.
     fn open(split: &str, lines: Lines, table: &Table) -> Result<Self, Fault> {
         let mut rows = Rows::new(lines, table.delimiter, table.quoting);
-        let own = |error| (None, error);
+        let own = |error| Box::new((None, error));
         let Some(first) = rows.next().map_err(own)? else {
             let path = Some(rows.lines.path().clone());
             return Err(own(CorpusError::Empty { split: split.to_owned(), path }));
@@ -122,7 +123,7 @@ impl Reader {
         for _ in 0..if table.quoting.is_none() { LOOKED_AT } else { 0 } {
             let Some(row) = reader.rows.next().transpose() else { break };
             match row.and_then(|row| reader.fit(&row)) {
-                Err(error @ CorpusError::Quotes { .. }) => return Err((None, error)),
+                Err(error @ CorpusError::Quotes { .. }) => return Err(Box::new((None, error))),
                 // Of other faults tells whoever reads it all.
                 Err(_) => break,
                 Ok(()) => {}
