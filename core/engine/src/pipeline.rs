@@ -236,7 +236,8 @@ pub fn reference<'a>(catalogue: &Catalogue, components: impl IntoIterator<Item =
         if let Some(keys) = &form.keys {
             page::describe(&mut text, &format!("`[{table}.NAME]`"), keys);
         }
-        let named = form.kinds.iter().flat_map(|(place, kinds)| parts.of(*kinds).into_iter().map(move |kind| (place, kind)));
+        let named =
+            form.kinds.iter().flat_map(|(place, kinds)| parts.of(*kinds).into_iter().map(move |kind| (place, kind)));
         for (place, Kind { name, about, options }) in named {
             let mut title = match place {
                 Place::Table => format!("`[{table}.NAME]`, `kind = \"{name}\"`"),

@@ -111,7 +111,8 @@ impl Plan {
                 inputs.push(json!([part, key.as_str()]));
             }
             let own = step.recipe(&mut hashes)?;
-            let mut recipe = json!({ "format": FORMAT, "step": step.kind(), "txray": program, "inputs": inputs, OWN: own });
+            let mut recipe =
+                json!({ "format": FORMAT, "step": step.kind(), "txray": program, "inputs": inputs, OWN: own });
             if let Some(shard) = shard.filter(|_| step.has_parts()) {
                 step.check_part().map_err(|error| error.of_table(step.table()))?;
                 recipe["shard"] = shard.to_string().into();

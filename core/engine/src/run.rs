@@ -13,8 +13,8 @@ use crate::error::{Error, Failed, Result};
 use crate::inputs::Inputs;
 use crate::out::{OutDirectory, OutPath, absolute};
 use crate::pipeline::Pipeline;
-use crate::shard::{Parts, Shard};
 use crate::plan::{Plan, Planned};
+use crate::shard::{Parts, Shard};
 use crate::step::{Finished, Making};
 use crate::store::{Entry, Found, Store};
 

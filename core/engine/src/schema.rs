@@ -133,7 +133,8 @@ fn value_of(kinds: Kinds, parts: &Parts<'_>, defined: &mut Definitions) -> Value
     let offered = names.chain([table.clone()]).collect();
     match kinds {
         Kinds::Records => {
-            let one = offering(json!({ "if": { "type": "object" }, "then": table, "else": { "type": "string" } }), offered);
+            let one =
+                offering(json!({ "if": { "type": "object" }, "then": table, "else": { "type": "string" } }), offered);
             let by_site = json!({ "additionalProperties": one });
             json!({ "if": { "type": "object", "not": { "required": ["kind"] } }, "then": by_site, "else": one })
         }
@@ -144,7 +145,9 @@ fn value_of(kinds: Kinds, parts: &Parts<'_>, defined: &mut Definitions) -> Value
 /// The schema of a table that names none of the kinds at hand.
 fn unknown(kinds: Kinds, parts: &Parts<'_>) -> Value {
     let kind = match kinds {
-        Kinds::Formats | Kinds::Annotators | Kinds::Records => json!({ "enum": parts.of(kinds).iter().map(|kind| kind.name).collect::<Vec<_>>() }),
+        Kinds::Formats | Kinds::Annotators | Kinds::Records => {
+            json!({ "enum": parts.of(kinds).iter().map(|kind| kind.name).collect::<Vec<_>>() })
+        }
         Kinds::Components(_) => json!({ "type": "string" }),
     };
     json!({ "type": "object", "properties": { "kind": kind }, "required": ["kind"] })

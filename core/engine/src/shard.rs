@@ -85,7 +85,9 @@ impl Parts {
             by_index.insert(shard.index, (directory.clone(), manifest, shard));
         }
         let all: Vec<_> = by_index.into_values().collect();
-        let Some((first, like, of)) = all.first() else { return Err(parts("no directory of a shard is named".to_owned())) };
+        let Some((first, like, of)) = all.first() else {
+            return Err(parts("no directory of a shard is named".to_owned()));
+        };
         for (directory, manifest, shard) in &all[1..] {
             if let Some(what) = difference((like, of), (manifest, shard)) {
                 let (first, directory) = (first.display(), directory.display());
@@ -178,7 +180,9 @@ fn checked(directory: &Path, manifest: &Manifest, path: &OutPath, host: &Host<'_
 /// What two parts differ in, of all that their tables depend on.
 fn difference(a: (&Manifest, &ShardRecord), b: (&Manifest, &ShardRecord)) -> Option<String> {
     let ((a, of), (b, other)) = (a, b);
-    let differ = |what: &str, a: &dyn fmt::Display, b: &dyn fmt::Display| Some(format!("{what} is {a} in one, {b} in the other"));
+    let differ = |what: &str, a: &dyn fmt::Display, b: &dyn fmt::Display| {
+        Some(format!("{what} is {a} in one, {b} in the other"))
+    };
     if of.of != other.of {
         return differ("the number of shards", &of.of, &other.of);
     }

@@ -13,11 +13,8 @@ use crate::stage::Stage;
 use crate::tally::Tally;
 
 /// The halves of each sum over all tokens.
-const MOMENTS: [(txray_tables::Column, txray_tables::Column); 3] = [
-    (sums::SUM_HIGH, sums::SUM_LOW),
-    (sums::SUM_ABS_HIGH, sums::SUM_ABS_LOW),
-    (sums::SUM_SQ_HIGH, sums::SUM_SQ_LOW),
-];
+const MOMENTS: [(txray_tables::Column, txray_tables::Column); 3] =
+    [(sums::SUM_HIGH, sums::SUM_LOW), (sums::SUM_ABS_HIGH, sums::SUM_ABS_LOW), (sums::SUM_SQ_HIGH, sums::SUM_SQ_LOW)];
 
 impl Tally {
     /// Writes what the other tables of a part round, or leave out.

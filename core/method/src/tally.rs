@@ -345,7 +345,8 @@ impl Tally {
             moments,
         };
         let covered = layers.iter().zip(self.unjoined).zip(self.examples);
-        let covered = covered.map(|((of, unjoined), examples)| LayerCoverage { name: of.layer.clone(), unjoined, examples });
+        let covered =
+            covered.map(|((of, unjoined), examples)| LayerCoverage { name: of.layer.clone(), unjoined, examples });
         let coverage = Coverage {
             tokens: self.tokens,
             documents: self.documents,
@@ -386,7 +387,8 @@ impl Neuron {
     /// Adds its strengths at some tokens, NaN where there is none, of which these are the features, `[layers][tokens]`, and so many
     /// of them are known.
     fn add_in_bulk(&mut self, strengths: &[f32], features: &[Vec<u32>], known: &[usize]) {
-        let exact: Vec<ExactSum> = strengths.iter().map(|&strength| ExactSum::of(f64::from(strength.max(0.0)))).collect();
+        let exact: Vec<ExactSum> =
+            strengths.iter().map(|&strength| ExactSum::of(f64::from(strength.max(0.0)))).collect();
         self.not_positive += strengths.iter().filter(|strength| **strength <= 0.0).count() as u64;
         for (_, &exact) in strengths.iter().zip(&exact).filter(|(strength, _)| **strength > 0.0) {
             self.count += 1;

@@ -11,8 +11,8 @@ use txray_conformance::method::{record_rule, weighting};
 use txray_conformance::strategies::{Neuron, Preference as Plain, Stage as Drawn, activations, stage};
 use txray_conformance::{Finding, Settings as Thorough, Verdict};
 use txray_method::{
-    AsGiven, BySite, Compared, Extent, Keeps, Kept, MethodError, Observations, Preference, Record, RecordRule, Settings, Stage, Tally, Weigh,
-    Weighting, compare, merge, read,
+    AsGiven, BySite, Compared, Extent, Keeps, Kept, MethodError, Observations, Preference, Record, RecordRule,
+    Settings, Stage, Tally, Weigh, Weighting, compare, merge, read,
 };
 use txray_plugin::{ActivationBatch, ActivationSource, Host, MetricBatch, PreferenceMetric, Sign, SourceDescription};
 use txray_tables::Folder;

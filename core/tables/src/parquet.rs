@@ -300,7 +300,11 @@ mod tests {
                     .write(vec![
                         Arc::new(StringArray::from_iter_values(rows.clone().map(|row| format!("site {}", row % 300)))),
                         Arc::new(UInt32Array::from_iter_values(rows.clone())),
-                        Arc::new(rows.clone().map(|row| (row % 7 > 0).then_some(1.0 / f64::from(row))).collect::<Float64Array>()),
+                        Arc::new(
+                            rows.clone()
+                                .map(|row| (row % 7 > 0).then_some(1.0 / f64::from(row)))
+                                .collect::<Float64Array>(),
+                        ),
                         Arc::new(rows.map(|row| (row % 5 > 0).then_some(row)).collect::<UInt32Array>()),
                     ])
                     .unwrap();

@@ -223,8 +223,8 @@ impl Sentences {
             let building = building.get_or_insert_with(|| Building::at(line));
             building.add(line, text).map_err(|fault| self.fault(line, fault))?;
             // A document of a treebank is a sentence at least.
-            if building.sentence.bytes > self.lines.max_bytes() {
-                return Err(self.fault(building.sentence.line, TreebankFault::TooLong { max: self.lines.max_bytes() }));
+            if building.sentence.bytes > self.lines.most() {
+                return Err(self.fault(building.sentence.line, TreebankFault::TooLong { max: self.lines.most() }));
             }
         }
         building.map(|building| self.close(building)).transpose()

@@ -81,8 +81,13 @@ pub trait Corpus: Send + Sync {
     /// Those of its first documents.
     fn look(&self, split: &str) -> Result<(), CorpusError> {
         // Nothing is made of them, so nobody watches what is read.
-        self.documents(split, &Disk)?.take(LOOKED_AT).try_for_each(|document| document.map(drop))
+        first_documents(self.documents(split, &Disk)?)
     }
+}
+
+/// The error of the first documents, where they have one.
+pub(crate) fn first_documents(documents: Documents<'_>) -> Result<(), CorpusError> {
+    documents.take(LOOKED_AT).try_for_each(|document| document.map(drop))
 }
 
 /// The documents of a split that are looked at before anything runs.

@@ -96,9 +96,9 @@ pub enum CorpusError {
         /// The first byte that is not UTF-8, counted from the start of the file as it is unpacked, from 0.
         byte: u64,
     },
-    /// A line that is longer than a document may be.
+    /// What is meant to be a document, and is longer than one may be.
     #[error(
-        "{}:{line}: a line of more than {max} bytes; if it is meant to be one document, raise `{option}`",
+        "{}:{line}: {what} of more than {max} bytes; if it is meant to be one document, raise `{option}`",
         path.display()
     )]
     TooLong {
@@ -106,7 +106,9 @@ pub enum CorpusError {
         path: PathBuf,
         /// The line, from 1.
         line: u64,
-        /// The most bytes that a line may have.
+        /// What it is: "a line".
+        what: &'static str,
+        /// The most bytes that it may have.
         max: u64,
         /// The option that says so.
         option: &'static str,
@@ -118,6 +120,33 @@ pub enum CorpusError {
         split: String,
         /// The file it is read from, if any.
         path: Option<PathBuf>,
+    },
+    /// A split of whose documents none is left.
+    #[error("no document of the split '{split}' is left by {}; ease what leaves them out", list(options.iter().map(|option| format!("`{option}`"))))]
+    NoneLeft {
+        /// The split.
+        split: String,
+        /// The options that leave documents out.
+        options: Vec<&'static str>,
+    },
+    /// Bounds that no document is within.
+    #[error("no document has {min} characters at least and {max} at most; swap `min_characters` and `max_characters`")]
+    Bounds {
+        /// The least.
+        min: u32,
+        /// The most.
+        max: u32,
+    },
+    /// A normalisation of a text with annotations.
+    #[error(
+        "\"{step}\" moves words, and the annotations `{layer}` of the corpus would stand elsewhere; leave the step out, or \
+         take the annotations out of the corpus"
+    )]
+    Moved {
+        /// The step.
+        step: &'static str,
+        /// The layer.
+        layer: String,
     },
     /// A split that the corpus does not have.
     #[error("no split '{split}'; the corpus has {}", list(known))]
@@ -148,6 +177,50 @@ pub enum CorpusError {
         tokens: u64,
         /// The most that there can be.
         most: u64,
+    },
+    /// A line that is no JSON object.
+    #[error("{}:{line}: a line is a JSON object, and this is none: {reason}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// What it is instead.
+        reason: String,
+    },
+    /// A line whose object has not what an option means.
+    #[error("{}:{line}: '{key}' {fault}", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// The key, or the keys with dots between.
+        key: String,
+        /// What is wrong with it, and what the line has.
+        fault: String,
+    },
+    /// An annotation that fits no place of its text.
+    #[error("{}:{line}: of '{key}', {fault}", path.display())]
+    Annotation {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// The key of the annotations.
+        key: String,
+        /// Which one it is, and what is wrong with it.
+        fault: String,
+    },
+    /// A layer that has another meaning, or cannot be a column.
+    #[error(
+        "`{}` cannot be a layer of annotations: its name has 64 small letters (a to z), digits and `_` at most, a letter \
+         first, and is none of `token`, `word`, `label` and `prediction`",
+        layer.escape_debug()
+    )]
+    Layer {
+        /// The layer.
+        layer: String,
     },
     /// A corpus without any split.
     #[error("the corpus has no split; give at least one of `train`, `valid`, `test`")]
@@ -206,20 +279,71 @@ pub enum CorpusError {
         fault: LookupFault,
     },
     /// A table without the column that an option names.
-    #[error("{}:1: no column '{column}'; the header has {}", path.display(), list(found))]
+    #[error("{}:{line}: no column '{column}'; {} {}", path.display(), first(*header), list(found))]
     Column {
         /// The file.
         path: PathBuf,
+        /// The line of the first row, from 1.
+        line: u64,
         /// The column that was asked for.
         column: String,
-        /// The columns of the header line.
+        /// Whether the first row is a header.
+        header: bool,
+        /// The columns.
         found: Vec<String>,
+    },
+    /// A table of which an option means a column, and two are called so.
+    #[error("{}:{line}: the column '{column}' stands twice in the header; give each its own name", path.display())]
+    ColumnTwice {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// The column.
+        column: String,
+    },
+    /// A table with a header alone.
+    #[error("the split '{split}' has no document: {} has a header and no row", path.display())]
+    NoRow {
+        /// The split.
+        split: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A row with quotes, of which nothing says what they mean.
+    #[error(
+        "{}:{line}: quotes hold fields of this row together, or are a part of their text: {row}; say which with \
+         `quoting = \"double\"` or `quoting = \"none\"`",
+        path.display()
+    )]
+    Quotes {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// The row.
+        row: String,
+    },
+    /// A quoted field without an end.
+    #[error(
+        "{}:{line}: a quote opens a field, and none closes it{}; if quotes are a part of the text, set `quoting = \"none\"`",
+        path.display(),
+        max.map(|max| format!(" within the {max} bytes of `max_document_bytes`")).unwrap_or_default()
+    )]
+    Unclosed {
+        /// The file.
+        path: PathBuf,
+        /// The line that the field begins on, from 1.
+        line: u64,
+        /// The most bytes that a row may have, where there are more.
+        max: Option<u64>,
     },
     /// A row of a table with too few or too many fields.
     #[error(
-        "{}:{line}: {found} {} between tabs where the header has {expected}",
+        "{}:{line}: {found} {} between {between} where the header has {expected}{}",
         path.display(),
-        if *found == 1 { "field" } else { "fields" }
+        if *found == 1 { "field" } else { "fields" },
+        if *quotes { "; quotes stand in it: does `quoting` say what they mean?" } else { "" }
     )]
     Fields {
         /// The file.
@@ -230,6 +354,10 @@ pub enum CorpusError {
         found: usize,
         /// The fields of the header.
         expected: usize,
+        /// What stands between fields: "tabs".
+        between: String,
+        /// Whether quotes stand in the row.
+        quotes: bool,
     },
     /// A row of a table whose document has no text.
     #[error("{}:{line}: the column '{column}' is empty; leave the row out", path.display())]
@@ -381,6 +509,11 @@ fn in_file(path: &Option<PathBuf>) -> String {
 
 /// The items that a message names at most: a header may have millions of columns.
 const NAMED: usize = 20;
+
+/// What the first row of a table is.
+fn first(header: bool) -> &'static str {
+    if header { "the header has" } else { "without a header, the row has" }
+}
 
 pub(crate) fn list(items: impl IntoIterator<Item = impl std::fmt::Display>) -> String {
     let mut items = items.into_iter();

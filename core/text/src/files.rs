@@ -72,6 +72,7 @@ mod tests {
 
     use super::*;
     use crate::formats::of_lines;
+    use crate::unpack::tests::{gzip, zstd};
     use crate::{ANNOTATORS, Context, CorpusError, Document, Resolver, Tokenizer, Vocabulary};
 
     fn read(path: &Path) -> io::Result<String> {
@@ -141,19 +142,28 @@ mod tests {
         // Rows of a table, and the words of a treebank.
         let row = |id: u32, form: &str| format!("{id}\t{form}\t_\t_\t_\t_\t0\troot\t_\t_");
         let (a, c) = (row(1, "a"), row(2, "c"));
-        for text in [format!("{a}\n{c}\n"), format!("{a}\n{c}"), format!("{a}\n\n")] {
-            for format in of_lines() {
+        let tables = [format!("{a}\n{c}\n"), format!("{a}\n{c}"), format!("{a}\n\n")];
+        let objects = ["{\"text\": \"a\"}\n{\"text\": \"b\"}\n", "{\"text\": \"a\"}", "{\"text\": \"a\"}\n\n"];
+        for format in of_lines() {
+            let texts = if format.kind == "jsonl" { objects.map(str::to_owned) } else { tables.clone() };
+            let packed = texts.iter().flat_map(|text| [gzip(text.as_bytes()), zstd(text.as_bytes())]);
+            for bytes in texts.iter().map(|text| text.as_bytes().to_vec()).chain(packed) {
                 let path = config.join(format.kind);
-                fs::write(&path, &text).unwrap();
+                fs::write(&path, bytes).unwrap();
                 let mut table = serde_json::json!({ "train": format.kind });
                 if format.kind == "tsv" {
                     table["text"] = "a".into();
                 }
-                let corpus = (format.open)(&table, &Context { resolver: &resolver, seed: 0 }).unwrap();
-                let last = corpus.documents("train", &files).unwrap().last().unwrap();
-                let message = last.unwrap_err().to_string();
-                assert_eq!(message, format!("cannot read {}: it changed while it was read", path.display()));
-                expected.push(path);
+                for (limit, shuffle) in [(9, false), (1, false), (9, true), (1, true)] {
+                    let mut table = table.clone();
+                    table["shuffle"] = shuffle.into();
+                    table["limit"] = limit.into();
+                    let corpus = (format.open)(&table, &Context { resolver: &resolver, seed: 0 }).unwrap();
+                    let last = corpus.documents("train", &files).and_then(|documents| documents.last().unwrap());
+                    let message = last.unwrap_err().to_string();
+                    assert_eq!(message, format!("cannot read {}: it changed while it was read", path.display()));
+                    expected.push(path.clone());
+                }
             }
         }
         let annotators = [("lookup", "file", "a\tb\n"), ("perceptron", "train", "1\ta\t_\tX\t_\t_\t_\t_\t_\t_\n\n")];

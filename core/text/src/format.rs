@@ -2,12 +2,13 @@
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use serde_path_to_error::Segment;
 
 use crate::corpus::Corpus;
 use crate::error::OptionError;
 use crate::resolve::Resolver;
+use crate::selected::Selection;
 
 /// What the pipeline around a corpus tells it.
 #[derive(Clone, Copy, Debug)]
@@ -61,12 +62,32 @@ pub enum OpenError {
 impl Format {
     /// The format of these options.
     pub const fn of<T: FormatOptions>() -> Self {
-        Self { kind: T::KIND, schema: || schemars::schema_for!(T).to_value(), open: open::<T> }
+        Self { kind: T::KIND, schema: schema::<T>, open: open::<T> }
     }
 }
 
+/// The options of the format, and those of every format.
+fn schema<T: FormatOptions>() -> Value {
+    let mut schema = schemars::schema_for!(T).to_value();
+    let mut common = schemars::schema_for!(Selection).to_value();
+    if let (Some(own), Value::Object(common)) = (schema.as_object_mut(), common["properties"].take()) {
+        let own = own.entry("properties").or_insert_with(|| Value::Object(Map::new()));
+        own.as_object_mut().into_iter().for_each(|own| own.extend(common.clone()));
+    }
+    schema
+}
+
 fn open<T: FormatOptions>(table: &Value, context: &Context<'_>) -> Result<Box<dyn Corpus>, OpenError> {
-    options::<T>(table)?.open(context).map_err(OpenError::Options)
+    let mut own = table.clone();
+    let mut common = Map::new();
+    if let Value::Object(own) = &mut own {
+        let taken = Selection::KEYS.into_iter().filter_map(|key| own.shift_remove_entry(key));
+        common.extend(taken);
+    }
+    let format: T = options(&own)?;
+    let selection: Selection = options(&Value::Object(common))?;
+    let corpus = format.open(context).map_err(OpenError::Options)?;
+    selection.around(corpus, context).map_err(OpenError::Options)
 }
 
 /// The options that a table holds.

@@ -14,7 +14,9 @@
 //!
 //! A format is one file under `formats/` and one line of [`FORMATS`]: checks, reference and help read that list. What a
 //! format has to give is a type of its options, which is also its table in the pipeline's TOML ([`FormatOptions`]), and a
-//! [`Corpus`]. Documents are streamed: no corpus is ever held whole. Files are opened through [`Files`] alone.
+//! [`Corpus`]. Which of its documents are read, in which order, and what is done to their texts are options of every format:
+//! they make another corpus around the one that the format opened. Documents are streamed: no corpus is ever held whole.
+//! Files are opened through [`Files`] alone, and unpacked where they are packed.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -27,9 +29,11 @@ mod format;
 mod formats;
 mod join;
 mod lines;
+mod normalize;
 mod resolve;
-mod split;
+mod selected;
 mod spill;
+mod split;
 mod splits;
 mod tokens;
 mod unpack;
@@ -42,6 +46,7 @@ pub use files::{Disk, Files, open_file};
 pub use format::{Context, Format, FormatOptions, Open, OpenError};
 pub use formats::{FORMATS, FolderFault, TableFault};
 pub use join::{Joined, join, words};
+pub use normalize::{NORMALIZATIONS, Normalization};
 pub use resolve::Resolver;
 pub use split::Words;
 pub use tokens::{Counts, Encoded, Tokenizer, TokenizerError, Vocabulary};

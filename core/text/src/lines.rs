@@ -13,8 +13,9 @@ use crate::unpack::{reading, unpacked};
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// The longest line that is read, in bytes. A longer one is an error: a document takes its size some thirty times over
-/// when it is encoded, and a file without line ends is not meant as one document.
+/// The longest line that is read, in bytes, and the longest row or article of several lines. A longer one is an error: a
+/// document takes its size some thirty times over when it is encoded, and a file without line ends is not meant as one
+/// document.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(transparent)]
 #[schemars(inline)]
@@ -68,7 +69,7 @@ impl Lines {
     }
 
     /// The most bytes that a line may have, and whatever is made of several.
-    pub(crate) fn max_bytes(&self) -> u64 {
+    pub(crate) fn most(&self) -> u64 {
         self.max.get()
     }
 
@@ -97,6 +98,7 @@ impl Lines {
             return Err(CorpusError::TooLong {
                 path: self.path.clone(),
                 line: self.number,
+                what: "a line",
                 max: self.max.get(),
                 option: MaxDocumentBytes::OPTION,
             });
@@ -150,11 +152,12 @@ mod tests {
     #[test]
     fn no_format_reads_a_line_without_end() {
         let folder = tempfile::tempdir().unwrap();
-        // A table of one row, and a treebank of one word.
-        let text = "1\tsentence\t_\t_\t_\t_\t0\troot\t_\t_\n";
-        std::fs::write(folder.path().join("file"), text).unwrap();
         let resolver = Resolver { data: None, config: folder.path().to_owned() };
+        // A table of one row, and a treebank of one word.
+        let row = "1\tsentence\t_\t_\t_\t_\t0\troot\t_\t_\n";
         for format in of_lines() {
+            let text = if format.kind == "jsonl" { "{\"text\": \"a\"}\n" } else { row };
+            std::fs::write(folder.path().join("file"), text).unwrap();
             let option = &(format.schema)()["properties"][MaxDocumentBytes::OPTION];
             assert_eq!(option["default"], 16 << 20, "{option}");
             assert!(option["description"].is_string(), "{option}");

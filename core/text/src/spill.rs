@@ -67,8 +67,10 @@ struct Kept<'d>(
     #[serde(borrow)] Cow<'d, str>,
     #[serde(borrow)] Option<Cow<'d, str>>,
     #[serde(borrow)] Option<Cow<'d, str>>,
-    #[serde(borrow)] Vec<(Cow<'d, str>, Vec<(u32, u32, Cow<'d, str>)>)>,
+    #[serde(borrow)] Vec<(Cow<'d, str>, Vec<KeptSpan<'d>>)>,
 );
+
+type KeptSpan<'d> = (u32, u32, Cow<'d, str>);
 
 impl<'d> From<&'d Document> for Kept<'d> {
     fn from(document: &'d Document) -> Self {

@@ -12,6 +12,8 @@ use crate::resolve::Resolver;
 #[derive(Debug)]
 pub(crate) struct Splits {
     files: Vec<(String, PathBuf)>,
+    /// Those that stand in `splits`.
+    others: Vec<String>,
     max: MaxDocumentBytes,
 }
 
@@ -28,6 +30,7 @@ impl Splits {
     ) -> Result<Self, Vec<OptionError>> {
         let mut files: Vec<(String, PathBuf)> = Vec::new();
         let mut errors = Vec::new();
+        let further = others.keys().cloned().collect();
         let named = named.into_iter().filter_map(|(split, path)| {
             let path = path.as_ref()?;
             Some((pointer(&[split]), split, path))
@@ -52,7 +55,7 @@ impl Splits {
         if files.is_empty() && errors.is_empty() {
             errors.push(OptionError { pointer: String::new(), error: CorpusError::NoSplit });
         }
-        if errors.is_empty() { Ok(Self { files, max }) } else { Err(errors) }
+        if errors.is_empty() { Ok(Self { files, others: further, max }) } else { Err(errors) }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &(String, PathBuf)> {
@@ -72,6 +75,14 @@ impl Splits {
     /// The lines of a split's file.
     pub(crate) fn lines(&self, split: &str, files: &dyn Files) -> Result<Lines, CorpusError> {
         Lines::open(self.file(split)?.clone(), self.max, files)
+    }
+
+    /// The option that gives the file of a split.
+    pub(crate) fn pointer(&self, split: &str) -> String {
+        match split {
+            "train" | "valid" | "test" if !self.others.iter().any(|other| other == split) => pointer(&[split]),
+            _ => pointer(&["splits", split]),
+        }
     }
 
     pub(crate) fn files(&self, split: &str) -> Vec<PathBuf> {

@@ -226,4 +226,4 @@ impl Read for Unpacker {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -57,7 +57,11 @@ fn rules_keep_what_they_say_of_all_activations() {
         };
         for (rule, k) in [("kind = \"max-1\"", 1), ("kind = \"top-k\", k = 1", 1), ("kind = \"top-k\", k = 3", 3)] {
             let expected: Vec<_> = tokens.iter().flat_map(|token| strongest(token, k)).collect();
-            assert_eq!(observed(&folder, &format!("record = {{ {rule}, sign = \"{sign}\" }}")), expected, "{rule} {sign}");
+            assert_eq!(
+                observed(&folder, &format!("record = {{ {rule}, sign = \"{sign}\" }}")),
+                expected,
+                "{rule} {sign}"
+            );
         }
         let above = |row: &&(u64, u32, u32, f32)| strength(row.3) > 0.05;
         let expected: Vec<_> = all.iter().filter(above).copied().collect();
@@ -74,7 +78,8 @@ fn all_counts_every_activation_and_keeps_none() {
     for sign in ["positive", "negative", "absolute"] {
         observed(&folder, &format!("record = {{ kind = \"threshold\", above = -2.0, sign = \"{sign}\" }}"));
         let tables = |folder: &Folder| {
-            ["preferences.parquet", "neurons.parquet"].map(|file| std::fs::read(folder.path("out/stages/s").join(file)).unwrap())
+            ["preferences.parquet", "neurons.parquet"]
+                .map(|file| std::fs::read(folder.path("out/stages/s").join(file)).unwrap())
         };
         let one_by_one = tables(&folder);
         assert_eq!(observed(&folder, &format!("record = {{ kind = \"all\", sign = \"{sign}\" }}")), []);
@@ -107,7 +112,11 @@ fn a_rule_that_cannot_be_is_told_where_it_stands() {
     for (record, told, place) in [
         ("record = \"max1\"", "there is no record rule `max1`", "12:10"),
         ("record = \"top-k\"", "`top-k` needs its `k`", "12:10"),
-        ("record = { kind = \"top-k\", k = 6 }", "6 neurons are asked for, and there are fewer: lstm.0.hidden (5)", "12:10"),
+        (
+            "record = { kind = \"top-k\", k = 6 }",
+            "6 neurons are asked for, and there are fewer: lstm.0.hidden (5)",
+            "12:10",
+        ),
         ("record = { kind = \"top-k\", k = 0 }", "expected", "12:31"),
         ("record = { kind = \"max-1\", k = 2 }", "unknown key `k`", "12:27"),
         ("record = { kind = \"all\", sign = \"both\" }", "both", "12:32"),
@@ -134,7 +143,12 @@ fn layers_of_the_engine_s_own() {
     let preferences = Table::read(&folder.path("out/stages/s/preferences.parquet"));
     let (layer, feature) = (preferences.text("layer"), preferences.text("feature"));
     let of = |name: &str| -> Vec<&str> {
-        layer.iter().zip(&feature).filter(|(layer, _)| **layer == Some(name)).filter_map(|(_, feature)| *feature).collect()
+        layer
+            .iter()
+            .zip(&feature)
+            .filter(|(layer, _)| **layer == Some(name))
+            .filter_map(|(_, feature)| *feature)
+            .collect()
     };
     assert!(of("position").iter().all(|position| position.parse::<u32>().is_ok_and(|at| at < 6)));
     assert!(!of("position").is_empty() && !of("prediction").is_empty());

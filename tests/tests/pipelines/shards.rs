@@ -97,7 +97,8 @@ fn shards_share_a_model_that_one_of_them_trains() {
         "kind = \"lstm\"\nembedding = 4\nhidden = 5\ntrain = { epochs = 2, checkpoints = [1] }\n\
          task = { kind = \"language-model\", corpus = \"news\" }",
     );
-    folder.write("pipeline.toml", trained.replace("valid = \"news.txt\"", "train = \"news.txt\"\nvalid = \"news.txt\""));
+    folder
+        .write("pipeline.toml", trained.replace("valid = \"news.txt\"", "train = \"news.txt\"\nvalid = \"news.txt\""));
     folder.txray(["run", "pipeline.toml", "--out", "whole", "-q", "--store", "one"]).succeeded();
     run_in_shards(&folder, 2, &[], &["--store", "shared"]);
     let merge = ["merge", "part-2-of-2", "part-1-of-2", "--out", "merged", "--store", "third"];
@@ -105,7 +106,8 @@ fn shards_share_a_model_that_one_of_them_trains() {
     same_tables(&folder, "whole", "merged");
 
     // Each for itself: with another seed, another model.
-    let other = ["run", "pipeline.toml", "--shard", "2/2", "--out", "other", "-q", "--store", "alone", "--set", "seed=2"];
+    let other =
+        ["run", "pipeline.toml", "--shard", "2/2", "--out", "other", "-q", "--store", "alone", "--set", "seed=2"];
     folder.txray(other).succeeded();
     let said = folder.txray(["merge", "part-1-of-2", "other", "--out", "no", "-q"]).failed(2);
     assert!(said.contains("are not parts of one run: the seed is 1111 in one, 2 in the other"), "{said}");
@@ -139,9 +141,7 @@ fn what_is_not_the_parts_of_one_run_is_refused() {
     folder.write("part-2-of-3/stages/one/coverage.json", "{}");
     folder.write("news.txt", "w0 w1 w2\nw1 w2 w0\nw2 w2 w1 w0\nw0 w0\n");
     // What the whole run has in its store is not merged again.
-    let said = folder
-        .txray(["merge", "--out", "no", "-q", "--store", "fresh", one, two, three])
-        .failed(2);
+    let said = folder.txray(["merge", "--out", "no", "-q", "--store", "fresh", one, two, three]).failed(2);
     assert!(said.contains("coverage.json is not as its run left it"), "{said}");
 }
 
@@ -201,6 +201,8 @@ fn shards_of_real_text_merge_to_the_bytes_of_one_run() {
     folder.txray(["run", "pipeline.toml", "--data", data, "--out", "whole", "-q"]).succeeded();
     let parts = run_in_shards(&folder, 3, &[3, 1, 2], &["--data", data]);
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-    folder.txray([&["merge", "--data", data, "--out", "merged", "-q", "--store", "fresh"][..], &parts].concat()).succeeded();
+    folder
+        .txray([&["merge", "--data", data, "--out", "merged", "-q", "--store", "fresh"][..], &parts].concat())
+        .succeeded();
     same_tables(&folder, "whole", "merged");
 }

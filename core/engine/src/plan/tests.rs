@@ -77,7 +77,8 @@ fn a_key_depends_on_the_recipe_and_on_those_of_inputs_and_not_on_names() {
     assert_eq!(named.steps[0].key, named.steps[1].key);
     let other = step("stage", "a", 7, &[]);
     assert_ne!(plan(&[&other]).steps[0].key, named.steps[0].key, "another kind of step is another step");
-    let other_program = Plan::of_steps([&a].into_iter(), &[], &Registry::new(), "another", &Host::detached(), None).unwrap();
+    let other_program =
+        Plan::of_steps([&a].into_iter(), &[], &Registry::new(), "another", &Host::detached(), None).unwrap();
     assert_ne!(other_program.steps[0].key, named.steps[0].key);
 }
 
@@ -134,7 +135,8 @@ fn a_reason_names_what_changed() {
     assert_eq!(reason("stage.late"), Reason::Changed(vec!["model.second".to_owned()]), "an input, by its name");
     assert_eq!(reason("text.train"), Reason::Gone, "nothing changed, and yet it is asked for");
     assert_eq!(after.reason(&after.steps[0], &BTreeMap::new()), Reason::New);
-    let other = Plan::of_steps([&second].into_iter(), &[], &Registry::new(), "another", &Host::detached(), None).unwrap();
+    let other =
+        Plan::of_steps([&second].into_iter(), &[], &Registry::new(), "another", &Host::detached(), None).unwrap();
     let told = other.reason(&other.steps[0], &recent);
     assert_eq!(told, Reason::Changed(vec!["txray itself".to_owned()]));
 }

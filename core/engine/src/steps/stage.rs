@@ -216,7 +216,10 @@ fn model_of(check: &mut Check<'_>, pointer: &str, keys: Keys) -> Option<Checked>
         let place = format!("{pointer}/layers/{index}");
         match (known.contains(layer), check.exists::<Annotator>(layer)) {
             (true, true) if of_corpus.contains(layer) => {
-                let message = format!("the corpus `{}` has a layer `{layer}` of its own, and there is an annotator of that name", text.corpus.name);
+                let message = format!(
+                    "the corpus `{}` has a layer `{layer}` of its own, and there is an annotator of that name",
+                    text.corpus.name
+                );
                 check.error_with_help(&place, message, "call the annotator something else, or the layer of the corpus");
             }
             (true, _) => {}
@@ -224,7 +227,10 @@ fn model_of(check: &mut Check<'_>, pointer: &str, keys: Keys) -> Option<Checked>
             (false, false) => {
                 let all = known.iter().cloned().chain(check.names::<Annotator>());
                 let help = suggestion(layer, all.collect::<Vec<_>>().iter().map(String::as_str));
-                let message = format!("the corpus `{}` has no layer `{layer}`, and there is no annotator of that name", text.corpus.name);
+                let message = format!(
+                    "the corpus `{}` has no layer `{layer}`, and there is no annotator of that name",
+                    text.corpus.name
+                );
                 check.error_with_help(&place, message, help);
             }
         }
@@ -238,7 +244,10 @@ fn model_of(check: &mut Check<'_>, pointer: &str, keys: Keys) -> Option<Checked>
     if let Some(index) = layers.iter().position(|layer| layer == PREDICTION)
         && !model.model.predicts()
     {
-        check.error(&format!("{pointer}/layers/{index}"), format!("`{model}` does not tell which token it expects next"));
+        check.error(
+            &format!("{pointer}/layers/{index}"),
+            format!("`{model}` does not tell which token it expects next"),
+        );
     }
     let sites = model.model.sites();
     let recorded = if sites.is_empty() { Ok(Vec::new()) } else { recording.at(sites) };
@@ -255,7 +264,13 @@ fn model_of(check: &mut Check<'_>, pointer: &str, keys: Keys) -> Option<Checked>
 }
 
 /// Refuses what the plugin of the model cannot do.
-fn check_abilities(check: &mut Check<'_>, pointer: &str, model: &ModelRef, recording: &Recording, state: Option<State>) {
+fn check_abilities(
+    check: &mut Check<'_>,
+    pointer: &str,
+    model: &ModelRef,
+    recording: &Recording,
+    state: Option<State>,
+) {
     let abilities = &model.model.abilities;
     if !abilities.encode {
         let message = format!("`{model}` cannot be read: its plugin gives no activations");
@@ -345,9 +360,11 @@ impl Stage {
             return Err(Error::Whole { why: CARRIED });
         }
         let part = making.shard.map_or(0..told.documents, |shard| shard.documents(told.documents));
-        let is_of_part = move |document: &Result<Document, CorpusError>, number: u64| document.is_err() || part.contains(&number);
+        let is_of_part =
+            move |document: &Result<Document, CorpusError>, number: u64| document.is_err() || part.contains(&number);
         let documents = text.documents(making)?.zip(0..);
-        let documents = documents.filter(move |(document, number)| is_of_part(document, *number)).map(|(document, _)| document);
+        let documents =
+            documents.filter(move |(document, number)| is_of_part(document, *number)).map(|(document, _)| document);
         let reading = Reading {
             model: &*loaded,
             tokenizer: &tokenizer,
@@ -426,7 +443,8 @@ fn counts(stage: &txray_method::Stage) -> Counts {
 }
 
 /// Why a stage is not read in parts whose state goes from document to document.
-const CARRIED: &str = "its state is carried from each document into the next: read it with `state = \"reset\"`, or whole";
+const CARRIED: &str =
+    "its state is carried from each document into the next: read it with `state = \"reset\"`, or whole";
 
 impl Step for Stage {
     fn kind(&self) -> &'static str {
@@ -469,7 +487,8 @@ impl Step for Stage {
                 if layers != self.layers {
                     return Err(Error::Described { found: layers, expected: self.layers.clone() });
                 }
-                let (stage, times) = txray_method::read(&mut *source, &AsGiven, Extent::Whole, making.host, &making.folder())?;
+                let (stage, times) =
+                    txray_method::read(&mut *source, &AsGiven, Extent::Whole, making.host, &making.folder())?;
                 let seconds = (times.source + times.aggregate).as_secs_f64();
                 Ok(Made::with(self, &figures(&stage, times))?.seconds(seconds).tokens(stage.coverage.tokens))
             }
@@ -486,7 +505,9 @@ impl Step for Stage {
 
     fn check_part(&self) -> Result<()> {
         match &self.of {
-            StageOf::Source(_) => Err(Error::Whole { why: "its source gives what it has, and does not share out documents" }),
+            StageOf::Source(_) => {
+                Err(Error::Whole { why: "its source gives what it has, and does not share out documents" })
+            }
             StageOf::Model { model, state, .. } => match state.or(model.model.trained_state()) {
                 Some(State::Carry) => Err(Error::Whole { why: CARRIED }),
                 _ => Ok(()),

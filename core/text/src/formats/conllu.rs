@@ -153,7 +153,7 @@ impl Corpus for ConlluCorpus {
     fn documents<'a>(&'a self, split: &str, files: &'a dyn Files) -> Result<Documents<'a>, CorpusError> {
         let lines = self.splits.lines(split, files)?;
         let path = lines.path().clone();
-        let max = lines.max_bytes();
+        let max = lines.most();
         let empty = CorpusError::Empty { split: split.to_owned(), path: Some(path.clone()) };
         let layers = self.options.annotations.iter().map(|(layer, column)| (layer.as_str().into(), *column)).collect();
         let mut reader = Reader {

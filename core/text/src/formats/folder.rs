@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::corpus::{Corpus, Document, Documents, indent, stream};
+use crate::corpus::{Corpus, Document, Documents, first_documents, indent, stream};
 use crate::error::{CorpusError, OptionError};
 use crate::files::{Disk, Files};
 use crate::format::{Context, FormatOptions};
@@ -201,6 +201,14 @@ impl Corpus for FolderCorpus {
         } else {
             json!({ "kind": "folder", "labels": labels })
         }
+    }
+
+    /// An archive was gone through when it was opened.
+    fn look(&self, split: &str) -> Result<(), CorpusError> {
+        if self.is_archive {
+            return Ok(());
+        }
+        first_documents(self.documents(split, &Disk)?)
     }
 
     fn documents<'a>(&'a self, split: &str, files: &'a dyn Files) -> Result<Documents<'a>, CorpusError> {

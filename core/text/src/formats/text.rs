@@ -1,4 +1,4 @@
-//! `kind = "text"`: a line is a document.
+//! `kind = "text"`: a line is a document, or an article.
 
 use std::collections::{BTreeMap, HashMap};
 use std::iter::Peekable;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::corpus::{Corpus, Document, Documents, indent, stream};
@@ -16,7 +16,8 @@ use crate::format::{Context, FormatOptions};
 use crate::lines::{Lines, MaxDocumentBytes};
 use crate::splits::Splits;
 
-/// Plain text: a line is a document, and a line of white space is none.
+/// Plain text: a line is a document, and a line of white space is none; or, with `document = "article"`, the lines of an
+/// article are one together.
 ///
 /// A line ` = Title = ` with exactly one `=` on each side, as WikiText has them, starts a group (the article) and
 /// belongs to it; documents before the first one have no group. Where the first of them stands between blank lines,
@@ -33,6 +34,21 @@ pub struct TextOptions {
     /// The files of further splits by name: `splits = { extra = "extra.txt" }`.
     pub splits: BTreeMap<String, PathBuf>,
     pub max_document_bytes: MaxDocumentBytes,
+    /// What a document is.
+    pub document: Unit,
+}
+
+/// What a document of a text is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Unit {
+    /// A line.
+    #[default]
+    Line,
+    /// All lines of a group, its heading the first of them, as they stand in the file, with `\n` between. The lines before
+    /// the first heading are one as well.
+    Article,
 }
 
 impl FormatOptions for TextOptions {
@@ -42,12 +58,13 @@ impl FormatOptions for TextOptions {
     fn open(&self, context: &Context<'_>) -> Result<Box<dyn Corpus>, Vec<OptionError>> {
         let named = [("train", &self.train), ("valid", &self.valid), ("test", &self.test)];
         let splits = Splits::resolve(named, &self.splits, self.max_document_bytes, context.resolver)?;
-        Ok(Box::new(TextCorpus { splits }))
+        Ok(Box::new(TextCorpus { splits, unit: self.document }))
     }
 }
 
 struct TextCorpus {
     splits: Splits,
+    unit: Unit,
 }
 
 impl Corpus for TextCorpus {
@@ -64,27 +81,86 @@ impl Corpus for TextCorpus {
     }
 
     fn recipe(&self, _: &str) -> Value {
-        json!({ "kind": "text" })
+        json!({ "kind": "text", "document": self.unit })
     }
 
     fn documents<'a>(&'a self, split: &str, files: &'a dyn Files) -> Result<Documents<'a>, CorpusError> {
         let lines = self.splits.lines(split, files)?;
         let empty = CorpusError::Empty { split: split.to_owned(), path: Some(lines.path().clone()) };
-        let mut reader = Reader {
+        let (path, max) = (lines.path().clone(), lines.most());
+        let reader = Reader {
             lines: lines.peekable(),
-            id: 0,
             blank_before: true,
             headings_stand_alone: None,
             group: None,
             titles: HashMap::new(),
         };
-        Ok(stream(move || reader.next(), empty))
+        let mut documents = Units { reader, unit: self.unit, path, max, ahead: None, id: 0 };
+        Ok(stream(move || documents.next(), empty))
     }
+}
+
+/// The documents, made of lines.
+struct Units {
+    reader: Reader,
+    unit: Unit,
+    path: PathBuf,
+    max: u64,
+    /// The heading that the document before it ended at.
+    ahead: Option<(u64, String)>,
+    id: u64,
+}
+
+impl Units {
+    fn next(&mut self) -> Result<Option<Document>, CorpusError> {
+        let mut document = self.ahead.take();
+        let mut group = self.reader.group.clone();
+        while self.unit == Unit::Article || document.is_none() {
+            let Some((number, line, kind)) = self.reader.next()? else { break };
+            match (&mut document, kind) {
+                (None, Kind::Blank) => {}
+                (None, Kind::Text | Kind::Heading) => {
+                    document = Some((number, line));
+                    group.clone_from(&self.reader.group);
+                }
+                (Some(_), Kind::Heading) => {
+                    self.ahead = Some((number, line));
+                    break;
+                }
+                (Some((number, article)), Kind::Blank | Kind::Text) => {
+                    if (article.len() + 1 + line.len()) as u64 > self.max {
+                        let (path, option) = (self.path.clone(), MaxDocumentBytes::OPTION);
+                        let (line, what, max) = (*number, "an article", self.max);
+                        return Err(CorpusError::TooLong { path, line, what, max, option });
+                    }
+                    article.push('\n');
+                    article.push_str(&line);
+                }
+            }
+        }
+        let document = document.map(|(line, text)| Document {
+            id: self.id,
+            line: Some(line),
+            indent: indent(&text),
+            text: text.trim().to_owned(),
+            group,
+            ..Document::default()
+        });
+        self.id += 1;
+        Ok(document)
+    }
+}
+
+/// What a line is.
+enum Kind {
+    Blank,
+    Text,
+    /// It starts a group.
+    Heading,
 }
 
 struct Reader {
     lines: Peekable<Lines>,
-    id: u64,
     /// Whether the line before the next one is blank or there is none.
     blank_before: bool,
     /// Whether the file's first heading stood between blank lines.
@@ -95,32 +171,20 @@ struct Reader {
 }
 
 impl Reader {
-    fn next(&mut self) -> Result<Option<Document>, CorpusError> {
-        while let Some((number, line)) = self.lines.next().transpose()? {
-            let text = line.trim();
-            let blank_before = std::mem::replace(&mut self.blank_before, text.is_empty());
-            if text.is_empty() {
-                continue;
+    fn next(&mut self) -> Result<Option<(u64, String, Kind)>, CorpusError> {
+        let Some((number, line)) = self.lines.next().transpose()? else { return Ok(None) };
+        let text = line.trim();
+        let blank_before = std::mem::replace(&mut self.blank_before, text.is_empty());
+        let mut kind = if text.is_empty() { Kind::Blank } else { Kind::Text };
+        if let Some(title) = title(text) {
+            let alone = blank_before && self.is_blank_ahead();
+            let must_be_alone = *self.headings_stand_alone.get_or_insert(alone);
+            if alone || !must_be_alone {
+                self.start_group(title);
+                kind = Kind::Heading;
             }
-            if let Some(title) = title(text) {
-                let alone = blank_before && self.is_blank_ahead();
-                let must_be_alone = *self.headings_stand_alone.get_or_insert(alone);
-                if alone || !must_be_alone {
-                    self.start_group(title);
-                }
-            }
-            let id = self.id;
-            self.id += 1;
-            return Ok(Some(Document {
-                id,
-                line: Some(number),
-                indent: indent(&line),
-                text: text.to_owned(),
-                group: self.group.clone(),
-                ..Document::default()
-            }));
         }
-        Ok(None)
+        Ok(Some((number, line, kind)))
     }
 
     fn is_blank_ahead(&mut self) -> bool {
@@ -153,9 +217,13 @@ mod tests {
     use crate::{Disk, Resolver};
 
     fn read(bytes: &[u8]) -> Result<Vec<Document>, CorpusError> {
+        read_by(bytes, "")
+    }
+
+    fn read_by(bytes: &[u8], more: &str) -> Result<Vec<Document>, CorpusError> {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("a.txt"), bytes).unwrap();
-        let options: TextOptions = toml::from_str("splits = { extra = 'a.txt' }").unwrap();
+        let options: TextOptions = toml::from_str(&format!("splits = {{ extra = 'a.txt' }}\n{more}")).unwrap();
         let resolver = Resolver { data: None, config: folder.path().to_owned() };
         let corpus = options.open(&Context { resolver: &resolver, seed: 0 }).unwrap();
         assert_eq!(corpus.splits(), ["extra"]);
@@ -206,6 +274,26 @@ mod tests {
         let wikitext = " = A = \n \n Wins , L \n = Losses , T = \n Ties \n \n = B = ";
         assert_eq!(groups(wikitext), [&a, &a, &a, &a, &b].map(Clone::clone));
         assert_eq!(groups("= A =\nx\n\n= B =\n\ny"), [&a, &a, &b, &b].map(Clone::clone));
+    }
+
+    #[test]
+    fn an_article_is_all_that_stands_under_its_heading() {
+        let text = "\n  before\nit\n\n = A = \n\n one  two \n = = B = = \r\n three\n \n = A = \n\n = C = \n\nx";
+        let documents = read_by(text.as_bytes(), "document = 'article'").unwrap();
+        let found: Vec<_> =
+            documents.iter().map(|d| (d.id, d.line.unwrap(), d.indent, d.group.as_deref(), &*d.text)).collect();
+        let expected = [
+            (0, 2, 2, None, "before\nit"),
+            (1, 5, 1, Some("A"), "= A = \n\n one  two \n = = B = = \n three"),
+            (2, 11, 1, Some("A #2"), "= A ="),
+            (3, 13, 1, Some("C"), "= C = \n\nx"),
+        ];
+        assert_eq!(found, expected);
+        let message =
+            read_by(text.as_bytes(), "document = 'article'\nmax_document_bytes = 25").unwrap_err().to_string();
+        let expected =
+            "a.txt:5: an article of more than 25 bytes; if it is meant to be one document, raise `max_document_bytes`";
+        assert!(message.ends_with(expected), "{message}");
     }
 
     #[test]

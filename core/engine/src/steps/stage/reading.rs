@@ -8,9 +8,9 @@ use hashbrown::HashMap;
 use rayon::prelude::*;
 use txray_method::{BySite, Keeps, Record};
 use txray_plugin::{
-    ActivationBatch, ActivationSource, Block, EXAMPLES, EncodeRequest, Error, ExactSum, Fault, Host, HostServices, LayerColumn,
-    Level, Model, ModelDescription, Moments, NULL, Opaque, Result, Rule, Site, SiteRequest, SourceDescription, State,
-    StringTable, Task, Text, Unjoined,
+    ActivationBatch, ActivationSource, Block, EXAMPLES, EncodeRequest, Error, ExactSum, Fault, Host, HostServices,
+    LayerColumn, Level, Model, ModelDescription, Moments, NULL, Opaque, Result, Rule, Site, SiteRequest,
+    SourceDescription, State, StringTable, Task, Text, Unjoined,
 };
 use txray_text::{Annotation, Annotator, Counts, Document, Documents, Encoded, Span, Tokenizer, join, words};
 
@@ -78,7 +78,17 @@ impl<'a> ModelSource<'a> {
             State::Carry => Some(state(reading.model, host, None)?),
         };
         let counts = Counts::default();
-        Ok(Self { reading, description, recorded, sites, forms, carried, counts, tokenize: Duration::ZERO, failed: None })
+        Ok(Self {
+            reading,
+            description,
+            recorded,
+            sites,
+            forms,
+            carried,
+            counts,
+            tokenize: Duration::ZERO,
+            failed: None,
+        })
     }
 
     /// The rule of each site that is read: `[sites]`.
@@ -101,7 +111,8 @@ impl<'a> ModelSource<'a> {
 
     /// The next documents, as many as fill a window.
     fn window(&mut self) -> Result<Vec<Document>> {
-        let of_token = self.recorded.iter().map(|&(site, record)| record.k().unwrap_or(self.description.sites[site].width));
+        let of_token =
+            self.recorded.iter().map(|&(site, record)| record.k().unwrap_or(self.description.sites[site].width));
         let most = WINDOW.min(OBSERVATIONS / of_token.sum::<usize>().max(1));
         let mut window = Vec::new();
         let mut size = 0;
@@ -264,7 +275,9 @@ impl ModelSource<'_> {
             let rows = block.token.iter().zip(block.neuron).zip(block.activation);
             let width = self.sites[block.request].width;
             match &mut *room.lock().unwrap_or_else(PoisonError::into_inner) {
-                Room::All(all) => rows.for_each(|((&token, &neuron), &h)| all[token as usize * width + neuron as usize] = h),
+                Room::All(all) => {
+                    rows.for_each(|((&token, &neuron), &h)| all[token as usize * width + neuron as usize] = h)
+                }
                 Room::Above(above) => above.extend(rows.map(|((&token, &neuron), &h)| (token, neuron, h))),
                 Room::Top(..) => {}
             }
@@ -286,17 +299,18 @@ impl ModelSource<'_> {
         request.predictions = is_predicted.then_some((Task::LanguageModel, &mut predictions));
         encode.encode(host, &mut request)?;
         drop(request);
-        let rooms = emitted.into_iter().zip(top).zip(&self.recorded).map(|((emitted, (neurons, activations)), (_, record))| {
-            match (record.k(), emitted.into_inner().unwrap_or_else(PoisonError::into_inner)) {
-                (Some(_), _) => Room::Top(neurons, activations),
-                (None, Room::Above(mut above)) => {
-                    // Documents come in any order.
-                    above.sort_unstable_by_key(|&(token, neuron, _)| (token, neuron));
-                    Room::Above(above)
+        let rooms =
+            emitted.into_iter().zip(top).zip(&self.recorded).map(|((emitted, (neurons, activations)), (_, record))| {
+                match (record.k(), emitted.into_inner().unwrap_or_else(PoisonError::into_inner)) {
+                    (Some(_), _) => Room::Top(neurons, activations),
+                    (None, Room::Above(mut above)) => {
+                        // Documents come in any order.
+                        above.sort_unstable_by_key(|&(token, neuron, _)| (token, neuron));
+                        Room::Above(above)
+                    }
+                    (None, room) => room,
                 }
-                (None, room) => room,
-            }
-        });
+            });
         Ok(Observed { columns: self.columns(tokens, &rooms.collect::<Vec<_>>()), predictions, moments })
     }
 

@@ -35,10 +35,15 @@ impl Recording {
         match value {
             Value::Object(table) if !table.contains_key("kind") => {
                 if table.is_empty() {
-                    check.error_with_help(pointer, "no site is named", "a table of sites has a rule for each that is read");
+                    check.error_with_help(
+                        pointer,
+                        "no site is named",
+                        "a table of sites has a rule for each that is read",
+                    );
                     return None;
                 }
-                let rules = table.iter().map(|(site, rule)| Some((site.clone(), one(check, &child(pointer, site), rule)?)));
+                let rules =
+                    table.iter().map(|(site, rule)| Some((site.clone(), one(check, &child(pointer, site), rule)?)));
                 // All of them, so that every error is told.
                 let rules: Vec<Option<(String, Record)>> = rules.collect();
                 Some(Self::BySite(rules.into_iter().collect::<Option<_>>()?))
@@ -92,7 +97,10 @@ fn one(check: &mut Check<'_>, pointer: &str, value: &Value) -> Option<Record> {
             match options.shift_remove("kind") {
                 Some(Value::String(name)) => (name, child(pointer, "kind"), Value::Object(options)),
                 _ => {
-                    check.error(pointer, "the table of a record rule names its `kind`, such as { kind = \"top-k\", k = 5 }");
+                    check.error(
+                        pointer,
+                        "the table of a record rule names its `kind`, such as { kind = \"top-k\", k = 5 }",
+                    );
                     return None;
                 }
             }
@@ -114,7 +122,8 @@ fn one(check: &mut Check<'_>, pointer: &str, value: &Value) -> Option<Record> {
         return None;
     }
     let settings = txray_config::with_defaults(&schema, &options);
-    let record = check.document.read_with(pointer, options, &schema, &mut check.diagnostics, |options| read(options))?;
+    let record =
+        check.document.read_with(pointer, options, &schema, &mut check.diagnostics, |options| read(options))?;
     if let Keeps::Threshold { above } = record.keeps
         && !above.is_finite()
     {

@@ -26,18 +26,17 @@ fn source<'a>(
     let layers = layers.iter().map(|&layer| layer.to_owned()).collect();
     let documents: Documents<'a> = Box::new(documents.into_iter().map(Ok));
     static RECORDING: Recording = Recording::Everywhere(Record { keeps: Keeps::Max1, sign: Sign::Positive });
-    let reading =
-        Reading {
-            model: &parts.1,
-            tokenizer: &parts.0,
-            documents,
-            layers,
-            annotators: Vec::new(),
-            subwords: Subwords::Every,
-            recording: &RECORDING,
-            state,
-            expected: 0,
-        };
+    let reading = Reading {
+        model: &parts.1,
+        tokenizer: &parts.0,
+        documents,
+        layers,
+        annotators: Vec::new(),
+        subwords: Subwords::Every,
+        recording: &RECORDING,
+        state,
+        expected: 0,
+    };
     ModelSource::new(reading, &Host::detached()).unwrap()
 }
 

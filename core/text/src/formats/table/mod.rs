@@ -1,0 +1,185 @@
+//! Tables as text: what the formats of them have in common. A row is a document.
+
+mod columns;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+pub(crate) use self::columns::{Column, Delimiter, Wanted};
+use self::columns::{Columns, Fault};
+pub(crate) use self::rows::Quoting;
+use self::rows::{LOOKED_AT, Row, Rows};
+use crate::corpus::{Corpus, Document, Documents, indent, stream};
+use crate::error::{CorpusError, OptionError};
+use crate::files::{Disk, Files};
+use crate::lines::Lines;
+use crate::splits::{Splits, pointer};
+
+/// A table in each split, and how it is read.
+pub(crate) struct Table {
+    pub kind: &'static str,
+    pub splits: Splits,
+    /// The byte between fields, which is ASCII.
+    pub delimiter: u8,
+    /// What quotes mean; where it is not given, they mean nothing, and rows that look as if they did are refused.
+    pub quoting: Option<Quoting>,
+    /// Whether the first row names the columns.
+    pub header: bool,
+    pub wanted: Wanted,
+}
+
+impl Table {
+    /// The corpus, after a look at the first row of each file.
+    pub(crate) fn open(self) -> Result<Box<dyn Corpus>, Vec<OptionError>> {
+        let mut errors = Vec::new();
+        let mut labelled = false;
+        for (split, _) in self.splits.iter() {
+            // A check is not yet a reading: nobody watches it.
+            let lines = self.splits.lines(split, &Disk).map_err(|error| Box::new((None, error)));
+            match lines.and_then(|lines| Reader::look(split, lines, &self)) {
+                Ok(columns) => labelled |= columns.label.is_some(),
+                Err(fault) => {
+                    let (option, error) = *fault;
+                    let pointer = option.map_or_else(|| self.splits.pointer(split), |option| pointer(&[option]));
+                    errors.push(OptionError { pointer, error });
+                }
+            }
+        }
+        if errors.is_empty() { Ok(Box::new(TableCorpus { table: self, labelled })) } else { Err(errors) }
+    }
+}
+
+struct TableCorpus {
+    table: Table,
+    labelled: bool,
+}
+
+impl Corpus for TableCorpus {
+    fn splits(&self) -> Vec<String> {
+        self.table.splits.names()
+    }
+
+    fn layers(&self) -> Vec<String> {
+        self.labelled.then(|| "label".to_owned()).into_iter().collect()
+    }
+
+    fn files(&self, split: &str) -> Vec<PathBuf> {
+        self.table.splits.files(split)
+    }
+
+    fn recipe(&self, _: &str) -> Value {
+        let Table { kind, delimiter, quoting, header, wanted, .. } = &self.table;
+        json!({
+            "kind": kind,
+            "delimiter": char::from(*delimiter),
+            "quoting": quoting.unwrap_or(Quoting::None),
+            "header": header,
+            "text": wanted.text,
+            "label": wanted.label,
+            "group": wanted.group,
+        })
+    }
+
+    fn documents<'a>(&'a self, split: &str, files: &'a dyn Files) -> Result<Documents<'a>, CorpusError> {
+        let lines = self.table.splits.lines(split, files)?;
+        let path = lines.path().clone();
+        let mut reader = Reader::open(split, lines, &self.table).map_err(|fault| fault.1)?;
+        let empty = CorpusError::NoRow { split: split.to_owned(), path };
+        Ok(stream(move || reader.next(), empty))
+    }
+}
+
+struct Reader {
+    rows: Rows,
+    columns: Columns,
+    /// The first row, where it is no header.
+    first: Option<Row>,
+    id: u64,
+    delimiter: u8,
+}
+
+impl Reader {
+    /// Reads the first row.
+    fn open(split: &str, lines: Lines, table: &Table) -> Result<Self, Fault> {
+        let mut rows = Rows::new(lines, table.delimiter, table.quoting);
+        let own = |error| Box::new((None, error));
+        let Some(first) = rows.next().map_err(own)? else {
+            let path = Some(rows.lines.path().clone());
+            return Err(own(CorpusError::Empty { split: split.to_owned(), path }));
+        };
+        let columns = Columns::find(&table.wanted, &first, table.header, &rows.lines)?;
+        let first = (!table.header).then_some(first);
+        Ok(Self { rows, columns, first, id: 0, delimiter: table.delimiter })
+    }
+
+    /// Which columns there are; before anything runs, some rows tell as well whether quotes have to be asked for.
+    fn look(split: &str, lines: Lines, table: &Table) -> Result<Columns, Fault> {
+        let mut reader = Self::open(split, lines, table)?;
+        for _ in 0..if table.quoting.is_none() { LOOKED_AT } else { 0 } {
+            let Some(row) = reader.rows.next().transpose() else { break };
+            match row.and_then(|row| reader.fit(&row)) {
+                Err(error @ CorpusError::Quotes { .. }) => return Err(Box::new((None, error))),
+                // Of other faults tells whoever reads it all.
+                Err(_) => break,
+                Ok(()) => {}
+            }
+        }
+        Ok(reader.columns)
+    }
+
+    /// Whether the row has as many fields as the others.
+    fn fit(&self, row: &Row) -> Result<(), CorpusError> {
+        let expected = self.columns.names.len();
+        if row.len() == expected {
+            return Ok(());
+        }
+        if row.had_quotes && self.rows.looks_for_quotes() && row.fields().any(|field| field.starts_with('"')) {
+            return Err(self.rows.undeclared(row));
+        }
+        let path = self.rows.lines.path().clone();
+        let between = match self.delimiter {
+            b'\t' => "tabs".to_owned(),
+            b',' => "commas".to_owned(),
+            other => format!("`{}`", char::from(other)),
+        };
+        let quotes = row.had_quotes;
+        Err(CorpusError::Fields { path, line: row.line, found: row.len(), expected, between, quotes })
+    }
+
+    fn next(&mut self) -> Result<Option<Document>, CorpusError> {
+        let row = match self.first.take() {
+            None => self.rows.next()?,
+            first => first,
+        };
+        let Some(row) = row else { return Ok(None) };
+        self.fit(&row)?;
+        let stands = row.field(self.columns.text);
+        let text = stands.trim();
+        if text.is_empty() {
+            let path = self.rows.lines.path().clone();
+            let column = self.columns.names[self.columns.text].clone();
+            return Err(CorpusError::NoText { path, line: row.line, column });
+        }
+        // An empty field says that the document has no label or group.
+        let value = |column: Option<usize>| -> Option<Arc<str>> {
+            let field = row.field(column?).trim();
+            (!field.is_empty()).then(|| field.into())
+        };
+        let document = Document {
+            id: self.id,
+            line: Some(row.line),
+            indent: indent(stands),
+            text: text.to_owned(),
+            group: value(self.columns.group),
+            label: value(self.columns.label),
+            ..Document::default()
+        };
+        self.id += 1;
+        Ok(Some(document))
+    }
+}
