@@ -99,6 +99,38 @@ pub(crate) fn indent(stands: &str) -> u32 {
     stands.chars().take_while(|c| c.is_whitespace()).count() as u32
 }
 
+/// Refuses what a layer of annotations cannot be called: its name stands beside ours in tables.
+///
+/// # Errors
+/// [`CorpusError::Layer`]
+pub fn check_layer(layer: &str) -> Result<(), CorpusError> {
+    const OURS: [&str; 14] = [
+        "token",
+        "word",
+        "label",
+        "prediction",
+        "position",
+        "doc",
+        "group",
+        "site",
+        "neuron",
+        "activation",
+        "start",
+        "end",
+        "line",
+        "row",
+    ];
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let reason = if OURS.iter().any(|ours| layer.eq_ignore_ascii_case(ours)) {
+        "the name means something else already"
+    } else if !(1..=64).contains(&layer.len()) || !layer.chars().all(is_allowed) {
+        "a name has 64 letters (a to z), digits, `_` and `-` at most"
+    } else {
+        return Ok(());
+    };
+    Err(CorpusError::Layer { layer: layer.to_owned(), reason })
+}
+
 /// The stream that `next` reads: it ends at an error, and a stream without a document is the error
 /// `empty`.
 pub fn stream<'a>(

@@ -212,16 +212,6 @@ pub enum CorpusError {
         /// Which one it is, and what is wrong with it.
         fault: String,
     },
-    /// A layer that has another meaning, or cannot be a column.
-    #[error(
-        "`{}` cannot be a layer of annotations: its name has 64 small letters (a to z), digits and `_` at most, a letter \
-         first, and is none of `token`, `word`, `label` and `prediction`",
-        layer.escape_debug()
-    )]
-    Layer {
-        /// The layer.
-        layer: String,
-    },
     /// A corpus without any split.
     #[error("the corpus has no split; give at least one of `train`, `valid`, `test`")]
     NoSplit,

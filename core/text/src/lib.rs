@@ -40,7 +40,7 @@ mod unpack;
 
 pub use annotators::{ANNOTATORS, Annotator, AnnotatorKind, AnnotatorOptions, Learn};
 pub use conllu::TreebankFault;
-pub use corpus::{Annotation, Corpus, Document, Documents, Span, stream};
+pub use corpus::{Annotation, Corpus, Document, Documents, Span, check_layer, stream};
 pub use error::{CorpusError, LookupFault, OptionError, unseen};
 pub use files::{Disk, Files, open_file};
 pub use format::{Context, Format, FormatOptions, Open, OpenError};

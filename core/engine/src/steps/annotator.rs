@@ -6,10 +6,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use txray_config::{At, Name};
 use txray_plugin::Level;
-use txray_tables::columns::observations;
-use txray_text::{ANNOTATORS, Context, CorpusError, Learn, OpenError, OptionError};
+use txray_text::{ANNOTATORS, Context, CorpusError, Learn, OpenError, OptionError, check_layer};
 
-use super::stage::OWN_LAYERS;
 use crate::check::{Check, Section};
 use crate::error::{Error, Result};
 use crate::form::Form;
@@ -31,11 +29,9 @@ impl Section for Annotator {
                                  `pos`. Each has its `kind`.";
 
     fn check(check: &mut Check<'_>, name: &Name, pointer: &str) -> Option<Self> {
-        let is_column = observations::TABLE.columns.iter().any(|column| column.name == &**name);
-        if is_column || OWN_LAYERS.contains(&&**name) {
-            let message = format!("an annotator cannot be called `{name}`: every stage has something of that name");
-            let error = check.document.error(pointer, At::Key, message);
-            check.diagnostics.push(error.help("its name is that of the layer that it gives, such as `pos`"));
+        if let Err(error) = check_layer(name) {
+            let error = check.document.error(pointer, At::Key, error.to_string());
+            check.diagnostics.push(error.help("an annotator is called as the layer that it gives"));
         }
         let kinds: Vec<&str> = ANNOTATORS.iter().map(|annotator| annotator.kind).collect();
         let (kind, options) = check.kind(pointer, &kinds, "annotator")?;

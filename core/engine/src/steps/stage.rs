@@ -45,8 +45,6 @@ const POSITION: &str = "position";
 const PREDICTION: &str = "prediction";
 /// The label of the document, where the corpus has labels.
 const LABEL: &str = "label";
-/// All of these.
-pub(crate) const OWN_LAYERS: [&str; 5] = [TOKEN, WORD, POSITION, PREDICTION, LABEL];
 
 /// Which tokens have the features of a word that is several of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]

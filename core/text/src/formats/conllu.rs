@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::conllu::{Column, Sentence, Sentences, Stretch, TreebankFault, put, sentences};
-use crate::corpus::{Annotation, Corpus, Document, Documents, Span, stream};
+use crate::corpus::{Annotation, Corpus, Document, Documents, Span, check_layer, stream};
 use crate::error::{CorpusError, OptionError};
 use crate::files::{Disk, Files};
 use crate::format::{Context, FormatOptions};
@@ -95,35 +95,6 @@ impl FormatOptions for ConlluOptions {
         }
         if errors.is_empty() { Ok(Box::new(ConlluCorpus { splits, options: self.clone() })) } else { Err(errors) }
     }
-}
-
-/// What a layer of annotations may be called: its name stands beside ours in tables.
-fn check_layer(layer: &str) -> Result<(), CorpusError> {
-    const OURS: [&str; 14] = [
-        "token",
-        "word",
-        "label",
-        "prediction",
-        "position",
-        "doc",
-        "group",
-        "site",
-        "neuron",
-        "activation",
-        "start",
-        "end",
-        "line",
-        "row",
-    ];
-    let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    let reason = if OURS.iter().any(|ours| layer.eq_ignore_ascii_case(ours)) {
-        "the name means something else already"
-    } else if !(1..=64).contains(&layer.len()) || !layer.chars().all(is_allowed) {
-        "a name has 64 letters (a to z), digits, `_` and `-` at most"
-    } else {
-        return Ok(());
-    };
-    Err(CorpusError::Layer { layer: layer.to_owned(), reason })
 }
 
 struct ConlluCorpus {

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use self::object::Object;
-use crate::corpus::{Annotation, Corpus, Document, Documents, indent, stream};
+use crate::corpus::{Annotation, Corpus, Document, Documents, check_layer, indent, stream};
 use crate::error::{CorpusError, OptionError};
 use crate::files::{Disk, Files};
 use crate::format::{Context, FormatOptions};
@@ -55,17 +55,6 @@ fn text() -> String {
     "text".to_owned()
 }
 
-/// What the engine itself calls a layer.
-const TAKEN: [&str; 4] = ["token", "word", "label", "prediction"];
-
-fn is_layer(name: &str) -> bool {
-    let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-    name.len() <= 64
-        && name.starts_with(|first: char| first.is_ascii_lowercase())
-        && name.bytes().all(is_allowed)
-        && !TAKEN.contains(&name)
-}
-
 impl FormatOptions for JsonlOptions {
     const KIND: &'static str = "jsonl";
 
@@ -73,9 +62,9 @@ impl FormatOptions for JsonlOptions {
     fn open(&self, context: &Context<'_>) -> Result<Box<dyn Corpus>, Vec<OptionError>> {
         let named = [("train", &self.train), ("valid", &self.valid), ("test", &self.test)];
         let splits = Splits::resolve(named, &self.splits, self.max_document_bytes, context.resolver)?;
-        let layers = self.annotations.keys().filter(|layer| !is_layer(layer)).map(|layer| OptionError {
-            pointer: pointer(&["annotations", layer]),
-            error: CorpusError::Layer { layer: layer.clone() },
+        let layers = self.annotations.keys().filter_map(|layer| {
+            let error = check_layer(layer).err()?;
+            Some(OptionError { pointer: pointer(&["annotations", layer]), error })
         });
         let mut errors: Vec<OptionError> = layers.collect();
         let mut labelled = self.label.is_some();

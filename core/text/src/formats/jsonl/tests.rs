@@ -114,7 +114,7 @@ fn faults_are_located() {
     for layer in ["word", "label", "Pos", "a-b", "", "_a"] {
         let (pointer, told) = open("{\"text\": \"a\"}", &format!("annotations = {{ '{layer}' = 't' }}")).unwrap_err();
         assert_eq!(pointer, format!("/annotations/{layer}"));
-        assert!(told.starts_with(&format!("`{layer}` cannot be a layer of annotations")), "{told}");
+        assert!(told.starts_with(&format!("`{layer}` cannot name a layer of annotations")), "{told}");
     }
 }
 
