@@ -32,7 +32,7 @@ mod split;
 mod splits;
 mod tokens;
 
-pub use annotators::{ANNOTATORS, Annotator, AnnotatorKind, AnnotatorOptions, Learn};
+pub use annotators::{ANNOTATORS, Annotator, AnnotatorKind, AnnotatorOptions, Learn, SetUp};
 pub use conllu::TreebankFault;
 pub use corpus::{Annotation, Corpus, Document, Documents, Span, stream};
 pub use error::{CorpusError, LookupFault, OptionError, unseen};

@@ -162,7 +162,7 @@ fn is_negation(word: &str) -> bool {
 }
 
 /// The parts of a word of a sentence, `don` and `'t` where it is written `do` and `n't`.
-pub(super) fn parts<'a, W: AsRef<str>>(words: &'a [W], index: usize) -> [&'a str; 2] {
+pub(super) fn parts<W: AsRef<str>>(words: &[W], index: usize) -> [&str; 2] {
     let at = |index: usize| words.get(index).map_or("", |word| word.as_ref());
     let (word, next) = (at(index), at(index + 1));
     let first = |word: &str| word.chars().next().map_or(0, char::len_utf8);
