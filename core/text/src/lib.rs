@@ -38,7 +38,7 @@ mod splits;
 mod tokens;
 mod unpack;
 
-pub use annotators::{ANNOTATORS, Annotator, AnnotatorKind, AnnotatorOptions, Learn};
+pub use annotators::{ANNOTATORS, Annotator, AnnotatorKind, AnnotatorOptions, Learn, SetUp};
 pub use conllu::TreebankFault;
 pub use corpus::{Annotation, Corpus, Document, Documents, Span, check_layer, stream};
 pub use error::{CorpusError, LookupFault, OptionError, unseen};

@@ -74,8 +74,11 @@ pub struct AnnotatorKind {
     /// JSON Schema of its options.
     pub schema: fn() -> Value,
     /// Sets one up from its table.
-    pub open: fn(&Value, &Context<'_>) -> Result<Box<dyn Learn>, OpenError>,
+    pub open: SetUp,
 }
+
+/// How an annotator is set up, from its table.
+pub type SetUp = fn(&Value, &Context<'_>) -> Result<Box<dyn Learn>, OpenError>;
 
 impl AnnotatorKind {
     /// The annotator of these options.

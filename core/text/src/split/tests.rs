@@ -135,7 +135,7 @@ fn few_words_of_raw_reviews_are_unknown() {
     let wikitext = documents(lines(&data.join("wikitext-2/train.txt")));
     let treebank = documents(treebank);
     let reviews = documents(reviews(&data));
-    for (words, of_wikitext, of_treebank) in [(Words::Space, 21.0, 23.0), (Words::Punctuation, 6.0, 10.5)] {
+    for (words, of_wikitext, of_treebank) in [(Words::Space, 20.0, 17.0), (Words::Punctuation, 6.0, 10.0)] {
         for (name, texts, most) in [("WikiText-2", &wikitext, of_wikitext), ("EWT", &treebank, of_treebank)] {
             let options = Vocabulary { words, ..Vocabulary::default() };
             let tokenizer = Tokenizer::learn(texts.iter().cloned().map(Ok), &options).unwrap();
@@ -152,7 +152,7 @@ fn few_words_of_raw_reviews_are_unknown() {
             println!(
                 "{words:?}, {name}: {rate:.2} % unknown, {speed:.1} M words/s; its own text {own_speed:.1} M words/s"
             );
-            assert!((most - 2.5..most).contains(&rate), "{rate}");
+            assert!((most - 1.5..most).contains(&rate), "{rate}");
             // A directory that is loaded is read as fast.
             let folder = tempfile::tempdir().unwrap();
             tokenizer.save(folder.path()).unwrap();

@@ -18,9 +18,9 @@ fn mix(mut hash: u64) -> u64 {
 
 /// Facts about a word that need no neighbour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Seen {
+pub(super) struct Seen {
     /// As it is written.
-    word: u64,
+    pub(super) word: u64,
     /// In small letters.
     small: u64,
     /// Its first one to four characters, small; 0 where it has no more than so many.
@@ -31,10 +31,13 @@ struct Seen {
     shape: u64,
     /// Whether it has a digit, a hyphen, a capital, and capitals alone.
     has: u64,
+    /// Whether which word it is says nothing, as of `<unk>`.
+    pub(super) is_unseen: bool,
 }
 
 /// What stands beyond the ends of a sentence.
-const NONE: Seen = Seen { word: 1, small: 1, prefixes: [0; 4], suffixes: [1; 5], shape: 1, has: 1 << 4 };
+pub(super) const NONE: Seen =
+    Seen { word: 1, small: 1, prefixes: [0; 4], suffixes: [1; 5], shape: 1, has: 1 << 4, is_unseen: false };
 
 /// A character in small letters; of those that have several, the first.
 fn small(c: char) -> char {
@@ -42,7 +45,7 @@ fn small(c: char) -> char {
 }
 
 impl Seen {
-    fn new(parts: [&str; 2]) -> Self {
+    pub(super) fn new(parts: [&str; 2]) -> Self {
         let characters = || parts.iter().flat_map(|part| part.chars());
         let mut seen = Self { word: START, small: START, shape: START, ..Self::default() };
         let (mut last_shape, mut has, mut all_capitals, mut length) = (None, [false; 3], true, 0);
@@ -74,8 +77,82 @@ impl Seen {
             suffix = step(suffix, small(c));
             *place = suffix;
         }
+        // What stands in WikiText for words that are too rare to be told.
+        seen.is_unseen = parts == ["<unk>", ""];
         seen.has = u64::from(has[0]) | u64::from(has[1]) << 1 | u64::from(has[2]) << 2 | u64::from(all_capitals) << 3;
         seen
+    }
+}
+
+/// Where a word stands to the one that is tagged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// It is the one.
+    Own,
+    /// It is the one, and the first of its sentence.
+    First,
+    Before2,
+    Before,
+    After,
+    After2,
+}
+
+impl Role {
+    pub(super) const ALL: [Self; 6] = [Self::Own, Self::First, Self::Before2, Self::Before, Self::After, Self::After2];
+}
+
+/// Facts of one kind each, as rows: a template's number keeps what it says apart from what others say.
+fn rows_of(first: u64, facts: &[u64], rows: Rows, out: &mut Vec<u32>) {
+    out.extend((first..).zip(facts).map(|(template, fact)| rows.row(mix(fact ^ mix(template)))));
+}
+
+impl Seen {
+    /// Appends the rows of what a word says by itself in a role.
+    pub(super) fn facts(&self, role: Role, rows: Rows, out: &mut Vec<u32>) {
+        let is_first = u64::from(role == Role::First);
+        let mut put = |first, facts: &[u64]| rows_of(first, facts, rows, out);
+        if !self.is_unseen {
+            match role {
+                Role::Own | Role::First => put(5, &[self.small, self.word]),
+                Role::Before2 => put(40, &[self.small]),
+                Role::Before => put(50, &[self.small]),
+                Role::After => put(60, &[self.small]),
+                Role::After2 => put(70, &[self.small]),
+            }
+        }
+        match role {
+            Role::Own | Role::First => {
+                put(1, &[0, self.shape, self.has << 1 | is_first, self.shape ^ is_first]);
+                put(10, &self.prefixes);
+                put(20, &self.suffixes);
+            }
+            Role::Before => put(51, &[self.suffixes[2]]),
+            Role::After => put(61, &[self.suffixes[2], self.suffixes[1], self.shape]),
+            Role::Before2 | Role::After2 => {}
+        }
+    }
+}
+
+/// Appends the rows of what a word and its neighbours say together.
+pub(super) fn pairs(before: &Seen, own: &Seen, after: &Seen, rows: Rows, out: &mut Vec<u32>) {
+    let mut put = |first, fact: u64| rows_of(first, &[fact], rows, out);
+    if !own.is_unseen && !before.is_unseen {
+        put(80, mix(own.small) ^ before.small);
+    }
+    if !own.is_unseen && !after.is_unseen {
+        put(81, mix(own.small) ^ after.small);
+    }
+}
+
+/// Appends the rows of the tags before a word: one more than each, 0 where there is none.
+pub(super) fn history(own: &Seen, after: &Seen, before: usize, before2: usize, rows: Rows, out: &mut Vec<u32>) {
+    let (before, before2) = (before as u64, before2 as u64);
+    rows_of(90, &[before, before << 32 | before2, mix(own.suffixes[2]) ^ before], rows, out);
+    if !own.is_unseen {
+        rows_of(93, &[mix(own.small) ^ before], rows, out);
+    }
+    if !after.is_unseen {
+        rows_of(95, &[mix(after.small) ^ before], rows, out);
     }
 }
 
@@ -84,101 +161,19 @@ fn is_negation(word: &str) -> bool {
     matches!(word, "n't" | "N'T" | "n\u{2019}t" | "N\u{2019}T")
 }
 
-/// The facts of a sentence, kept to be filled again.
-#[derive(Debug, Default)]
-pub(super) struct Sentence {
-    seen: Vec<Seen>,
+/// The parts of a word of a sentence, `don` and `'t` where it is written `do` and `n't`.
+pub(super) fn parts<W: AsRef<str>>(words: &[W], index: usize) -> [&str; 2] {
+    let at = |index: usize| words.get(index).map_or("", |word| word.as_ref());
+    let (word, next) = (at(index), at(index + 1));
+    let first = |word: &str| word.chars().next().map_or(0, char::len_utf8);
+    if is_negation(next) {
+        return [word, &next[..first(next)]];
+    }
+    let is_split = index > 0 && is_negation(word);
+    [if is_split { &word[first(word)..] } else { word }, ""]
 }
 
-/// The rows of the facts that hold before anything is tagged: `[FIXED]` a word.
-pub(super) const FIXED: usize = 28;
-
-/// The rows of the facts about the tags before a word.
-pub(super) const HISTORY: usize = 4;
-
-impl Sentence {
-    /// Looks at the words of a sentence.
-    pub(super) fn fill<W: AsRef<str>>(&mut self, words: &[W]) {
-        self.seen.clear();
-        let at = |index: usize| words.get(index).map_or("", AsRef::as_ref);
-        let see = |index: usize| {
-            let (word, next) = (at(index), at(index + 1));
-            let first = |word: &str| word.chars().next().map_or(0, char::len_utf8);
-            if is_negation(next) {
-                return Seen::new([word, &next[..first(next)]]);
-            }
-            let is_split = index > 0 && is_negation(word);
-            Seen::new([if is_split { &word[first(word)..] } else { word }, ""])
-        };
-        self.seen.extend((0..words.len()).map(see));
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.seen.len()
-    }
-
-    fn at(&self, index: usize, offset: isize) -> &Seen {
-        index.checked_add_signed(offset).and_then(|at| self.seen.get(at)).unwrap_or(&NONE)
-    }
-
-    /// The word's hash, for the dictionary of words that have one tag.
-    pub(super) fn word(&self, index: usize) -> u64 {
-        self.seen[index].word
-    }
-
-    pub(super) fn fixed(&self, index: usize, rows: Rows) -> [u32; FIXED] {
-        let before2 = self.at(index, -2);
-        let before = self.at(index, -1);
-        let own = self.at(index, 0);
-        let after = self.at(index, 1);
-        let after2 = self.at(index, 2);
-        let is_first = u64::from(index == 0);
-        let facts = [
-            0,
-            own.small,
-            own.word,
-            own.prefixes[0],
-            own.prefixes[1],
-            own.prefixes[2],
-            own.prefixes[3],
-            own.suffixes[0],
-            own.suffixes[1],
-            own.suffixes[2],
-            own.suffixes[3],
-            own.suffixes[4],
-            own.shape,
-            own.has << 1 | is_first,
-            own.shape ^ is_first,
-            before.small,
-            before.suffixes[2],
-            before.shape,
-            before2.small,
-            after.small,
-            after.suffixes[2],
-            after.suffixes[1],
-            after.shape,
-            after2.small,
-            mix(before.small) ^ own.small,
-            mix(own.small) ^ after.small,
-            mix(before.small) ^ after.small,
-            mix(own.suffixes[2]) ^ after.suffixes[2],
-        ];
-        let mut template = 0;
-        facts.map(|fact| {
-            template += 1;
-            rows.row(mix(fact ^ mix(template)))
-        })
-    }
-
-    /// `before` and `before2` are one more than the tags of the words before, 0 where there is none.
-    pub(super) fn history(&self, index: usize, before: usize, before2: usize, rows: Rows) -> [u32; HISTORY] {
-        let own = self.at(index, 0);
-        let (before, before2) = (before as u64, before2 as u64);
-        let facts = [before, before << 32 | before2, mix(own.small) ^ before, mix(self.at(index, 1).small) ^ before];
-        let mut template = FIXED as u64;
-        facts.map(|fact| {
-            template += 1;
-            rows.row(mix(fact ^ mix(template)))
-        })
-    }
+/// The hash of a word by its parts.
+pub(super) fn hash(parts: [&str; 2]) -> u64 {
+    parts.iter().flat_map(|part| part.chars()).fold(START, step)
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use txray_plugin::random::Stream;
 
-use super::features::Sentence;
-use super::tagger::{Rows, Tagger, add, best};
+use super::features::{NONE, Seen, hash, history, pairs, parts};
+use super::tagger::{Known, Rows, Tagger, add, best, roles};
 
 /// A word is looked up, not scored, if it is seen so often, ...
 const FREQUENT: u32 = 20;
@@ -67,13 +67,11 @@ impl Examples {
     }
 
     /// Frequent words that have but one tag, by hash.
-    fn known(&self) -> HashMap<u64, u32> {
+    fn known(&self) -> Known {
         let mut seen: HashMap<u64, HashMap<u32, u32>> = HashMap::new();
-        let mut sentence = Sentence::default();
         for (words, tags) in self.words.iter().zip(&self.tags) {
-            sentence.fill(words);
             for (index, &tag) in tags.iter().enumerate() {
-                *seen.entry(sentence.word(index)).or_default().entry(tag).or_default() += 1;
+                *seen.entry(hash(parts(words, index))).or_default().entry(tag).or_default() += 1;
             }
         }
         let known = seen.into_iter().filter_map(|(word, tags)| {
@@ -95,30 +93,38 @@ pub(super) fn learn(mut examples: Examples, epochs: u32, seed: u64, stop: &dyn F
     let mut sums = vec![0.0_f64; weights.len()];
     let mut step = 1.0_f64;
     let mut order: Vec<u32> = (0..examples.words.len() as u32).collect();
-    let mut sentence = Sentence::default();
-    let mut scores = vec![0.0; tags];
+    let (mut seen, mut facts, mut scores) = (Vec::new(), Vec::new(), vec![0.0; tags]);
     for epoch in 0..epochs {
         shuffle(&mut order, &mut Stream::new(seed, "annotator.perceptron/order", u64::from(epoch)));
         for &at in &order {
             if stop() {
                 return None;
             }
-            sentence.fill(&examples.words[at as usize]);
+            let words = &examples.words[at as usize];
+            seen.clear();
+            seen.extend((0..words.len()).map(|index| Seen::new(parts(words, index))));
             let (mut before, mut before2) = (0, 0);
             for (index, &tag) in examples.tags[at as usize].iter().enumerate() {
                 let tag = tag as usize;
-                let found = match known.get(&sentence.word(index)) {
+                let word = |offset: isize| {
+                    let at = index.checked_add_signed(offset);
+                    at.and_then(|at| seen.get(at)).unwrap_or(&NONE)
+                };
+                let found = match known.get(&word(0).word) {
                     Some(&tag) => tag as usize,
                     None => {
-                        let fixed = sentence.fixed(index, rows);
-                        let history = sentence.history(index, before, before2, rows);
+                        facts.clear();
+                        for (offset, role) in roles(index) {
+                            word(offset).facts(role, rows, &mut facts);
+                        }
+                        pairs(word(-1), word(0), word(1), rows, &mut facts);
+                        history(word(0), word(1), before, before2, rows, &mut facts);
                         scores.fill(0.0);
-                        add(&weights, &fixed, &mut scores);
-                        add(&weights, &history, &mut scores);
+                        add(&weights, &facts, &mut scores);
                         let found = best(&scores);
-                        if found != tag {
-                            for &row in fixed.iter().chain(&history) {
-                                for (tag, by) in [(tag, 1.0), (found, -1.0)] {
+                        if let Some(rival) = rival(&scores, tag) {
+                            for &row in &facts {
+                                for (tag, by) in [(tag, 1.0), (rival, -1.0)] {
                                     let place = row as usize * tags + tag;
                                     weights[place] += by as f32;
                                     sums[place] += by * step;
@@ -137,6 +143,14 @@ pub(super) fn learn(mut examples: Examples, epochs: u32, seed: u64, stop: &dyn F
         *weight = (f64::from(*weight) - sum / step) as f32;
     }
     Some(Tagger { tags: names, rows, weights, known })
+}
+
+/// The best of the other tags, if it is as good as the right one: what is right by the order of the tags alone is not
+/// learned, and the mean of the weights may break the tie to the other side.
+fn rival(scores: &[f32], tag: usize) -> Option<usize> {
+    let others = (0..scores.len()).filter(|&other| other != tag);
+    let best = others.reduce(|best, other| if scores[other] > scores[best] { other } else { best })?;
+    (scores[best] >= scores[tag]).then_some(best)
 }
 
 /// Fisher and Yates's.

@@ -66,18 +66,19 @@ impl AnnotatorOptions for PerceptronOptions {
     const KIND: &'static str = "perceptron";
 
     fn open(&self, context: &Context<'_>) -> Result<Box<dyn Learn>, Vec<OptionError>> {
-        let find = |pointer: &str, path: &PathBuf| {
-            let at_option = |error| OptionError { pointer: pointer.to_owned(), error };
-            context.resolver.resolve_file(path).map_err(at_option)
+        let mut errors = Vec::new();
+        let mut find = |pointer: &str, path: &PathBuf| {
+            let fault = |error| errors.push(OptionError { pointer: pointer.to_owned(), error });
+            context.resolver.resolve_file(path).map_err(fault).ok()
         };
         let train = find("/train", &self.train);
-        let valid = self.valid.as_ref().map(|path| find("/valid", path)).transpose();
-        match (train, valid) {
-            (Ok(train), Ok(valid)) => {
-                let seed = self.seed.unwrap_or(context.seed);
+        let valid = self.valid.as_ref().and_then(|path| find("/valid", path));
+        let seed = self.seed.unwrap_or(context.seed);
+        match train {
+            Some(train) if errors.is_empty() => {
                 Ok(Box::new(Treebank { train, valid, column: self.column, epochs: self.epochs, seed }))
             }
-            (train, valid) => Err(train.err().into_iter().chain(valid.err()).collect()),
+            _ => Err(errors),
         }
     }
 }
