@@ -29,6 +29,7 @@ fn manifest() -> Result<String, String> {
         settings: Value::Object(Map::new()),
         inputs: Vec::new(),
         plugins: Vec::new(),
+        shard: None,
         steps: Vec::new(),
         outputs: Vec::new(),
     };

@@ -96,12 +96,12 @@ impl Legend {
                 document
             })
             .collect();
+        let features = self.features(batch, || tokens.iter().map(|&token| token as usize));
         let mut groups = Numbers::new(&mut self.groups, &batch.groups);
         let mut group = |document: &usize| match batch.groups.get(*document) {
             Some(name) if !name.is_empty() => groups.number(*document as u32),
             _ => NULL,
         };
-        let features = self.features(batch, || tokens.iter().map(|&token| token as usize));
         let of_rows = |column: &[u32]| rows.iter().map(|&row| column[row as usize]).collect();
         let of_tokens = |column: &[u32]| tokens.iter().map(|&token| column[token as usize]).collect();
         let position = |(&token, &document): (&u32, &usize)| (u64::from(token) - batch.offsets[document]) as u32;

@@ -24,6 +24,7 @@ fn manifest(settings: Value) -> Manifest {
         settings,
         inputs: vec![Input { path: "a.txt".into(), bytes: 3, sha256: sha256.clone() }],
         plugins: vec![PluginRecord { name: "txray-lstm".into(), version: "0.1.0".into(), sha256: None }],
+        shard: None,
         steps: vec![StepRecord {
             name: "model.lm".into(),
             kind: "model".into(),

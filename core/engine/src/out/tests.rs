@@ -55,6 +55,7 @@ fn manifest(outputs: Vec<Output>) -> Manifest {
         settings: json!({}),
         inputs: Vec::new(),
         plugins: Vec::new(),
+        shard: None,
         steps: Vec::new(),
         outputs,
     }

@@ -350,7 +350,7 @@ impl Stage {
         let start = Instant::now();
         let (loaded, tokenizer, description) = model.load(making)?;
         let load_seconds = start.elapsed().as_secs_f64();
-        let told: TextFigures = making.figures(text)?;
+        let told: TextFigures = making.figures(&**text)?;
         let state = self.state(making, *state, description.trained_state);
         let annotators = annotators.iter().map(|annotator| Ok((annotator.name.to_string(), annotator.load(making)?)));
         let annotators = annotators.collect::<Result<Vec<_>>>()?;

@@ -159,6 +159,7 @@ unsafe fn own(batch: *const abi::ActivationBatch, described: &SourceDescription)
             dropped: batch.dropped,
             dropped_documents: batch.dropped_documents,
             layers: layers.collect::<Result<_, String>>()?,
+            examples: Vec::new(),
             token: list(batch.token)?,
             site: list(batch.site)?,
             neuron: list(batch.neuron)?,

@@ -270,10 +270,11 @@ impl ModelSource<'_> {
                 })
             })
             .collect();
+        let widths: Vec<usize> = self.sites.iter().map(|site| site.width).collect();
         let emit = |block: &Block<'_>| {
             let Some(room) = emitted.get(block.request) else { return };
             let rows = block.token.iter().zip(block.neuron).zip(block.activation);
-            let width = self.sites[block.request].width;
+            let width = widths[block.request];
             match &mut *room.lock().unwrap_or_else(PoisonError::into_inner) {
                 Room::All(all) => {
                     rows.for_each(|((&token, &neuron), &h)| all[token as usize * width + neuron as usize] = h)
