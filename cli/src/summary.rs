@@ -8,6 +8,7 @@ use txray_engine::error::Result;
 use txray_engine::pipeline::Pipeline;
 use txray_engine::run::Outcome;
 use txray_engine::step::Step;
+use txray_engine::steps::annotator::Annotator;
 use txray_engine::steps::comparison::Comparison;
 use txray_engine::steps::model::{Model, ModelFigures};
 use txray_engine::steps::stage::{Dropped, Stage, StageFigures, StageOf};
@@ -22,6 +23,7 @@ use crate::terminal::thousands;
 pub fn of(pipeline: &Pipeline, outcome: &Outcome, out: &Path) -> Result<String> {
     let mut text = String::new();
     models(&mut text, pipeline, outcome)?;
+    annotators(&mut text, pipeline, outcome);
     stages(&mut text, pipeline, outcome)?;
     let mut compared = Vec::new();
     // A run of a shard makes none.
@@ -30,6 +32,7 @@ pub fn of(pipeline: &Pipeline, outcome: &Outcome, out: &Path) -> Result<String> 
         compared.push((comparison, summary));
     }
     comparisons(&mut text, &compared);
+    unknown_in(&mut text, &compared, outcome)?;
     for (comparison, summary) in &compared {
         changed_most(&mut text, comparison, summary);
     }
@@ -84,6 +87,19 @@ fn models(text: &mut String, pipeline: &Pipeline, outcome: &Outcome) -> Result<(
     }
     add(text, &table);
     Ok(())
+}
+
+fn annotators(text: &mut String, pipeline: &Pipeline, outcome: &Outcome) {
+    let mut table = Table::new(&["annotator", "learned of", "right (valid)"], &[1, 2]);
+    for annotator in pipeline.all::<Annotator>() {
+        // Those that learn tell it; and those that no stage asks for did not.
+        let figure = |name: &str| record(outcome, &*annotator)?.figures.get(name).cloned();
+        let Some(words) = figure("words").and_then(|words| words.as_u64()) else { continue };
+        let right = figure("valid_accuracy").and_then(|right| right.as_f64());
+        let right = right.map(|right| format!("{:.2} %", 100.0 * right)).unwrap_or_default();
+        table.row([annotator.name.to_string(), format!("{} words", thousands(words)), right]);
+    }
+    add(text, &table);
 }
 
 fn stages(text: &mut String, pipeline: &Pipeline, outcome: &Outcome) -> Result<()> {
@@ -168,6 +184,33 @@ fn comparisons(text: &mut String, compared: &[(Arc<Comparison>, Summary)]) {
     if text.len() > before {
         text.push('\n');
     }
+}
+
+/// Unknown tokens of a stage from which on a comparison is said to be of them, too.
+const MUCH_UNKNOWN: f64 = 0.1;
+
+/// The comparisons whose stages do not know much of their texts, or not alike.
+fn unknown_in(text: &mut String, compared: &[(Arc<Comparison>, Summary)], outcome: &Outcome) -> Result<()> {
+    let before = text.len();
+    for (comparison, summary) in compared {
+        let mut shares = [0.0; 2];
+        for (share, stage) in shares.iter_mut().zip([&comparison.from, &comparison.to]) {
+            let figures: StageFigures = outcome.finished.figures(&**stage)?;
+            let tokens = record(outcome, &**stage).and_then(|record| record.tokens).unwrap_or(0);
+            *share = figures.unknown as f64 / tokens.max(1) as f64;
+        }
+        if shares.iter().any(|share| *share >= MUCH_UNKNOWN) || (shares[0] - shares[1]).abs() >= MUCH_UNKNOWN / 2.0 {
+            let [from, to] = shares.map(percent);
+            *text += &output::line(&format!(
+                "{}: {from} of the tokens of {} and {to} of those of {} are unknown to the vocabulary, which moves neurons, too",
+                comparison.name, summary.from, summary.to
+            ));
+        }
+    }
+    if text.len() > before {
+        text.push('\n');
+    }
+    Ok(())
 }
 
 /// What of a layer is not in its mean distance.

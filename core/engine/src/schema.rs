@@ -135,8 +135,10 @@ fn value_of(kinds: Kinds, parts: &Parts<'_>, defined: &mut Definitions) -> Value
         Kinds::Records => {
             let one =
                 offering(json!({ "if": { "type": "object" }, "then": table, "else": { "type": "string" } }), offered);
+            // Of a table without a kind, the keys are sites.
             let by_site = json!({ "additionalProperties": one });
-            json!({ "if": { "type": "object", "not": { "required": ["kind"] } }, "then": by_site, "else": one })
+            let of_table = json!({ "if": { "required": ["kind"] }, "then": one, "else": by_site });
+            json!({ "if": { "type": "object" }, "then": of_table, "else": one })
         }
         _ => offering(json!({ "if": { "type": "object" }, "then": table, "else": { "type": "string" } }), offered),
     }

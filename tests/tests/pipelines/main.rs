@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod annotators;
 mod backend;
 mod bad_input;
 mod comparing;

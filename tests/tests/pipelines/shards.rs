@@ -94,7 +94,7 @@ fn shards_share_a_model_that_one_of_them_trains() {
     let folder = folder("w0 w1 w2\nw1 w2 w0\nw2 w2 w1 w0\nw0 w0\n");
     let trained = PIPELINE.replace(
         "path = \"model\"",
-        "kind = \"lstm\"\nembedding = 4\nhidden = 5\ntrain = { epochs = 2, checkpoints = [1] }\n\
+        "kind = \"lstm\"\nembedding = 4\nhidden = 5\ntrain = { epochs = 2, batch = 2, bptt = 4, checkpoints = [1] }\n\
          task = { kind = \"language-model\", corpus = \"news\" }",
     );
     folder

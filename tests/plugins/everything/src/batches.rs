@@ -28,6 +28,7 @@ pub fn batches() -> Vec<ActivationBatch> {
             names: Arc::new(names),
             unjoined: 1,
         }],
+        examples: Vec::new(),
         token: vec![0, 0, 1, 3],
         site: vec![0, 1, 0, 1],
         neuron: vec![1, 0, 0, 0],
