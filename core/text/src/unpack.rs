@@ -78,9 +78,7 @@ fn other_than_text(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
         [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(("packed twice, within by zstd", "unpack it once, `zstd -d FILE`")),
         [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(("packed by xz", unpack)),
         [b'P', b'K', 3, 4, ..] => Some(("a zip archive", unpack)),
-        [b'P', b'A', b'R', b'1', 0..=31, ..] => {
-            Some(("a Parquet table", "write its column of texts to a file, a document a line"))
-        }
+        [b'P', b'A', b'R', b'1', 0..=31, ..] => Some(("a Parquet table", "it is read by `kind = \"parquet\"`")),
         // Its mark, or, without one, every other byte of what is mostly ASCII: one NUL may stand in a text.
         [0xff, 0xfe, ..]
         | [0xfe, 0xff, ..]

@@ -105,10 +105,13 @@ const CHAPTERS: [(&str, &[Entry]); 4] = [
                 "Editors can save a file in another encoding.",
             )
             .files(&[("latin.toml", b"# caf\xe9\n")]),
-            entry("A corpus that is packed", "check pipeline.toml", "Unpack it, and name the text.")
+            entry("A corpus that was cut short", "check pipeline.toml", "Files packed by gzip and zstd are read as they are, if they are whole.")
                 .wrote("news.txt", "news.txt.gz")
                 .files(&[("news.txt.gz", b"\x1f\x8b\x08\x00")]),
-            entry("A corpus in Parquet", "check pipeline.toml", "`text` and `tsv` are read; a table in Parquet is not.")
+            entry("A corpus packed by something else", "check pipeline.toml", "Unpack it, and name the text.")
+                .wrote("news.txt", "news.txt.xz")
+                .files(&[("news.txt.xz", b"\xfd7zXZ\0\0\x04")]),
+            entry("A corpus of another kind", "check pipeline.toml", "docs/corpora.md tells the kinds.")
                 .wrote("news.txt", "news.parquet")
                 .files(&[("news.parquet", b"PAR1\x15\x04PAR1")]),
             entry("A corpus in UTF-16", "check pipeline.toml", "Windows writes such files. Convert it, and name the result.")
