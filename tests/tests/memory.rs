@@ -58,7 +58,7 @@ fn peak(folder: &Folder, text: &str) -> u64 {
     let path = folder.path("pipeline.toml");
     let pipeline = Pipeline::read(&path, &[set], None, &catalogue(), &mut registry, &Host::new(&Quiet)).unwrap();
     let host = Host::detached();
-    let plan = Plan::of(&pipeline, &registry, &host).unwrap();
+    let plan = Plan::of(&pipeline, &registry, &host, None).unwrap();
     let store = Store::create(&folder.path(".store")).unwrap();
     let mut out = OutDirectory::open(&folder.path("out"), &host, || ()).unwrap();
     let outcome = run(&pipeline, &registry, &plan, &store, &mut out, &Quiet).unwrap();

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use txray_plugin::NULL;
 use txray_tests::Folder;
-use txray_text::{Context, CorpusError, Disk, Document, FORMATS, OpenError, Resolver, join, words};
+use txray_text::{Context, CorpusError, Disk, Document, FORMATS, OpenError, Resolver, Words, join, words};
 
 use crate::{Outcome, fuzz, put, seeds};
 
@@ -44,7 +44,8 @@ fn look(document: &Document, layers: &[String]) {
     assert!(!text.is_empty());
     assert!(document.label.is_none() || layers.iter().any(|layer| layer == "label"));
     let length = text.chars().count() as u32;
-    for annotation in document.annotations.iter().chain([&words(text)]) {
+    for annotation in document.annotations.iter().chain([&words(text, Words::Space), &words(text, Words::Punctuation)])
+    {
         assert!(*annotation.layer == *"word" || layers.iter().any(|layer| **layer == *annotation.layer));
         let spans = &annotation.spans;
         assert!(spans.iter().all(|span| span.start < span.end && span.end <= length));
@@ -95,6 +96,43 @@ fn tsv() {
         options.to_vec(),
         &["\t", "\r\n", "sentence", "label", "text", "article", "class", "\t\t", "\u{3000}"],
     );
+}
+
+#[test]
+fn csv() {
+    let options = [
+        json!({ "kind": "csv", "train": "file" }),
+        json!({ "kind": "csv", "train": "file", "header": false, "text": "1", "delimiter": ";", "quoting": "none" }),
+        json!({ "kind": "tsv", "train": "file", "quoting": "double", "shuffle": true, "min_characters": 2 }),
+    ];
+    file_of_a_corpus("csv", options.to_vec(), &["\"", "\"\"", ",", "\r\n", "text", "label", ";", "\t"]);
+}
+
+#[test]
+fn jsonl() {
+    let options = [
+        json!({ "kind": "jsonl", "train": "file" }),
+        json!({ "kind": "jsonl", "train": "file", "label": "meta.label", "annotations": { "pos": "tags" } }),
+        json!({ "kind": "jsonl", "train": "file", "normalize": ["html_breaks", "nfc", "sentence_marks", "squash_spaces"] }),
+    ];
+    file_of_a_corpus("jsonl", options.to_vec(), &["{", "}", "[0, 1, \"X\"]", "\\ud800", "null", "\"tags\"", "1e999"]);
+}
+
+#[test]
+fn conllu() {
+    let options = [
+        json!({ "kind": "conllu", "train": "file" }),
+        json!({ "kind": "conllu", "train": "file", "document": "newdoc", "label": "mood", "annotations": { "pos": "upos" } }),
+    ];
+    let marks = ["\t", "\n\n", "1-2", "2.1", "_", "SpaceAfter=No", "# newdoc id = ", "# mood = ", "# text = ", "3-1"];
+    file_of_a_corpus("conllu", options.to_vec(), &marks);
+}
+
+/// As they are, and packed.
+#[test]
+fn archives() {
+    let options = [json!({ "kind": "folder", "path": "file" }), json!({ "kind": "text", "train": "file" })];
+    file_of_a_corpus("archives", options.to_vec(), &["../", "/etc/", "ustar", "train/pos/", "\x1f\u{8b}"]);
 }
 
 #[test]

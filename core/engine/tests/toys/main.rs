@@ -70,7 +70,7 @@ fn run_in(folder: &Path, text: &str) -> (Outcome, Vec<(String, bool)>) {
     let pipeline = read(folder, text).unwrap();
     let registry = Registry::new();
     let host = Host::detached();
-    let plan = Plan::of(&pipeline, &registry, &host).unwrap();
+    let plan = Plan::of(&pipeline, &registry, &host, None).unwrap();
     let store = Store::create(&folder.join("store")).unwrap();
     let told = Quiet::default();
     let mut out = OutDirectory::open(&folder.join("out"), &host, || ()).unwrap();
