@@ -11,11 +11,11 @@ use txray_tables::{FORMAT, Manifest, Output, PluginRecord, StepRecord, instructi
 
 use crate::error::{Error, Failed, Result};
 use crate::inputs::Inputs;
-use crate::out::{OutDirectory, OutPath, absolute};
+use crate::out::{OutDirectory, OutPath, Publication, absolute};
 use crate::pipeline::Pipeline;
 use crate::plan::{Plan, Planned};
 use crate::shard::{Parts, Shard};
-use crate::step::{Finished, Making};
+use crate::step::{Finished, Making, Step};
 use crate::store::{Entry, Found, Store};
 
 /// What a run tells while it runs: the host's services, and which step it is at.
@@ -291,7 +291,7 @@ impl Run<'_> {
             finished: &self.finished,
         };
         if let Some(parts) = self.parts.filter(|_| !step.has_parts() && !step.reads_the_run()) {
-            let adopted = parts.adopt(&**step, &making).map_err(|error| error.of_table(step.table()))?;
+            let adopted = adopt(parts, &**step, &making).map_err(|error| error.of_table(step.table()))?;
             if let Some(record) = adopted {
                 return Ok(StepRecord { cached: false, ..record });
             }
@@ -315,6 +315,16 @@ impl Run<'_> {
             figures: made.figures,
         })
     }
+}
+
+/// Takes a step over as the parts left it, if it published something: a model is the same in all of them.
+fn adopt(parts: &Parts, step: &dyn Step, making: &Making<'_>) -> Result<Option<StepRecord>> {
+    let published = step.publish();
+    let Some(record) = parts.records(step.id()).next().filter(|_| !published.is_empty()) else { return Ok(None) };
+    for Publication { from, to } in &published {
+        parts.copy(to, &making.directory.join(from), making.host)?;
+    }
+    Ok(Some(record.clone()))
 }
 
 fn as_services(observer: &dyn Observer) -> &dyn HostServices {

@@ -15,7 +15,6 @@ use txray_tables::{Manifest, ShardRecord, StepRecord};
 use crate::error::{Error, Result};
 use crate::files::{copy, hash};
 use crate::out::{MANIFEST, OutPath};
-use crate::step::{Making, Step};
 
 /// A part of every stage's documents: `2/8`, the second of eight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,9 +127,8 @@ impl Parts {
         }
     }
 
-    /// What each part says of a step.
-    pub fn records<'p>(&'p self, step: &dyn Step) -> impl Iterator<Item = &'p StepRecord> {
-        let id = step.id();
+    /// What each part says of the step of this name.
+    pub fn records(&self, id: String) -> impl Iterator<Item = &StepRecord> {
         self.parts.iter().filter_map(move |(_, manifest)| manifest.steps.iter().find(|record| record.name == id))
     }
 
@@ -139,22 +137,17 @@ impl Parts {
         self.parts.iter().map(|(directory, manifest)| checked(directory, manifest, to, host)).collect()
     }
 
-    /// Takes a step over as the parts left it, if it published something: a model is the same in all of them.
-    pub(crate) fn adopt(&self, step: &dyn Step, making: &Making<'_>) -> Result<Option<StepRecord>> {
-        let published = step.publish();
-        let Some(record) = self.records(step).next().filter(|_| !published.is_empty()) else { return Ok(None) };
+    /// Copies what the first part published at a place into a folder, every file held against its hash.
+    pub(crate) fn copy(&self, from: &OutPath, to: &Path, host: &Host<'_>) -> Result<()> {
         let (directory, manifest) = &self.parts[0];
-        for publication in &published {
-            let from = checked(directory, manifest, &publication.to, making.host)?;
-            let to = making.directory.join(&publication.from);
-            std::fs::create_dir_all(&to).map_err(|error| Error::disk("write", &to, error))?;
-            for file in files_below(manifest, &publication.to) {
-                let name = file.strip_prefix(publication.to.as_str()).unwrap_or(file).trim_start_matches('/');
-                let (from, to) = (from.join(name), to.join(name));
-                copy(&from, &to, making.host).map_err(|error| Error::disk("copy", &from, error))?;
-            }
+        let folder = checked(directory, manifest, from, host)?;
+        std::fs::create_dir_all(to).map_err(|error| Error::disk("write", to, error))?;
+        for file in files_below(manifest, from) {
+            let name = file.strip_prefix(from.as_str()).unwrap_or(file).trim_start_matches('/');
+            let (from, to) = (folder.join(name), to.join(name));
+            copy(&from, &to, host).map_err(|error| Error::disk("copy", &from, error))?;
         }
-        Ok(Some(record.clone()))
+        Ok(())
     }
 }
 

@@ -123,8 +123,8 @@ pub fn check_layer(layer: &str) -> Result<(), CorpusError> {
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     let reason = if OURS.iter().any(|ours| layer.eq_ignore_ascii_case(ours)) {
         "the name means something else already"
-    } else if !(1..=64).contains(&layer.len()) || !layer.chars().all(is_allowed) {
-        "a name has 64 letters (a to z), digits, `_` and `-` at most"
+    } else if !(1..=64).contains(&layer.len()) || !layer.chars().all(is_allowed) || layer.starts_with('-') {
+        "a name has 64 letters (a to z), digits, `_` and `-` at most, and no `-` first"
     } else {
         return Ok(());
     };

@@ -1,5 +1,6 @@
 //! `[stage.NAME]`: a model read over a corpus, or activations from elsewhere.
 
+mod layers;
 mod reading;
 mod recording;
 
@@ -30,34 +31,9 @@ use crate::inputs::Hashes;
 use crate::out::{OutPath, Publication};
 use crate::shard::Parts;
 use crate::step::{Made, Making, Step};
+use layers::{POSITION, PREDICTION, Subwords, TOKEN, WORD};
 use reading::{ModelSource, Reading};
 use recording::Recording;
-
-// The layers that are the engine's own, whatever the corpus has.
-
-/// The form of the vocabulary.
-const TOKEN: &str = "token";
-/// The surface form.
-const WORD: &str = "word";
-/// Which token of its document it is.
-const POSITION: &str = "position";
-/// The token that the model expects next.
-const PREDICTION: &str = "prediction";
-/// The label of the document, where the corpus has labels.
-const LABEL: &str = "label";
-
-/// Which tokens have the features of a word that is several of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Subwords {
-    /// Each of them.
-    #[default]
-    Every,
-    /// The first.
-    First,
-    /// The last.
-    Last,
-}
 
 /// A model read over a corpus; or a source of activations from elsewhere.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -200,10 +176,14 @@ fn model_of(check: &mut Check<'_>, pointer: &str, keys: Keys) -> Option<Checked>
     let model = ModelRef::find(check, &child(pointer, "model"), of);
     let text = Corpus::find_text(check, &child(pointer, "corpus"), over)?;
     let layers = keys.layers.unwrap_or_else(|| vec![TOKEN.to_owned()]);
-    check.put(pointer, &json!({ "layers": layers, "record": Record::default().name() }));
+    check.put(pointer, &json!({ "layers": layers }));
     let before = check.diagnostics.len();
     let recording = match &keys.record {
-        None => Some(Recording::default()),
+        None => {
+            let Record { keeps: _, sign } = Record::default();
+            check.put(pointer, &json!({ "record": { "kind": Record::default().name(), "sign": sign } }));
+            Some(Recording::default())
+        }
         Some(value) => Recording::read(check, &child(pointer, "record"), value),
     };
     let mut known = [TOKEN, WORD, POSITION, PREDICTION].map(str::to_owned).to_vec();
@@ -523,7 +503,7 @@ impl Step for Stage {
             text.check_counts(making, &self.table(), counts(&stage))?;
         }
         let figures = StageFigures { write_seconds, ..figures(&stage, Times::default()) };
-        let seconds = parts.records(self).map(|record| record.seconds).sum();
+        let seconds = parts.records(self.id()).map(|record| record.seconds).sum();
         Ok(Made::with(self, &figures)?.seconds(seconds).tokens(stage.coverage.tokens))
     }
 }

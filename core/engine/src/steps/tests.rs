@@ -60,7 +60,10 @@ fn references_lead_to_what_is_there() {
     let compared =
         "\"pos\"]\n[comparison.c]\nfrom = \"late\"\nto = \"late\"\nlayers = [\"pos\", \"pos\"]\nmetrics = []";
     assert_eq!(said("\"pos\"]", compared), ["p:27:18: the layer `pos` is named twice"]);
-    assert_eq!(said("\"word\", \"pos\"", "\"wrd\""), ["p:23:11: the corpus `kitchen` has no layer `wrd`"]);
+    assert_eq!(
+        said("\"word\", \"pos\"", "\"wrd\""),
+        ["p:23:11: the corpus `kitchen` has no layer `wrd`, and there is no annotator of that name"]
+    );
     assert_eq!(
         said("rounds = 2, checkpoints = [1]", "rounds = 2, checkpoints = [1, 3]"),
         ["p:11:41: there is no epoch 3: training has 2"]

@@ -14,8 +14,8 @@ use txray_plugin::{
 };
 use txray_text::{Annotation, Annotator, Counts, Document, Documents, Encoded, Span, Tokenizer, join, words};
 
+use super::layers::{LABEL, POSITION, PREDICTION, Subwords, TOKEN, WORD};
 use super::recording::{Recorded, Recording};
-use super::{LABEL, POSITION, PREDICTION, Subwords, TOKEN, WORD};
 use crate::error::Error as EngineError;
 
 /// Words that a batch holds before it is read: enough for the model to fill its lanes, and a bound on memory.

@@ -155,13 +155,13 @@ fn a_fault_points_at_the_option_that_mends_it() {
             "annotations = { 'a b' = 'upos' }",
             &row,
             "/annotations/a b",
-            "`a b` cannot name a layer of annotations: a name has 64 letters (a to z), digits, `_` and `-` at most; give it another name, such as `pos`",
+            "`a b` cannot name a layer of annotations: a name has 64 letters (a to z), digits, `_` and `-` at most, and no `-` first; give it another name, such as `pos`",
         ),
         (
             "annotations = { '' = 'upos' }",
             &row,
             "/annotations/",
-            "`` cannot name a layer of annotations: a name has 64 letters (a to z), digits, `_` and `-` at most; give it another name, such as `pos`",
+            "`` cannot name a layer of annotations: a name has 64 letters (a to z), digits, `_` and `-` at most, and no `-` first; give it another name, such as `pos`",
         ),
         (
             "",

@@ -111,7 +111,7 @@ fn faults_are_located() {
         let told = open(&text, "annotations = { pos = 't' }").unwrap_err();
         assert_eq!(told, ("/annotations/pos".to_owned(), format!("a.jsonl:1: {message}")));
     }
-    for layer in ["word", "label", "Pos", "a-b", "", "_a"] {
+    for layer in ["word", "label", "Position", "a b", "", "-a"] {
         let (pointer, told) = open("{\"text\": \"a\"}", &format!("annotations = {{ '{layer}' = 't' }}")).unwrap_err();
         assert_eq!(pointer, format!("/annotations/{layer}"));
         assert!(told.starts_with(&format!("`{layer}` cannot name a layer of annotations")), "{told}");
