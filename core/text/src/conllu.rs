@@ -2,18 +2,14 @@
 //!
 //! The corpus format `conllu` and whatever learns from tagged words read treebanks through this one reader.
 
-mod fault;
-
 use std::ops::Range;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::error::CorpusError;
+use crate::error::{CorpusError, FIELDS, TreebankFault};
 use crate::lines::Lines;
-
-pub use fault::TreebankFault;
 
 /// What a treebank may say of a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
@@ -57,7 +53,6 @@ impl Column {
     }
 }
 
-const FIELDS: usize = 10;
 const FORM: usize = 1;
 const MISC: usize = 9;
 

@@ -1,10 +1,20 @@
 //! What can be wrong with a corpus, said to the person who can mend it.
 
+mod folder;
+mod lookup;
+mod table;
+mod treebank;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::conllu::TreebankFault;
-use crate::formats::{FolderFault, TableFault};
+use crate::shown::list;
+
+pub use folder::FolderFault;
+pub use lookup::LookupFault;
+pub use table::TableFault;
+pub(crate) use treebank::FIELDS;
+pub use treebank::TreebankFault;
 
 /// Why a corpus cannot be read. Each message reads well after "failed to ...: ".
 #[derive(Debug, thiserror::Error)]
@@ -421,44 +431,6 @@ impl CorpusError {
     }
 }
 
-/// What is wrong with a line of a list of words.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum LookupFault {
-    /// Not a word, or a word, a tab and a value.
-    #[error("'{}' is not a word, or a word, a tab and its value", shortened(&line.escape_debug().to_string()))]
-    Line {
-        /// The line.
-        line: String,
-    },
-    /// A word without a value.
-    #[error("'{}' has no value; write one behind a tab, or give `value` for all such words", shortened(word))]
-    NoValue {
-        /// The word.
-        word: String,
-    },
-    /// A word with two values.
-    #[error(
-        "'{}' is given '{}', and '{}' in line {first}; keep one of the two",
-        shortened(word),
-        shortened(value),
-        shortened(known)
-    )]
-    Twice {
-        /// The word.
-        word: String,
-        /// Its value in this line.
-        value: String,
-        /// Its value before.
-        known: String,
-        /// The line that it has that in, from 1.
-        first: u64,
-    },
-    /// A list of nothing.
-    #[error("the list has no word; write one a line")]
-    Empty,
-}
-
 /// What to do about a path that leads nowhere, if escapes of TOML that nobody meant have put characters into it that are not
 /// seen.
 pub fn unseen(path: &Path) -> Option<String> {
@@ -497,30 +469,7 @@ fn in_file(path: &Option<PathBuf>) -> String {
     path.as_ref().map(|path| format!(": {} holds nothing but white space", path.display())).unwrap_or_default()
 }
 
-/// The items that a message names at most: a header may have millions of columns.
-const NAMED: usize = 20;
-
 /// What the first row of a table is.
 fn first(header: bool) -> &'static str {
     if header { "the header has" } else { "without a header, the row has" }
-}
-
-pub(crate) fn list(items: impl IntoIterator<Item = impl std::fmt::Display>) -> String {
-    let mut items = items.into_iter();
-    let mut named: Vec<String> = items.by_ref().take(NAMED).map(|item| shortened(&item.to_string())).collect();
-    match items.count() {
-        0 if named.is_empty() => return "none".to_owned(),
-        0 => {}
-        more => named.push(format!("{more} more")),
-    }
-    named.join(", ")
-}
-
-/// The beginning of what a file holds, as long as a message can show.
-pub(crate) fn shortened(text: &str) -> String {
-    const SHOWN: usize = 300;
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
 }

@@ -7,17 +7,8 @@ use serde_path_to_error::Segment;
 
 use crate::corpus::Corpus;
 use crate::error::OptionError;
-use crate::resolve::Resolver;
+use crate::resolve::Context;
 use crate::selected::Selection;
-
-/// What the pipeline around a corpus tells it.
-#[derive(Clone, Copy, Debug)]
-pub struct Context<'a> {
-    /// Where its files are looked for.
-    pub resolver: &'a Resolver,
-    /// The run's seed.
-    pub seed: u64,
-}
 
 /// The options of a format: its table in the pipeline's TOML, without `kind`. The doc comments are the reference.
 pub trait FormatOptions: DeserializeOwned + JsonSchema {

@@ -20,6 +20,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod annotator;
 mod annotators;
 mod conllu;
 mod corpus;
@@ -32,21 +33,22 @@ mod lines;
 mod normalize;
 mod resolve;
 mod selected;
+mod shown;
 mod spill;
 mod split;
 mod splits;
 mod tokens;
 mod unpack;
 
-pub use annotators::{ANNOTATORS, Annotator, AnnotatorKind, AnnotatorOptions, Learn, SetUp};
-pub use conllu::TreebankFault;
+pub use annotator::{Annotator, AnnotatorKind, AnnotatorOptions, Learn, SetUp};
+pub use annotators::ANNOTATORS;
 pub use corpus::{Annotation, Corpus, Document, Documents, Span, check_layer, stream};
-pub use error::{CorpusError, LookupFault, OptionError, unseen};
+pub use error::{CorpusError, FolderFault, LookupFault, OptionError, TableFault, TreebankFault, unseen};
 pub use files::{Disk, Files, open_file};
-pub use format::{Context, Format, FormatOptions, Open, OpenError};
-pub use formats::{FORMATS, FolderFault, TableFault};
+pub use format::{Format, FormatOptions, Open, OpenError};
+pub use formats::FORMATS;
 pub use join::{Joined, join, words};
 pub use normalize::{NORMALIZATIONS, Normalization};
-pub use resolve::Resolver;
+pub use resolve::{Context, Resolver};
 pub use split::Words;
 pub use tokens::{Counts, Encoded, Tokenizer, TokenizerError, Vocabulary};

@@ -47,6 +47,15 @@ impl Resolver {
     }
 }
 
+/// What the pipeline around a corpus tells it.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// Where its files are looked for.
+    pub resolver: &'a Resolver,
+    /// The run's seed.
+    pub seed: u64,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

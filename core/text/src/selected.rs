@@ -13,8 +13,8 @@ use txray_plugin::random::Stream;
 use crate::corpus::{Corpus, Document, Documents, stream};
 use crate::error::{CorpusError, OptionError};
 use crate::files::Files;
-use crate::format::Context;
 use crate::normalize::Step;
+use crate::resolve::Context;
 use crate::spill::Spill;
 
 /// The options of every format.

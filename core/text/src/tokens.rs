@@ -27,8 +27,9 @@ use tokenizers::{Encoding, Model, SplitDelimiterBehavior, Token};
 use txray_plugin::NULL;
 
 use crate::corpus::Document;
-use crate::error::{CorpusError, shortened};
+use crate::error::CorpusError;
 use crate::files::Files;
+use crate::shown::shortened;
 use crate::split::{self, Words};
 
 const UNKNOWN: &str = "<unk>";

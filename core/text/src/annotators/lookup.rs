@@ -8,12 +8,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Annotator, AnnotatorOptions, Learn};
+use crate::annotator::{Annotator, AnnotatorOptions, Learn};
 use crate::corpus::Span;
 use crate::error::{CorpusError, LookupFault, OptionError};
 use crate::files::Files;
-use crate::format::Context;
 use crate::lines::{Lines, MaxDocumentBytes};
+use crate::resolve::Context;
 use crate::split::Words;
 
 /// Gives words the values that a file lists for them.

@@ -9,11 +9,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Annotator, AnnotatorOptions, Learn, Scalars};
+use crate::annotator::{Annotator, AnnotatorOptions, Learn, Scalars};
 use crate::corpus::Span;
 use crate::error::{CorpusError, OptionError};
 use crate::files::Files;
-use crate::format::Context;
+use crate::resolve::Context;
 use crate::splits::pointer;
 
 /// Gives what a pattern matches the pattern's name.

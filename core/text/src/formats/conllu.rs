@@ -9,12 +9,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::conllu::{Column, Sentence, Sentences, Stretch, TreebankFault, put, sentences};
+use crate::conllu::{Column, Sentence, Sentences, Stretch, put, sentences};
 use crate::corpus::{Annotation, Corpus, Document, Documents, Span, check_layer, stream};
-use crate::error::{CorpusError, OptionError};
+use crate::error::{CorpusError, OptionError, TreebankFault};
 use crate::files::{Disk, Files};
-use crate::format::{Context, FormatOptions};
+use crate::format::FormatOptions;
 use crate::lines::MaxDocumentBytes;
+use crate::resolve::Context;
 use crate::splits::{Splits, pointer};
 
 /// A treebank in CoNLL-U, as those of Universal Dependencies: a sentence is a document, and what the treebank says of its

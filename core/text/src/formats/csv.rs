@@ -9,8 +9,9 @@ use serde::Deserialize;
 use super::table::{Column, Delimiter, Quoting, Table, Wanted};
 use crate::corpus::Corpus;
 use crate::error::OptionError;
-use crate::format::{Context, FormatOptions};
+use crate::format::FormatOptions;
 use crate::lines::MaxDocumentBytes;
+use crate::resolve::Context;
 use crate::splits::Splits;
 
 /// A table with commas, or whatever `delimiter` says, between fields: a row is a document.

@@ -3,57 +3,27 @@
 mod archive;
 mod layout;
 mod listing;
+mod options;
 
-use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
-use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::corpus::{Corpus, Document, Documents, first_documents, indent, stream};
-use crate::error::{CorpusError, OptionError};
+use crate::error::{CorpusError, FolderFault, OptionError};
 use crate::files::{Disk, Files};
-use crate::format::{Context, FormatOptions};
-use crate::lines::MaxDocumentBytes;
+use crate::format::FormatOptions;
+use crate::resolve::Context;
 use crate::spill::Spill;
 use crate::splits::{pointer, unknown};
 use crate::unpack::{reading, unpacked};
 
+pub use options::FolderOptions;
+
 use layout::{Layout, Split};
 
 const BYTE_ORDER_MARK: &str = "\u{feff}";
-
-/// A folder of texts, or a `.tar`, `.tar.gz` or `.tar.zst` of one, known by how it begins: a file is a document.
-///
-/// Files lie at `SPLIT/LABEL/NAME.txt`, or at `SPLIT/NAME.txt` where documents have no label; all of that may lie in one
-/// more folder, as in `aclImdb/train/pos/0_9.txt`. The text is the whole file, without the white space at its ends. Documents
-/// come in the order of their paths, byte by byte, from an archive too. Whatever has a name that begins with a dot is left
-/// out, and so are texts that lie beside the folders of the splits.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct FolderOptions {
-    /// The folder or the archive.
-    pub path: PathBuf,
-    /// The splits, and what the folder of each is called: `splits = { train = "training" }`. When it is not given, every
-    /// folder that holds texts is a split of that name.
-    pub splits: Option<BTreeMap<String, String>>,
-    /// The labels whose folders are read, in every split: `labels = ["neg", "pos"]`. When it is not given, they are all folders
-    /// of a split that hold texts.
-    pub labels: Option<Vec<String>>,
-    /// How the names of texts end, behind a dot.
-    #[serde(default = "txt")]
-    pub extension: String,
-    /// The most bytes that a file may have. A longer one is an error: a document takes its size some thirty times over when
-    /// it is encoded.
-    #[serde(default)]
-    pub max_document_bytes: MaxDocumentBytes,
-}
-
-fn txt() -> String {
-    "txt".to_owned()
-}
 
 impl FormatOptions for FolderOptions {
     const KIND: &'static str = "folder";
@@ -237,105 +207,6 @@ impl Corpus for FolderCorpus {
         };
         Ok(stream(next, empty))
     }
-}
-
-/// What is wrong with a folder of texts, an archive, or a file in one.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum FolderFault {
-    /// A link, a device.
-    #[error("{kind}, where folders and files alone are read; put what it stands for in its place")]
-    Kind {
-        /// What is there.
-        kind: &'static str,
-    },
-    /// A member of an archive that is not in a folder of it.
-    #[error(
-        "'{}' leads out of the archive; pack the folder again, from within the folder that it lies in",
-        crate::error::shortened(name)
-    )]
-    Outside {
-        /// Its name.
-        name: String,
-    },
-    /// A member of an archive that is there once more.
-    #[error("'{}' is there twice; pack the folder again", crate::error::shortened(name))]
-    Twice {
-        /// Its name.
-        name: String,
-    },
-    /// A name that is no text.
-    #[error("a name that is not UTF-8; give the file another")]
-    Name,
-    /// Not an archive.
-    #[error("neither a folder nor a tar archive of one (.tar, .tar.gz, .tar.zst): {}", crate::error::shortened(reason))]
-    NotTar {
-        /// What the unpacking says of it.
-        reason: String,
-    },
-    /// An archive without its end.
-    #[error("it ends in the middle: it was cut short; get the whole of it again")]
-    CutShort,
-    /// An archive that has not what it had.
-    #[error("it has other files than it had when it was opened; start again")]
-    Changed,
-    /// Nothing to read.
-    #[error(
-        "no .{extension} file lies in a folder of it: SPLIT/LABEL/NAME.{extension} or SPLIT/NAME.{extension} is meant"
-    )]
-    NoTexts {
-        /// How the names of texts end.
-        extension: String,
-    },
-    /// A split whose name cannot stand behind that of its corpus.
-    #[error(
-        "'{}' names no split: its name has 64 letters (a to z), digits, `_` and `-` at most, and no `-` first; name it in `splits`, as in {{ train = \"folder\" }}",
-        crate::error::shortened(split)
-    )]
-    SplitName {
-        /// The split.
-        split: String,
-    },
-    /// A split whose folder is not there.
-    #[error("no folder '{folder}' that holds texts; there are {}", found.join(", "))]
-    NoFolder {
-        /// The folder that was asked for.
-        folder: String,
-        /// Those there are.
-        found: Vec<String>,
-    },
-    /// A label that one split has and another has not, or that was asked for.
-    #[error("'{missing}' holds no text{}; choose labels by `labels`, and splits by `splits`", there.as_ref().map(|there| format!(", and '{there}' does")).unwrap_or_default())]
-    NoLabel {
-        /// The folder that is not there.
-        missing: String,
-        /// That of another split.
-        there: Option<String>,
-    },
-    /// A text without a label beside those with one.
-    #[error("'{}' lies beside folders of labels; choose these by `labels`", crate::error::shortened(name))]
-    Beside {
-        /// The text.
-        name: String,
-    },
-    /// A text in a folder of a label's.
-    #[error(
-        "'{}' lies deeper than SPLIT/LABEL/NAME; choose labels by `labels`, and splits by `splits`",
-        crate::error::shortened(name)
-    )]
-    Deep {
-        /// The text.
-        name: String,
-    },
-    /// A file of white space.
-    #[error("it holds no text; leave it out")]
-    Empty,
-    /// A file of too many bytes.
-    #[error("a document of more than {max} bytes; if it is meant to be one, raise `max_document_bytes`")]
-    TooLong {
-        /// The most bytes that it may have.
-        max: u64,
-    },
 }
 
 #[cfg(test)]

@@ -12,9 +12,6 @@ mod tsv;
 
 use crate::format::Format;
 
-pub use self::parquet::TableFault;
-pub use folder::FolderFault;
-
 /// Every format that pipelines can name.
 pub const FORMATS: &[Format] = &[
     Format::of::<text::TextOptions>(),

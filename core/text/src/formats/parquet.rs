@@ -1,8 +1,8 @@
 //! `kind = "parquet"`: a row of a Parquet table is a document.
 
 mod columns;
+mod options;
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -12,47 +12,18 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
-use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::corpus::{Corpus, Document, Documents, indent, stream};
-use crate::error::{CorpusError, OptionError};
+use crate::error::{CorpusError, OptionError, TableFault};
 use crate::files::{Files, open_file};
-use crate::format::{Context, FormatOptions};
-use crate::lines::MaxDocumentBytes;
+use crate::format::FormatOptions;
+use crate::resolve::Context;
 use crate::splits::{Splits, pointer};
 
-use columns::{Columns, find, value};
+pub use options::ParquetOptions;
 
-/// A Parquet table, such as those of data sets on Hugging Face: a row is a document, and its number, from 1, stands for the
-/// line.
-///
-/// Packing by Snappy, Zstandard, gzip and LZ4 is read.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ParquetOptions {
-    /// The file of the split `train`.
-    pub train: Option<PathBuf>,
-    /// The file of the split `valid`.
-    pub valid: Option<PathBuf>,
-    /// The file of the split `test`.
-    pub test: Option<PathBuf>,
-    /// The files of further splits by name: `splits = { extra = "extra.parquet" }`.
-    #[serde(default)]
-    pub splits: BTreeMap<String, PathBuf>,
-    /// The most bytes that a text may have. A longer one is an error: a document takes its size some thirty times over when it
-    /// is encoded.
-    #[serde(default)]
-    pub max_document_bytes: MaxDocumentBytes,
-    /// The column of the text. When it is not given, it is `text` or else the only column of strings.
-    pub text: Option<String>,
-    /// The column of the document's label: strings, integers or booleans. When it is not given, it is `label` in the files that
-    /// have such a column. The integers of a `ClassLabel` stay integers.
-    pub label: Option<String>,
-    /// The column of the document's group (its article, its movie): strings, integers or booleans.
-    pub group: Option<String>,
-}
+use columns::{Columns, find, value};
 
 impl FormatOptions for ParquetOptions {
     const KIND: &'static str = "parquet";
@@ -267,78 +238,6 @@ impl Reader {
         self.at += 1;
         Ok(Some(document))
     }
-}
-
-/// What is wrong with a Parquet table.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum TableFault {
-    /// Another file.
-    #[error(
-        "no Parquet table, by how it begins; read lines of text by `kind = \"text\"`, and rows between tabs by `kind = \"tsv\"`"
-    )]
-    NotParquet,
-    /// A table without its end.
-    #[error("it ends in the middle: it was cut short; get the whole of it again")]
-    CutShort,
-    /// A table that cannot be read.
-    #[error("it cannot be read ({}); get it again, or write it anew", crate::error::shortened(reason))]
-    Broken {
-        /// What the reader says of it.
-        reason: String,
-    },
-    /// A table without the column that an option names.
-    #[error("no column '{}'; it has {}", crate::error::shortened(column), crate::error::list(found))]
-    Column {
-        /// The column that was asked for.
-        column: String,
-        /// Those there are.
-        found: Vec<String>,
-    },
-    /// A table of which nothing says where the text is.
-    #[error("which column has the text? name it by `text`; of strings there are {}", crate::error::list(found))]
-    NoColumn {
-        /// The columns of strings.
-        found: Vec<String>,
-    },
-    /// A column of other values than are meant.
-    #[error(
-        "the column '{}' is of type {}, where {meant} are meant; choose another column",
-        crate::error::shortened(column),
-        crate::error::shortened(found)
-    )]
-    Type {
-        /// The column.
-        column: String,
-        /// Its type.
-        found: String,
-        /// What may be there.
-        meant: &'static str,
-    },
-    /// Two columns of one name.
-    #[error("two columns are called '{}'; write the table anew, with one of them", crate::error::shortened(column))]
-    Twice {
-        /// Their name.
-        column: String,
-    },
-    /// A row without a text.
-    #[error("row {row}: the column '{}' is empty; leave the row out", crate::error::shortened(column))]
-    NoText {
-        /// The row, from 1.
-        row: u64,
-        /// The column of the text.
-        column: String,
-    },
-    /// A text of too many bytes.
-    #[error(
-        "row {row}: a text of more than {max} bytes; if it is meant to be one document, raise `max_document_bytes`"
-    )]
-    TooLong {
-        /// The row, from 1.
-        row: u64,
-        /// The most bytes that a text may have.
-        max: u64,
-    },
 }
 
 #[cfg(test)]

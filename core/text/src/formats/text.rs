@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 use crate::corpus::{Corpus, Document, Documents, indent, stream};
 use crate::error::{CorpusError, OptionError};
 use crate::files::Files;
-use crate::format::{Context, FormatOptions};
+use crate::format::FormatOptions;
 use crate::lines::{Lines, MaxDocumentBytes};
+use crate::resolve::Context;
 use crate::splits::Splits;
 
 /// Plain text: a line is a document, and a line of white space is none; or, with `document = "article"`, the lines of an

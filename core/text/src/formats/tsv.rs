@@ -9,8 +9,9 @@ use serde::Deserialize;
 use super::table::{Column, Quoting, Table, Wanted};
 use crate::corpus::Corpus;
 use crate::error::OptionError;
-use crate::format::{Context, FormatOptions};
+use crate::format::FormatOptions;
 use crate::lines::MaxDocumentBytes;
+use crate::resolve::Context;
 use crate::splits::Splits;
 
 /// A table with tabs between fields: a row is a document.

@@ -1,6 +1,31 @@
 //! What the tagger looks at: each fact about a word and its neighbours is a row of the table of weights, by its hash.
 
-use super::tagger::Rows;
+/// How many rows a table of weights has: a power of two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rows {
+    mask: u32,
+}
+
+impl Rows {
+    /// The weights that a table has at most: 64 MiB of them.
+    const WEIGHTS: usize = 1 << 24;
+    /// The rows that it has at most.
+    const MOST: usize = 1 << 19;
+
+    /// The rows for so many tags.
+    pub(super) fn of_tags(tags: usize) -> Self {
+        let most = (Self::WEIGHTS / tags.max(1)).clamp(1, Self::MOST);
+        Self { mask: (1 << most.ilog2()) - 1 }
+    }
+
+    pub(super) fn count(self) -> usize {
+        self.mask as usize + 1
+    }
+
+    pub(super) fn row(self, hash: u64) -> u32 {
+        hash as u32 & self.mask
+    }
+}
 
 /// FNV-1a, a character at a time.
 const START: u64 = 0xcbf2_9ce4_8422_2325;

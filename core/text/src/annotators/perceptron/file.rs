@@ -11,10 +11,11 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
-use super::MOST_TAGS;
-use super::tagger::{Rows, Tagger};
-use crate::error::{CorpusError, shortened};
+use super::features::Rows;
+use super::tagger::{MOST_TAGS, Tagger};
+use crate::error::CorpusError;
 use crate::files::Files;
+use crate::shown::shortened;
 
 pub(super) const FILE: &str = "annotator.safetensors";
 

@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use txray_plugin::random::Stream;
 
-use super::features::{NONE, Seen, hash, history, pairs, parts};
-use super::tagger::{Known, Rows, Tagger, add, best, roles};
+use super::features::{NONE, Rows, Seen, hash, history, pairs, parts};
+use super::tagger::{Known, Tagger, add, best, roles};
 
 /// A word is looked up, not scored, if it is seen so often, ...
 const FREQUENT: u32 = 20;

@@ -16,14 +16,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use self::learn::Examples;
-use self::tagger::{Scratch, Tagger};
-use super::{Annotator, AnnotatorOptions, Learn};
+use self::tagger::{MOST_TAGS, Scratch, Tagger};
+use crate::annotator::{Annotator, AnnotatorOptions, Learn};
 use crate::conllu::{Column, Sentence, sentences};
 use crate::corpus::Span;
 use crate::error::{CorpusError, OptionError};
 use crate::files::Files;
-use crate::format::Context;
 use crate::lines::{Lines, MaxDocumentBytes};
+use crate::resolve::Context;
 use crate::split::Words;
 
 /// Gives words the tags that a treebank teaches, such as parts of speech: an averaged perceptron, which goes by a word,
@@ -55,9 +55,6 @@ fn upos() -> Column {
 fn epochs() -> NonZeroU32 {
     const { NonZeroU32::new(8).expect("8 are some") }
 }
-
-/// The tags that a column has at most: each has a weight for each fact.
-const MOST_TAGS: usize = 512;
 
 /// The tag of words that a treebank gives none. What is tagged so has no span.
 const NO_TAG: &str = "_";

@@ -3,34 +3,10 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use super::features::{NONE, Role, Seen, hash, history, pairs, parts};
+use super::features::{NONE, Role, Rows, Seen, hash, history, pairs, parts};
 
-/// How many rows a table of weights has: a power of two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Rows {
-    mask: u32,
-}
-
-impl Rows {
-    /// The weights that a table has at most: 64 MiB of them.
-    const WEIGHTS: usize = 1 << 24;
-    /// The rows that it has at most.
-    const MOST: usize = 1 << 19;
-
-    /// The rows for so many tags.
-    pub(super) fn of_tags(tags: usize) -> Self {
-        let most = (Self::WEIGHTS / tags.max(1)).clamp(1, Self::MOST);
-        Self { mask: (1 << most.ilog2()) - 1 }
-    }
-
-    pub(super) fn count(self) -> usize {
-        self.mask as usize + 1
-    }
-
-    pub(super) fn row(self, hash: u64) -> u32 {
-        hash as u32 & self.mask
-    }
-}
+/// The tags that a column has at most: each has a weight for each fact.
+pub(super) const MOST_TAGS: usize = 512;
 
 /// Numbers by the hashes of words.
 pub(super) type Known = HashMap<u64, u32, BuildHasherDefault<Hashed>>;

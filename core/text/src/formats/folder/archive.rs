@@ -5,8 +5,7 @@ use std::path::Path;
 
 use tar::EntryType;
 
-use super::FolderFault;
-use crate::error::CorpusError;
+use crate::error::{CorpusError, FolderFault};
 use crate::files::Files;
 use crate::unpack::{reading, unpacked};
 

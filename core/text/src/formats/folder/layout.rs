@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{FolderFault, FolderOptions};
+use super::options::FolderOptions;
+use crate::error::FolderFault;
 
 /// What lies where.
 #[derive(Debug)]

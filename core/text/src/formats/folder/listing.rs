@@ -3,8 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::FolderFault;
-use crate::error::CorpusError;
+use crate::error::{CorpusError, FolderFault};
 use crate::files::other_than_file;
 
 /// The names of all files below `folder` that are wanted and not hidden, with `/` between folders. Links are not followed:

@@ -21,7 +21,8 @@ use self::phrase::{Polarity, Writer};
 use crate::corpus::{Annotation, Corpus, Document, Documents, Span};
 use crate::error::{CorpusError, OptionError};
 use crate::files::Files;
-use crate::format::{Context, FormatOptions};
+use crate::format::FormatOptions;
+use crate::resolve::Context;
 use crate::splits::unknown;
 
 /// A generated corpus: small English of one of two domains, which share their grammar, their function words and some

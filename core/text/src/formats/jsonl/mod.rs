@@ -15,8 +15,9 @@ use self::object::Object;
 use crate::corpus::{Annotation, Corpus, Document, Documents, check_layer, indent, stream};
 use crate::error::{CorpusError, OptionError};
 use crate::files::{Disk, Files};
-use crate::format::{Context, FormatOptions};
+use crate::format::FormatOptions;
 use crate::lines::{Lines, MaxDocumentBytes};
+use crate::resolve::Context;
 use crate::splits::{Splits, pointer};
 
 /// JSON Lines: a line is a JSON object, and that a document. Blank lines are none.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::corpus::Span;
-use crate::error::{CorpusError, list, shortened};
+use crate::error::CorpusError;
+use crate::shown::{list, shortened};
 
 pub(super) struct Object<'a> {
     keys: Map<String, Value>,

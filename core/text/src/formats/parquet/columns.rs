@@ -8,7 +8,8 @@ use arrow_array::types::{Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, U
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::{DataType, Schema};
 
-use super::{ParquetOptions, TableFault};
+use super::options::ParquetOptions;
+use crate::error::TableFault;
 
 /// The columns of a document by name, and where each of them stands in the table.
 #[derive(Debug)]

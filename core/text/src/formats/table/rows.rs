@@ -4,8 +4,9 @@ use csv_core::{ReadRecordResult, Reader, ReaderBuilder, Terminator};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{CorpusError, shortened};
+use crate::error::CorpusError;
 use crate::lines::Lines;
+use crate::shown::shortened;
 
 /// What quotes (`"`) in a table mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]

@@ -1,7 +1,9 @@
 //! What can be wrong with a treebank.
 
-use super::FIELDS;
-use crate::error::shortened;
+use crate::shown::shortened;
+
+/// The fields of a line.
+pub(crate) const FIELDS: usize = 10;
 
 /// What is wrong with a line of a treebank.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
