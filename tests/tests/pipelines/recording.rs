@@ -47,7 +47,8 @@ fn rules_keep_what_they_say_of_all_activations() {
         tokens.dedup();
         tokens
     };
-    let signs: [(&str, fn(f32) -> f32); 3] = [("positive", |h| h), ("negative", |h| -h), ("absolute", f32::abs)];
+    type Strength = fn(f32) -> f32;
+    let signs: [(&str, Strength); 3] = [("positive", |h| h), ("negative", |h| -h), ("absolute", f32::abs)];
     for (sign, strength) in signs {
         let strongest = |token: &(u64, u32), k: usize| {
             let mut here: Vec<_> = all.iter().copied().filter(|row| (row.0, row.1) == *token).collect();

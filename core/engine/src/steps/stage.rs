@@ -125,7 +125,7 @@ pub struct StageFigures {
     pub mass: f64,
 }
 
-/// What of a text no token reads: see [`Coverage`](txray_method::Coverage).
+/// What of a text no token reads: see [`Coverage`].
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Dropped {
     /// Characters that are dropped.

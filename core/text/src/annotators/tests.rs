@@ -1,11 +1,14 @@
 use std::fs;
+use std::path::Path;
 
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
+use crate::error::CorpusError;
+use crate::format::OpenError;
 use crate::split::tests::any_writing;
-use crate::{Disk, Resolver};
+use crate::{Annotator, Context, Disk, Learn, Resolver};
 
 /// Sets up the annotator of a table over files of `folder`.
 pub(super) fn open(folder: &Path, kind: &str, table: &Value) -> Result<Box<dyn Learn>, OpenError> {

@@ -122,8 +122,7 @@ fn one(check: &mut Check<'_>, pointer: &str, value: &Value) -> Option<Record> {
         return None;
     }
     let settings = txray_config::with_defaults(&schema, &options);
-    let record =
-        check.document.read_with(pointer, options, &schema, &mut check.diagnostics, |options| read(options))?;
+    let record = check.document.read_with(pointer, options, &schema, &mut check.diagnostics, read)?;
     if let Keeps::Threshold { above } = record.keeps
         && !above.is_finite()
     {

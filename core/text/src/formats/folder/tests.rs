@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 
@@ -48,6 +49,7 @@ fn zstd(bytes: &[u8]) -> Vec<u8> {
     ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
 }
 
+#[expect(clippy::result_large_err, reason = "a test shows it")]
 fn corpus(folder: &Path, options: &str) -> Result<Box<dyn Corpus>, OptionError> {
     let options: FolderOptions = toml::from_str(&format!("path = 'corpus'\n{options}")).unwrap();
     let resolver = Resolver { data: None, config: folder.to_owned() };
