@@ -405,7 +405,7 @@ fn a_manifest_holds_the_settings_with_their_defaults() {
     assert_eq!(setting("/model/lm/train/bptt"), 35);
     assert_eq!(setting("/model/adapted/train/clip"), 0.25);
     assert_eq!(setting("/model/adapted/hidden"), serde_json::Value::Null, "its sizes are those of `lm`");
-    assert_eq!(setting("/stage/early/record"), "max-1");
+    assert_eq!(setting("/stage/early/record/kind"), "max-1");
     assert_eq!(setting("/comparison/transfer/weighting"), "mass");
     assert_eq!(setting("/comparison/transfer/metrics/0"), "hellinger");
     // And what it does say.
