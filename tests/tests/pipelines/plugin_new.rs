@@ -107,7 +107,7 @@ fn a_change_of_the_method_keeps_its_laws_and_breaks_as_the_page_says() {
     assert!(said.contains("cargo test --release"), "{said}");
     let project = folder.path("my-extension");
     std::fs::copy(txray_tests::path("../Cargo.lock"), project.join("Cargo.lock")).unwrap();
-    let tested = cargo(&project, &["test", "--release"]);
+    let tested = cargo(&project, &["test", "--release", "--lib"]);
     assert!(tested.contains("3 passed"), "{tested}");
 
     // The pipeline of a metric's project, without that metric.
@@ -156,7 +156,7 @@ fn a_change_of_the_method_keeps_its_laws_and_breaks_as_the_page_says() {
     ] {
         assert!(whole.contains(from), "{from}");
         std::fs::write(&lib, whole.replace(from, to)).unwrap();
-        let (succeeded, told) = cargo_printed(&project, &["test", "--release"]);
+        let (succeeded, told) = cargo_printed(&project, &["test", "--release", "--lib"]);
         assert!(!succeeded && told.contains(law), "{law}: {told}");
     }
 }
