@@ -43,35 +43,51 @@ impl ExactSum {
     /// The sum of some values: the bits of adding them one by one where that stays within 2^62, in a fifth of the time.
     #[inline]
     pub fn of_all(values: impl IntoIterator<Item = f64>) -> Self {
-        // From 2^52 to 2^53 the last bit of a float64 is 1: added to what is below 2^51, this rounds to a whole number, ties to
-        // even, and the bits then count from those of this.
-        const WHOLE: f64 = 1.5 * (1_u64 << MANTISSA) as f64;
-        // A value is split into multiples of 2^-24, and what remains, in multiples of 2^-64.
-        const COARSE: f64 = (1_u64 << 24) as f64;
-        const FINE: f64 = (1_u128 << FRACTION) as f64;
-        let whole = |value: f64| value.to_bits().wrapping_sub(WHOLE.to_bits()) as i64;
         let mut sum = Self::ZERO;
         let mut values = values.into_iter();
         loop {
-            // Each is at most 2^50, and so many of them fit.
-            let (mut coarse, mut fine, mut count) = (0_i64, 0_i64, 0);
-            for value in values.by_ref().take(1 << 12) {
+            let (mut coarse, mut fine, mut count) = (0, 0, 0);
+            for value in values.by_ref().take(Self::SPLITS) {
                 count += 1;
-                // Beyond, multiples of 2^-24 have no room.
-                if value.abs() < (1 << 26) as f64 {
-                    let rounded = value * COARSE + WHOLE;
-                    let rest = value - (rounded - WHOLE) * (1.0 / COARSE);
-                    coarse += whole(rounded);
-                    fine += whole(rest * FINE + WHOLE);
+                if value.abs() < Self::SPLIT_LIMIT {
+                    let split = Self::split(value);
+                    coarse += split.0;
+                    fine += split.1;
                 } else {
                     sum += Self::of(value);
                 }
             }
-            sum += Self::from_i128(((coarse as i128) << (FRACTION - 24)) + fine as i128);
-            if count < 1 << 12 {
+            sum += Self::of_split(coarse, fine);
+            if count < Self::SPLITS {
                 return sum;
             }
         }
+    }
+
+    /// Values that [`ExactSum::split`] takes are below this.
+    pub const SPLIT_LIMIT: f64 = (1 << 26) as f64;
+    /// So many of what [`ExactSum::split`] gives can be added up.
+    pub const SPLITS: usize = 1 << 12;
+
+    /// A value as multiples of 2^-24, and what remains of it as multiples of 2^-64: whole numbers that can be added up without a
+    /// carry, many values side by side.
+    #[inline]
+    pub fn split(value: f64) -> (i64, i64) {
+        // From 2^52 to 2^53 the last bit of a float64 is 1: added to what is below 2^51, this rounds to a whole number, ties to
+        // even, and the bits then count from those of this.
+        const WHOLE: f64 = 1.5 * (1_u64 << MANTISSA) as f64;
+        const COARSE: f64 = (1_u64 << 24) as f64;
+        const FINE: f64 = (1_u128 << FRACTION) as f64;
+        let whole = |value: f64| value.to_bits().wrapping_sub(WHOLE.to_bits()) as i64;
+        let rounded = value * COARSE + WHOLE;
+        let rest = value - (rounded - WHOLE) * (1.0 / COARSE);
+        (whole(rounded), whole(rest * FINE + WHOLE))
+    }
+
+    /// The sum of what was split.
+    #[inline]
+    pub const fn of_split(coarse: i64, fine: i64) -> Self {
+        Self::from_i128(((coarse as i128) << (FRACTION - 24)) + fine as i128)
     }
 
     /// The nearest float64.

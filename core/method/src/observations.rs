@@ -84,7 +84,7 @@ impl Legend {
         self.check(batch)?;
         // Of groups there may be as many as documents: they are numbered anew in each batch.
         self.groups = Symbols::default();
-        let (rows, strength) = kept(batch, rule)?;
+        let (rows, strength) = kept(batch, self.sites.len(), rule)?;
         let tokens: Vec<u32> = rows.iter().map(|&row| batch.token[row as usize]).collect();
         let mut document = 0;
         let documents: Vec<usize> = tokens
@@ -137,21 +137,32 @@ impl Legend {
     /// So that everything after may index freely.
     fn check(&self, batch: &ActivationBatch) -> MethodResult<()> {
         batch.fits(&self.sites, &self.layers).map_err(|what| MethodError::Batch { what })?;
-        let Some(at) = batch.activation.iter().position(|activation| !activation.is_finite()) else { return Ok(()) };
-        let document = batch.offsets.partition_point(|&offset| offset <= u64::from(batch.token[at])) - 1;
-        Err(MethodError::NotFinite {
-            document: batch.documents[document],
-            activation: batch.activation[at],
-            site: self.sites[batch.site[at] as usize].name.clone(),
-        })
+        let wrong = |activation: &f32| !activation.is_finite();
+        let of_rows = batch.activation.iter().position(wrong);
+        let of_rows = of_rows.map(|at| (batch.token[at] as usize, batch.site[at] as usize, batch.activation[at]));
+        let mut whole = batch.whole.iter().zip(&self.sites).enumerate();
+        let of_whole = || {
+            whole.find_map(|(site, (all, Site { width, .. }))| {
+                all.iter().position(wrong).map(|at| (at / width, site, all[at]))
+            })
+        };
+        let Some((token, site, activation)) = of_rows.or_else(of_whole) else { return Ok(()) };
+        let document = batch.offsets.partition_point(|&offset| offset <= token as u64) - 1;
+        let (document, site) = (batch.documents[document], self.sites[site].name.clone());
+        Err(MethodError::NotFinite { document, activation, site })
     }
 }
 
 /// Which observations of a batch a rule keeps, in the order of tokens and sites, and for how much each counts.
-fn kept(batch: &ActivationBatch, rule: &dyn RecordRule) -> MethodResult<(Vec<u32>, Vec<f32>)> {
+fn kept(batch: &ActivationBatch, sites: usize, rule: &dyn RecordRule) -> MethodResult<(Vec<u32>, Vec<f32>)> {
     let place = |row: u32| (batch.token[row as usize], batch.site[row as usize]);
-    let is_kept = |row: &u32| rule.in_bulk(batch.site[*row as usize] as usize).is_none();
-    let mut order: Vec<u32> = (0..batch.token.len() as u32).filter(is_kept).collect();
+    let is_kept: Vec<bool> = (0..sites).map(|site| rule.in_bulk(site).is_none()).collect();
+    if let Some(site) = (0..batch.whole.len()).find(|&site| is_kept[site] && !batch.whole[site].is_empty()) {
+        let what = format!("site {site} comes whole, and the rule takes it one by one");
+        return Err(MethodError::Batch { what });
+    }
+    let mut order: Vec<u32> = (0..batch.token.len() as u32).collect();
+    order.retain(|&row| is_kept[batch.site[row as usize] as usize]);
     // The sites of a token may come mixed.
     if !order.is_sorted_by_key(|&row| place(row)) {
         order.sort_by_key(|&row| place(row));

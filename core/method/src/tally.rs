@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 use rayon::prelude::*;
 use txray_plugin::{ActivationBatch, EXAMPLES, ExactSum, Moments, NULL, Sign, SourceDescription, Unjoined};
 
+use crate::bulk::{ByFeature, Whole};
 use crate::error::{MethodError, MethodResult};
 use crate::observations::{Legend, Observations};
 use crate::preferences::{Preference, Preferences};
@@ -33,6 +34,8 @@ pub struct Tally {
     dropped_documents: u64,
     /// Whether the moments were known of every batch.
     has_moments: bool,
+    /// `[layers][sites]` what is counted in bulk, `[features, width]`: a count of 0 where a feature is not preferred.
+    bulk: Vec<Vec<Vec<Preference>>>,
 }
 
 /// What is known of a neuron.
@@ -43,56 +46,8 @@ pub(crate) struct Neuron {
     pub not_positive: u64,
     /// Sums of h, |h| and h² over all tokens, recorded or not.
     pub moments: [ExactSum; 3],
-    /// `[layers]` by the number of the feature.
-    prefers: Vec<Met>,
-}
-
-/// The features that a neuron prefers, by number.
-#[derive(Clone, Debug)]
-enum Met {
-    /// Those that it met, where these are few of all.
-    Few(HashMap<u32, Preference>),
-    /// All, where it meets nearly every one: those that it did not meet have a count of 0.
-    Many(Vec<Preference>),
-}
-
-impl Met {
-    #[inline]
-    fn add(&mut self, feature: u32, preference: &Preference) {
-        match self {
-            Self::Few(met) => met.entry(feature).or_default().merge(preference),
-            Self::Many(met) => {
-                let at = feature as usize;
-                if at >= met.len() {
-                    met.resize(at + 1, Preference::default());
-                }
-                met[at].merge(preference);
-            }
-        }
-    }
-
-    /// Those that it met.
-    fn iter(&self) -> impl Iterator<Item = (u32, &Preference)> {
-        let (few, many) = match self {
-            Self::Few(met) => (Some(met.iter().map(|(&feature, met)| (feature, met))), None),
-            Self::Many(met) => (None, Some((0..).zip(met).filter(|(_, met)| met.count > 0))),
-        };
-        few.into_iter().flatten().chain(many.into_iter().flatten())
-    }
-
-    /// Has it hold all from here on.
-    fn make_many(&mut self, features: usize) {
-        let mut many = match std::mem::replace(self, Self::Many(Vec::new())) {
-            Self::Many(many) => many,
-            Self::Few(few) => {
-                let mut many = vec![Preference::default(); features];
-                few.into_iter().for_each(|(feature, met)| many[feature as usize] = met);
-                many
-            }
-        };
-        many.resize(features.max(many.len()), Preference::default());
-        *self = Self::Many(many);
-    }
+    /// `[layers]` by the number of the feature, but what is counted in bulk.
+    prefers: Vec<HashMap<u32, Preference>>,
 }
 
 impl Tally {
@@ -104,7 +59,7 @@ impl Tally {
             mass: ExactSum::ZERO,
             not_positive: 0,
             moments: [ExactSum::ZERO; 3],
-            prefers: vec![Met::Few(HashMap::new()); description.layers.len()],
+            prefers: vec![HashMap::new(); description.layers.len()],
         };
         Self {
             legend: Legend::of(description),
@@ -119,6 +74,7 @@ impl Tally {
             dropped: 0,
             dropped_documents: 0,
             has_moments: true,
+            bulk: vec![vec![Vec::new(); description.sites.len()]; description.layers.len()],
         }
     }
 
@@ -204,20 +160,38 @@ impl Tally {
         }
         let tokens = batch.starts.len();
         let features = self.legend.features(batch, || 0..tokens);
-        // `[width, tokens]` of each site, so that a neuron's strengths lie together; NaN where there is none.
-        let width = |site: usize| if signs[site].is_some() { self.legend.sites[site].width } else { 0 };
-        let mut strengths: Vec<Vec<f32>> = (0..signs.len()).map(|site| vec![f32::NAN; width(site) * tokens]).collect();
-        let rows = batch.token.iter().zip(&batch.site).zip(&batch.neuron).zip(&batch.activation);
-        for (((&token, &site), &neuron), &activation) in rows {
-            if let Some(sign) = signs[site as usize] {
-                strengths[site as usize][neuron as usize * tokens + token as usize] = sign.strength(activation);
+        let known = self.legend.layers.iter().map(|layer| layer.symbols.len());
+        let mut layers: Vec<ByFeature> =
+            features.iter().zip(known).map(|(of, known)| ByFeature::new(of, known)).collect();
+        let mut none = Vec::new();
+        if layers.is_empty() {
+            layers.push(ByFeature::new(&vec![NULL; tokens], 0));
+        }
+        for (site, sign) in signs.into_iter().enumerate() {
+            let Some(sign) = sign else { continue };
+            let whole = Whole::new(batch, site, self.legend.sites[site].width, sign);
+            for (index, layer) in layers.iter().enumerate() {
+                let table = self.bulk.get_mut(index).map_or(&mut none, |sites| &mut sites[site]);
+                let totals = whole.add(layer, table);
+                // Every token stands in each of the layers, once.
+                if index == 0 {
+                    for (neuron, (met, not_positive)) in self.neurons[self.starts[site]..].iter_mut().zip(totals) {
+                        neuron.count += met.count;
+                        neuron.mass += met.mass;
+                        neuron.not_positive += not_positive;
+                    }
+                }
             }
         }
-        let known: Vec<usize> = self.legend.layers.iter().map(|layer| layer.symbols.len()).collect();
-        for (start, strengths) in self.starts.iter().zip(&strengths).filter(|(_, strengths)| !strengths.is_empty()) {
-            let of_neurons = self.neurons[*start..].par_iter_mut().zip(strengths.par_chunks_exact(tokens));
-            of_neurons.for_each(|(neuron, strengths)| neuron.add_in_bulk(strengths, &features, &known));
-        }
+    }
+
+    /// What a neuron prefers in a layer, by the number of the feature, in any order: some come twice.
+    fn met(&self, layer: usize, neuron: usize) -> impl Iterator<Item = (u32, &Preference)> {
+        let site = self.starts.partition_point(|&start| start <= neuron) - 1;
+        let (table, start) = (&self.bulk[layer][site], self.starts[site]);
+        let column = table.get(neuron - start..).unwrap_or_default().iter().step_by(self.starts[site + 1] - start);
+        let in_bulk = (0..).zip(column).filter(|(_, met)| met.count > 0);
+        self.neurons[neuron].prefers[layer].iter().map(|(&feature, met)| (feature, met)).chain(in_bulk)
     }
 
     /// Adds what another tally of the same sites and layers has read.
@@ -243,13 +217,14 @@ impl Tally {
             let names = theirs.symbols.names().as_strings();
             numbers.push(names.iter().map(|name| mine.symbols.number(name)).collect::<Vec<u32>>());
         }
-        self.neurons.par_iter_mut().zip(&other.neurons).for_each(|(mine, theirs)| {
+        self.neurons.par_iter_mut().zip(&other.neurons).enumerate().for_each(|(n, (mine, theirs))| {
             mine.count += theirs.count;
             mine.mass += theirs.mass;
             mine.not_positive += theirs.not_positive;
             mine.moments.iter_mut().zip(theirs.moments).for_each(|(moment, more)| *moment += more);
-            for ((mine, theirs), numbers) in mine.prefers.iter_mut().zip(&theirs.prefers).zip(&numbers) {
-                theirs.iter().for_each(|(feature, preference)| mine.add(numbers[feature as usize], preference));
+            for (layer, (mine, numbers)) in mine.prefers.iter_mut().zip(&numbers).enumerate() {
+                let met = other.met(layer, n);
+                met.for_each(|(feature, met)| mine.entry(numbers[feature as usize]).or_default().merge(met));
             }
         });
         self.check()
@@ -269,7 +244,9 @@ impl Tally {
             for (n, neuron) in self.neurons.iter_mut().enumerate() {
                 let (features, met) = of.of(n);
                 let met = features.iter().zip(met);
-                met.for_each(|(&feature, met)| neuron.prefers[index].add(numbers[feature as usize], met));
+                met.for_each(|(&feature, met)| {
+                    neuron.prefers[index].entry(numbers[feature as usize]).or_default().merge(met)
+                });
             }
         }
     }
@@ -307,19 +284,26 @@ impl Tally {
     }
 
     /// All that the tables of the stage hold.
-    pub fn finish(mut self) -> Stage {
+    pub fn finish(self) -> Stage {
         let layers = self.legend.layers.iter().enumerate().map(|(index, layer)| {
+            let neurons = 0..self.neurons.len();
             // Features of observations that count for nothing are preferred by nobody.
             let mut is_met = vec![false; layer.symbols.len()];
-            for neuron in &self.neurons {
-                neuron.prefers[index].iter().for_each(|(number, _)| is_met[number as usize] = true);
-            }
+            let met = neurons.clone().flat_map(|neuron| self.met(index, neuron));
+            met.for_each(|(number, _)| is_met[number as usize] = true);
             let (names, places) = layer.symbols.ordered(|number| is_met[number as usize]);
             let mut preferences = Preferences::new(layer.name.clone(), names);
-            let rows = self.neurons.par_iter_mut().map(|neuron| {
-                let met = std::mem::replace(&mut neuron.prefers[index], Met::Many(Vec::new()));
-                let mut rows: Vec<_> = met.iter().map(|(number, met)| (places[number as usize], *met)).collect();
+            let rows = neurons.into_par_iter().map(|neuron| {
+                let met = self.met(index, neuron).map(|(number, met)| (places[number as usize], *met));
+                let mut rows: Vec<_> = met.collect();
                 rows.sort_unstable_by_key(|(feature, _)| *feature);
+                rows.dedup_by(|(again, more), (feature, met)| {
+                    let is_same = again == feature;
+                    if is_same {
+                        met.merge(more);
+                    }
+                    is_same
+                });
                 rows
             });
             // In the order of neurons, however many threads made them.
@@ -378,28 +362,7 @@ impl Neuron {
                 let (feature, strength) = (features[at as usize], observed.strength[at as usize]);
                 if feature != NULL && strength > 0.0 {
                     let one = Preference { count: 1, mass: ExactSum::of(f64::from(strength)), max: strength };
-                    prefers.add(feature, &one);
-                }
-            }
-        }
-    }
-
-    /// Adds its strengths at some tokens, NaN where there is none, of which these are the features, `[layers][tokens]`, and so many
-    /// of them are known.
-    fn add_in_bulk(&mut self, strengths: &[f32], features: &[Vec<u32>], known: &[usize]) {
-        let exact: Vec<ExactSum> =
-            strengths.iter().map(|&strength| ExactSum::of(f64::from(strength.max(0.0)))).collect();
-        self.not_positive += strengths.iter().filter(|strength| **strength <= 0.0).count() as u64;
-        for (_, &exact) in strengths.iter().zip(&exact).filter(|(strength, _)| **strength > 0.0) {
-            self.count += 1;
-            self.mass += exact;
-        }
-        for ((prefers, features), &known) in self.prefers.iter_mut().zip(features).zip(known) {
-            prefers.make_many(known);
-            let Met::Many(met) = prefers else { continue };
-            for ((&strength, &mass), &feature) in strengths.iter().zip(&exact).zip(features) {
-                if strength > 0.0 && feature != NULL {
-                    met[feature as usize].merge(&Preference { count: 1, mass, max: strength });
+                    prefers.entry(feature).or_default().merge(&one);
                 }
             }
         }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use proptest::prelude::*;
@@ -14,7 +15,9 @@ use txray_method::{
     AsGiven, BySite, Compared, Extent, Keeps, Kept, MethodError, Observations, Preference, Record, RecordRule,
     Settings, Stage, Tally, Weigh, Weighting, compare, merge, read,
 };
-use txray_plugin::{ActivationBatch, ActivationSource, Host, MetricBatch, PreferenceMetric, Sign, SourceDescription};
+use txray_plugin::{
+    ActivationBatch, ActivationSource, Host, LayerColumn, MetricBatch, PreferenceMetric, Sign, Site, SourceDescription,
+};
 use txray_tables::Folder;
 
 fn tally(drawn: &Drawn) -> Tally {
@@ -363,6 +366,62 @@ proptest! {
     }
 }
 
+/// A batch that has every activation, as one whose sites come whole.
+fn whole(description: &SourceDescription, batch: &ActivationBatch) -> ActivationBatch {
+    let tokens = batch.starts.len();
+    let mut whole: Vec<Vec<f32>> = description.sites.iter().map(|site| vec![f32::NAN; tokens * site.width]).collect();
+    for at in 0..batch.token.len() {
+        let site = batch.site[at] as usize;
+        let place = batch.token[at] as usize * description.sites[site].width + batch.neuron[at] as usize;
+        whole[site][place] = batch.activation[at];
+    }
+    let (none, activation) = (Vec::new(), Vec::new());
+    ActivationBatch { whole, token: none.clone(), site: none.clone(), neuron: none, activation, ..batch.clone() }
+}
+
+/// Sites that come whole are held to their rules, and a rule that takes activations one by one is not given none.
+#[test]
+fn a_site_that_comes_whole_is_every_activation_of_numbers() {
+    let sites = vec![Site { name: "s".to_owned(), width: 2 }];
+    let description = SourceDescription { sites, layers: vec!["token".to_owned()] };
+    let names = Arc::new(["a", "b"].into_iter().collect());
+    let layer = LayerColumn { name: "token".to_owned(), features: vec![0, 1, 0], names, unjoined: 0 };
+    // What is beyond the room of a fast sum, and what is far below it.
+    let large = (1_u32 << 27) as f32;
+    let batch = ActivationBatch {
+        documents: vec![0, 7],
+        offsets: vec![0, 2, 3],
+        starts: vec![0, 2, 0],
+        ends: vec![1, 3, 1],
+        layers: vec![layer],
+        whole: vec![vec![large, 1.0, -2.0, 0.0, 0.25, 3.0]],
+        ..ActivationBatch::default()
+    };
+    let all = Record { keeps: Keeps::All, sign: Sign::Positive };
+    let read = |batch: &ActivationBatch, rule: &dyn RecordRule| {
+        let mut tally = Tally::new(&description);
+        tally.read(batch, rule).map(|_| tally.finish())
+    };
+    let stage = read(&batch, &all).unwrap();
+    assert_eq!((&stage.neurons.count, stage.coverage.not_positive), (&vec![2, 2], 2));
+    assert_eq!(stage.neurons.mass, [f64::from(large) + 0.25, 4.0]);
+
+    let refused = |change: &dyn Fn(&mut ActivationBatch), rule: &dyn RecordRule| {
+        let mut batch = batch.clone();
+        change(&mut batch);
+        read(&batch, rule).unwrap_err().to_string()
+    };
+    let no_number = refused(&|batch| batch.whole[0][5] = f32::NAN, &all);
+    assert!(no_number.contains("document 7") && no_number.contains("NaN"), "{no_number}");
+    let short = refused(&|batch| batch.whole[0].truncate(5), &all);
+    assert!(short.contains("there are 5 activations of site `s` for 6 tokens and neurons"), "{short}");
+    let twice = |batch: &mut ActivationBatch| {
+        (batch.token, batch.site, batch.neuron, batch.activation) = (vec![0], vec![0], vec![0], vec![1.0]);
+    };
+    assert!(refused(&twice, &all).contains("whole, and one by one"));
+    assert!(refused(&|_| {}, &Record::default()).contains("takes it one by one"));
+}
+
 /// What a rule keeps one by one, whatever another counts in bulk.
 struct OneByOne(Record);
 
@@ -390,7 +449,12 @@ proptest! {
             shard.read(batch, &all).unwrap();
             merged.merge(&shard).unwrap();
         }
+        let mut came_whole = Tally::new(&stage.description);
+        for batch in &stage.batches {
+            came_whole.read(&whole(&stage.description, batch), &all).unwrap();
+        }
         let expected = one_by_one.finish();
+        prop_assert_eq!(&came_whole.finish(), &expected);
         prop_assert_eq!(&bulk.finish(), &expected);
         prop_assert_eq!(&merged.finish(), &expected);
     }

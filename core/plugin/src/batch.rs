@@ -33,6 +33,7 @@ impl ActivationBatch {
         self.dropped_fits()?;
         self.layers_fit(tokens, layers)?;
         self.observations_fit(tokens, sites)?;
+        self.whole_fits(tokens, sites)?;
         self.moments_fit(sites)
     }
 
@@ -93,6 +94,21 @@ impl ActivationBatch {
             }
         }
         Ok(())
+    }
+
+    fn whole_fits(&self, tokens: usize, sites: &[Site]) -> Result<(), String> {
+        if self.whole.is_empty() {
+            return Ok(());
+        }
+        equal("sites that come whole or not", self.whole.len(), "sites", sites.len())?;
+        let is_whole: Vec<bool> = self.whole.iter().map(|all| !all.is_empty()).collect();
+        for (all, Site { name, width }) in self.whole.iter().zip(sites).filter(|(all, _)| !all.is_empty()) {
+            equal(&format!("activations of site `{name}`"), all.len(), "tokens and neurons", tokens * width)?;
+        }
+        match self.site.iter().find(|site| is_whole[**site as usize]) {
+            Some(&site) => Err(format!("site `{}` comes whole, and one by one", sites[site as usize].name)),
+            None => Ok(()),
+        }
     }
 
     fn moments_fit(&self, sites: &[Site]) -> Result<(), String> {

@@ -485,6 +485,9 @@ unsafe extern "C" fn source_next(
     unsafe {
         call(host, |host| {
             let Some(batch) = component_mut::<dyn ActivationSource>(source).next(host)? else { return Ok(()) };
+            if !batch.whole.is_empty() {
+                return Err(Error::failed("it gives sites whole, which pass no boundary: give them one by one"));
+            }
             let layers: Vec<abi::LayerColumn> = batch
                 .layers
                 .iter()

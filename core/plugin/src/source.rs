@@ -79,6 +79,9 @@ pub struct ActivationBatch {
     pub neuron: Vec<u32>,
     /// `[observations]` its activation.
     pub activation: Vec<f32>,
+    /// `[sites]`, of those that come whole, `[tokens, width]`: every activation, in place of rows in the columns above; of others
+    /// nothing. Empty: no site does, as of sources of plugins.
+    pub whole: Vec<Vec<f32>>,
     /// `[sites]` moments; empty where the source does not know them.
     pub moments: Vec<Moments>,
 }

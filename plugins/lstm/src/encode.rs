@@ -200,7 +200,9 @@ impl Columns {
     fn emit(&mut self, request: usize, emit: &Emit<'_>) {
         if !self.token.is_empty() {
             emit(&Block { request, token: &self.token, neuron: &self.neuron, activation: &self.activation });
-            *self = Self::default();
+            self.token.clear();
+            self.neuron.clear();
+            self.activation.clear();
         }
     }
 }
@@ -233,11 +235,6 @@ impl Record<'_> {
         for (request, (&Wanted { layer, site, keep, sign }, (neurons, activations))) in
             self.wanted.iter().zip(&mut output.top).enumerate()
         {
-            let is_kept = |h: f32| match keep {
-                Keep::Top(_) => false,
-                Keep::Above(threshold) => sign.strength(h) > threshold,
-                Keep::All => true,
-            };
             if let Keep::Top(k) = keep {
                 let at = position * k..(position + 1) * k;
                 let known = if k == 1 && sign == Sign::Positive { top(layer, site) } else { None };
@@ -250,10 +247,22 @@ impl Record<'_> {
                 continue;
             }
             let (columns, token) = (&mut self.blocks[request], self.offsets[document] as u32 + position as u32);
-            for (neuron, h) in (0..).zip(column(layer, site)).filter(|(_, h)| is_kept(*h)) {
-                columns.token.push(token);
-                columns.neuron.push(neuron);
-                columns.activation.push(h);
+            match keep {
+                Keep::Top(_) => {}
+                Keep::Above(threshold) => {
+                    let above = (0..).zip(column(layer, site)).filter(|(_, h)| sign.strength(*h) > threshold);
+                    for (neuron, h) in above {
+                        columns.token.push(token);
+                        columns.neuron.push(neuron);
+                        columns.activation.push(h);
+                    }
+                }
+                Keep::All => {
+                    columns.activation.extend(column(layer, site));
+                    let width = (columns.activation.len() - columns.token.len()) as u32;
+                    columns.token.extend(std::iter::repeat_n(token, width as usize));
+                    columns.neuron.extend(0..width);
+                }
             }
             if columns.token.len() >= BLOCK {
                 columns.emit(request, self.emit);

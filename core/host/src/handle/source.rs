@@ -160,6 +160,7 @@ unsafe fn own(batch: *const abi::ActivationBatch, described: &SourceDescription)
             dropped_documents: batch.dropped_documents,
             layers: layers.collect::<Result<_, String>>()?,
             examples: Vec::new(),
+            whole: Vec::new(),
             token: list(batch.token)?,
             site: list(batch.site)?,
             neuron: list(batch.neuron)?,

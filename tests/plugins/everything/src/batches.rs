@@ -28,6 +28,7 @@ pub fn batches() -> Vec<ActivationBatch> {
             names: Arc::new(names),
             unjoined: 1,
         }],
+        whole: Vec::new(),
         examples: Vec::new(),
         token: vec![0, 0, 1, 3],
         site: vec![0, 1, 0, 1],

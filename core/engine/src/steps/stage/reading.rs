@@ -21,7 +21,8 @@ use crate::error::Error as EngineError;
 /// Words that a batch holds before it is read: enough for the model to fill its lanes, and a bound on memory.
 const WINDOW: usize = 1 << 17;
 
-/// Observations that a batch holds, where many are kept of each token: a bound on memory, too.
+/// Observations that a batch holds, where many are kept of each token: a bound on memory, too. Of a site that comes whole,
+/// four activations take no more than one observation.
 const OBSERVATIONS: usize = 1 << 22;
 
 /// How a [`ModelSource`] reads.
@@ -111,8 +112,10 @@ impl<'a> ModelSource<'a> {
 
     /// The next documents, as many as fill a window.
     fn window(&mut self) -> Result<Vec<Document>> {
-        let of_token =
-            self.recorded.iter().map(|&(site, record)| record.k().unwrap_or(self.description.sites[site].width));
+        let of_token = self.recorded.iter().zip(&self.sites).map(|((_, record), site)| match record.keeps {
+            Keeps::All => site.width.div_ceil(4),
+            _ => record.k().unwrap_or(site.width),
+        });
         let most = WINDOW.min(OBSERVATIONS / of_token.sum::<usize>().max(1));
         let mut window = Vec::new();
         let mut size = 0;
@@ -223,6 +226,8 @@ impl<'a> ModelSource<'a> {
 /// What a model recorded of a text.
 struct Observed {
     columns: Columns,
+    /// `[sites]` of those that come whole, `[tokens, width]`.
+    whole: Vec<Vec<f32>>,
     /// `[tokens]` where they are asked for: the token that the model expects next.
     predictions: Vec<u32>,
     /// `[sites]`
@@ -273,13 +278,12 @@ impl ModelSource<'_> {
         let widths: Vec<usize> = self.sites.iter().map(|site| site.width).collect();
         let emit = |block: &Block<'_>| {
             let Some(room) = emitted.get(block.request) else { return };
-            let rows = block.token.iter().zip(block.neuron).zip(block.activation);
-            let width = widths[block.request];
             match &mut *room.lock().unwrap_or_else(PoisonError::into_inner) {
-                Room::All(all) => {
-                    rows.for_each(|((&token, &neuron), &h)| all[token as usize * width + neuron as usize] = h)
+                Room::All(all) => take_whole(block, widths[block.request], all),
+                Room::Above(above) => {
+                    let rows = block.token.iter().zip(block.neuron).zip(block.activation);
+                    above.extend(rows.map(|((&token, &neuron), &h)| (token, neuron, h)));
                 }
-                Room::Above(above) => above.extend(rows.map(|((&token, &neuron), &h)| (token, neuron, h))),
                 Room::Top(..) => {}
             }
         };
@@ -312,14 +316,20 @@ impl ModelSource<'_> {
                     (None, room) => room,
                 }
             });
-        Ok(Observed { columns: self.columns(tokens, &rooms.collect::<Vec<_>>()), predictions, moments })
+        let mut rooms: Vec<Room> = rooms.collect();
+        let columns = self.columns(tokens, &rooms);
+        let whole = rooms.iter_mut().map(|room| match room {
+            Room::All(all) => std::mem::take(all),
+            _ => Vec::new(),
+        });
+        Ok(Observed { columns, whole: whole.collect(), predictions, moments })
     }
 
     fn columns(&self, tokens: usize, rooms: &[Room]) -> Columns {
         let rows = rooms.iter().map(|room| match room {
             Room::Top(neurons, _) => neurons.len(),
             Room::Above(above) => above.len(),
-            Room::All(all) => all.len(),
+            Room::All(_) => 0,
         });
         let rows = rows.sum();
         let mut columns = Columns {
@@ -347,11 +357,7 @@ impl ModelSource<'_> {
                             *seen += 1;
                         });
                     }
-                    Room::All(all) => {
-                        let width = all.len() / tokens;
-                        columns.neuron.extend(0..width as u32);
-                        columns.activation.extend_from_slice(&all[token * width..(token + 1) * width]);
-                    }
+                    Room::All(_) => {}
                 }
                 let added = columns.neuron.len() - before;
                 columns.token.extend(iter::repeat_n(token as u32, added));
@@ -359,6 +365,22 @@ impl ModelSource<'_> {
             }
         }
         columns
+    }
+}
+
+/// Puts a block of every activation at some tokens to where they belong, `[tokens, width]`.
+fn take_whole(block: &Block<'_>, width: usize, all: &mut [f32]) {
+    let mut at = 0;
+    while at < block.token.len() {
+        let (token, neuron) = (block.token[at] as usize, block.neuron[at] as usize);
+        // Neurons come in order: from the first to the last these are all of a token.
+        let last = at + width - 1;
+        let is_all =
+            neuron == 0 && block.token.get(last) == Some(&block.token[at]) && block.neuron[last] as usize == width - 1;
+        let of = if is_all { width } else { 1 };
+        let to = token * width + neuron;
+        all[to..to + of].copy_from_slice(&block.activation[at..at + of]);
+        at += of;
     }
 }
 
@@ -414,7 +436,7 @@ impl ActivationSource for ModelSource<'_> {
         let mut carried = self.carried.take();
         let read = self.read(&Host::new(&progress), text, carried.as_mut());
         self.carried = carried;
-        let Observed { columns, predictions, moments } =
+        let Observed { columns, whole, predictions, moments } =
             read.map_err(|error| self.name(error, &documents, &encoded, before))?;
         let start = Instant::now();
         let layers = self.reading.layers.iter().map(|name| self.layer(name, &documents, &encoded, &predictions));
@@ -438,6 +460,7 @@ impl ActivationSource for ModelSource<'_> {
             dropped_documents: encoded.counts.dropped_documents,
             layers,
             examples,
+            whole,
             moments,
             token,
             site,
