@@ -1,6 +1,7 @@
 //! Token ids and their places in the text.
 
 mod places;
+mod wordwise;
 
 use std::collections::HashMap;
 use std::fs;
@@ -31,6 +32,8 @@ use crate::error::CorpusError;
 use crate::files::Files;
 use crate::shown::shortened;
 use crate::split::{self, Words};
+
+use wordwise::{SPACES, Wordwise, look_up};
 
 const UNKNOWN: &str = "<unk>";
 const END: &str = "<eos>";
@@ -252,6 +255,7 @@ pub struct Tokenizer {
     forms: Arc<[Box<str>]>,
     unknown: Option<u32>,
     plain: Option<Plain>,
+    wordwise: Option<Wordwise>,
 }
 
 /// What surrounds the words of a document where a tokenizer looks up words and does nothing else, so that
@@ -347,15 +351,19 @@ impl Tokenizer {
         inner.with_padding(None);
         let unknown = unknown_form(inner.get_model()).and_then(|form| inner.token_to_id(&form));
         let forms = forms(&inner)?;
-        let plain = plain(&inner)?;
-        Ok(Self { inner, path, json, forms, unknown, plain })
+        let around = around(&inner)?;
+        let plain = around.clone().and_then(|[before, after]| plain(&inner, before, after));
+        let around = around.filter(|_| plain.is_none() && wordwise::is_wordwise(&inner));
+        let wordwise = around.map(|[before, after]| Wordwise::new(before, after));
+        Ok(Self { inner, path, json, forms, unknown, plain, wordwise })
     }
 
     /// Encodes a text that says nothing: what breaks on any text is told when a file is loaded, and not after hours.
     fn probe(&self) -> Result<(), String> {
-        if let Some(plain) = &self.plain {
-            self.check_ids(&plain.before)?;
-            self.check_ids(&plain.after)?;
+        let around = self.plain.as_ref().map(|plain| (&plain.before, &plain.after));
+        if let Some((before, after)) = around.or(self.wordwise.as_ref().map(|words| (&words.before, &words.after))) {
+            self.check_ids(before)?;
+            self.check_ids(after)?;
         }
         // That it does not know the word is for its file to decide.
         if let Ok(encoding) = guarded(|| self.inner.encode_char_offsets("a", true))? {
@@ -427,16 +435,44 @@ impl Tokenizer {
         if document.text.len() >= NULL as usize {
             return Err(refuse("longer than 4 GiB".to_owned()));
         }
-        match &self.plain {
-            Some(plain) => self.encode_plain(plain, &document.text, out),
-            None => self.encode_general(&document.text, out),
+        match (&self.plain, &self.wordwise) {
+            (Some(plain), _) => self.encode_plain(plain, &document.text, out),
+            (None, Some(wordwise)) => self.encode_wordwise(wordwise, &document.text, out),
+            (None, None) => self.encode_general(&document.text, true, out),
         }
         .map_err(refuse)
     }
 
-    /// What the library does with the `text` of a document.
-    fn encode_general(&self, text: &str, out: &mut Encoded) -> Result<(), String> {
-        let (encoding, left_out) = guarded(|| places::encode(&self.inner, text))?.map_err(|error| error.to_string())?;
+    /// What [`Tokenizer::encode_general`] does, word by word.
+    fn encode_wordwise(&self, wordwise: &Wordwise, text: &str, out: &mut Encoded) -> Result<(), String> {
+        for &id in &wordwise.before {
+            out.push(id, 0, 0, self.unknown);
+        }
+        let (mut start, mut characters, mut dropped, mut room) = (0, 0, 0, Encoded::default());
+        wordwise.lend(|known| {
+            for word in text.split(SPACES) {
+                let of_word = look_up(known, word, &mut room, |word, out| self.encode_general(word, false, out))?;
+                for ((&id, &from), &to) in of_word.ids.iter().zip(&of_word.starts).zip(&of_word.ends) {
+                    let at = |place: u32| if place == NULL { 0 } else { start + place };
+                    out.push(id, at(from), at(to), self.unknown);
+                }
+                characters += of_word.counts.characters;
+                dropped += of_word.counts.dropped;
+                start += word.chars().count() as u32 + 1;
+            }
+            Ok::<_, String>(())
+        })?;
+        for &id in &wordwise.after {
+            out.push(id, 0, 0, self.unknown);
+        }
+        out.end_document(characters, dropped);
+        Ok(())
+    }
+
+    /// What the library does with a text, and with what a template puts around a document.
+    fn encode_general(&self, text: &str, is_document: bool, out: &mut Encoded) -> Result<(), String> {
+        let encoded = guarded(|| places::encode(&self.inner, text, is_document))?;
+        let (encoding, left_out) = encoded.map_err(|error| error.to_string())?;
         let before = out.ids.len();
         self.check_ids(encoding.get_ids())?;
         let special = encoding.get_special_tokens_mask();
@@ -566,15 +602,10 @@ fn words(found: Option<&PreTokenizerWrapper>) -> Option<Words> {
     [Words::Space, Words::Punctuation].into_iter().find(is_found)
 }
 
-/// Whether a tokenizer is plain, and what it puts around the words.
-fn plain(inner: &tokenizers::Tokenizer) -> Result<Option<Plain>, String> {
-    let is_plain = matches!(inner.get_model(), ModelWrapper::WordLevel(_))
-        && inner.get_normalizer().is_none()
-        && inner.get_added_vocabulary().is_empty();
-    let words = words(inner.get_pre_tokenizer());
-    let template = inner.get_post_processor();
-    let (true, Some(words)) = (is_plain, words) else { return Ok(None) };
-    if !matches!(template, None | Some(PostProcessorWrapper::Template(_))) {
+/// The ids that a tokenizer puts before and behind a text, where it puts them there and does no more.
+fn around(inner: &tokenizers::Tokenizer) -> Result<Option<[Vec<u32>; 2]>, String> {
+    use PostProcessorWrapper::{Bert, Template};
+    if !matches!(inner.get_post_processor(), None | Some(Template(_) | Bert(_))) {
         return Ok(None);
     }
     // The template's pieces are private, so see what it does to one token.
@@ -585,7 +616,16 @@ fn plain(inner: &tokenizers::Tokenizer) -> Result<Option<Plain>, String> {
     let (Some(before), Some(after), None) = (parts.next(), parts.next(), parts.next()) else {
         return Ok(None);
     };
-    Ok(Some(Plain { words, before: before.to_vec(), after: after.to_vec() }))
+    Ok(Some([before, after].map(<[u32]>::to_vec)))
+}
+
+/// A tokenizer as a plain one, if it is.
+fn plain(inner: &tokenizers::Tokenizer, before: Vec<u32>, after: Vec<u32>) -> Option<Plain> {
+    let is_plain = matches!(inner.get_model(), ModelWrapper::WordLevel(_))
+        && inner.get_normalizer().is_none()
+        && inner.get_added_vocabulary().is_empty();
+    let words = words(inner.get_pre_tokenizer()).filter(|_| is_plain)?;
+    Some(Plain { words, before, after })
 }
 
 /// Refuses what the library would read and should not.

@@ -14,10 +14,14 @@ use txray_plugin::NULL;
 
 /// What `Tokenizer::encode_char_offsets` gives, and the bytes of the text that the model leaves out: byte pairs without an
 /// unknown token leave out what their vocabulary lacks. The library then counts places as if it had not stood there.
-pub(super) fn encode(tokenizer: &Tokenizer, text: &str) -> tokenizers::Result<(Encoding, Vec<Range<usize>>)> {
+pub(super) fn encode(
+    tokenizer: &Tokenizer,
+    text: &str,
+    add_special: bool,
+) -> tokenizers::Result<(Encoding, Vec<Range<usize>>)> {
     let model = match tokenizer.get_model() {
         ModelWrapper::BPE(model) if model.unk_token.is_none() => model,
-        _ => return Ok((tokenizer.encode_char_offsets(text, true)?, Vec::new())),
+        _ => return Ok((tokenizer.encode_char_offsets(text, add_special)?, Vec::new())),
     };
     let left_out = RefCell::new(Vec::new());
     let mut pieces = tokenizer.get_added_vocabulary().extract_and_normalize(tokenizer.get_normalizer(), text);
@@ -30,7 +34,7 @@ pub(super) fn encode(tokenizer: &Tokenizer, text: &str) -> tokenizers::Result<(E
         Ok(tokens)
     })?;
     let encoding = pieces.into_encoding(None, 0, OffsetType::Char)?;
-    Ok((tokenizer.post_process(encoding, None, true)?, left_out.into_inner()))
+    Ok((tokenizer.post_process(encoding, None, add_special)?, left_out.into_inner()))
 }
 
 /// Puts the tokens of a piece where they stand in it, and gives the bytes of the text that they leave out.
@@ -100,8 +104,8 @@ pub(super) fn count(text: &str, starts: &mut [u32], ends: &mut [u32], left_out: 
             match end {
                 _ if is_left_out => end = None,
                 _ if is_read[at] => end = Some(at + 1),
-                Some(end) => moved[end] = at as u32 + 1,
-                None => {}
+                Some(end) if !is_space[at] => moved[end] = at as u32 + 1,
+                _ => {}
             }
             dropped += u64::from(end.is_none() && !is_space[at]);
             at += 1;

@@ -67,6 +67,23 @@ proptest! {
         prop_assert_eq!(fast, tokenizer.encode(&texts).unwrap());
     }
 
+    /// Word by word, and the second time out of what is kept.
+    #[test]
+    fn what_is_read_word_by_word_is_what_the_library_reads(
+        texts in prop::collection::vec(prop_oneof![any_text(), any_writing()], 1..6),
+        tokenizer in prop::sample::select(wordwise()),
+    ) {
+        let mut tokenizer = load(&tokenizer).unwrap();
+        prop_assert!(tokenizer.wordwise.is_some());
+        let texts = documents(&texts);
+        let first = tokenizer.encode(&texts).unwrap();
+        let second = tokenizer.encode(&texts).unwrap();
+        tokenizer.wordwise = None;
+        let expected = tokenizer.encode(&texts).unwrap();
+        prop_assert_eq!(&first, &expected);
+        prop_assert_eq!(&second, &expected);
+    }
+
     #[test]
     fn a_vocabulary_is_ordered_by_count_then_word(
         texts in prop::collection::vec(any_text(), 1..6),
@@ -119,6 +136,50 @@ proptest! {
             }
         }
     }
+}
+
+/// Tokenizers of the kinds that are read word by word.
+fn wordwise() -> Vec<String> {
+    let models = [
+        r###"{"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 6,
+            "vocab": {"[UNK]": 0, "[CLS]": 1, "the": 2, "th": 3, "##e": 4, "e": 5, "e\u0301": 6, "a": 7, "##a": 8, "<": 9, "unk": 10}}"###,
+        r###"{"type": "BPE", "unk_token": null, "merges": [["t", "h"], ["th", "e"]],
+            "vocab": {"[UNK]": 0, "[CLS]": 1, "t": 2, "h": 3, "e": 4, "th": 5, "the": 6, "a": 7, "\u0301": 8}}"###,
+        r###"{"type": "Unigram", "unk_id": 0, "byte_fallback": false,
+            "vocab": [["[UNK]", 0.0], ["[CLS]", -1.0], ["the", -2.0], ["t", -3.0], ["h", -3.5], ["e", -3.0], ["a", -2.5]]}"###,
+    ];
+    let normalizers = [
+        "null".to_owned(),
+        r#"{"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": null, "lowercase": true}"#.to_owned(),
+        r#"{"type": "Sequence", "normalizers": [{"type": "NFKD"}, {"type": "StripAccents"}, {"type": "Lowercase"}]}"#.to_owned(),
+        r#"{"type": "NFC"}"#.to_owned(),
+    ];
+    let splitters = [
+        r#"{"type": "BertPreTokenizer"}"#,
+        r#"{"type": "Whitespace"}"#,
+        r#"{"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, {"type": "Punctuation", "behavior": "Isolated"}]}"#,
+    ];
+    let processors = [
+        "null",
+        r#"{"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "[CLS]", "type_id": 0}},
+            {"Sequence": {"id": "A", "type_id": 0}}], "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+            "special_tokens": {"[CLS]": {"id": "[CLS]", "ids": [1], "tokens": ["[CLS]"]}}}"#,
+    ];
+    let mut all = Vec::new();
+    for model in models {
+        for normalizer in &normalizers {
+            for splitter in splitters {
+                for processor in processors {
+                    all.push(format!(
+                        r#"{{"version": "1.0", "added_tokens": [{{"id": 1, "content": "[CLS]", "single_word": false,
+                            "lstrip": false, "rstrip": false, "normalized": false, "special": true}}], "normalizer": {normalizer},
+                            "pre_tokenizer": {splitter}, "post_processor": {processor}, "model": {model}}}"#
+                    ));
+                }
+            }
+        }
+    }
+    all
 }
 
 #[test]
