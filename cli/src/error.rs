@@ -37,6 +37,14 @@ pub enum Error {
     /// What a command came to could not be printed.
     #[error("cannot write to standard output: {0}")]
     Unprinted(&'static io::Error),
+    /// A run is to be repeated as what it was not.
+    #[error("{} is of {found}: it is repeated as what it was, without `--shard`", manifest.display())]
+    OtherShard {
+        /// The manifest of the run that was to be repeated.
+        manifest: PathBuf,
+        /// What it is of.
+        found: String,
+    },
     /// A run that was repeated came to other bytes.
     #[error("{count} files differ from those of {}", manifest.display())]
     Differs {
@@ -144,6 +152,7 @@ impl Error {
             Self::RelativePluginPath(_) | Self::PluginName(_) | Self::NameTaken(_) | Self::Exists(_) => 2,
             Self::Properties(_) | Self::Refused(_) | Self::Slow { .. } | Self::Crashed { .. } => 2,
             Self::Disk { .. } | Self::Threads { .. } | Self::Unprinted(_) | Self::NoStep(_) => 2,
+            Self::OtherShard { .. } => 2,
             Self::Stopped { signal } => 128 + signal,
         }
     }

@@ -165,11 +165,16 @@ fn run_again(args: &RunArgs, verbosity: Verbosity) -> Result<(), Error> {
     let terminal = terminal(args.pipeline.threads, verbosity)?;
     let earlier = Manifest::read(&args.pipeline.config)?;
     let (pipeline, registry) = read(&args.pipeline, &terminal)?;
+    let shard = earlier.shard.as_ref().and_then(Shard::again);
+    if args.shard.is_some() && args.shard != shard {
+        let found = shard.map_or("a whole run".to_owned(), |shard| format!("the shard {shard}"));
+        return Err(Error::OtherShard { manifest: args.pipeline.config.clone(), found });
+    }
     let out = args.out.clone().unwrap_or_else(|| Path::new("runs").join(format!("{}-again", pipeline.name)));
     let mut out = open_out(&out, &terminal)?;
     // A store of its own: steps of the run that is repeated must not be there already. One that is stopped goes on.
     let store = out.store().map_err(EngineError::from)?;
-    let outcome = execute(&pipeline, &registry, &store, &mut out, &terminal, Work::Read(None))?;
+    let outcome = execute(&pipeline, &registry, &store, &mut out, &terminal, Work::Read(shard))?;
     output::results(&summary::of(&pipeline, &outcome, out.path())?);
     for path in outcome.manifest.inputs_changed(&earlier) {
         say!("input changed since: {}", path.display());

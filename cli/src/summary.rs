@@ -12,7 +12,7 @@ use txray_engine::steps::annotator::Annotator;
 use txray_engine::steps::comparison::Comparison;
 use txray_engine::steps::model::{Model, ModelFigures};
 use txray_engine::steps::stage::{Dropped, Stage, StageFigures, StageOf};
-use txray_method::{Share, Summary};
+use txray_method::{Design, LayerSummary, Share, Summary, Unit};
 use txray_tables::{ShardRecord, StepRecord};
 
 use crate::output;
@@ -151,17 +151,16 @@ fn comparisons(text: &mut String, compared: &[(Arc<Comparison>, Summary)]) {
     if compared.is_empty() {
         return;
     }
-    let header = ["comparison", "stages", "shared", "lost", "gained", "dead", "layer", "mean distance of the shared"];
-    let mut table = Table::new(&header, &[2, 3, 4, 5]);
+    let header =
+        ["comparison", "stages", "shared", "lost", "gained", "dead", "layer", "distance", "corrected", "p", "changed"];
+    let mut table = Table::new(&header, &[2, 3, 4, 5, 7, 9]);
     for (comparison, summary) in compared {
         let fates = summary.fates;
         for (index, layer) in comparison.layers.iter().enumerate() {
-            let metrics = summary.layers.get(layer).map(|layer| &layer.metrics);
-            let means = comparison.metrics().filter_map(|name| {
-                metrics.and_then(|metrics| metrics.get(name)?.mean).map(|mean| format!("{name} {mean:.4}"))
-            });
             // What is of the neurons and not of a layer stands once.
             let once = |cell: String| if index == 0 { cell } else { String::new() };
+            let found = summary.layers.get(layer).map(|layer| headline(layer, comparison.metrics().next()));
+            let [distance, corrected, p, changed] = found.unwrap_or_default();
             table.row([
                 once(comparison.name.to_string()),
                 once(format!("{} -> {}", summary.from, summary.to)),
@@ -170,7 +169,10 @@ fn comparisons(text: &mut String, compared: &[(Arc<Comparison>, Summary)]) {
                 once(fates.gained.to_string()),
                 once(fates.dead.to_string()),
                 layer.clone(),
-                means.collect::<Vec<_>>().join(", "),
+                distance,
+                corrected,
+                p,
+                changed,
             ]);
         }
     }
@@ -181,8 +183,61 @@ fn comparisons(text: &mut String, compared: &[(Arc<Comparison>, Summary)]) {
             left_out(text, &comparison.name, layer, summary);
         }
     }
+    for (comparison, summary) in compared {
+        evidence(text, &comparison.name, summary);
+    }
     if text.len() > before {
         text.push('\n');
+    }
+}
+
+/// All neurons of a layer together: their distance, what is left of it without the noise of samples, its p, and the neurons that
+/// changed.
+fn headline(layer: &LayerSummary, metric: Option<&str>) -> [String; 4] {
+    let first = metric.and_then(|metric| layer.metrics.get(metric));
+    let Some(joint) = layer.joint else {
+        // Without observations there is the mean over neurons, and nothing to hold it against.
+        let mean = layer.metrics.iter().filter_map(|(name, of)| Some(format!("{name} {:.4}", of.mean?)));
+        return [mean.collect::<Vec<_>>().join(", "), String::new(), String::new(), String::new()];
+    };
+    let corrected = joint.corrected.map_or(String::new(), |of| match of.interval {
+        Some([low, high]) => format!("{:.3} ({low:.3} to {high:.3})", of.distance),
+        None => format!("{:.3}", of.distance),
+    });
+    let p = joint.p.map_or(String::new(), |p| if p < 0.001 { "< 0.001".to_owned() } else { format!("{p:.3}") });
+    let changed = first.and_then(|of| Some(format!("{} of {}", of.changed?, of.tested?)));
+    [format!("{:.3}", joint.distance), corrected, p, changed.unwrap_or_default()]
+}
+
+/// What of a comparison is said with evidence, and how that was found.
+fn evidence(text: &mut String, name: &str, summary: &Summary) {
+    let Some(of) = &summary.evidence else { return };
+    if let (Some(tested), Some(significance)) = (summary.fates_tested, of.significance) {
+        let unit = if of.unit == Unit::Group { "groups" } else { "documents" };
+        let drawn = match of.design {
+            Design::Pool => format!("{} and {} {unit} pooled", of.units[0], of.units[1]),
+            Design::Swap => format!("the readings of {} {unit} swapped", of.units[0]),
+        };
+        let times = thousands(significance.permutations);
+        *text += &output::line(&format!(
+            "{name}: {} lost and {} gained with evidence, {} too rare to say; {drawn} {times} times, at most {} of discoveries false",
+            tested.lost,
+            tested.gained,
+            tested.rare,
+            percent(significance.fdr)
+        ));
+        if of.documents_for_groups {
+            *text += &output::line(&format!(
+                "{name}: the corpus tells of no groups; where documents hang together, as reviews of one film do, these p are too small"
+            ));
+        }
+        if of.confounded {
+            *text += &output::line(&format!("{name}: model and text both differ, so what made a change is not told"));
+        }
+    }
+    if !summary.exploratory.is_empty() {
+        let metrics = summary.exploratory.join(", ");
+        *text += &output::line(&format!("{name}: beyond the first metric, what {metrics} find is exploratory"));
     }
 }
 

@@ -66,7 +66,7 @@ fn distances_are_those_of_the_authors() {
         .map(|name| ((*name).to_owned(), registry.metric(name, &Value::Object(Default::default()), &host).unwrap()))
         .collect();
     let layers = LAYERS.map(str::to_owned);
-    let settings = Settings { layers: &layers, weighting: &Weighting::Mean, min_count: 1 };
+    let settings = Settings { layers: &layers, weighting: &Weighting::Mean, min_count: 1, texts_differ: false };
     let comparison = compare(&a, &b, &settings, &metrics, &host).unwrap().comparison;
 
     for (metric, name) in names.iter().enumerate() {

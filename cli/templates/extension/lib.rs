@@ -1,6 +1,6 @@
 //! {{name}}: two changes of the method of txray, and the laws that hold them.
 
-use txray_method::{Kept, Neurons, Preference, RecordRule, Weigh};
+use txray_method::{Kept, Met, Neurons, RecordRule, Weigh};
 
 /// At each token the one neuron whose activation is the greatest multiple of its mean size. A neuron that is always loud
 /// does not drown out one that is quiet, but knows when to speak.
@@ -38,9 +38,9 @@ impl RecordRule for OverMean {
 pub struct Surprisal;
 
 impl Weigh for Surprisal {
-    fn weight(&self, preference: &Preference, share: f64) -> f64 {
+    fn weight(&self, met: &Met) -> f64 {
         // One nat more than the surprisal: where there is a single feature, it has to weigh something.
-        preference.mass.to_f64() * (1.0 - share.ln())
+        met.mass * (1.0 - met.share.ln())
     }
 }
 

@@ -32,7 +32,7 @@ fn compared(from: &Stage, to: &Stage, weighting: &dyn Weigh) -> MethodResult<Com
     // Those that both have.
     let layers: Vec<String> = from.layers.iter().map(|layer| layer.layer.clone()).collect();
     let layers: Vec<String> = layers.into_iter().filter(|layer| to.layer(layer).is_ok()).collect();
-    let settings = Settings { layers: &layers, weighting, min_count: 1 };
+    let settings = Settings { layers: &layers, weighting, min_count: 1, texts_differ: false };
     let metrics = [("hellinger".to_owned(), Box::new(Hellinger) as _)];
     Ok(compare(from, to, &settings, &metrics, &Host::detached())?.comparison)
 }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use txray_host::{Origin, Registry};
+use txray_host::{Origin, Registered, Registry};
 use txray_plugin::{Host, HostServices, Level};
 use txray_tables::{FORMAT, Manifest, Output, PluginRecord, StepRecord, instructions};
 
@@ -60,7 +60,7 @@ pub fn merge(
     observer: &dyn Observer,
     parts: &Parts,
 ) -> Result<Outcome> {
-    parts.check(&plan.program, &plan.inputs)?;
+    parts.check(&plan.program, &plugins(registry), &plan.inputs)?;
     run_of(pipeline, registry, plan, store, out, observer, Some(parts))
 }
 
@@ -86,6 +86,16 @@ fn run_of(
     }
 }
 
+/// The plugins of a run.
+fn plugins(registry: &Registry) -> Vec<PluginRecord> {
+    let record = |plugin: &Registered| PluginRecord {
+        name: plugin.info.name.clone(),
+        version: plugin.info.version.clone(),
+        sha256: plugin.origin.sha256().map(str::to_owned),
+    };
+    registry.plugins().iter().map(record).collect()
+}
+
 fn manifest(
     pipeline: &Pipeline,
     registry: &Registry,
@@ -94,11 +104,6 @@ fn manifest(
     steps: Vec<StepRecord>,
     outputs: Vec<Output>,
 ) -> Manifest {
-    let plugins = registry.plugins().iter().map(|plugin| PluginRecord {
-        name: plugin.info.name.clone(),
-        version: plugin.info.version.clone(),
-        sha256: plugin.origin.sha256().map(str::to_owned),
-    });
     Manifest {
         format: FORMAT,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -111,7 +116,7 @@ fn manifest(
         threads,
         settings: pipeline.settings.clone(),
         inputs: plan.inputs.clone(),
-        plugins: plugins.collect(),
+        plugins: plugins(registry),
         shard: plan.shard.map(|shard| shard.record(&plan.program)),
         steps,
         outputs,
@@ -245,7 +250,8 @@ impl Run<'_> {
             Origin::BuiltIn => None,
         });
         let inputs = plan.inputs.iter().map(|input| input.path.clone());
-        inputs.chain(libraries).chain([pipeline.file.clone()]).collect()
+        let parts = self.parts.into_iter().flat_map(Parts::files);
+        inputs.chain(libraries).chain([pipeline.file.clone()]).chain(parts).collect()
     }
 
     /// The files of a step that was not there when the run began; and whether they are by now.

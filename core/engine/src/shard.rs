@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use txray_plugin::Host;
-use txray_tables::{Manifest, ShardRecord, StepRecord};
+use txray_tables::{Input, Manifest, PluginRecord, ShardRecord, StepRecord, instructions};
 
 use crate::error::{Error, Result};
 use crate::files::{copy, hash};
@@ -33,7 +33,7 @@ impl FromStr for Shard {
     fn from_str(text: &str) -> Result<Self, String> {
         let parsed = text.split_once('/').and_then(|(index, of)| Some((index.parse().ok()?, of.parse().ok()?)));
         match parsed {
-            Some((index, of)) if (1..=MOST).contains(&of) && (1..=of).contains(&index) => Ok(Self { index, of }),
+            Some((index, of)) if Self::is_one(index, of) => Ok(Self { index, of }),
             _ => Err(format!("a part and how many there are, such as 1/4 to 4/4, and {MOST} at most")),
         }
     }
@@ -46,6 +46,15 @@ impl fmt::Display for Shard {
 }
 
 impl Shard {
+    fn is_one(index: u64, of: u64) -> bool {
+        (1..=MOST).contains(&of) && (1..=of).contains(&index)
+    }
+
+    /// Of a run that is repeated.
+    pub fn again(record: &ShardRecord) -> Option<Self> {
+        Self::is_one(record.index, record.of).then_some(Self { index: record.index, of: record.of })
+    }
+
     /// Which of so many documents are its own: parts are as equal as can be, and together are all.
     pub fn documents(self, all: u64) -> Range<u64> {
         let until = |index: u64| (u128::from(all) * u128::from(index) / u128::from(self.of)) as u64;
@@ -77,6 +86,11 @@ impl Parts {
             let Some(shard) = manifest.shard.clone() else {
                 return Err(parts(format!("{} is of a whole run, and not of a shard", directory.display())));
             };
+            let text = std::fs::read_to_string(directory.join(MANIFEST)).unwrap_or_default();
+            if Manifest::read_sealed(&text).is_none() || !Shard::is_one(shard.index, shard.of) {
+                let path = directory.join(MANIFEST);
+                return Err(parts(format!("{} is not as its run left it", path.display())));
+            }
             if let Some((before, ..)) = by_index.get(&shard.index) {
                 let (before, directory) = (before.display(), directory.display());
                 return Err(parts(format!("{before} and {directory} are both of the shard {}", shard.index)));
@@ -115,13 +129,38 @@ impl Parts {
         self.parts[0].1.shard.as_ref().map_or("", |shard| &shard.program)
     }
 
-    /// Refuses to go on by another program, or over other texts, than the parts were made by and of.
-    pub(crate) fn check(&self, program: &str, inputs: &[txray_tables::Input]) -> Result<()> {
+    /// Every file that they are made of: none of them is ever replaced.
+    pub(crate) fn files(&self) -> impl Iterator<Item = PathBuf> {
+        self.parts.iter().flat_map(|(directory, manifest)| {
+            let outputs = manifest.outputs.iter().map(|output| directory.join(&output.path));
+            outputs.chain([directory.join(MANIFEST)])
+        })
+    }
+
+    /// Refuses to go on by another program or other plugins, on another processor, or over other texts, than the parts were made by
+    /// and of.
+    pub(crate) fn check(&self, program: &str, plugins: &[PluginRecord], inputs: &[Input]) -> Result<()> {
+        let first = &self.parts[0].1;
         if self.program() != program {
             return Err(parts("they were made by another build of txray than this one: merge them by that".to_owned()));
         }
-        let is_known = |hash: &str| self.parts[0].1.inputs.iter().any(|input| input.sha256 == hash);
-        match inputs.iter().find(|input| !is_known(&input.sha256)) {
+        if first.instructions != instructions() {
+            let (theirs, ours) = (&first.instructions, instructions());
+            return Err(parts(format!(
+                "they were made with the instruction set {theirs}, and this machine has {ours}"
+            )));
+        }
+        let is_same = |a: &PluginRecord, b: &PluginRecord| (&a.name, &a.sha256) == (&b.name, &b.sha256);
+        if let Some(other) = plugins.iter().find(|plugin| !first.plugins.iter().any(|of| is_same(of, plugin))) {
+            let name = &other.name;
+            return Err(parts(format!("the plugin `{name}` is another library than it was when they were made")));
+        }
+        // What no stage reads, they did not read; and their folders may have been others.
+        let is_other = |input: &&Input| {
+            let mut like = first.inputs.iter().filter(|of| of.path.file_name() == input.path.file_name()).peekable();
+            like.peek().is_some() && like.all(|of| of.sha256 != input.sha256)
+        };
+        match inputs.iter().find(is_other) {
             Some(input) => Err(parts(format!("{} is not what it was when they were made", input.path.display()))),
             None => Ok(()),
         }

@@ -1,6 +1,6 @@
 //! What a step of a pipeline is: what it is made of, how it is made, and what of it is published.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -126,7 +126,7 @@ impl Made {
 pub struct Finished {
     entries: IndexMap<String, Entry>,
     /// What was read of their files, while further steps are to read them.
-    read: RefCell<HashMap<String, Rc<dyn Any>>>,
+    read: RefCell<HashMap<(String, TypeId), Rc<dyn Any>>>,
 }
 
 impl Finished {
@@ -143,6 +143,8 @@ impl Finished {
     /// What is read of the files of a step: once, until [`Finished::keep_read`] drops it.
     fn read<T: Any>(&self, step: &dyn Step, read: impl FnOnce(&Path) -> Result<T>) -> Result<Rc<T>> {
         let id = step.id();
+        // A step may be read as several things.
+        let id = (id, TypeId::of::<T>());
         let known = self.read.borrow().get(&id).cloned().and_then(|known| known.downcast().ok());
         match known {
             Some(known) => Ok(known),
@@ -156,7 +158,7 @@ impl Finished {
 
     /// Drops what was read of steps that no step needs any more.
     pub(crate) fn keep_read(&self, needs: impl Fn(&str) -> bool) {
-        self.read.borrow_mut().retain(|id, _| needs(id));
+        self.read.borrow_mut().retain(|(id, _), _| needs(id));
     }
 
     /// The figures that a step left.

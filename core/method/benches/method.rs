@@ -108,6 +108,6 @@ fn read_a_stage(bencher: Bencher<'_, '_>) {
 fn compare_two_stages(bencher: Bencher<'_, '_>) {
     let (from, to) = (stage(40, 1), stage(40, 2));
     let layers = ["token".to_owned(), "word".to_owned()];
-    let settings = Settings { layers: &layers, weighting: &Weighting::Mass, min_count: 1 };
+    let settings = Settings { layers: &layers, weighting: &Weighting::Mass, min_count: 1, texts_differ: false };
     bencher.bench_local(|| compare(&from, &to, &settings, &[], &Host::detached()).unwrap());
 }

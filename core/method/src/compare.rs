@@ -1,29 +1,20 @@
 //! Two stages held against each other: the fate of each neuron, and how far its preferences moved.
 
-use std::cmp::Ordering;
+use txray_plugin::{Host, Level, MetricBatch, Site, StringTable};
 
-use txray_plugin::{Host, Level, MetricBatch, NULL, PreferenceMetric, Site, StringTable};
-
-use crate::comparison::{Changed, ChangedMost, Compared, Comparison, ComparisonRow, ENOUGH, LeftOut, Share, TOLD};
+use crate::comparison::{
+    Changed, ChangedMost, Compared, Comparison, ComparisonRow, FeatureRow, LeftOut, Share, Standardized, TOLD, Worth,
+};
+use crate::diversity::{hill, rarefied};
 use crate::error::{MethodError, MethodResult};
-use crate::fate::Fate;
+use crate::fate::{ENOUGH, Fate};
 use crate::preferences::{Preference, Preferences};
+use crate::sides::{Metric, Settings, Union, order};
 use crate::stage::Stage;
-use crate::weighting::Weigh;
+use crate::weighting::Met;
 
-/// How to compare.
-#[derive(Clone, Copy)]
-pub struct Settings<'a> {
-    /// The layers compared: each is one of both stages.
-    pub layers: &'a [String],
-    /// What preferences are weighted by.
-    pub weighting: &'a dyn Weigh,
-    /// Features observed less often than this, both stages pooled, are left out of a neuron's distributions.
-    pub min_count: u64,
-}
-
-/// A distance, and the name of its column.
-pub type Metric = (String, Box<dyn PreferenceMetric>);
+/// Features of a neuron that are told for what of its distance they carry.
+const CARRYING: usize = 10;
 
 /// The sites of two stages, each with its width, where they are not the same: only then have the stages the same neurons. Of
 /// many sites those are told from which on they differ.
@@ -59,10 +50,25 @@ pub fn compare(
     let neurons: Vec<(usize, u32)> = from.neurons.places().collect();
     let counts = |neuron: usize| [from.neurons.count[neuron], to.neurons.count[neuron]];
     let mut rows: Vec<Option<ComparisonRow>> = vec![None; neurons.len() * settings.layers.len()];
-    let (mut left_out, mut changed_most) = (Vec::new(), Vec::new());
+    let (mut left_out, mut changed_most, mut standardized) = (Vec::new(), Vec::new(), Vec::new());
+    let mut features: Vec<Vec<FeatureRow>> = vec![Vec::new(); neurons.len()];
     for (layer, name) in settings.layers.iter().enumerate() {
-        let pairs = Pairs::of([from.layer(name)?, to.layer(name)?], neurons.len(), settings)?;
+        let sides = [from.layer(name)?, to.layer(name)?];
+        let pairs = Pairs::of(sides, neurons.len(), settings, None)?;
         let distances = pairs.distances(name, metrics, host)?;
+        let mut worth = vec![vec![Worth::default(); metrics.len()]; neurons.len()];
+        if settings.texts_differ {
+            let (factors, stays) = frequencies(sides);
+            let common = Pairs::of(sides, neurons.len(), settings, Some(&factors))?;
+            for (metric, distances) in common.distances(name, metrics, host)?.into_iter().enumerate() {
+                for (&neuron, distance) in common.neurons.iter().zip(distances) {
+                    worth[neuron][metric].standardized = Some(distance).filter(|distance| !distance.is_nan());
+                }
+            }
+            standardized.push(Some(stays));
+        } else {
+            standardized.push(None);
+        }
         let place = |neuron: usize| {
             let (site, neuron) = neurons[neuron];
             (from.neurons.sites[site].name.clone(), neuron)
@@ -83,8 +89,15 @@ pub fn compare(
                 counts,
                 lengths: pairs.lengths[neuron],
                 union_length: pairs.union_lengths[neuron],
+                rarefied: pairs.rarefied[neuron],
+                hill: pairs.hill[neuron],
                 distances: distances.iter().map(distance).collect(),
+                fate_tested: None,
+                count_p: None,
+                count_q: None,
+                worth: std::mem::take(&mut worth[neuron]),
             });
+            features[neuron].extend(row.into_iter().flat_map(|row| pairs.carrying(row, layer, site, index)));
         }
         left_out.push(pairs.left_out);
     }
@@ -94,7 +107,8 @@ pub fn compare(
         metrics: metrics.iter().map(|(name, _)| name.clone()).collect(),
         rows: rows.into_iter().flatten().collect(),
     };
-    Ok(Compared { comparison, left_out, changed_most })
+    let joint = vec![None; settings.layers.len()];
+    Ok(Compared { comparison, left_out, changed_most, features: features.concat(), standardized, joint })
 }
 
 /// The distributions of both sides in one layer, over the union of their features: ragged columns of the neurons that
@@ -113,21 +127,25 @@ struct Pairs {
     lengths: Vec<[u64; 2]>,
     /// `[neurons]` likewise, of both sides together.
     union_lengths: Vec<u64>,
+    /// `[neurons]` likewise: the features of as many observations as the side with fewer has, of each side.
+    rarefied: Vec<[Option<f64>; 2]>,
+    /// `[neurons]` likewise: the Hill numbers of each side.
+    hill: Vec<[[Option<f64>; 2]; 2]>,
     left_out: LeftOut,
 }
 
+/// `[sides][features]`, of the union: what weights and masses are multiplied by.
+type Factors = [Vec<f64>; 2];
+
 impl Pairs {
-    fn of(sides: [&Preferences; 2], neurons: usize, settings: &Settings<'_>) -> MethodResult<Self> {
+    fn of(
+        sides: [&Preferences; 2],
+        neurons: usize,
+        settings: &Settings<'_>,
+        factors: Option<&Factors>,
+    ) -> MethodResult<Self> {
         let union = Union::of(sides.map(Preferences::features));
-        let mut counts = vec![0_u64; union.names.len()];
-        for (side, numbers) in sides.iter().zip(&union.numbers) {
-            for (count, &number) in side.counts().iter().zip(numbers) {
-                let sum = &mut counts[number as usize];
-                *sum = sum.saturating_add(*count);
-            }
-        }
-        let all = counts.iter().fold(0_u64, |sum, &count| sum.saturating_add(count)) as f64;
-        let share = |feature: u32| counts[feature as usize] as f64 / all;
+        let share = union.shares(sides);
 
         let most = sides[0].len() + sides[1].len();
         let mut pairs = Self {
@@ -140,6 +158,8 @@ impl Pairs {
             names: union.names,
             lengths: Vec::with_capacity(neurons),
             union_lengths: Vec::with_capacity(neurons),
+            rarefied: Vec::with_capacity(neurons),
+            hill: Vec::with_capacity(neurons),
             left_out: LeftOut::default(),
         };
         for neuron in 0..neurons {
@@ -151,15 +171,21 @@ impl Pairs {
             });
             for (feature, both) in merged(sides) {
                 let pooled = both.iter().flatten().fold(0_u64, |sum, met| sum.saturating_add(met.count));
-                let is_kept = pooled >= settings.min_count;
+                let is_common = factors.is_none_or(|factors| factors[0][feature as usize] > 0.0);
+                let is_kept = pooled >= settings.min_count && is_common;
                 for (side, met) in both.iter().enumerate() {
-                    let mass = met.map_or(0.0, |met| met.mass.to_f64());
+                    let factor = factors.map_or(1.0, |factors| factors[side][feature as usize]);
+                    let mass = factor * met.map_or(0.0, |met| met.mass.to_f64());
                     pairs.left_out.of[side] += mass;
                     if !is_kept {
                         pairs.left_out.mass[side] += mass;
                         continue;
                     }
-                    let weight = met.map_or(0.0, |met| settings.weighting.weight(met, share(feature)));
+                    let weight = met.map_or(0.0, |&Preference { count, mass, max }| {
+                        let (mass, share) = (mass.to_f64(), share[feature as usize]);
+                        let weight = settings.weighting.weight(&Met { count, mass, max, share });
+                        if settings.weighting.grows() { factor * weight } else { weight }
+                    });
                     if !(weight.is_finite() && weight >= 0.0) {
                         return Err(MethodError::Weight { weight });
                     }
@@ -178,9 +204,23 @@ impl Pairs {
             }
             pairs.lengths.push(lengths);
             pairs.union_lengths.push((pairs.features.len() - start) as u64);
+            pairs.count_features(start, sums);
             pairs.end_row(neuron, start, sums);
         }
         Ok(pairs)
+    }
+
+    /// Tells of the weights and counts from `start` on how many features there are in them.
+    fn count_features(&mut self, start: usize, sums: [f64; 2]) {
+        let counts = [0, 1].map(|side| &self.count[side][start..]);
+        let all = counts.map(|counts| counts.iter().fold(0_u64, |sum, &count| sum.saturating_add(count)));
+        let fewer = all[0].min(all[1]);
+        self.rarefied.push(counts.map(|counts| if fewer > 0 { rarefied(counts, fewer) } else { None }));
+        self.hill.push([0, 1].map(|side| {
+            let weights = self.probability[side][start..].iter().map(|weight| weight / sums[side]);
+            let numbers = (sums[side] > 0.0).then(|| hill(&weights.collect::<Vec<_>>()));
+            numbers.map_or([None; 2], |numbers| numbers.map(Some))
+        }));
     }
 
     /// Makes the weights from `start` on a row if both sides have some, and drops them otherwise.
@@ -249,6 +289,34 @@ impl Pairs {
         ChangedMost { metric: metric.to_owned(), at_least: ENOUGH, of, neurons: changed.collect() }
     }
 
+    /// The features of a row that carry most of its distance, and the most preferred of both sides; ties by name.
+    fn carrying(&self, row: usize, layer: usize, site: usize, neuron: u32) -> Vec<FeatureRow> {
+        let at = self.offsets[row] as usize..self.offsets[row + 1] as usize;
+        let [p, q] = [0, 1].map(|side| &self.probability[side][at.clone()]);
+        let term = |i: usize| (p[i].sqrt() - q[i].sqrt()).powi(2) / 2.0;
+        let most = |of: &dyn Fn(usize) -> f64, count: usize| {
+            let mut order: Vec<usize> = (0..p.len()).collect();
+            order.sort_by(|&a, &b| of(b).total_cmp(&of(a)));
+            order.truncate(count);
+            order
+        };
+        let mut told = most(&term, CARRYING);
+        told.extend(most(&|i| p[i], TOLD).into_iter().filter(|&i| p[i] > 0.0));
+        told.extend(most(&|i| q[i], TOLD).into_iter().filter(|&i| q[i] > 0.0));
+        told.sort_by(|&a, &b| term(b).total_cmp(&term(a)).then(a.cmp(&b)));
+        told.dedup();
+        let feature = |i: usize| FeatureRow {
+            site,
+            neuron,
+            layer,
+            feature: self.names.get(self.features[at.start + i] as usize).unwrap_or_default().to_owned(),
+            counts: [0, 1].map(|side| self.count[side][at.start + i]),
+            shares: [p[i], q[i]],
+            term: term(i),
+        };
+        told.into_iter().map(feature).collect()
+    }
+
     /// The features with the greatest shares of one side of a row; ties by name.
     fn preferred(&self, row: usize, side: usize) -> Vec<Share> {
         let at = self.offsets[row] as usize..self.offsets[row + 1] as usize;
@@ -263,40 +331,31 @@ impl Pairs {
     }
 }
 
-/// The names of two sides, each once in rising order, and what the numbers of each side are among them.
-struct Union {
-    names: StringTable,
-    numbers: [Vec<u32>; 2],
-}
-
-impl Union {
-    fn of(sides: [&StringTable; 2]) -> Self {
-        let mut union = Self { names: StringTable::new(), numbers: sides.map(|side| Vec::with_capacity(side.len())) };
-        let [from, to] = sides.map(|side| side.as_strings().iter());
-        let [mut from, mut to] = [from.peekable(), to.peekable()];
-        while let Some(order) = order(from.peek(), to.peek()) {
-            let mut next = None;
-            for (side, names) in [(0, &mut from), (1, &mut to)] {
-                let is_next = if side == 0 { order.is_le() } else { order.is_ge() };
-                if is_next {
-                    next = names.next();
-                    union.numbers[side].push(u32::try_from(union.names.len()).unwrap_or(NULL));
-                }
-            }
-            union.names.push(next.unwrap_or_default());
-        }
-        union
+/// What makes both texts have the same frequencies of the features that both of them have, and none of the others; and how much
+/// mass is of these.
+fn frequencies(sides: [&Preferences; 2]) -> (Factors, Standardized) {
+    let union = Union::of(sides.map(Preferences::features));
+    let mut counts = [0, 1].map(|_| vec![0.0; union.names.len()]);
+    for ((counts, numbers), side) in counts.iter_mut().zip(&union.numbers).zip(sides) {
+        side.counts().iter().zip(numbers).for_each(|(&count, &number)| counts[number as usize] = count as f64);
     }
-}
-
-/// Which of two comes next: `None` where both are at their end.
-fn order<T: Ord>(a: Option<&T>, b: Option<&T>) -> Option<Ordering> {
-    match (a, b) {
-        (None, None) => None,
-        (Some(_), None) => Some(Ordering::Less),
-        (None, Some(_)) => Some(Ordering::Greater),
-        (Some(a), Some(b)) => Some(a.cmp(b)),
-    }
+    let is_common: Vec<bool> = counts[0].iter().zip(&counts[1]).map(|(a, b)| *a > 0.0 && *b > 0.0).collect();
+    let of_common =
+        |counts: &Vec<f64>| -> f64 { counts.iter().zip(&is_common).filter(|(_, is)| **is).map(|(c, _)| c).sum() };
+    let whole = [of_common(&counts[0]), of_common(&counts[1])];
+    let share = |side: usize, at: usize| counts[side][at] / whole[side];
+    let factor = |side: usize, at: usize| match is_common[at] {
+        true => (share(0, at) + share(1, at)) / 2.0 / share(side, at),
+        false => 0.0,
+    };
+    let factors = [0, 1].map(|side| (0..union.names.len()).map(|at| factor(side, at)).collect());
+    let stays = [0, 1].map(|side| {
+        let masses = sides[side].masses();
+        let all: f64 = masses.iter().sum();
+        let of = masses.iter().zip(&union.numbers[side]).filter(|(_, number)| is_common[**number as usize]);
+        of.map(|(mass, _)| mass).sum::<f64>() / all
+    });
+    (factors, Standardized { stays: stays.map(|share| if share.is_finite() { share } else { 0.0 }) })
 }
 
 /// The features of two sides in rising order, each once, with what each side has of it.

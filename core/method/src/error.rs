@@ -61,6 +61,15 @@ pub enum MethodError {
         /// And of the second's.
         to: String,
     },
+    /// Stages that should have read the same text did not.
+    #[error(
+        "the stages are said to have read the same text, and `{unit}` was read by one of them alone; tables of one text have the \
+         same documents and groups"
+    )]
+    OtherText {
+        /// A document or group.
+        unit: String,
+    },
     /// A stage lacks a layer that is compared.
     #[error("a stage was read without the layer `{layer}`")]
     NoLayer {
@@ -120,9 +129,12 @@ impl MethodError {
             | Self::Score { .. }
             | Self::Rows { .. }
             | Self::Columns { .. } => Fault::Failed,
-            Self::NotFinite { .. } | Self::TooLarge | Self::Shape | Self::Sites { .. } | Self::NoLayer { .. } => {
-                Fault::Invalid
-            }
+            Self::NotFinite { .. }
+            | Self::TooLarge
+            | Self::Shape
+            | Self::Sites { .. }
+            | Self::OtherText { .. }
+            | Self::NoLayer { .. } => Fault::Invalid,
             Self::Table(error) if error.is_ours() => Fault::Failed,
             Self::Table(_) => Fault::Invalid,
         }

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Below this many observations on a side a distance is mostly noise, and a fate is not told.
+pub(crate) const ENOUGH: u64 = 20;
+
 /// What became of a neuron between two stages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -13,6 +16,8 @@ pub enum Fate {
     Gained,
     /// Alive in neither.
     Dead,
+    /// Alive in one alone, and too rarely to say that it was lost or gained; of fates that are tested.
+    Rare,
 }
 
 impl Fate {
@@ -26,9 +31,18 @@ impl Fate {
         }
     }
 
+    /// With evidence, by how often it was observed in each, and whether the change of that is significant.
+    pub fn tested(counts: [u64; 2], is_significant: bool) -> Self {
+        let is_told = is_significant && counts.iter().any(|&count| count >= ENOUGH);
+        match Self::of(counts[0] > 0, counts[1] > 0) {
+            Self::Lost | Self::Gained if !is_told => Self::Rare,
+            fate => fate,
+        }
+    }
+
     /// The fate of that name.
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Shared, Self::Lost, Self::Gained, Self::Dead].into_iter().find(|fate| fate.name() == name)
+        [Self::Shared, Self::Lost, Self::Gained, Self::Dead, Self::Rare].into_iter().find(|fate| fate.name() == name)
     }
 
     /// Its name in tables.
@@ -38,6 +52,7 @@ impl Fate {
             Self::Lost => "lost",
             Self::Gained => "gained",
             Self::Dead => "dead",
+            Self::Rare => "rare",
         }
     }
 }
@@ -50,4 +65,27 @@ pub struct Fates {
     pub lost: u64,
     pub gained: u64,
     pub dead: u64,
+    /// Of fates that are tested.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rare: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+impl FromIterator<Fate> for Fates {
+    fn from_iter<T: IntoIterator<Item = Fate>>(all: T) -> Self {
+        let mut fates = Self::default();
+        for fate in all {
+            *match fate {
+                Fate::Shared => &mut fates.shared,
+                Fate::Lost => &mut fates.lost,
+                Fate::Gained => &mut fates.gained,
+                Fate::Dead => &mut fates.dead,
+                Fate::Rare => &mut fates.rare,
+            } += 1;
+        }
+        fates
+    }
 }

@@ -30,7 +30,9 @@
 mod bulk;
 mod compare;
 mod comparison;
+mod diversity;
 mod error;
+mod evidence;
 mod fate;
 mod observations;
 mod part;
@@ -38,23 +40,30 @@ mod preferences;
 mod prune;
 mod read;
 mod record;
+mod sides;
 mod stage;
 mod symbols;
 mod tally;
 mod weighting;
 
-pub use compare::{Metric, Settings, compare, unlike};
+pub use compare::{compare, unlike};
 pub use comparison::{
-    Changed, ChangedMost, Compared, Comparison, ComparisonRow, LayerSummary, LeftOut, MetricSummary, Share, Summary,
+    Changed, ChangedMost, Compared, Comparison, ComparisonRow, EvidenceSummary, FeatureRow, JointPart, JointSummary,
+    LayerSummary, LeftOut, MetricSummary, Share, SignificanceSummary, Standardized, Summary, SummaryOf, Worth,
 };
 pub use error::{MethodError, MethodResult};
+pub use evidence::{
+    Corrected, Design, Evidence, Fall, Joint, JointCorrected, LayerEvidence, Observed, Resampling, Side, Tested,
+    Testing, Unit, evidence, q_values,
+};
 pub use fate::{Fate, Fates};
 pub use observations::{Layer, Legend, Observations};
 pub use preferences::{Preference, Preferences};
 pub use prune::{NeuronColumns, Scored, score, write_ranks};
 pub use read::{Extent, Times, merge, read};
 pub use record::{AsGiven, BySite, Keeps, Kept, RECORDS, Record, RecordKind, RecordRule};
+pub use sides::{Metric, Settings};
 pub use stage::{COVERAGE, Coverage, LayerCoverage, Neurons, Stage};
 pub use symbols::Symbols;
 pub use tally::Tally;
-pub use weighting::{Weigh, Weighting};
+pub use weighting::{Met, Weigh, Weighting};

@@ -281,7 +281,7 @@ impl Observations {
 }
 
 /// Whether a layer has a column of its own: `position` is one that every table of observations has.
-fn has_column(layer: &str) -> bool {
+pub(crate) fn has_column(layer: &str) -> bool {
     layer != observations::POSITION.name
 }
 

@@ -80,6 +80,15 @@ impl Preferences {
         self.feature.is_empty()
     }
 
+    /// What each feature brought to all neurons: `[features]`.
+    pub(crate) fn masses(&self) -> Vec<f64> {
+        let mut masses = vec![0.0; self.features.len()];
+        for (&feature, preference) in self.feature.iter().zip(&self.preference) {
+            masses[feature as usize] += preference.mass.to_f64();
+        }
+        masses
+    }
+
     /// How often each feature was met by any neuron: `[features]`. Counts of a table that was damaged stay at the greatest.
     pub fn counts(&self) -> Vec<u64> {
         let mut counts = vec![0_u64; self.features.len()];

@@ -212,7 +212,7 @@ fn read_neurons(folder: &Folder<'_>, coverage: &Coverage) -> MethodResult<(Neuro
     if let Some(twice) = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
         return Err(folder.malformed(&neurons::TABLE, format!("{COVERAGE} beside it has `{}` twice", twice.1)).into());
     }
-    let columns = names.iter().filter_map(|name| neurons::TABLE.each.map(|each| each.column(name)));
+    let columns = names.iter().flat_map(|name| neurons::TABLE.each.iter().map(move |each| each.column(name)));
     let columns: Vec<String> = columns.collect();
     let mut lengths = vec![Vec::new(); columns.len()];
     let mut read = Neurons { sites: Vec::new(), count: Vec::new(), mass: Vec::new(), moments: None };
@@ -413,7 +413,7 @@ mod tests {
         let most = Preference { count: u64::MAX, ..ONE };
         let stage = stage(&[("cat", most), ("the", most)]);
         let layers = ["word".to_owned()];
-        let settings = Settings { layers: &layers, weighting: &Weighting::Count, min_count: 2 };
+        let settings = Settings { layers: &layers, weighting: &Weighting::Count, min_count: 2, texts_differ: false };
         compare(&stage, &stage, &settings, &[], &Host::detached()).unwrap();
     }
 }

@@ -12,8 +12,8 @@ use txray_conformance::method::{record_rule, weighting};
 use txray_conformance::strategies::{Neuron, Preference as Plain, Stage as Drawn, activations, stage};
 use txray_conformance::{Finding, Settings as Thorough, Verdict};
 use txray_method::{
-    AsGiven, BySite, Compared, Extent, Keeps, Kept, MethodError, Observations, Preference, Record, RecordRule,
-    Settings, Stage, Tally, Weigh, Weighting, compare, merge, read,
+    AsGiven, BySite, Compared, Extent, Keeps, Kept, Met, MethodError, Observations, Record, RecordRule, Settings,
+    Stage, Tally, Weigh, Weighting, compare, merge, read,
 };
 use txray_plugin::{
     ActivationBatch, ActivationSource, Host, LayerColumn, MetricBatch, PreferenceMetric, Sign, Site, SourceDescription,
@@ -56,7 +56,7 @@ impl PreferenceMetric for Hellinger {
 
 fn compared(from: &Stage, to: &Stage, weighting: &dyn Weigh, min_count: u64) -> Compared {
     let layers = ["token".to_owned(), "pos".to_owned()];
-    let settings = Settings { layers: &layers, weighting, min_count };
+    let settings = Settings { layers: &layers, weighting, min_count, texts_differ: false };
     let metrics = [("hellinger".to_owned(), Box::new(Hellinger) as _)];
     compare(from, to, &settings, &metrics, &Host::detached()).unwrap()
 }
@@ -280,7 +280,7 @@ fn stages_of_different_sites_are_not_compared() {
             wider.batches.iter_mut().for_each(|batch| batch.moments.clear());
             let (from, to) = (tally(&drawn).finish(), tally(&wider).finish());
             let layers = ["token".to_owned()];
-            let settings = Settings { layers: &layers, weighting: &Weighting::Mass, min_count: 1 };
+            let settings = Settings { layers: &layers, weighting: &Weighting::Mass, min_count: 1, texts_differ: false };
             let error = compare(&from, &to, &settings, &[], &Host::detached()).unwrap_err();
             prop_assert!(matches!(error, MethodError::Sites { .. }), "{}", error);
             let layers = ["lemma".to_owned()];
@@ -538,9 +538,9 @@ fn what_the_method_has_keeps_the_laws() {
 
 struct By<F>(F);
 
-impl<F: Fn(&Preference, f64) -> f64 + Sync> Weigh for By<F> {
-    fn weight(&self, preference: &Preference, share: f64) -> f64 {
-        (self.0)(preference, share)
+impl<F: Fn(&Met) -> f64 + Sync> Weigh for By<F> {
+    fn weight(&self, met: &Met) -> f64 {
+        (self.0)(met)
     }
 }
 
@@ -548,11 +548,11 @@ impl<F: Fn(&Preference, f64) -> f64 + Sync> Weigh for By<F> {
 #[test]
 fn a_weighting_that_breaks_a_law_is_found_out() {
     let calls = AtomicU32::new(0);
-    let changing = By(|p: &Preference, _: f64| p.count as f64 + f64::from(calls.fetch_add(1, Ordering::Relaxed)));
-    let rare_alone = By(|p: &Preference, _: f64| if p.count < 2 { 1.0 } else { 0.0 });
-    let logarithm = By(|p: &Preference, _: f64| p.mass.to_f64().ln_1p());
-    let negative = By(|p: &Preference, _: f64| p.mass.to_f64() - 1.0);
-    let common_alone = By(|_: &Preference, share: f64| if share > 0.4 { 1.0 } else { 1e-200 });
+    let changing = By(|met: &Met| met.count as f64 + f64::from(calls.fetch_add(1, Ordering::Relaxed)));
+    let rare_alone = By(|met: &Met| if met.count < 2 { 1.0 } else { 0.0 });
+    let logarithm = By(|met: &Met| met.mass.ln_1p());
+    let negative = By(|met: &Met| met.mass - 1.0);
+    let common_alone = By(|met: &Met| if met.share > 0.4 { 1.0 } else { 1e-200 });
     for (of, law) in [
         (&changing as &dyn Weigh, "weighs merged shards as it weighs the whole"),
         (&changing, "does not depend on how neurons are numbered"),

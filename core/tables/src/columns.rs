@@ -58,6 +58,8 @@ pub struct Each {
     pub of: &'static str,
     /// What its name stands behind.
     pub prefix: &'static str,
+    /// What follows its name.
+    pub suffix: &'static str,
     /// What they hold.
     pub kind: Kind,
     /// Whether they can be null.
@@ -69,7 +71,7 @@ pub struct Each {
 impl Each {
     /// The column of one.
     pub fn column(&self, name: &str) -> String {
-        format!("{}{name}", self.prefix)
+        format!("{}{name}{}", self.prefix, self.suffix)
     }
 }
 
@@ -84,8 +86,8 @@ pub struct Table {
     pub about: &'static str,
     /// Its columns, in order.
     pub columns: &'static [Column],
-    /// Those that follow.
-    pub each: Option<Each>,
+    /// Those that follow, of each of the layers or metrics together.
+    pub each: &'static [Each],
 }
 
 impl Table {
@@ -105,7 +107,7 @@ macro_rules! tables {
         $(#[doc = $about:literal])+
         $module:ident at $path:literal {
             $($(#[doc = $doc:literal])+ $column:ident: $kind:ident $(or $null:ident)? = $name:literal,)+
-            $(each $of:literal $(#[doc = $each_doc:literal])+ $prefix:literal: $each_kind:ident $(or $each_null:ident)?,)?
+            $(each $of:literal $(#[doc = $each_doc:literal])+ $prefix:literal $($suffix:literal)?: $each_kind:ident $(or $each_null:ident)?,)*
         }
     )+) => {
         $(
@@ -127,18 +129,19 @@ macro_rules! tables {
                     path: $path,
                     about: concat!($($about),+),
                     columns: &[$($column),+],
-                    each: tables!(@each $($of $($each_doc)+, $prefix, $each_kind $($each_null)?)?),
+                    each: &[$(super::Each {
+                        of: $of,
+                        prefix: $prefix,
+                        suffix: concat!("" $(, $suffix)?),
+                        kind: Kind::$each_kind,
+                        null: false $(|| stringify!($each_null).len() == 4)?,
+                        about: concat!($($each_doc),+),
+                    }),*],
                 };
             }
         )+
         /// Every table, in the order of the run.
         pub const TABLES: &[Table] = &[$($module::TABLE),+];
-    };
-    (@each) => { None };
-    (@each $of:literal $($doc:literal)+, $prefix:literal, $kind:ident) => { tables!(@some $of $($doc)+, $prefix, $kind, false) };
-    (@each $of:literal $($doc:literal)+, $prefix:literal, $kind:ident null) => { tables!(@some $of $($doc)+, $prefix, $kind, true) };
-    (@some $of:literal $($doc:literal)+, $prefix:literal, $kind:ident, $null:literal) => {
-        Some(super::Each { of: $of, prefix: $prefix, kind: Kind::$kind, null: $null, about: concat!($($doc),+) })
     };
 }
 
@@ -263,8 +266,71 @@ tables! {
         LENGTH_TO: U64 = "length_to",
         /// How many in either, likewise.
         UNION_LENGTH: U64 = "union_length",
+        /// What became of the neuron, with evidence: `lost` or `gained` where it was observed 20 times or more on one side, never on the
+        /// other, and its count changed significantly; `rare` where it was observed on one side alone, and that is too little to say.
+        /// Null where nothing is tested.
+        FATE_TESTED: Text or null = "fate_tested",
+        /// p of the change of its share of all observations. Null where that is not tested, and below 20 observations on both sides.
+        COUNT_P: F64 or null = "count_p",
+        /// The smallest rate of false discoveries at which that is one.
+        COUNT_Q: F64 or null = "count_q",
+        /// The features that it would prefer in the earlier stage of as many observations as the side with fewer has: the lengths
+        /// that can be compared. Null without observations on both sides.
+        RAREFIED_FROM: F64 or null = "rarefied_from",
+        /// In the later one, likewise.
+        RAREFIED_TO: F64 or null = "rarefied_to",
+        /// The Hill number of order 1 of its distribution in the earlier stage, the exponential of its entropy: how many features
+        /// there are, each counted as it weighs. Null without a distribution.
+        HILL_1_FROM: F64 or null = "hill_1_from",
+        /// In the later one, likewise.
+        HILL_1_TO: F64 or null = "hill_1_to",
+        /// The Hill number of order 2, which is 1 / sum of p²: how many features there are that weigh most.
+        HILL_2_FROM: F64 or null = "hill_2_from",
+        /// In the later one, likewise.
+        HILL_2_TO: F64 or null = "hill_2_to",
         each "metric" /// The distance between its two distributions; null where one of them is none.
         "": F64 or null,
+        each "metric" /// The distance without what finite samples add: near 0 without change, below it by chance. Null where the metric
+        /// claims no affinity, or a half of a side has nothing.
+        "" "_corrected": F64 or null,
+        each "metric" /// Where the interval of 95 % of the corrected distance begins; in layers of at most 64 features.
+        "" "_low": F64 or null,
+        each "metric" /// Where it ends.
+        "" "_high": F64 or null,
+        each "metric" /// The distance with both texts brought to the same frequencies of features, of those that both have; null where the
+        /// stages read the same text.
+        "" "_standardized": F64 or null,
+        each "metric" /// The mean distance where nothing changed, by permutation.
+        "" "_null": F64 or null,
+        each "metric" /// p of the distance: how often chance alone gives as much. Null below 20 observations or 5 units on a side.
+        "" "_p": F64 or null,
+        each "metric" /// The smallest rate of false discoveries at which it is one (Benjamini and Hochberg).
+        "" "_q": F64 or null,
+        each "metric" /// p against the largest of all neurons, where `max_t` asks for it.
+        "" "_p_max": F64 or null,
+    }
+
+    /// The features that carry a neuron's distance, and those that it prefers most on either side: a row a site, neuron, layer and
+    /// feature, the ones that carry most first.
+    comparison_features at "comparisons/NAME.features.parquet" {
+        /// Where in the model.
+        SITE: Text = "site",
+        /// The index of the neuron at its site.
+        NEURON: U32 = "neuron",
+        /// The layer of features.
+        LAYER: Text = "layer",
+        /// The feature.
+        FEATURE: Text = "feature",
+        /// How often the neuron met it in the earlier stage.
+        COUNT_FROM: U64 = "count_from",
+        /// And in the later one.
+        COUNT_TO: U64 = "count_to",
+        /// Its share of the neuron's distribution in the earlier stage.
+        SHARE_FROM: F64 = "share_from",
+        /// And in the later one.
+        SHARE_TO: F64 = "share_to",
+        /// Its term of the squared Hellinger distance, `(sqrt p - sqrt q)² / 2`: all terms of a neuron sum to it.
+        TERM: F64 = "term",
     }
 
     /// The neurons of a comparison as a pruner ranks them: a row a site and neuron.
@@ -318,7 +384,7 @@ What of its text a stage read. A character is a Unicode scalar that is no white 
 vocabulary lacks; normalizers and splitters drop what they take away. What a normalizer changes (case, accents) is read. |
 | `dropped_documents` | Documents with characters, all of which were dropped. |
 | `layers` | Of each layer its `name`, and `unjoined`: tokens of the text that have no feature there; `examples` are the first ten of \
-them, each with its document, the Unicode scalars of its text that it starts at and ends before, and what stands there. |
+them (of `label` none), each with its document, the Unicode scalars of its text that it starts at and ends before, and what stands there. |
 | `not_positive` | Observations whose strength was not > 0: kept, and preferring nothing. |
 ";
 
@@ -349,11 +415,11 @@ pub fn reference() -> String {
                 column.about.trim()
             );
         }
-        if let Some(each) = &table.each {
-            let name = format!("{}{}", each.prefix, each.of.to_uppercase());
+        for each in table.each {
             let _ = writeln!(
                 page,
-                "| `{name}`, one a {} | {}{} | {} |",
+                "| `{}`, one a {} | {}{} | {} |",
+                each.column(&each.of.to_uppercase()),
                 each.of,
                 each.kind.name(),
                 null(each.null),
@@ -382,8 +448,10 @@ mod tests {
         assert_eq!((observations::TABLE.folder(), &*observations::TABLE.file()), ("stages", "observations.parquet"));
         let nulls: Vec<bool> = observations::TABLE.columns[..3].iter().map(|column| column.null).collect();
         assert_eq!(nulls, [false, true, false]);
-        assert!(comparison::TABLE.each.is_some_and(|each| each.null && each.column("hellinger") == "hellinger"));
-        assert!(neurons::TABLE.each.is_some_and(|each| !each.null && each.column("pos") == "length_pos"));
+        let of_metric: Vec<String> = comparison::TABLE.each.iter().map(|each| each.column("hellinger")).collect();
+        assert_eq!(of_metric[..2], ["hellinger", "hellinger_corrected"]);
+        assert!(comparison::TABLE.each.iter().all(|each| each.null));
+        assert!(neurons::TABLE.each.iter().all(|each| !each.null && each.column("pos") == "length_pos"));
     }
 
     #[test]

@@ -53,10 +53,9 @@ impl TableWriter {
     /// Begins a table: its own columns, and those for `each` of the layers or metrics it has some of.
     pub fn create(path: &Path, table: &Table, each: &[impl AsRef<str>]) -> TableResult<Self> {
         let own = table.columns.iter().map(|column| (column.name.to_owned(), column.kind, column.null));
-        let further = table
-            .each
-            .iter()
-            .flat_map(|further| each.iter().map(|name| (further.column(name.as_ref()), further.kind, further.null)));
+        let further = each.iter().flat_map(|name| {
+            table.each.iter().map(|further| (further.column(name.as_ref()), further.kind, further.null))
+        });
         let columns: Vec<(String, Kind, bool)> = own.chain(further).collect();
         let fields: Vec<Field> =
             columns.iter().map(|(name, kind, null)| Field::new(name, data_type(*kind), *null)).collect();

@@ -259,6 +259,14 @@ pub enum CorpusError {
         /// The most tags that there can be.
         most: usize,
     },
+    /// A column of a treebank has nothing to learn.
+    #[error("{}: no word has a `{column}`; take a column that the treebank has", path.display())]
+    NoTags {
+        /// The treebank.
+        path: PathBuf,
+        /// The column.
+        column: &'static str,
+    },
     /// A pattern that matches nothing because it is none.
     #[error("{message}")]
     Pattern {

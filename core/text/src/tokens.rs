@@ -1,12 +1,12 @@
 //! Token ids and their places in the text.
 
+mod encoded;
 mod places;
 mod wordwise;
 
 use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Read};
-use std::ops::AddAssign;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -33,6 +33,7 @@ use crate::files::Files;
 use crate::shown::shortened;
 use crate::split::{self, Words};
 
+pub use encoded::{Counts, Encoded};
 use wordwise::{SPACES, Wordwise, look_up};
 
 const UNKNOWN: &str = "<unk>";
@@ -149,96 +150,6 @@ pub enum TokenizerError {
         /// The tokenizer's reason.
         message: String,
     },
-}
-
-/// The tokens of some documents, end to end.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Encoded {
-    /// `[tokens]`
-    pub ids: Vec<u32>,
-    /// `[documents + 1]`: document `d` has the tokens `offsets[d]..offsets[d + 1]`.
-    pub offsets: Vec<u64>,
-    /// `[tokens]`: the Unicode scalar of its document that a token starts at, or [`NULL`].
-    pub starts: Vec<u32>,
-    /// `[tokens]`: the Unicode scalar that it ends before, or [`NULL`].
-    pub ends: Vec<u32>,
-    /// What of them is known.
-    pub counts: Counts,
-}
-
-/// What of a text its tokens read. Characters are Unicode scalars that are no white space.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// The documents.
-    pub documents: u64,
-    /// All tokens.
-    pub tokens: u64,
-    /// Tokens with a place in the text whose id is that of the unknown word.
-    pub unknown: u64,
-    /// Tokens without a place in the text.
-    pub special: u64,
-    /// The characters of the text.
-    pub characters: u64,
-    /// Characters that are in no token, or that a model left out of the one they are in: nothing is read of them.
-    pub dropped: u64,
-    /// Documents with characters, all of which are dropped.
-    pub dropped_documents: u64,
-}
-
-impl Counts {
-    /// Whether nothing of the text is known: the model was trained on another language, or with another tokenizer.
-    pub fn is_all_unknown(&self) -> bool {
-        let is_unknown = self.unknown + self.special == self.tokens || self.dropped == self.characters;
-        self.characters > 0 && is_unknown
-    }
-}
-
-impl AddAssign for Counts {
-    fn add_assign(&mut self, other: Self) {
-        self.documents += other.documents;
-        self.tokens += other.tokens;
-        self.unknown += other.unknown;
-        self.special += other.special;
-        self.characters += other.characters;
-        self.dropped += other.dropped;
-        self.dropped_documents += other.dropped_documents;
-    }
-}
-
-impl Encoded {
-    fn new() -> Self {
-        Self { offsets: vec![0], ..Self::default() }
-    }
-
-    fn push(&mut self, id: u32, start: u32, end: u32, unknown: Option<u32>) {
-        // A token of no text (a lone prefix mark) is nowhere, whatever its offsets say.
-        let (start, end) = if start < end { (start, end) } else { (NULL, NULL) };
-        self.ids.push(id);
-        self.starts.push(start);
-        self.ends.push(end);
-        self.counts.tokens += 1;
-        self.counts.special += u64::from(start == NULL);
-        self.counts.unknown += u64::from(start != NULL && Some(id) == unknown);
-    }
-
-    /// Ends a document of so many characters, so many of them dropped.
-    fn end_document(&mut self, characters: u64, dropped: u64) {
-        self.offsets.push(self.ids.len() as u64);
-        self.counts.documents += 1;
-        self.counts.characters += characters;
-        self.counts.dropped += dropped;
-        self.counts.dropped_documents += u64::from(characters > 0 && dropped == characters);
-    }
-
-    fn append(&mut self, other: &Self) {
-        let before = self.ids.len() as u64;
-        self.ids.extend_from_slice(&other.ids);
-        self.starts.extend_from_slice(&other.starts);
-        self.ends.extend_from_slice(&other.ends);
-        let offsets = other.offsets.iter().skip(1);
-        self.offsets.extend(offsets.map(|offset| before + offset));
-        self.counts += other.counts;
-    }
 }
 
 /// How a tokenizer is made where a program has a vocabulary of words and no more.

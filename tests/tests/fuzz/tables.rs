@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use txray_method::{AsGiven, Comparison, ComparisonRow, Fate, MethodError, Settings, Stage, Tally, Weighting, compare};
+use txray_method::{
+    AsGiven, Comparison, ComparisonRow, Fate, MethodError, Settings, Stage, Tally, Weighting, Worth, compare,
+};
 use txray_plugin::{ActivationBatch, Fault, Host, LayerColumn, NULL, Site, SourceDescription, StringTable};
 use txray_tables::columns::{comparison, neurons, preferences};
 use txray_tables::{Folder as Tables, Table};
@@ -47,6 +49,12 @@ fn compared() -> Comparison {
         lengths: [2, 1],
         union_length: 2,
         distances: vec![(!i.is_multiple_of(3)).then_some(0.25)],
+        rarefied: [Some(1.5), None],
+        hill: [[Some(1.0), None], [None, Some(2.0)]],
+        fate_tested: i.is_multiple_of(2).then_some(Fate::Rare),
+        count_p: Some(0.5),
+        count_q: None,
+        worth: vec![Worth { p: Some(0.25), ..Worth::default() }],
     };
     Comparison {
         sites: vec!["a".into()],
@@ -103,7 +111,8 @@ fn tables() {
                     // As text, where NaN is NaN.
                     assert_eq!(format!("{again:?}"), format!("{read:?}"), "tables are what they were read from");
                     let layers: Vec<String> = read.layers.iter().map(|layer| layer.layer.clone()).collect();
-                    let settings = Settings { layers: &layers, weighting: &Weighting::Mass, min_count: 2 };
+                    let settings =
+                        Settings { layers: &layers, weighting: &Weighting::Mass, min_count: 2, texts_differ: true };
                     compare(&read, &read, &settings, &[], &Host::detached()).unwrap();
                     Outcome::Read
                 }

@@ -81,7 +81,7 @@ type Distances = BTreeMap<(Neuron, usize), Option<f64>>;
 
 fn distances(from: &Read, to: &Read, weighting: &dyn Weigh) -> Result<Distances, String> {
     let layers: Vec<String> = from.layers.iter().map(|layer| layer.layer.clone()).collect();
-    let settings = Comparing { layers: &layers, weighting, min_count: 1 };
+    let settings = Comparing { layers: &layers, weighting, min_count: 1, texts_differ: false };
     let metrics = [("variation".to_owned(), Box::new(Variation) as _)];
     let compared = compare(from, to, &settings, &metrics, &Host::detached()).map_err(told)?;
     let rows = compared.comparison.rows.iter();

@@ -505,6 +505,13 @@ impl Model {
         self.described.as_ref().filter(|_| !self.is_trained())?.trained_state
     }
 
+    /// The same, of a model that is trained here by what its options say.
+    pub fn state_to_be(&self) -> Option<State> {
+        let asked = self.plugin.options.pointer("/train/state").filter(|_| self.is_trained());
+        let asked = asked.and_then(|state| State::deserialize(state).ok());
+        asked.or_else(|| self.trained_state())
+    }
+
     /// Whether its weights are at first such as its plugin draws by its options.
     fn is_drawn(&self) -> bool {
         match &self.origin {

@@ -5,6 +5,7 @@ mod reading;
 mod recording;
 
 use std::cell::OnceCell;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use txray_config::{At, Name, child, suggestion};
 use txray_host::FindError;
-use txray_method::{AsGiven, Coverage, Extent, Record, Times};
-use txray_plugin::{Ability, Level, Site, SourceDescription, State, abi};
+use txray_method::{AsGiven, Coverage, Extent, Keeps, Observed, Record, Times, Unit};
+use txray_plugin::{Ability, Level, Sign, Site, SourceDescription, State, abi};
 use txray_tables::Folder;
 use txray_tables::columns::observations;
 use txray_text::{CorpusError, Counts, Document};
@@ -52,8 +53,8 @@ struct Keys {
     layers: Option<Vec<String>>,
     /// Which tokens have the features of a word that is several of them, in all layers but `token`, `position`, `prediction` and
     /// `label`; the others have none there, and are not counted as unjoined.
-    #[serde(default)]
-    subwords: Subwords,
+    /// Default: `"every"`.
+    subwords: Option<Subwords>,
     /// Which activations count: a record rule's name, or a table of its `kind` and options; or a table of such by site, where those
     /// sites alone are read: `record = { "lstm.0.hidden" = "max-1" }`. Default: `"max-1"`.
     record: Option<Value>,
@@ -237,7 +238,14 @@ fn model_of(check: &mut Check<'_>, pointer: &str, keys: Keys) -> Option<Checked>
         }
     };
     let is_good = check.diagnostics.len() == before;
-    let of = StageOf::Model { model, text, annotators, subwords: keys.subwords, recording, state: keys.state };
+    let of = StageOf::Model {
+        model,
+        text,
+        annotators,
+        subwords: keys.subwords.unwrap_or_default(),
+        recording,
+        state: keys.state,
+    };
     is_good.then_some((of, layers, sites))
 }
 
@@ -294,6 +302,7 @@ fn source_of(check: &mut Check<'_>, pointer: &str, value: &Value, keys: &Keys) -
         ("corpus", keys.corpus.is_some()),
         ("layers", keys.layers.is_some()),
         ("record", keys.record.is_some()),
+        ("subwords", keys.subwords.is_some()),
         ("state", keys.state.is_some()),
     ];
     for (key, _) in others.into_iter().filter(|(_, given)| *given) {
@@ -321,6 +330,34 @@ impl Stage {
     /// What was read, from its tables; once, however many steps ask.
     pub fn read(&self, making: &Making<'_>) -> Result<Rc<txray_method::Stage>> {
         making.read(self, |directory| Ok(txray_method::Stage::read(&Folder(directory))?))
+    }
+
+    /// Whether every activation that counts is an observation of its table: what is counted in bulk is none.
+    pub fn tells_observations(&self) -> bool {
+        match &self.of {
+            StageOf::Model { recording, .. } => recording.rules().iter().all(|(_, record)| record.keeps != Keeps::All),
+            StageOf::Source(_) => true,
+        }
+    }
+
+    /// What it observed, by units; once by groups, however many steps ask.
+    pub fn observed(&self, making: &Making<'_>, unit: Unit) -> Result<Rc<Observed>> {
+        let stage = self.read(making)?;
+        let sites = &stage.neurons.sites;
+        // What a source gives counts for what it is.
+        let sign = |site: &Site| match &self.of {
+            StageOf::Model { recording, .. } => recording.of(&site.name).unwrap_or_default().sign,
+            StageOf::Source(_) => Sign::Positive,
+        };
+        let signs: Vec<Sign> = sites.iter().map(sign).collect();
+        let read = |directory: &Path| {
+            let strength = |site: usize, activation| signs[site].strength(activation);
+            Ok(Observed::read(&Folder(directory), sites, &self.layers, unit, strength)?)
+        };
+        match unit {
+            Unit::Group => making.read(self, read),
+            Unit::Document => Ok(Rc::new(read(making.input(self)?)?)),
+        }
     }
 
     fn read_model(&self, making: &Making<'_>) -> Result<Made> {
@@ -486,7 +523,7 @@ impl Step for Stage {
             StageOf::Source(_) => {
                 Err(Error::Whole { why: "its source gives what it has, and does not share out documents" })
             }
-            StageOf::Model { model, state, .. } => match state.or(model.model.trained_state()) {
+            StageOf::Model { model, state, .. } => match state.or(model.model.state_to_be()) {
                 Some(State::Carry) => Err(Error::Whole { why: CARRIED }),
                 _ => Ok(()),
             },

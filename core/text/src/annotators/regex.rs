@@ -19,8 +19,9 @@ use crate::splits::pointer;
 /// Gives what a pattern matches the pattern's name.
 ///
 /// Of two matches that overlap, the one that starts first counts, and the pattern that is written first where both start
-/// at one place. Patterns are those of Rust's `regex`, without look-around and back references, so that reading takes no
-/// longer than the text is long.
+/// at one place. Patterns are those of Rust's `regex`, without look-around and back references. The time of one match grows
+/// with the text that it looks at, so a pattern such as `.*[^A-Z]`, which looks to the end of its line at each place, takes the
+/// square of the line's length.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RegexOptions {

@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 use tokenizers::normalizers::NormalizerWrapper;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 
-use super::Encoded;
+use super::encoded::Encoded;
 
 /// White space at which every tokenizer here ends a word, whatever it makes of others.
 pub(super) const SPACES: [char; 4] = [' ', '\t', '\n', '\r'];

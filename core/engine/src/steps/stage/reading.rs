@@ -25,6 +25,9 @@ const WINDOW: usize = 1 << 17;
 /// four activations take no more than one observation.
 const OBSERVATIONS: usize = 1 << 22;
 
+/// The most bytes of a text that are taken for one token while a window is filled.
+const OF_TOKEN: usize = 16;
+
 /// How a [`ModelSource`] reads.
 pub struct Reading<'a> {
     /// The model.
@@ -58,6 +61,8 @@ pub struct ModelSource<'a> {
     /// The state that is carried, where it is.
     carried: Option<Opaque>,
     counts: Counts,
+    /// The words of the documents so far, between white space.
+    words: u64,
     /// Time spent in the tokenizer and in the corpus.
     pub tokenize: Duration,
     /// What the corpus or the tokenizer failed with: a source's own error is a message alone.
@@ -87,6 +92,7 @@ impl<'a> ModelSource<'a> {
             forms,
             carried,
             counts,
+            words: 0,
             tokenize: Duration::ZERO,
             failed: None,
         })
@@ -119,10 +125,15 @@ impl<'a> ModelSource<'a> {
         let most = WINDOW.min(OBSERVATIONS / of_token.sum::<usize>().max(1));
         let mut window = Vec::new();
         let mut size = 0;
+        // Words have more tokens than one where a tokenizer takes them apart, or a text has no white space: by as many as they
+        // had so far, and as a first guess by the characters.
+        let of_word = self.counts.tokens.div_ceil(self.words.max(1)).max(1) as usize;
         while size < most.max(1) {
             let Some(document) = self.reading.documents.next() else { break };
             let document = document.map_err(|error| self.stop(error))?;
-            size += document.text.split_whitespace().count() + 1;
+            let words = document.text.split_whitespace().count() + 1;
+            self.words += words as u64;
+            size += (words * of_word).max(document.text.len() / OF_TOKEN);
             window.push(document);
         }
         let Reading { annotators, .. } = &self.reading;
@@ -373,10 +384,10 @@ fn take_whole(block: &Block<'_>, width: usize, all: &mut [f32]) {
     let mut at = 0;
     while at < block.token.len() {
         let (token, neuron) = (block.token[at] as usize, block.neuron[at] as usize);
-        // Neurons come in order: from the first to the last these are all of a token.
-        let last = at + width - 1;
-        let is_all =
-            neuron == 0 && block.token.get(last) == Some(&block.token[at]) && block.neuron[last] as usize == width - 1;
+        // A model gives the neurons of a token in order, as a rule all of them in a block.
+        let (tokens, neurons) = (block.token.get(at..at + width), block.neuron.get(at..at + width));
+        let is_all = neurons.is_some_and(|neurons| neurons.iter().zip(0..).all(|(neuron, at)| *neuron == at))
+            && tokens.is_some_and(|tokens| tokens.iter().all(|token| *token == block.token[at]));
         let of = if is_all { width } else { 1 };
         let to = token * width + neuron;
         all[to..to + of].copy_from_slice(&block.activation[at..at + of]);

@@ -60,15 +60,19 @@ impl Recording {
         }
     }
 
+    /// What is recorded at a site.
+    pub fn of(&self, site: &str) -> Option<Record> {
+        match self {
+            Self::Everywhere(record) => Some(*record),
+            Self::BySite(rules) => rules.get(site).copied(),
+        }
+    }
+
     /// What is recorded of a model that is read at these sites, in their order.
     ///
     /// # Errors
     /// A site that is not there, or that has fewer neurons than are asked for: where, as in [`Recording::rules`], and what.
     pub fn at(&self, sites: &[Site]) -> Result<Vec<Recorded>, (String, String)> {
-        let rule = |site: &Site| match self {
-            Self::Everywhere(record) => Some(*record),
-            Self::BySite(rules) => rules.get(&site.name).copied(),
-        };
         if let Self::BySite(rules) = self
             && let Some(unknown) = rules.keys().find(|name| sites.iter().all(|site| site.name != **name))
         {
@@ -76,7 +80,7 @@ impl Recording {
             return Err((child("", unknown), format!("the model has no site `{unknown}`: {help}")));
         }
         let recorded: Vec<Recorded> =
-            sites.iter().enumerate().filter_map(|(index, site)| Some((index, rule(site)?))).collect();
+            sites.iter().enumerate().filter_map(|(index, site)| Some((index, self.of(&site.name)?))).collect();
         for &(index, record) in &recorded {
             let site = &sites[index];
             if let Some(k) = record.k().filter(|k| *k > site.width) {

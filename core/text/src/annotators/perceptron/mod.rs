@@ -123,9 +123,12 @@ impl Treebank {
             let words: Vec<&str> = sentence.iter().map(|(word, _)| *word).collect();
             found.clear();
             tagger.tag(&words, &mut scratch, &mut found);
-            let is_right = |((_, tag), found): (&(&str, &str), &u32)| tagger.tags[*found as usize] == *tag;
-            right += sentence.iter().zip(&found).filter(|&pair| is_right(pair)).count() as u64;
-            all += words.len() as u64;
+            // What has no tag is no question.
+            let asked = sentence.iter().zip(&found).filter(|((_, tag), _)| *tag != NO_TAG);
+            for ((_, tag), found) in asked {
+                all += 1;
+                right += u64::from(tagger.tags[*found as usize] == *tag);
+            }
             Ok(())
         })?;
         Ok((all > 0).then(|| right as f64 / all as f64))
@@ -144,8 +147,9 @@ impl Learn for Treebank {
     }
 
     fn learn(&self, files: &dyn Files, stop: &(dyn Fn() -> bool + Sync), folder: &Path) -> Result<Value, CorpusError> {
-        let mut examples = Examples::default();
+        let (mut examples, mut has_tag) = (Examples::default(), false);
         self.read(&self.train, files, stop, |sentence, words| {
+            has_tag |= words.iter().any(|(_, tag)| *tag != NO_TAG);
             examples.push(words.iter().copied());
             match examples.tags() {
                 ..=MOST_TAGS => Ok(()),
@@ -159,6 +163,9 @@ impl Learn for Treebank {
         })?;
         if examples.words() == 0 {
             return Err(CorpusError::Empty { split: "train".to_owned(), path: Some(self.train.clone()) });
+        }
+        if !has_tag {
+            return Err(CorpusError::NoTags { path: self.train.clone(), column: self.column.name() });
         }
         let mut figures = json!({
             "sentences": examples.sentences(),
@@ -218,8 +225,12 @@ impl Annotator for Perceptron {
     }
 }
 
+/// The most words of a sentence: what is longer is a list, or a text without marks, and would be held whole.
+const LONGEST: usize = 256;
+
 /// The words of the first sentence of some: up to a `.`, `!` or `?`, and what closes there.
 fn sentence_length(words: &[&str]) -> usize {
+    let words = &words[..words.len().min(LONGEST)];
     let is_end = |word: &&str| matches!(*word, "." | "!" | "?");
     let is_closed = |word: &&str| matches!(*word, "\"" | "''" | "'" | ")" | "]" | "\u{201d}" | "\u{2019}");
     let Some(end) = words.iter().position(is_end) else { return words.len() };

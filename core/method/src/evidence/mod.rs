@@ -1,0 +1,162 @@
+//! What a distance is worth: how far it is beyond what samples of this size give without any change.
+//!
+//! ```text
+//! observations of both stages --> cells: what each unit (an article, a movie) brought to a neuron and feature
+//!     cells x units as they are  --> the distance observed
+//!     cells x units drawn anew   --> its null: p, q, the joint distance's p, fates that are tested
+//!     cells x halves of units    --> distances between halves of the same side, and of different ones: the corrected distance
+//!     cells x all blocks but one --> how far that would move: its interval
+//! ```
+//!
+//! The engine resamples and a metric only compares, so every metric has a p, a third party's too. What p does not say: that
+//! training caused the change. For that there are replicates over seeds.
+
+mod affinity;
+mod cells;
+mod corrected;
+mod observed;
+mod test;
+mod units;
+
+use hashbrown::HashMap;
+use txray_plugin::Host;
+
+use crate::error::MethodResult;
+use crate::sides::{Metric, Settings, shares};
+use crate::stage::Stage;
+
+use affinity::Affinity;
+use cells::{Against, Cells};
+pub use corrected::{Corrected, JointCorrected};
+pub use observed::{Observed, Unit};
+pub use test::{Fall, Tested, Testing, q_values};
+pub use units::Design;
+use units::Units;
+
+/// How to find out.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Resampling {
+    /// What is permuted.
+    pub design: Design,
+    /// Of what all draws depend.
+    pub seed: u64,
+    /// None: nothing is tested, and distances are corrected alone.
+    pub test: Option<Testing>,
+}
+
+/// A side of a comparison.
+#[derive(Clone, Copy)]
+pub struct Side<'a> {
+    /// The stage.
+    pub stage: &'a Stage,
+    /// What it observed.
+    pub observed: &'a Observed,
+}
+
+/// What the distances of a comparison are worth.
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    /// `[layers]`
+    pub layers: Vec<LayerEvidence>,
+    /// `[neurons]` whether the counts of a neuron changed, where that is tested: none of one that was never observed.
+    pub counts: Option<Vec<Option<Tested>>>,
+}
+
+/// Those of one layer.
+#[derive(Clone, Debug)]
+pub struct LayerEvidence {
+    /// `[metrics][neurons]`: none where a metric claims no affinity, or a neuron has too little.
+    pub corrected: Vec<Vec<Option<Corrected>>>,
+    /// `[metrics][neurons]`: none where nothing is tested, or the distance is undefined.
+    pub tested: Vec<Vec<Option<Tested>>>,
+    /// All neurons together.
+    pub joint: Joint,
+}
+
+/// One distance of all neurons together: `H² = 1 - sum_n sqrt(w_n v_n) BC_n`, of the neurons' shares w and v of mass, and the affinity
+/// BC of what each prefers. It is the sum of two parts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Joint {
+    /// H.
+    pub distance: f64,
+    /// `1 - sum_n sqrt(w_n v_n)`, of H²: which neurons fire.
+    pub usage: f64,
+    /// `sum_n sqrt(w_n v_n) (1 - BC_n)`, of H²: what they fire for.
+    pub preference: f64,
+    /// The same, corrected.
+    pub corrected: Option<JointCorrected>,
+    /// p of the distance.
+    pub tested: Option<Tested>,
+}
+
+/// Finds out what the distances of two stages are worth. `affine`, `[metrics]`: whose affinity `1 - d²` is one, so that it can be corrected.
+///
+/// # Errors
+/// Stages that are said to read the same text and do not; those of the metrics, and of the weighting.
+pub fn evidence(
+    sides: [Side<'_>; 2],
+    settings: &Settings<'_>,
+    metrics: &[Metric],
+    affine: &[bool],
+    resampling: &Resampling,
+    host: &Host<'_>,
+) -> MethodResult<Evidence> {
+    let observed = sides.map(|side| side.observed);
+    let units = Units::new(resampling.design, observed)?;
+    let neurons = sides[0].stage.neurons.len();
+    let layers = settings.layers.iter().map(|name| {
+        let preferences = [sides[0].stage.layer(name)?, sides[1].stage.layer(name)?];
+        let (names, share) = shares(preferences);
+        let numbered: HashMap<&str, u32> = names.as_strings().iter().zip(0..).collect();
+        let at = observed.map(|side| side.layers.iter().position(|layer| layer.name == *name).unwrap_or_default());
+        let numbers = [0, 1].map(|side| observed[side].feature_numbers(at[side], &numbered));
+        let cells = Cells::new(&units, observed, Some((at, numbers)), settings.min_count, neurons);
+        let all: Vec<&Metric> = metrics.iter().collect();
+        let against = Against { weighting: settings.weighting, share: &share, names: &names, metrics: &all, host };
+        layer(&cells, &units, neurons, against, affine, resampling)
+    });
+    let layers = layers.collect::<MethodResult<Vec<_>>>()?;
+    let count = |testing: &Testing| test::counts(&units, observed, neurons, testing, resampling.seed);
+    let counts = resampling.test.as_ref().map(count).transpose()?;
+    Ok(Evidence { layers, counts })
+}
+
+fn layer(
+    cells: &Cells,
+    units: &Units,
+    neurons: usize,
+    against: Against<'_>,
+    affine: &[bool],
+    resampling: &Resampling,
+) -> MethodResult<LayerEvidence> {
+    let everyone: Vec<usize> = (0..neurons).filter(|&neuron| cells.entries(neuron) > 0).collect();
+    let mut table = vec![[0.0; units::LANES]; units.len()];
+    units.as_they_are(&mut table, 0);
+    // One code path: what is observed is a draw.
+    let held = cells.hold(&everyone, &table, &[[0, 1]], against)?.swap_remove(0);
+    let [distance, usage, preference] = Affinity::of(&held).unwrap_or_default().distance();
+    let mut joint = Joint { distance, usage, preference, corrected: None, tested: None };
+
+    let (mut of_neurons, of_joint) = corrected::corrected(cells, units, &everyone, against, affine, resampling.seed)?;
+    joint.corrected = of_joint;
+    let spread = |of: Vec<Option<Corrected>>| {
+        let mut all = vec![None; neurons];
+        everyone.iter().zip(of).for_each(|(&neuron, of)| all[neuron] = of);
+        all
+    };
+    let corrected = of_neurons.drain(..).map(spread).collect();
+
+    let mut tested = vec![vec![None; neurons]; against.metrics.len()];
+    if let Some(testing) = &resampling.test {
+        let (of_neurons, of_joint) =
+            test::distances(cells, units, &everyone, &held, joint.distance, against, testing, resampling.seed)?;
+        for (all, of) in tested.iter_mut().zip(of_neurons) {
+            everyone.iter().zip(of).for_each(|(&neuron, of)| all[neuron] = of);
+        }
+        joint.tested = Some(of_joint);
+    }
+    Ok(LayerEvidence { corrected, tested, joint })
+}
+
+#[cfg(test)]
+mod tests;

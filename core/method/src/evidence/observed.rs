@@ -1,0 +1,148 @@
+//! What a stage observed, by the units that hang together.
+
+use hashbrown::HashMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use txray_plugin::{NULL, Site};
+use txray_tables::columns::observations;
+use txray_tables::{Folder, TableResult};
+
+use arrow_array::Array;
+use arrow_array::types::{Float32Type, UInt32Type, UInt64Type};
+
+use crate::error::MethodResult;
+use crate::observations::{Layer, has_column};
+use crate::stage::starts;
+use crate::symbols::Symbols;
+
+/// What is drawn as a whole, because what is in it hangs together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unit {
+    /// A group of documents: an article, a movie. Where documents are in no groups, a document.
+    #[default]
+    Group,
+    /// A document.
+    Document,
+}
+
+/// The observations of a stage whose strength is > 0, without their places in the text: `[rows]` each.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// What its units are: documents, where it has no groups.
+    pub unit: Unit,
+    /// The names of the units: of groups, or the numbers of documents.
+    pub units: Vec<String>,
+    /// The layers of features.
+    pub layers: Vec<Layer>,
+    /// Index of the unit.
+    pub(crate) of: Vec<u32>,
+    /// The neuron, counted through all sites.
+    pub(crate) neuron: Vec<u32>,
+    pub(crate) strength: Vec<f32>,
+    /// `[layers]`: the feature; [`NULL`] where there is none.
+    pub(crate) features: Vec<Vec<u32>>,
+}
+
+impl Observed {
+    /// Reads the table of observations of a stage of these sites; `strength` is what an activation at a site counts for.
+    ///
+    /// # Errors
+    /// A table that cannot be read, or is of other sites.
+    pub fn read(
+        folder: &Folder<'_>,
+        sites: &[Site],
+        layers: &[String],
+        unit: Unit,
+        strength: impl Fn(usize, f32) -> f32,
+    ) -> MethodResult<Self> {
+        let starts = starts(sites);
+        let layer = |name: &String| Layer { name: name.clone(), symbols: Symbols::default() };
+        let mut all = Self {
+            unit,
+            units: Vec::new(),
+            layers: layers.iter().map(layer).collect(),
+            of: Vec::new(),
+            neuron: Vec::new(),
+            strength: Vec::new(),
+            features: vec![Vec::new(); layers.len()],
+        };
+        let (mut documents, mut groups) = (Numbered::default(), Symbols::default());
+        let (mut of_document, mut of_group) = (Vec::new(), Vec::new());
+        for batch in folder.read(&observations::TABLE)? {
+            let batch = batch?;
+            let (group, site) = (batch.text(observations::GROUP)?, batch.text(observations::SITE)?);
+            let document = batch.numbers::<UInt64Type>(observations::DOC)?;
+            let features = layers.iter().map(|layer| has_column(layer).then(|| batch.text(layer)).transpose());
+            let features = features.collect::<TableResult<Vec<_>>>()?;
+            let position = batch.numbers::<UInt32Type>(observations::POSITION)?;
+            let neuron = batch.numbers::<UInt32Type>(observations::NEURON)?;
+            let activation = batch.numbers::<Float32Type>(observations::ACTIVATION)?;
+            let mut last = 0;
+            for row in 0..batch.len() {
+                let is_site = |at: &usize| sites.get(*at).is_some_and(|known| known.name == site.value(row));
+                let at = Some(last).filter(is_site).or_else(|| (0..sites.len()).find(is_site));
+                let at = at.filter(|&at| (neuron.value(row) as usize) < sites[at].width);
+                let unfit = || folder.malformed(&observations::TABLE, "it does not fit the tables beside it");
+                last = at.ok_or_else(unfit)?;
+                // A unit is there though nothing of it counts.
+                let document = documents.number(document.value(row));
+                let group = if group.is_valid(row) { groups.number(group.value(row)) } else { NULL };
+                let strength = strength(last, activation.value(row));
+                if strength <= 0.0 || strength.is_nan() {
+                    continue;
+                }
+                of_document.push(document);
+                of_group.push(group);
+                all.neuron.push(starts[last] as u32 + neuron.value(row));
+                all.strength.push(strength);
+                for ((column, layer), features) in all.features.iter_mut().zip(&mut all.layers).zip(&features) {
+                    let feature = match features {
+                        Some(features) => features.is_valid(row).then(|| layer.symbols.number(features.value(row))),
+                        None => Some(layer.symbols.number(&position.value(row).to_string())),
+                    };
+                    column.push(feature.unwrap_or(NULL));
+                }
+            }
+        }
+        if all.unit == Unit::Group && (groups.is_empty() || of_group.contains(&NULL)) {
+            all.unit = Unit::Document;
+        }
+        (all.of, all.units) = match all.unit {
+            Unit::Group => (of_group, groups.names().as_strings().iter().map(str::to_owned).collect()),
+            Unit::Document => (of_document, documents.names.iter().map(u64::to_string).collect()),
+        };
+        Ok(all)
+    }
+
+    /// The numbers of its features among other names; [`NULL`] for those that are not there.
+    pub(crate) fn feature_numbers(&self, layer: usize, names: &HashMap<&str, u32>) -> Vec<u32> {
+        let of = self.layers[layer].symbols.names().as_strings();
+        of.iter().map(|name| names.get(name).copied().unwrap_or(NULL)).collect()
+    }
+}
+
+/// Numbers numbers as they come.
+#[derive(Default)]
+struct Numbered {
+    numbers: HashMap<u64, u32>,
+    names: Vec<u64>,
+    /// Rows of a document come together.
+    last: Option<(u64, u32)>,
+}
+
+impl Numbered {
+    fn number(&mut self, of: u64) -> u32 {
+        match self.last {
+            Some((last, number)) if last == of => number,
+            _ => {
+                let number = *self.numbers.entry(of).or_insert_with(|| {
+                    self.names.push(of);
+                    self.names.len() as u32 - 1
+                });
+                self.last = Some((of, number));
+                number
+            }
+        }
+    }
+}

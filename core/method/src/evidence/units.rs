@@ -1,0 +1,154 @@
+//! Which units are drawn to which side.
+
+use std::ops::Range;
+
+use hashbrown::HashMap;
+use rayon::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use txray_plugin::random::Stream;
+
+use super::observed::Observed;
+use crate::error::{MethodError, MethodResult};
+
+/// What is permuted, where there is no change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Design {
+    /// One model read two texts: units are pooled and split again. This tests text and response together.
+    Pool,
+    /// Two models read the same text: in each unit, the two readings are swapped or not, all neurons together.
+    Swap,
+}
+
+/// Draws that are made side by side, two lanes each.
+pub(crate) const LANES: usize = 16;
+/// For how much a reading of a unit counts in each lane: 0 or 1.
+pub(crate) type Lanes = [f64; LANES];
+
+/// The units of two stages, and the readings of these: a row each of a table of [`Lanes`].
+pub(crate) struct Units {
+    pub design: Design,
+    /// `[sides]`: by the side's own number, the row of its reading.
+    pub rows: [Vec<u32>; 2],
+    /// Units that are drawn apart.
+    count: usize,
+}
+
+impl Units {
+    /// # Errors
+    /// Units that the two do not share, though they read the same text.
+    pub fn new(design: Design, sides: [&Observed; 2]) -> MethodResult<Self> {
+        let [from, to] = sides.map(|side| side.units.len());
+        match design {
+            Design::Pool => {
+                let rows = [(0..from as u32).collect(), (from as u32..(from + to) as u32).collect()];
+                Ok(Self { design, rows, count: from + to })
+            }
+            Design::Swap => {
+                let numbers: HashMap<&str, u32> = sides[0].units.iter().map(String::as_str).zip(0..).collect();
+                let of_other: Option<Vec<u32>> =
+                    sides[1].units.iter().map(|unit| numbers.get(&**unit).map(|number| from as u32 + number)).collect();
+                let of_other = of_other.filter(|rows| rows.len() == from);
+                let Some(of_other) = of_other else {
+                    let lacks =
+                        |a: &Observed, b: &Observed| a.units.iter().find(|unit| !b.units.contains(unit)).cloned();
+                    let lacking = lacks(sides[0], sides[1]).or_else(|| lacks(sides[1], sides[0]));
+                    return Err(MethodError::OtherText { unit: lacking.unwrap_or_default() });
+                };
+                Ok(Self { design, rows: [(0..from as u32).collect(), of_other], count: from })
+            }
+        }
+    }
+
+    /// Rows of a table of lanes.
+    pub fn len(&self) -> usize {
+        self.rows.iter().map(Vec::len).sum()
+    }
+
+    /// As the stages are, in two lanes.
+    pub fn as_they_are(&self, table: &mut [Lanes], lane: usize) {
+        for (side, rows) in self.rows.iter().enumerate() {
+            for &row in rows {
+                table[row as usize][lane..lane + 2].copy_from_slice(&[0.0, 0.0]);
+                table[row as usize][lane + side] = 1.0;
+            }
+        }
+    }
+
+    /// As they might have been, in two lanes.
+    pub fn draw(&self, seed: u64, index: u64, table: &mut [Lanes], lane: usize) {
+        let mut random = Stream::new(seed, "permutation", index);
+        match self.design {
+            Design::Pool => {
+                let mut is_second = vec![false; self.count];
+                self.rows[1].iter().for_each(|&row| is_second[row as usize] = true);
+                shuffle(&mut is_second, &mut random);
+                for (row, is_second) in table.iter_mut().zip(is_second) {
+                    let side = usize::from(is_second);
+                    (row[lane + side], row[lane + 1 - side]) = (1.0, 0.0);
+                }
+            }
+            Design::Swap => {
+                for unit in 0..self.count {
+                    // The highest bit, as every other, is a coin.
+                    let side = (random.next_u32() >> 31) as usize;
+                    for (row, side) in [(unit, side), (self.count + unit, 1 - side)] {
+                        (table[row][lane + side], table[row][lane + 1 - side]) = (1.0, 0.0);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Both sides in halves, in four lanes (the halves of the first side, those of the second): the same halves of both, where
+    /// they read the same text. Rows that are not `kept` are in none.
+    pub fn halves(&self, seed: u64, index: u64, kept: impl Fn(usize) -> bool, table: &mut [Lanes], lane: usize) {
+        let halves = |side: u64, count: usize| {
+            let mut random = Stream::new(seed, "halves", 2 * index + side);
+            let mut is_second: Vec<bool> = (0..count).map(|unit| unit % 2 == 1).collect();
+            shuffle(&mut is_second, &mut random);
+            is_second
+        };
+        let first = halves(0, self.rows[0].len());
+        let second = match self.design {
+            Design::Pool => halves(1, self.rows[1].len()),
+            Design::Swap => first.clone(),
+        };
+        let from = self.rows[0].len();
+        for (row, lanes) in table.iter_mut().enumerate() {
+            let (side, is_second) = if row < from { (0, first[row]) } else { (2, second[row - from]) };
+            lanes[lane..lane + 4].fill(0.0);
+            if kept(row) {
+                lanes[lane + side + usize::from(is_second)] = 1.0;
+            }
+        }
+    }
+
+    /// `[rows]`: each in one of so many blocks, the readings of a unit in the same.
+    pub fn blocks(&self, seed: u64, blocks: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.count).map(|unit| unit % blocks).collect();
+        shuffle(&mut order, &mut Stream::new(seed, "blocks", 0));
+        (0..self.len()).map(|row| order[row % self.count]).collect()
+    }
+}
+
+/// Puts them in an order that is as likely as every other.
+fn shuffle<T>(values: &mut [T], random: &mut Stream) {
+    for last in (1..values.len()).rev() {
+        values.swap(last, random.below(last as u32 + 1) as usize);
+    }
+}
+
+/// Makes some of them on all threads, and gives each in their order.
+pub(crate) fn in_order<T: Send>(
+    some: Range<u64>,
+    make: impl Fn(u64) -> MethodResult<T> + Sync + Send,
+    mut each: impl FnMut(T),
+) -> MethodResult<()> {
+    let some: Vec<u64> = some.collect();
+    for one in some.into_par_iter().map(make).collect::<Vec<_>>() {
+        each(one?);
+    }
+    Ok(())
+}
