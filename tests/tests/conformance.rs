@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use txray_conformance::{Finding, Observer, Settings, Verdict, check};
 use txray_host::Registry;
 use txray_plugin::abi;
-use txray_tests::{c_plugin, rust_plugin};
+use txray_tests::{c_plugin, rust_example, rust_plugin};
 
 /// Remembers what it was told, in order.
 #[derive(Default)]
@@ -226,7 +226,10 @@ fn each_broken_model_fails_the_property_it_breaks() {
 
 #[test]
 fn plugins_that_keep_the_rules_pass() {
-    for path in [rust_plugin("energy"), rust_plugin("everything"), c_plugin("total_variation"), c_plugin("remembers")] {
+    let plugins =
+        [rust_plugin("energy"), rust_plugin("everything"), c_plugin("total_variation"), c_plugin("remembers")];
+    let examples = ["kl", "bhattacharyya", "cosine", "jaccard", "wasserstein"].map(rust_example);
+    for path in plugins.into_iter().chain(examples) {
         let found = findings(&path);
         assert_failures(&found, &[]);
         // Elsewhere memory is not looked at.
