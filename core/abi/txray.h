@@ -162,8 +162,9 @@ typedef struct txray_plugin {
      *     {"name": "...", "version": "...", "components": [
      *         {"interface": "txray.metric/1", "kind": "total-variation", "about": "half the L1 distance",
      *          "options": {"type": "object", ...}, "claims": ["symmetric", "identity", "bounded", "triangle"]}]}
-     * `kind` is the name that pipelines use; `options` is the JSON Schema of the options. Metrics may have `claims`,
-     * which conformance tests hold them to; models may have `devices`, such as ["cpu"]. */
+     * `kind` is the name that pipelines use; `options` is the JSON Schema of the options. Metrics may have `claims`
+     * ("affinity" is another), which conformance tests hold them to and hosts that do not know them pass over; models may
+     * have `devices`, such as ["cpu"]. */
     txray_str info;
     /* The table of an interface, or NULL where the plugin does not supply it. */
     const void *(*query)(txray_str interface_name);

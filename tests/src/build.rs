@@ -12,12 +12,29 @@ use crate::path;
 /// The packages under `plugins/`, and the backend that is shipped.
 const RUST_PLUGINS: [&str; 5] = ["broken", "energy", "everything", "panics", "txray-cpu"];
 
+/// The metrics that authors are shown: examples of `txray-metrics`, each a library.
+const EXAMPLES: [&str; 5] = ["kl", "bhattacharyya", "cosine", "jaccard", "wasserstein"];
+
 /// The library of a Rust plugin. All are built when the first is asked for, once in a process, with
 /// the profile and into the target directory of the tests themselves.
 pub fn rust_plugin(name: &str) -> PathBuf {
     static BUILT: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
-    let built = BUILT.get_or_init(|| cargo_build(&RUST_PLUGINS));
+    let built = BUILT.get_or_init(|| {
+        let packages = RUST_PLUGINS.iter().flat_map(|name| ["-p", name]).collect();
+        cargo_build(packages, &RUST_PLUGINS)
+    });
     built.get(name).unwrap_or_else(|| panic!("there is no test plugin `{name}`, only {RUST_PLUGINS:?}")).clone()
+}
+
+/// The library of an example of a metric, built as the plugins are.
+pub fn rust_example(name: &str) -> PathBuf {
+    static BUILT: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
+    let built = BUILT.get_or_init(|| {
+        // Of the whole workspace: of one package, what it needs would be built once more with other features.
+        let examples = EXAMPLES.iter().flat_map(|name| ["--example", name]);
+        cargo_build(["--workspace"].into_iter().chain(examples).collect(), &EXAMPLES)
+    });
+    built.get(name).unwrap_or_else(|| panic!("there is no example `{name}`, only {EXAMPLES:?}")).clone()
 }
 
 /// The `txray` binary. Cargo builds it before the tests of its package, which alone may ask for it.
@@ -27,8 +44,8 @@ pub fn txray() -> PathBuf {
     path
 }
 
-/// The libraries that cargo makes of these packages, by name.
-fn cargo_build(packages: &[&str]) -> HashMap<String, PathBuf> {
+/// The libraries of these names that cargo makes of what the arguments select.
+fn cargo_build(selected: Vec<&str>, names: &[&str]) -> HashMap<String, PathBuf> {
     let directory = profile_directory();
     let profile = directory.file_name().unwrap().to_str().unwrap();
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -37,15 +54,15 @@ fn cargo_build(packages: &[&str]) -> HashMap<String, PathBuf> {
     cargo.args(["--offline", "--message-format=json-render-diagnostics"]);
     cargo.args(["--profile", if profile == "debug" { "dev" } else { profile }]);
     cargo.arg("--target-dir").arg(directory.parent().unwrap());
-    cargo.args(packages.iter().flat_map(|name| ["-p", name]));
+    cargo.args(selected);
     let output = cargo.output().unwrap();
-    assert!(output.status.success(), "cannot build {packages:?}:\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "cannot build {names:?}:\n{}", String::from_utf8_lossy(&output.stderr));
 
     let messages = output.stdout.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
     let artifacts = messages.filter(|message: &Value| message["reason"] == "compiler-artifact");
     let made = artifacts.filter_map(|artifact| {
         let target = artifact["target"]["name"].as_str()?;
-        let name = packages.iter().find(|name| name.replace('-', "_") == target)?;
+        let name = names.iter().find(|name| name.replace('-', "_") == target)?;
         let mut files = artifact["filenames"].as_array()?.iter().filter_map(Value::as_str);
         let library = files.find(|file| file.ends_with(std::env::consts::DLL_SUFFIX))?;
         Some(((*name).to_owned(), PathBuf::from(library)))

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use txray_conformance::{Finding, Observer, Settings, Verdict, check};
 use txray_host::Registry;
 use txray_plugin::abi;
-use txray_tests::{c_plugin, rust_plugin};
+use txray_tests::{c_plugin, rust_example, rust_plugin};
 
 /// Remembers what it was told, in order.
 #[derive(Default)]
@@ -109,6 +109,9 @@ fn each_broken_metric_fails_the_property_it_breaks() {
             ("not-identity", "is 0 from a distribution to itself, as it claims", "is 0.001"),
             ("unbounded", "is between 0 and 1, as it claims", "row 0 is "),
             ("no-triangle", "keeps the triangle, as it claims", "by way of the middle one"),
+            ("no-affinity", "makes an affinity of 1 - d², as it claims", "has the eigenvalue -"),
+            ("one-sided", "makes an affinity of 1 - d², as it claims", "the other way"),
+            ("never-close", "makes an affinity of 1 - d², as it claims", "to itself, 1 - d² is 0.75"),
             ("neighbours", "gives a row the same whatever rows are beside it", "cut at row 1"),
             ("by-thread", "gives the same from many threads at once", "beside other threads"),
             ("by-host-threads", "gives the same on however many threads", "on 4 threads in place of 1"),
@@ -223,7 +226,10 @@ fn each_broken_model_fails_the_property_it_breaks() {
 
 #[test]
 fn plugins_that_keep_the_rules_pass() {
-    for path in [rust_plugin("energy"), rust_plugin("everything"), c_plugin("total_variation"), c_plugin("remembers")] {
+    let plugins =
+        [rust_plugin("energy"), rust_plugin("everything"), c_plugin("total_variation"), c_plugin("remembers")];
+    let examples = ["kl", "bhattacharyya", "cosine", "jaccard", "wasserstein"].map(rust_example);
+    for path in plugins.into_iter().chain(examples) {
         let found = findings(&path);
         assert_failures(&found, &[]);
         // Elsewhere memory is not looked at.

@@ -26,7 +26,7 @@
 //! Where a promise is that nothing changes (threads, rows beside, calls before), results are compared bit by bit. A
 //! symmetric or bounded metric, one under renumbered features, and scores under permuted rows may be off by 1e-9,
 //! relative above 1. A claimed identity and the triangle may be off by 1e-7: a distance that is the root of a sum
-//! makes that of the last bit of the sum.
+//! makes that of the last bit of the sum. No eigenvalue of a claimed affinity may be more than 1e-9 below 0.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

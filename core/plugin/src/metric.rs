@@ -23,9 +23,15 @@ pub enum Claim {
     Bounded,
     /// `d(p, r) <= d(p, q) + d(q, r)`.
     Triangle,
+    /// `1 - d(p, q)²` is an affinity: a positive semi-definite kernel of the distributions, which is 1 for equal ones.
+    /// Distances between finite samples can be corrected through it.
+    Affinity,
 }
 
 impl Claim {
+    /// Every one that there is.
+    pub const ALL: [Self; 5] = [Self::Symmetric, Self::Identity, Self::Bounded, Self::Triangle, Self::Affinity];
+
     /// Its name in a plugin's description.
     pub fn name(self) -> &'static str {
         match self {
@@ -33,6 +39,7 @@ impl Claim {
             Self::Identity => "identity",
             Self::Bounded => "bounded",
             Self::Triangle => "triangle",
+            Self::Affinity => "affinity",
         }
     }
 }

@@ -9,7 +9,9 @@ pub struct Hellinger;
 impl Component for Hellinger {
     const KIND: &'static str = "hellinger";
     const ABOUT: &'static str = "Hellinger distance of the preference distributions, in [0, 1]";
-    const CLAIMS: &'static [Claim] = &[Claim::Symmetric, Claim::Identity, Claim::Bounded, Claim::Triangle];
+    /// `1 - H²` is Bhattacharyya's coefficient, the inner product of the roots.
+    const CLAIMS: &'static [Claim] =
+        &[Claim::Symmetric, Claim::Identity, Claim::Bounded, Claim::Triangle, Claim::Affinity];
     type Options = NoOptions;
 
     fn create(_: NoOptions, _: &Host<'_>) -> Result<Self> {

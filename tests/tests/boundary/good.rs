@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 use txray_conformance::strategies::Pairs;
 use txray_host::{FindError, Origin, PluginError, Registry};
-use txray_metrics::{Hellinger, Hellinger2020};
+use txray_metrics::{Hellinger, Hellinger2020, JensenShannon, MassShift, TotalVariation};
 use txray_plugin::{Error, Fault, Host, Level, PreferenceMetric, abi};
 use txray_tests::{Recorder, c_plugin, c_plugin_with, rust_plugin};
 
@@ -42,7 +42,13 @@ proptest! {
     fn built_ins_give_the_same_bits_through_their_table_as_called_directly(pairs in pairs()) {
         let mut registry = Registry::new();
         registry.add(txray_metrics::plugin(), Origin::BuiltIn).unwrap();
-        let direct: [(&str, &dyn PreferenceMetric); 2] = [("hellinger", &Hellinger), ("hellinger-2020", &Hellinger2020)];
+        let direct: [(&str, &dyn PreferenceMetric); 5] = [
+            ("hellinger", &Hellinger),
+            ("hellinger-2020", &Hellinger2020),
+            ("jensen-shannon", &JensenShannon),
+            ("total-variation", &TotalVariation),
+            ("mass-shift", &MassShift),
+        ];
         for (kind, direct) in direct {
             let through = distances(&*metric(&registry, kind, json!({})), &pairs.batch()).unwrap();
             prop_assert_eq!(bits(&through), bits(&distances(direct, &pairs.batch()).unwrap()));

@@ -7,9 +7,13 @@ mod broken;
 #[cfg(unix)]
 mod ends;
 mod everything;
+mod examples;
 mod good;
 mod panics;
 mod versions;
+
+#[path = "../../../plugins/metrics/tests/reference/mod.rs"]
+mod reference;
 
 use std::path::Path;
 

@@ -1,7 +1,9 @@
 //! What editors and shells are told: the schema of pipelines, and completions.
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
-use txray_tests::{Folder, c_plugin, invalid, path};
+use txray_tests::{Folder, c_plugin, invalid, path, rust_plugin};
 
 fn schema(args: &[&str]) -> Value {
     let ran = Folder::new().txray([&["schema"], args].concat()).succeeded();
@@ -87,7 +89,7 @@ fn what_is_wrong_by_itself_is_told() {
 /// A plugin of the pipeline brings kinds that the schema does not know.
 #[test]
 fn kinds_of_plugins_that_are_not_at_hand_are_taken_and_those_at_hand_held_to_their_options() {
-    let pipeline = |scale: Value| {
+    let pipeline = |alpha: Value| {
         json!({
             "plugin": { "other": { "path": "other.so" } },
             "model": {
@@ -95,7 +97,7 @@ fn kinds_of_plugins_that_are_not_at_hand_are_taken_and_those_at_hand_held_to_the
                 "b": { "path": "b", "size": 4 },
             },
             "stage": { "a": { "source": "other" }, "b": { "source": { "kind": "other", "size": 4 } } },
-            "comparison": { "a": { "from": "a", "to": "b", "metrics": ["other", { "kind": "total-variation", "scale": scale }] } },
+            "comparison": { "a": { "from": "a", "to": "b", "metrics": ["other", { "kind": "energy", "alpha": alpha }] } },
             "report": { "other": { "size": 4 } },
         })
     };
@@ -103,21 +105,20 @@ fn kinds_of_plugins_that_are_not_at_hand_are_taken_and_those_at_hand_held_to_the
     assert_eq!(invalid(&without, &pipeline("x".into())), [""; 0]);
 
     let folder = Folder::new();
-    let take = |name| {
-        let library = c_plugin(name);
+    let take = |library: PathBuf| {
         let copy = folder.path(library.file_name().unwrap());
         std::fs::copy(library, &copy).unwrap();
         copy
     };
-    let library = take("total_variation");
+    let library = take(rust_plugin("energy"));
     let with = schema(&["--plugin-dir", folder.path("").to_str().unwrap()]);
     assert_eq!(invalid(&with, &pipeline(1.5.into())), [""; 0]);
     let errors = invalid(&with, &pipeline("x".into()));
-    assert!(errors[0].starts_with("/comparison/a/metrics/1/scale:"), "{errors:?}");
+    assert!(errors[0].starts_with("/comparison/a/metrics/1/alpha:"), "{errors:?}");
 
     // One of a built-in's name, and one whose words do things to a terminal.
-    take("stands_in");
-    take("colours");
+    take(c_plugin("stands_in"));
+    take(c_plugin("colours"));
     let with = schema(&["--plugin-dir", folder.path("").to_str().unwrap()]);
     let one = |metric: Value| json!({ "comparison": { "a": { "from": "a", "to": "b", "metrics": [metric] } } });
     assert_eq!(invalid(&with, &one(json!({ "kind": "hellinger", "base": 2 }))), [""; 0]);

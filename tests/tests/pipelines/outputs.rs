@@ -176,7 +176,7 @@ const MISTAKES: [(&str, &str, &str); 20] = [
     ("a-checkpoint-that-is-not-kept", "model = \"late\"", "model = \"lm@2\""),
     ("a-corpus-without-its-split", "corpus = \"reviews.test\"", "corpus = \"reviews\""),
     ("a-layer-that-the-corpus-lacks", "[\"token\", \"label\"]", "[\"token\", \"pos\"]"),
-    ("a-metric-that-is-not-there", "\"hellinger-2020\"", "\"jensen-shannon\""),
+    ("a-metric-that-is-not-there", "\"hellinger-2020\"", "\"wasserstein\""),
     ("a-value-out-of-range", "bptt = 4", "dropout = 1.5"),
     ("a-checkpoint-after-the-end", "checkpoints = [1]", "checkpoints = [1, 10]"),
     ("no-task", "task = { kind = \"language-model\", corpus = \"news\" }\n", ""),

@@ -1,15 +1,19 @@
 //! A library of somebody else's in a pipeline, wired in by its path.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use arrow_array::types::{Float64Type, UInt32Type};
 use sha2::{Digest, Sha256};
-use txray_tests::{Folder, SmallModel, Table, rust_plugin};
+use txray_tests::{Folder, SmallModel, Table, rust_example, rust_plugin};
 
 /// Two models, read over a text and compared by one metric more.
 fn folder(plugin: &str, metric: &str) -> Folder {
-    let library = rust_plugin(plugin);
-    let hash: String = Sha256::digest(std::fs::read(&library).unwrap()).iter().map(|b| format!("{b:02X}")).collect();
+    with_library(&rust_plugin(plugin), metric)
+}
+
+fn with_library(library: &Path, metric: &str) -> Folder {
+    let hash: String = Sha256::digest(std::fs::read(library).unwrap()).iter().map(|b| format!("{b:02X}")).collect();
     let folder = Folder::new();
     let mut model = SmallModel::new(32, 24);
     model.write(&folder.path("early"));
@@ -100,6 +104,39 @@ fn its_metric_has_a_column_with_its_distances() {
 
     let manifest = std::fs::read_to_string(folder.path("out/manifest.json")).unwrap();
     assert!(manifest.contains("\"energy\""), "the manifest tells the plugin: {manifest}");
+}
+
+/// The example of authors: its option is a file, and what it gives depends on that.
+#[test]
+fn a_metric_that_reads_a_file_is_compared_by_anew_when_the_file_changes() {
+    let library = rust_example("wasserstein");
+    let folder = with_library(&library, "{ kind = \"wasserstein\", positions = \"positions.tsv\", otherwise = 0.0 }");
+    let distances = |position: f64| {
+        folder.write("positions.tsv", format!("w1\t{position}\n"));
+        folder.txray(["run", "pipeline.toml", "--out", "out"]).succeeded();
+        Table::read(&folder.path("out/comparisons/learning.parquet")).numbers::<Float64Type>("wasserstein")
+    };
+    let (once, twice) = (distances(1.0), distances(2.0));
+    let (p, q) = (shares(&folder, "before"), shares(&folder, "after"));
+    let share =
+        |side: &BTreeMap<_, BTreeMap<String, f64>>, neuron: &u32| side[neuron].get("w1").copied().unwrap_or(0.0);
+    let mut moved = 0;
+    for (neuron, (once, twice)) in (0..).zip(once.into_iter().zip(twice)) {
+        let (Some(once), Some(twice)) = (once, twice) else { continue };
+        // All mass but that of one word lies in one place.
+        let expected = (share(&p, &neuron) - share(&q, &neuron)).abs();
+        assert!(
+            (once - expected).abs() < 1e-12 && (twice - 2.0 * expected).abs() < 1e-12,
+            "{once} and {twice} of {neuron}"
+        );
+        moved += usize::from(once > 0.0);
+    }
+    assert!(moved > 0, "no neuron prefers that word more in one of them: this says nothing");
+
+    let lacking = with_library(&library, "{ kind = \"wasserstein\", positions = \"positions.tsv\" }");
+    lacking.write("positions.tsv", "w1\t1\n");
+    let said = lacking.txray(["run", "pipeline.toml", "--out", "out"]).failed(2);
+    assert!(said.contains("is not there, and the option `otherwise` not given"), "{said}");
 }
 
 #[test]

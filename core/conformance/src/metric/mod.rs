@@ -1,6 +1,7 @@
 //! The suite of metrics: what every metric promises. What a metric may claim besides is in `claims`.
 
 mod claims;
+mod gram;
 
 use std::thread;
 

@@ -8,7 +8,9 @@ mod pairs;
 mod stage;
 
 pub use columns::{NamedColumns, column_names, columns};
-pub use pairs::{Pairs, Preference, Preferences, Weight, pairs, preferences, shared_pairs, triples, weight};
+pub use pairs::{
+    Family, Pairs, Preference, Preferences, Weight, families, pairs, preferences, shared_pairs, triples, weight,
+};
 pub use stage::{Activations, Neuron, Planted, PreferenceTable, Spoken, Stage, activations, planted, stage};
 
 use proptest::prelude::*;

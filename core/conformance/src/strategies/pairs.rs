@@ -84,6 +84,58 @@ pub fn triples() -> impl Strategy<Value = [Pairs; 3]> {
     })
 }
 
+/// 3 to 8 preferences over a few features, in any weighting.
+pub fn families() -> impl Strategy<Value = Family> {
+    let members = prop::collection::vec(preferences(0..6, 5), 3..=8);
+    (members, weight()).prop_map(|(members, weight)| Family { members, weight })
+}
+
+/// Preferences that are held against each other, each against each.
+#[derive(Clone)]
+pub struct Family {
+    members: Vec<Preferences>,
+    weight: Weight,
+}
+
+impl Family {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// All pairs, those of one with itself too: row `len * i + j` has the sides `i` and `j`.
+    pub fn pairs(&self) -> Pairs {
+        let row = |first: &Preferences| self.members.iter().map(|second| [first.clone(), second.clone()]).collect();
+        let rows: Vec<_> = self.members.iter().flat_map(|first| -> Vec<_> { row(first) }).collect();
+        Pairs::of(&rows, self.weight)
+    }
+}
+
+/// Member by member, so that a failing case can be read.
+impl fmt::Debug for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pairs = self.pairs();
+        let with_itself = pairs.batch().rows().step_by(self.len() + 1);
+        let members =
+            with_itself.map(|row| Member { features: row.features, p: row.p, count: row.count_p, mass: row.mass_p });
+        f.debug_list().entries(members).finish()
+    }
+}
+
+#[derive(Debug)]
+#[expect(dead_code, reason = "it is there to be shown")]
+struct Member<'a> {
+    features: &'a [u32],
+    p: &'a [f64],
+    count: &'a [u64],
+    mass: &'a [f64],
+}
+
 /// An owned [`MetricBatch`].
 #[derive(Clone, PartialEq)]
 pub struct Pairs {
@@ -110,7 +162,12 @@ impl Pairs {
     /// Rows over the union of both sides' features, as a comparison makes them.
     pub fn of(rows: &[[Preferences; 2]], weight: impl Fn(Preference) -> f64) -> Self {
         let ids = rows.iter().flatten().flat_map(|side| side.keys()).max().map_or(0, |most| most + 1);
-        let mut pairs = Self::empty((0..ids).map(name).collect());
+        Self::named((0..ids).map(name).collect(), rows, weight)
+    }
+
+    /// As [`Pairs::of`], with these names for all features that there are.
+    pub fn named(names: StringTable, rows: &[[Preferences; 2]], weight: impl Fn(Preference) -> f64) -> Self {
+        let mut pairs = Self::empty(names);
         for row in rows {
             let side = |side: usize, feature| row[side].get(&feature).map_or((0, 0.0), |p| (p.count, p.mass));
             let mut union: Vec<u32> = row.iter().flat_map(|side| side.keys().copied()).collect();
@@ -285,6 +342,22 @@ mod tests {
                     prop_assert_eq!(row.count_p[i] > 0, row.p[i] > 0.0);
                     prop_assert_eq!(row.count_q[i] > 0, row.mass_q[i] > 0.0);
                 }
+            }
+        }
+
+        #[test]
+        fn a_family_is_paired_each_with_each(family in families()) {
+            let (pairs, n) = (family.pairs(), family.len());
+            prop_assert_eq!(pairs.len(), n * n);
+            let rows: Vec<_> = pairs.batch().rows().collect();
+            for (i, j) in (0..n).flat_map(|i| (0..n).map(move |j| (i, j))) {
+                let (row, turned) = (rows[n * i + j], rows[n * j + i]);
+                prop_assert_eq!((row.p, row.mass_q), (turned.q, turned.mass_p));
+                let present = |side: &[u64]| -> Vec<u32> {
+                    row.features.iter().zip(side).filter(|&(_, &count)| count > 0).map(|(&feature, _)| feature).collect()
+                };
+                prop_assert_eq!(present(row.count_p), rows[n * i + i].features);
+                prop_assert_eq!(present(row.count_q), rows[n * j + j].features);
             }
         }
 

@@ -8,8 +8,8 @@ mod sources;
 
 use metrics::{
     ByHostThreads, ByNumbers, ByThread, Forgetful, Good, IgnoresOptions, Impatient, Leaks, NeedsCompany, NeedsRows,
-    Neighbours, NoNumber, NoTriangle, NotIdentity, NotSymmetric, OffByOne, OneRowShort, Panics, PanicsInThread,
-    SlowToEnd, Unbounded,
+    Neighbours, NeverClose, NoAffinity, NoNumber, NoTriangle, NotIdentity, NotSymmetric, OffByOne, OneRowShort,
+    OneSided, Panics, PanicsInThread, SlowToEnd, Unbounded,
 };
 use models::{
     Amnesiac, Backwards, Boastful, Contrary, Dull, Endless, Excessive, Free, GoodModel, Gullible, Hasty, Idle, Leader,
@@ -34,6 +34,9 @@ txray_plugin::plugin!(
         NotIdentity,
         Unbounded,
         NoTriangle,
+        NoAffinity,
+        OneSided,
+        NeverClose,
         Neighbours,
         Forgetful,
         ByThread,

@@ -102,6 +102,19 @@ metric!(NoTriangle, "no-triangle", "is squared", [Triangle], |_host, batch, out|
     each(batch, out, |_, row| total_variation(row).powi(2));
 });
 
+metric!(NoAffinity, "no-affinity", "is a distance, but none of a kernel", [Affinity], |_host, batch, out| {
+    each(batch, out, |_, row| total_variation(row));
+});
+
+metric!(OneSided, "one-sided", "is an affinity in one direction alone", [Affinity], |_host, batch, out| {
+    let peak = |side: &[f64]| side.iter().copied().fold(0.0, f64::max);
+    each(batch, out, |_, row| if peak(row.p) > peak(row.q) { 1.0 } else { total_variation(row) });
+});
+
+metric!(NeverClose, "never-close", "has no affinity of 1", [Affinity], |_host, batch, out| {
+    each(batch, out, |_, row| total_variation(row).max(0.5));
+});
+
 metric!(Neighbours, "neighbours", "takes the rows before into account", [], |_host, batch, out| {
     each(batch, out, |at, row| total_variation(row) + 1e-12 * at as f64);
 });
