@@ -35,6 +35,11 @@ const DOCUMENTS: usize = 1 << 10;
 /// The most rows of a document, which is held whole: some gigabytes.
 const LONGEST: usize = 1 << 26;
 
+/// What a host takes of a source: sites, the bytes of their names, and neurons.
+const MOST_SITES: usize = 1 << 16;
+const LONGEST_SITE: usize = 256;
+const MOST_NEURONS: usize = 1 << 24;
+
 /// How many rows are read between two looks at whether to stop.
 const PATIENCE: usize = 1 << 14;
 
@@ -107,7 +112,8 @@ impl ActivationSource for Observations {
             None if has_sites => self.table.sites()?,
             None => self.table.sites()?.into_iter().map(|(_, width)| (one(), width)).collect(),
         };
-        let sites = sites.into_iter().map(|(name, width)| Site { name, width }).collect();
+        let sites: Vec<Site> = sites.into_iter().map(|(name, width)| Site { name, width }).collect();
+        self.fit(&sites)?;
         let described = SourceDescription { sites, layers: self.table.layout.layers.clone() };
         Ok(self.described.get_or_init(|| described).clone())
     }
@@ -123,6 +129,33 @@ impl ActivationSource for Observations {
 }
 
 impl Observations {
+    /// What no host would take of a source is a fault of the file, or of an option, and told as theirs.
+    fn fit(&self, sites: &[Site]) -> Result<()> {
+        let wrong = |what: String| match (&self.options.width, &self.options.site) {
+            (Some(_), _) => Err(Error::at("/width", what)),
+            (None, Some(_)) => Err(Error::at("/site", what)),
+            (None, None) => Err(refused(&self.table.path, what)),
+        };
+        if sites.len() > MOST_SITES {
+            return wrong(format!("there are {} sites, and {MOST_SITES} is the most", sites.len()));
+        }
+        let is_bidirectional =
+            |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let is_unseen = |c: char| c.is_control() || is_bidirectional(c);
+        let cannot_be =
+            |site: &&Site| site.name.is_empty() || site.name.len() > LONGEST_SITE || site.name.contains(is_unseen);
+        if let Some(site) = sites.iter().find(cannot_be) {
+            let start: String = site.name.chars().take(40).collect();
+            let rule = format!("a site has a name of at most {LONGEST_SITE} characters, and none that cannot be seen");
+            return wrong(format!("a site is called `{}`: {rule}", start.escape_debug()));
+        }
+        let neurons = sites.iter().fold(0_usize, |sum, site| sum.saturating_add(site.width));
+        match neurons > MOST_NEURONS {
+            true => wrong(format!("there are {neurons} neurons, and {MOST_NEURONS} is the most")),
+            false => Ok(()),
+        }
+    }
+
     fn read(&mut self, host: &Host<'_>) -> Result<Option<ActivationBatch>> {
         let described = self.describe()?;
         let reading = match &mut self.reading {

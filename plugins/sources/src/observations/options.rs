@@ -50,7 +50,7 @@ impl JsonSchema for Width {
         json_schema!({
             "anyOf": [
                 { "type": "integer", "minimum": 1 },
-                { "type": "object", "additionalProperties": { "type": "integer", "minimum": 1 }, "minProperties": 1 },
+                { "type": "object", "additionalProperties": { "type": "integer", "minimum": 1 } },
             ]
         })
     }

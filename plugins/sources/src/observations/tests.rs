@@ -217,6 +217,10 @@ fn options_that_do_not_fit_the_file_are_told() {
         let said = format!("{} {}", error.pointer(), error.message().replace(path.to_str().unwrap(), "FILE"));
         assert!(said.starts_with(told), "{options}: {said}");
     }
+    let large = text.replace("\t4\t", "\t16777216\t");
+    assert_eq!(refused(large, &json!({})), "/path there are 16777217 neurons, and 16777216 is the most");
+    let unseen = of_sites.replace("\tb\t", "\tb\u{202e}\t");
+    assert!(refused(unseen, &json!({})).starts_with("/path a site is called `b\\u{202e}`: a site has a name"));
     let without = of_sites.replace("\tb\t", "\t\t");
     assert_eq!(refused(without, &json!({})), "/path line 3: it has no `site`");
     for wrong in [json!(0), json!(-1), json!(1.5), json!("x"), json!({}), json!({ "a": 0 })] {
