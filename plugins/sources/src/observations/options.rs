@@ -9,7 +9,7 @@ use txray_plugin::serde::{self, Deserialize, Deserializer};
 /// What the one site is called that has no name of its own.
 pub(super) const SITE: &str = "hidden";
 
-/// What a pipeline may say about a file of observations. These comments are the reference.
+/// A file with a row an observation: what a record rule kept in another framework, or in another run.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(crate = "txray_plugin::serde", deny_unknown_fields)]
 pub struct Options {
