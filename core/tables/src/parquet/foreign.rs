@@ -101,3 +101,46 @@ fn guarded<T, E: Display>(path: &Path, call: impl FnOnce() -> Result<T, E>) -> T
         Err(panic) => Err(unreadable(path, format!("the `parquet` library breaks on it: {panic}"))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::types::Float64Type;
+    use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
+    use parquet::arrow::ArrowWriter;
+    use parquet::basic::{Compression, ZstdLevel};
+    use parquet::file::properties::WriterProperties;
+
+    use super::*;
+
+    /// Packed further than the pages that are written here ever are: what `read` takes for a page that lies.
+    #[test]
+    fn a_table_that_is_packed_otherwise_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let zeros: ArrayRef = Arc::new(Float64Array::from(vec![0.0; 3 * ROWS]));
+        let ones: ArrayRef = Arc::new(Int64Array::from(vec![1; 3 * ROWS]));
+        let rows = RecordBatch::try_from_iter([("ones", ones), ("zeros", zeros)]).unwrap();
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .set_dictionary_enabled(false)
+            .build();
+        let mut writer = ArrowWriter::try_new(File::create(&path).unwrap(), rows.schema(), Some(properties)).unwrap();
+        writer.write(&rows).unwrap();
+        writer.close().unwrap();
+        let first = super::super::read(&path).and_then(|mut batches| batches.next().unwrap());
+        assert!(matches!(first, Err(TableError::Malformed { .. })));
+
+        assert!(ForeignTable::is_one(&path).unwrap());
+        let table = ForeignTable::open(&path).unwrap();
+        assert_eq!(table.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>(), ["ones", "zeros"]);
+        let batches: Vec<Batch> = table.read(&[1]).unwrap().collect::<TableResult<_>>().unwrap();
+        assert!(batches.iter().all(|batch| batch.columns().len() == 1 && batch.len() <= ROWS));
+        let zeros = batches.iter().flat_map(|batch| batch.numbers::<Float64Type>("zeros").unwrap().values());
+        assert!(zeros.copied().eq(vec![0.0; 3 * ROWS]));
+
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+        assert!(matches!(ForeignTable::open(&path), Err(TableError::Unreadable { .. })));
+        assert!(matches!(ForeignTable::open(&folder.path().join("none")), Err(TableError::Io { .. })));
+    }
+}
