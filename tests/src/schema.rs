@@ -26,7 +26,7 @@ fn hold(root: &Value, schema: &Value, value: &Value, at: &str, errors: &mut Vec<
     let names = |list: &Value| list.as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect();
     for (keyword, told) in keywords {
         let is_good = match keyword.as_str() {
-            "$schema" | "$defs" | "title" | "description" | "default" | "format" | "then" | "else" => true,
+            "$schema" | "$defs" | "title" | "description" | "default" | "examples" | "format" | "then" | "else" => true,
             "$ref" => {
                 let target = told.as_str().unwrap().strip_prefix('#').and_then(|pointer| root.pointer(pointer));
                 hold(root, target.unwrap_or_else(|| panic!("{told} leads nowhere")), value, at, errors);

@@ -28,6 +28,14 @@ pub enum TableError {
         /// What is wrong with it.
         what: String,
     },
+    /// A table of another program's that cannot be read.
+    #[error("{} is no Parquet table that can be read: {what}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
     /// It was written by another version.
     #[error("{} has format {found}, and this txray knows {known}", path.display())]
     Format {

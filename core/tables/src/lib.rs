@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! columns --> TableWriter --> Parquet in the run's directory --> read --> Batch, by column
+//!                                  Parquet of other programs --> ForeignTable --> Batch, of the columns that are asked for
 //!
 //! manifest.json                      Manifest: what the run was made of, and a StepRecord for each step
 //! stages/NAME/observations.parquet   columns::observations
@@ -33,4 +34,4 @@ pub use error::{TableError, TableResult};
 pub use folder::Folder;
 pub use manifest::{Difference, FORMAT, Input, Manifest, Output, PluginRecord, ShardRecord, StepRecord, instructions};
 #[cfg(feature = "parquet")]
-pub use parquet::{Batch, ROWS, TableWriter, read};
+pub use parquet::{Batch, ForeignTable, ROWS, TableWriter, read};

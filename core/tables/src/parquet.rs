@@ -1,5 +1,7 @@
 //! Parquet files, in and out, with plain columns that pandas, Polars and DuckDB open as they are.
 
+mod foreign;
+
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -19,6 +21,8 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::reader::{ChunkReader, Length};
 
 use crate::{Kind, Table, TableError, TableResult};
+
+pub use foreign::ForeignTable;
 
 /// Rows that are converted at once, in and out: the bound on what a table holds in memory beside its writer.
 pub const ROWS: usize = 1 << 16;

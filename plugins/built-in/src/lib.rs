@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! txray-metrics --+
-//!                 +--> registry(policy) --> the program, the reference of the configuration, tests
+//! txray-sources --+--> registry(policy) --> the program, the reference of the configuration, tests
 //! txray-lstm -----+
 //! ```
 
@@ -17,7 +17,7 @@ use txray_host::{Origin, PluginError, Policy, Registry};
 /// A plugin that breaks a rule of the boundary: a fault of ours.
 pub fn registry(policy: Policy) -> Result<Registry, PluginError> {
     let mut registry = Registry::with_policy(policy);
-    for plugin in [txray_metrics::plugin(), txray_lstm::plugin()] {
+    for plugin in [txray_metrics::plugin(), txray_sources::plugin(), txray_lstm::plugin()] {
         registry.add(plugin, Origin::BuiltIn)?;
     }
     Ok(registry)

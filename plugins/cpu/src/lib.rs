@@ -3,9 +3,9 @@
 //!
 //! ```text
 //! txray-metrics --+
-//!                 +--union!--> libtxray_cpu.so --txray_plugin_v1--> a pipeline's [plugin.cpu]
+//! txray-sources --+--union!--> libtxray_cpu.so --txray_plugin_v1--> a pipeline's [plugin.cpu]
 //! txray-lstm -----+
 //! ```
 
-txray_plugin::union!(txray_metrics, txray_lstm);
+txray_plugin::union!(txray_metrics, txray_sources, txray_lstm);
 txray_plugin::export!(plugin);

@@ -14,6 +14,7 @@ mod corpora;
 mod manifest;
 mod model;
 mod mutate;
+mod observations;
 mod tables;
 mod tokenizer;
 

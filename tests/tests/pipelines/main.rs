@@ -20,6 +20,7 @@ mod plugins;
 mod printing;
 mod pytorch;
 mod readme;
+mod recorded;
 mod recording;
 mod shards;
 mod troubleshooting;

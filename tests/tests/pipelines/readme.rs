@@ -10,7 +10,7 @@ const FILES: [&str; 5] =
     ["text.txt", "early/tokenizer.json", "early/pytorch_model.bin", "late/tokenizer.json", "late/pytorch_model.bin"];
 
 /// A text with its numbers masked, its rules cut short, and without the neurons, which other arithmetic may give otherwise.
-fn structure(text: &str) -> Vec<String> {
+pub fn structure(text: &str) -> Vec<String> {
     let masked = |word: &str| match (word.contains(|c: char| c.is_ascii_digit()), word.contains('─')) {
         (true, _) => "#".to_owned(),
         (_, true) => "─".to_owned(),
@@ -27,7 +27,7 @@ fn section() -> String {
 }
 
 /// The only block in a language.
-fn block(markdown: &str, language: &str) -> String {
+pub fn block(markdown: &str, language: &str) -> String {
     let [block] = <[String; 1]>::try_from(blocks(markdown, language)).unwrap();
     block
 }
