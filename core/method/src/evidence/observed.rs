@@ -115,6 +115,41 @@ impl Observed {
         Ok(all)
     }
 
+    /// Gives each observation that has a feature in a layer: its neuron, counted through all sites, the feature, and its strength.
+    pub fn each(&self, layer: usize, mut give: impl FnMut(usize, &str, f32)) {
+        let names = self.layers[layer].symbols.names();
+        for (at, &feature) in self.features[layer].iter().enumerate() {
+            if let Some(name) = names.get(feature as usize) {
+                give(self.neuron[at] as usize, name, self.strength[at]);
+            }
+        }
+    }
+
+    /// Some of its units, each of them as a unit of its own, however often it is drawn.
+    #[must_use]
+    pub fn drawn(&self, units: &[usize]) -> Self {
+        let mut rows = vec![Vec::new(); self.units.len()];
+        self.of.iter().enumerate().for_each(|(row, &unit)| rows[unit as usize].push(row));
+        let mut drawn = Self {
+            units: units.iter().enumerate().map(|(at, &unit)| format!("{at}/{}", self.units[unit])).collect(),
+            layers: self.layers.clone(),
+            features: vec![Vec::new(); self.features.len()],
+            unit: self.unit,
+            of: Vec::new(),
+            neuron: Vec::new(),
+            strength: Vec::new(),
+        };
+        for (at, &unit) in units.iter().enumerate() {
+            for &row in &rows[unit] {
+                drawn.of.push(at as u32);
+                drawn.neuron.push(self.neuron[row]);
+                drawn.strength.push(self.strength[row]);
+                drawn.features.iter_mut().zip(&self.features).for_each(|(to, of)| to.push(of[row]));
+            }
+        }
+        drawn
+    }
+
     /// The numbers of its features among other names; [`NULL`] for those that are not there.
     pub(crate) fn feature_numbers(&self, layer: usize, names: &HashMap<&str, u32>) -> Vec<u32> {
         let of = self.layers[layer].symbols.names().as_strings();

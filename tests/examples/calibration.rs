@@ -1,0 +1,255 @@
+//! Whether p is what it says, and how far corrected distances are off, on real text:
+//!
+//! ```text
+//! cargo run --release -p txray-tests --example calibration -- RUN EARLY LATE [SPLITS]
+//! ```
+//!
+//! RUN is what a run left whose stages EARLY and LATE are two models over the same text, with groups. Prints, of splits of the
+//! articles of LATE into two sides without any change, the share of neurons with p <= .05, by metric and by how often a neuron
+//! fires; the same by documents, which hang together in articles; and of articles drawn from both, how far raw and corrected
+//! distances are from those of all.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark")]
+
+use std::path::Path;
+
+use txray_method::{
+    Design, Evidence, Metric, Observed, Resampling, Settings, Side, Stage, Testing, Unit, Weighting, evidence,
+};
+use txray_plugin::Host;
+use txray_plugin::random::Stream;
+use txray_tables::Folder;
+
+const LAYER: &str = "token";
+const METRICS: [&str; 5] = ["hellinger", "jensen-shannon", "total-variation", "mass-shift", "hellinger-2020"];
+/// Those whose affinity can be corrected.
+const AFFINE: [bool; 5] = [true, true, false, false, false];
+/// Articles of a side.
+const UNITS: usize = 60;
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let mut next = || arguments.next().expect("RUN EARLY LATE [SPLITS]");
+    let (run, early, late) = (next(), next(), next());
+    let splits: u64 = arguments.next().map_or(200, |splits| splits.parse().unwrap());
+    let registry = txray_built_in::registry(txray_host::Policy::default()).unwrap();
+    let metrics: Vec<Metric> = METRICS
+        .iter()
+        .map(|kind| {
+            let metric = registry.metric(kind, &serde_json::json!({}), &Host::detached()).unwrap();
+            ((*kind).to_owned(), metric)
+        })
+        .collect();
+    let [early, late] = [early, late].map(|name| Read::new(&Path::new(&run).join("stages").join(name)));
+    println!("{} articles of {} and {}", late.groups.units.len(), LAYER, UNITS);
+
+    println!(
+        "\nshare of p <= .05 without change, {splits} splits of articles of one stage, by thirds of how often a neuron fires"
+    );
+    null(&late, &late.groups, UNITS, splits, &metrics);
+    println!("\nthe same by documents (lines of articles)");
+    let documents = late.documents.units.len();
+    null(&late, &late.documents, documents / 12, splits.min(20), &metrics[..1]);
+    bias(&early, &late, splits, &metrics);
+}
+
+struct Read {
+    stage: Stage,
+    groups: Observed,
+    documents: Observed,
+}
+
+impl Read {
+    fn new(folder: &Path) -> Self {
+        let folder = Folder(folder);
+        let stage = Stage::read(&folder).unwrap();
+        let layers = [LAYER.to_owned()];
+        let by = |unit| Observed::read(&folder, &stage.neurons.sites, &layers, unit, |_, h| h).unwrap();
+        let (groups, documents) = (by(Unit::Group), by(Unit::Document));
+        Self { stage, groups, documents }
+    }
+}
+
+fn found(sides: [Side<'_>; 2], metrics: &[Metric], seed: u64, test: Option<Testing>) -> Evidence {
+    let layers = [LAYER.to_owned()];
+    let settings = Settings { layers: &layers, weighting: &Weighting::Mass, min_count: 1, texts_differ: true };
+    let resampling = Resampling { design: Design::Pool, seed, test };
+    evidence(sides, &settings, metrics, &AFFINE[..metrics.len()], &resampling, &Host::detached()).unwrap()
+}
+
+/// `count` of so many, each once or as often as it comes.
+fn draw(of: usize, count: usize, seed: u64, again: bool) -> Vec<usize> {
+    let mut random = Stream::new(seed, "calibration", u64::from(again));
+    if again {
+        return (0..count).map(|_| random.below(of as u32) as usize).collect();
+    }
+    let mut all: Vec<usize> = (0..of).collect();
+    for at in 0..count.min(of) {
+        let other = at + random.below((of - at) as u32) as usize;
+        all.swap(at, other);
+    }
+    all.truncate(count);
+    all
+}
+
+fn null(read: &Read, observed: &Observed, units: usize, splits: u64, metrics: &[Metric]) {
+    let testing = Testing { permutations: 200, most: 200, fdr: 0.05, max_t: false };
+    // By how often neurons fire in all of the text.
+    let mut order: Vec<usize> = (0..read.stage.neurons.len()).filter(|&n| read.stage.neurons.count[n] > 0).collect();
+    order.sort_by_key(|&neuron| read.stage.neurons.count[neuron]);
+    let third = |neuron: usize| order.iter().position(|&other| other == neuron).map_or(0, |at| 3 * at / order.len());
+    // `[metrics][thirds, and all; with ties broken at random][splits]`
+    let mut rates = vec![vec![Vec::new(); 5]; metrics.len()];
+    for split in 0..splits {
+        let both = draw(observed.units.len(), 2 * units, split, false);
+        let [from, to] = [&both[..units], &both[units..]].map(|of| observed.drawn(of));
+        let side = |observed| Side { stage: &read.stage, observed };
+        let evidence = found([side(&from), side(&to)], metrics, split, Some(testing));
+        for (metric, tested) in evidence.layers[0].tested.iter().enumerate() {
+            let mut random = Stream::new(split, "ties", metric as u64);
+            let (mut small, mut all) = ([0.0; 5], [0.0; 5]);
+            for (neuron, tested) in tested.iter().enumerate() {
+                let Some((p, fall)) = tested.and_then(|tested| Some((tested.p?, tested.fall))) else { continue };
+                let broken = (fall.above as f64 + f64::from(random.uniform()) * (fall.ties + 1) as f64)
+                    / (fall.draws + 1) as f64;
+                for (at, p) in [(third(neuron), p), (3, p), (4, broken)] {
+                    small[at] += f64::from(u8::from(p <= 0.05));
+                    all[at] += 1.0;
+                }
+            }
+            for at in 0..5 {
+                if all[at] > 0.0 {
+                    rates[metric][at].push(small[at] / all[at]);
+                }
+            }
+        }
+    }
+    println!(
+        "{:<16} {:>15} {:>15} {:>15} {:>15} {:>15}",
+        "metric", "rare", "middle", "frequent", "all", "ties at random"
+    );
+    for ((name, _), rates) in metrics.iter().zip(&rates) {
+        let cells: Vec<String> = rates
+            .iter()
+            .map(|rates| {
+                let (mean, error) = mean_and_error(rates);
+                format!("{mean:.4} +- {error:.4}")
+            })
+            .collect();
+        println!("{name:<16} {:>15} {:>15} {:>15} {:>15} {:>15}", cells[0], cells[1], cells[2], cells[3], cells[4]);
+    }
+}
+
+fn mean_and_error(values: &[f64]) -> (f64, f64) {
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0);
+    (mean, (variance / count).sqrt())
+}
+
+/// Of articles drawn with replacement: all of them are the population, whose distances are known.
+fn bias(early: &Read, late: &Read, splits: u64, metrics: &[Metric]) {
+    println!("\nhow far distances are off, {UNITS} articles a side drawn from {}", late.groups.units.len());
+    println!(
+        "{:<16} {:<10} {:>8} {:>8} {:>10} {:>12} {:>12}",
+        "metric", "change", "truth", "raw", "corrected", "rank of raw", "of corrected"
+    );
+    for (change, from) in [("none", late), ("learning", early)] {
+        // `[metrics][neurons]`: the truth, and means of raw and corrected ones with how many these are.
+        let neurons = late.stage.neurons.len();
+        let truths = raw(from, &from.groups, late, &late.groups, metrics);
+        let mut sums = vec![vec![[0.0; 3]; neurons]; 2];
+        let mut ranks = vec![[Vec::new(), Vec::new()]; 2];
+        for split in 0..splits.min(100) {
+            let drawn = [(from, 2 * split), (late, 2 * split + 1)]
+                .map(|(of, seed)| of.groups.drawn(&draw(of.groups.units.len(), UNITS, seed, true)));
+            let side = |at: usize| Side { stage: [&from.stage, &late.stage][at], observed: &drawn[at] };
+            let evidence = found([side(0), side(1)], &metrics[..2], split, None);
+            let distances = raw(from, &drawn[0], late, &drawn[1], &metrics[..2]);
+            for metric in 0..2 {
+                let mut seen = Vec::new();
+                for neuron in 0..neurons {
+                    let (truth, raw) = (truths[metric][neuron], distances[metric][neuron]);
+                    let Some(corrected) = evidence.layers[0].corrected[metric][neuron] else { continue };
+                    let enough = [from, late].iter().all(|of| of.stage.neurons.count[neuron] >= 2000);
+                    if truth.is_nan() || raw.is_nan() || !enough {
+                        continue;
+                    }
+                    let sum = &mut sums[metric][neuron];
+                    (sum[0], sum[1], sum[2]) = (sum[0] + raw, sum[1] + corrected.distance, sum[2] + 1.0);
+                    seen.push((truth, raw, corrected.distance));
+                }
+                let rank = |of: &dyn Fn(&(f64, f64, f64)) -> f64| {
+                    spearman(&seen.iter().map(|s| s.0).collect::<Vec<_>>(), &seen.iter().map(of).collect::<Vec<_>>())
+                };
+                ranks[metric][0].push(rank(&|s| s.1));
+                ranks[metric][1].push(rank(&|s| s.2));
+            }
+        }
+        for metric in 0..2 {
+            type Known = (f64, [f64; 3]);
+            let of: Vec<Known> =
+                (0..neurons).map(|n| (truths[metric][n], sums[metric][n])).filter(|(_, sum)| sum[2] > 0.0).collect();
+            let mean = |value: &dyn Fn(&Known) -> f64| of.iter().map(value).sum::<f64>() / of.len() as f64;
+            let ranks = ranks[metric].each_ref().map(|of| of.iter().sum::<f64>() / of.len() as f64);
+            println!(
+                "{:<16} {change:<10} {:>8.3} {:>8.3} {:>10.3} {:>12.3} {:>12.3}",
+                METRICS[metric],
+                mean(&|of| of.0),
+                mean(&|of| of.1[0] / of.1[2]),
+                mean(&|of| of.1[1] / of.1[2]),
+                ranks[0],
+                ranks[1]
+            );
+        }
+    }
+}
+
+/// `[metrics][neurons]` distances as they are, NaN where there is none: with one draw, its mean is not looked at.
+fn raw(from: &Read, a: &Observed, to: &Read, b: &Observed, metrics: &[Metric]) -> Vec<Vec<f64>> {
+    let distances = |stage: &Stage, observed: &Observed| {
+        let mut shares = vec![std::collections::BTreeMap::<String, f64>::new(); stage.neurons.len()];
+        observed.each(0, |neuron, feature, strength| {
+            *shares[neuron].entry(feature.to_owned()).or_default() += f64::from(strength)
+        });
+        shares
+    };
+    let (a, b) = (distances(&from.stage, a), distances(&to.stage, b));
+    let of = |metric: usize| {
+        a.iter()
+            .zip(&b)
+            .map(|(a, b)| {
+                let whole = [a.values().sum::<f64>(), b.values().sum::<f64>()];
+                if whole.contains(&0.0) {
+                    return f64::NAN;
+                }
+                let names: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+                let pairs = names
+                    .iter()
+                    .map(|name| (a.get(*name).unwrap_or(&0.0) / whole[0], b.get(*name).unwrap_or(&0.0) / whole[1]));
+                if metric == 0 {
+                    (pairs.map(|(p, q)| (p.sqrt() - q.sqrt()).powi(2)).sum::<f64>() / 2.0).sqrt()
+                } else {
+                    let part = |p: f64, m: f64| if p > 0.0 { p * (p / m).log2() } else { 0.0 };
+                    (pairs.map(|(p, q)| part(p, (p + q) / 2.0) + part(q, (p + q) / 2.0)).sum::<f64>() / 2.0).sqrt()
+                }
+            })
+            .collect()
+    };
+    (0..metrics.len().min(2)).map(of).collect()
+}
+
+/// The rank correlation of two columns.
+fn spearman(a: &[f64], b: &[f64]) -> f64 {
+    let ranks = |values: &[f64]| {
+        let mut order: Vec<usize> = (0..values.len()).collect();
+        order.sort_by(|&x, &y| values[x].total_cmp(&values[y]));
+        let mut ranks = vec![0.0; values.len()];
+        order.iter().enumerate().for_each(|(rank, &at)| ranks[at] = rank as f64);
+        ranks
+    };
+    let (a, b) = (ranks(a), ranks(b));
+    let mean = (a.len() as f64 - 1.0) / 2.0;
+    let of = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| (x - mean) * (y - mean)).sum::<f64>();
+    of(&a, &b) / (of(&a, &a) * of(&b, &b)).sqrt()
+}
