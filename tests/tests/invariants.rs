@@ -380,7 +380,7 @@ fn the_engine_knows_no_option_of_a_plugin_and_runs_know_no_figure() {
             }
             let named = |word: &str| line.contains(&format!("\"{word}\"")) || line.contains(&format!("/{word}\""));
             // A few options are called as keys of the engine are.
-            let is_own = |word: &str| ["layers", "state", "seed"].contains(&word);
+            let is_own = |word: &str| ["layers", "path", "state", "seed"].contains(&word);
             let option = options.iter().find(|option| named(option) && !is_own(option));
             assert!(option.is_none(), "{name}:{number} knows the option {option:?}: {line}");
             let figure = figures.iter().find(|figure| runs && named(figure));

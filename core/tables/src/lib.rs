@@ -23,6 +23,8 @@ pub mod columns;
 mod error;
 #[cfg(feature = "parquet")]
 mod folder;
+#[cfg(feature = "parquet")]
+mod foreign;
 mod manifest;
 #[cfg(feature = "parquet")]
 mod parquet;
@@ -32,6 +34,8 @@ pub use columns::{Column, Each, Kind, Table, reference};
 pub use error::{TableError, TableResult};
 #[cfg(feature = "parquet")]
 pub use folder::Folder;
+#[cfg(feature = "parquet")]
+pub use foreign::ForeignTable;
 pub use manifest::{Difference, FORMAT, Input, Manifest, Output, PluginRecord, ShardRecord, StepRecord, instructions};
 #[cfg(feature = "parquet")]
-pub use parquet::{Batch, ForeignTable, ROWS, TableWriter, read};
+pub use parquet::{Batch, ROWS, TableWriter, read};

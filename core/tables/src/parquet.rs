@@ -1,7 +1,5 @@
 //! Parquet files, in and out, with plain columns that pandas, Polars and DuckDB open as they are.
 
-mod foreign;
-
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -21,8 +19,6 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::reader::{ChunkReader, Length};
 
 use crate::{Kind, Table, TableError, TableResult};
-
-pub use foreign::ForeignTable;
 
 /// Rows that are converted at once, in and out: the bound on what a table holds in memory beside its writer.
 pub const ROWS: usize = 1 << 16;
@@ -213,6 +209,11 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Rows of the table at a path.
+    pub(crate) fn new(rows: RecordBatch, path: Arc<Path>) -> Self {
+        Self { rows, path }
+    }
+
     /// How many rows.
     pub fn len(&self) -> usize {
         self.rows.num_rows()

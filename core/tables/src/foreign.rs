@@ -10,7 +10,7 @@ use arrow_schema::Fields;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
-use super::{Batch, ROWS};
+use crate::parquet::{Batch, ROWS};
 use crate::{TableError, TableResult};
 
 /// The mark at both ends of a Parquet file.
@@ -85,7 +85,7 @@ impl ForeignTable {
                 // What a panic leaves half done is not used again.
                 reader = None;
             }
-            next.transpose().map(|batch| batch.map(|rows| Batch { rows, path: Arc::clone(&path) }))
+            next.transpose().map(|batch| batch.map(|rows| Batch::new(rows, Arc::clone(&path))))
         }))
     }
 }
@@ -127,7 +127,7 @@ mod tests {
         let mut writer = ArrowWriter::try_new(File::create(&path).unwrap(), rows.schema(), Some(properties)).unwrap();
         writer.write(&rows).unwrap();
         writer.close().unwrap();
-        let first = super::super::read(&path).and_then(|mut batches| batches.next().unwrap());
+        let first = crate::parquet::read(&path).and_then(|mut batches| batches.next().unwrap());
         assert!(matches!(first, Err(TableError::Malformed { .. })));
 
         assert!(ForeignTable::is_one(&path).unwrap());
