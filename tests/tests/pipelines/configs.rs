@@ -73,7 +73,7 @@ fn the_quickstart_leaves_what_it_promises() {
         ("transfer", "pretrained", "zero-shot"),
         ("adaptation", "zero-shot", "adapted"),
     ] {
-        expected.extend(["json", "parquet"].map(|ending| format!("comparisons/{name}.{ending}")));
+        expected.extend(["json", "parquet", "features.parquet"].map(|ending| format!("comparisons/{name}.{ending}")));
         look_through_comparison(&out, name, from, to);
     }
     expected.sort();

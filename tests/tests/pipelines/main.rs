@@ -23,6 +23,7 @@ mod readme;
 mod recorded;
 mod recording;
 mod shards;
+mod significance;
 mod troubleshooting;
 mod trust;
 mod wired;
