@@ -211,8 +211,9 @@ fn headline(layer: &LayerSummary, metric: Option<&str>) -> [String; 4] {
 
 /// What of a comparison is said with evidence, and how that was found.
 fn evidence(text: &mut String, name: &str, summary: &Summary) {
-    let Some(of) = &summary.evidence else { return };
-    if let (Some(tested), Some(significance)) = (summary.fates_tested, of.significance) {
+    if let Some(of) = &summary.evidence
+        && let (Some(tested), Some(significance)) = (summary.fates_tested, of.significance)
+    {
         let unit = if of.unit == Unit::Group { "groups" } else { "documents" };
         let drawn = match of.design {
             Design::Pool => format!("{} and {} {unit} pooled", of.units[0], of.units[1]),
@@ -235,9 +236,18 @@ fn evidence(text: &mut String, name: &str, summary: &Summary) {
             *text += &output::line(&format!("{name}: model and text both differ, so what made a change is not told"));
         }
     }
-    if !summary.exploratory.is_empty() {
-        let metrics = summary.exploratory.join(", ");
-        *text += &output::line(&format!("{name}: beyond the first metric, what {metrics} find is exploratory"));
+    for (layer, of) in &summary.layers {
+        let means = summary
+            .exploratory
+            .iter()
+            .filter_map(|metric| Some(format!("{metric} {:.4}", of.metrics.get(metric)?.mean?)));
+        let means: Vec<String> = means.collect();
+        if !means.is_empty() {
+            let means = means.join(", ");
+            *text += &output::line(&format!(
+                "{name}, `{layer}`: beyond the first metric, and so exploratory: {means} in the mean of the shared"
+            ));
+        }
     }
 }
 

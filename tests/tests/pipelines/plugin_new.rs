@@ -139,12 +139,8 @@ fn a_change_of_the_method_keeps_its_laws_and_breaks_as_the_page_says() {
         assert!(whole.contains(block), "the page shows what the template does not have:\n{block}");
     }
     for (from, to, law) in [
-        (
-            "preference.mass.to_f64() * (1.0 - share.ln())",
-            "preference.mass.to_f64().ln_1p()",
-            "the scale of activations",
-        ),
-        ("(1.0 - share.ln())", "-share.ln()", "gives a distribution to every neuron that prefers something"),
+        ("met.mass * (1.0 - met.share.ln())", "met.mass.ln_1p()", "the scale of activations"),
+        ("(1.0 - met.share.ln())", "-met.share.ln()", "gives a distribution to every neuron that prefers something"),
         (".max_by(order)", ".min_by_key(|&i| (i, order(&i, &i)))", "the order in which neurons are given"),
         (
             "kept.extend(best",
