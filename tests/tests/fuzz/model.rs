@@ -151,7 +151,8 @@ fn options() {
         "embedding": 4, "hidden": 4, "layers": 2, "cell": "gru", "tied": true, "cell_sites": true, "input_table": 0,
         "train": train,
     });
-    let seeds = vec![b"{}".to_vec(), lstm.to_string().into_bytes()];
+    let source = json!({ "path": "observations.tsv", "layers": ["token"], "width": { "hidden": 4 }, "site": "hidden" });
+    let seeds = vec![b"{}".to_vec(), lstm.to_string().into_bytes(), source.to_string().into_bytes()];
     fuzz("options", seeds, &WORDS, move |input, _| {
         let Ok(options) = serde_json::from_slice::<Value>(input) else { return Outcome::Refused };
         let host = Host::detached();
@@ -160,6 +161,7 @@ fn options() {
             let made = match component.interface.as_str() {
                 abi::METRIC => registry.metric(&component.kind, &options, &host).map(drop),
                 abi::MODEL => registry.model(&component.kind, &options, &host).map(drop),
+                abi::SOURCE => registry.source(&component.kind, &options, &host).map(drop),
                 other => panic!("no fuzzing of {other}"),
             };
             match made {
