@@ -1,6 +1,6 @@
 //! Two stages held against each other: the fate of each neuron, and how far its preferences moved.
 
-use txray_plugin::{Host, Level, MetricBatch, Site, StringTable};
+use txray_plugin::{Host, Level, Site, StringTable};
 
 use crate::comparison::{
     Changed, ChangedMost, Compared, Comparison, ComparisonRow, FeatureRow, LeftOut, Share, Standardized, TOLD, Worth,
@@ -9,7 +9,7 @@ use crate::diversity::{hill, rarefied};
 use crate::error::{MethodError, MethodResult};
 use crate::fate::{ENOUGH, Fate};
 use crate::preferences::{Preference, Preferences};
-use crate::sides::{Metric, Settings, Union, order};
+use crate::sides::{Metric, Rows, Settings, Union, order};
 use crate::stage::Stage;
 use crate::weighting::Met;
 
@@ -61,7 +61,7 @@ pub fn compare(
             let (factors, stays) = frequencies(sides);
             let common = Pairs::of(sides, neurons.len(), settings, Some(&factors))?;
             for (metric, distances) in common.distances(name, metrics, host)?.into_iter().enumerate() {
-                for (&neuron, distance) in common.neurons.iter().zip(distances) {
+                for (&neuron, distance) in common.rows.neurons.iter().zip(distances) {
                     worth[neuron][metric].standardized = Some(distance).filter(|distance| !distance.is_nan());
                 }
             }
@@ -75,7 +75,7 @@ pub fn compare(
         };
         let first = metrics.first().zip(distances.first());
         changed_most.push(first.map(|((metric, _), distances)| pairs.changed_most(metric, distances, place)));
-        let mut defined = pairs.neurons.iter().enumerate().peekable();
+        let mut defined = pairs.rows.neurons.iter().enumerate().peekable();
         for (neuron, &(site, index)) in neurons.iter().enumerate() {
             let row = defined.next_if(|(_, of)| **of == neuron).map(|(row, _)| row);
             let distance = |of: &Vec<f64>| row.map(|row| of[row]).filter(|distance| !distance.is_nan());
@@ -114,14 +114,8 @@ pub fn compare(
 /// The distributions of both sides in one layer, over the union of their features: ragged columns of the neurons that
 /// have one on both sides, and what there is to say of every neuron.
 struct Pairs {
-    /// The neurons of the rows, counted through all sites.
-    neurons: Vec<usize>,
-    /// `[rows + 1]`
-    offsets: Vec<u64>,
-    features: Vec<u32>,
-    probability: [Vec<f64>; 2],
-    count: [Vec<u64>; 2],
-    mass: [Vec<f64>; 2],
+    /// Of neurons, counted through all sites.
+    rows: Rows,
     names: StringTable,
     /// `[neurons]` of all sites: how many features each side prefers, of those that are not left out.
     lengths: Vec<[u64; 2]>,
@@ -149,12 +143,7 @@ impl Pairs {
 
         let most = sides[0].len() + sides[1].len();
         let mut pairs = Self {
-            neurons: Vec::new(),
-            offsets: vec![0],
-            features: Vec::with_capacity(most),
-            probability: [(); 2].map(|()| Vec::with_capacity(most)),
-            count: [(); 2].map(|()| Vec::with_capacity(most)),
-            mass: [(); 2].map(|()| Vec::with_capacity(most)),
+            rows: Rows::with_capacity(most),
             names: union.names,
             lengths: Vec::with_capacity(neurons),
             union_lengths: Vec::with_capacity(neurons),
@@ -163,7 +152,7 @@ impl Pairs {
             left_out: LeftOut::default(),
         };
         for neuron in 0..neurons {
-            let start = pairs.features.len();
+            let start = pairs.rows.start();
             let (mut lengths, mut sums) = ([0; 2], [0.0; 2]);
             let sides = [0, 1].map(|side: usize| {
                 let ((features, met), numbers) = (sides[side].of(neuron), &union.numbers[side]);
@@ -191,72 +180,43 @@ impl Pairs {
                     }
                     lengths[side] += u64::from(met.is_some());
                     sums[side] += weight;
-                    pairs.probability[side].push(weight);
-                    pairs.count[side].push(met.map_or(0, |met| met.count));
-                    pairs.mass[side].push(mass);
+                    pairs.rows.probability[side].push(weight);
+                    pairs.rows.count[side].push(met.map_or(0, |met| met.count));
+                    pairs.rows.mass[side].push(mass);
                 }
                 if is_kept {
-                    pairs.features.push(feature);
+                    pairs.rows.features.push(feature);
                 }
             }
             if let Some(&weight) = sums.iter().find(|sum| !sum.is_finite()) {
                 return Err(MethodError::Weight { weight });
             }
             pairs.lengths.push(lengths);
-            pairs.union_lengths.push((pairs.features.len() - start) as u64);
+            pairs.union_lengths.push((pairs.rows.features.len() - start) as u64);
             pairs.count_features(start, sums);
-            pairs.end_row(neuron, start, sums);
+            pairs.rows.end(neuron, sums);
         }
         Ok(pairs)
     }
 
     /// Tells of the weights and counts from `start` on how many features there are in them.
     fn count_features(&mut self, start: usize, sums: [f64; 2]) {
-        let counts = [0, 1].map(|side| &self.count[side][start..]);
+        let counts = [0, 1].map(|side| &self.rows.count[side][start..]);
         let all = counts.map(|counts| counts.iter().fold(0_u64, |sum, &count| sum.saturating_add(count)));
         let fewer = all[0].min(all[1]);
         self.rarefied.push(counts.map(|counts| if fewer > 0 { rarefied(counts, fewer) } else { None }));
         self.hill.push([0, 1].map(|side| {
-            let weights = self.probability[side][start..].iter().map(|weight| weight / sums[side]);
+            let weights = self.rows.probability[side][start..].iter().map(|weight| weight / sums[side]);
             let numbers = (sums[side] > 0.0).then(|| hill(&weights.collect::<Vec<_>>()));
             numbers.map_or([None; 2], |numbers| numbers.map(Some))
         }));
     }
 
-    /// Makes the weights from `start` on a row if both sides have some, and drops them otherwise.
-    fn end_row(&mut self, neuron: usize, start: usize, sums: [f64; 2]) {
-        if sums.iter().all(|&sum| sum > 0.0) {
-            for (weights, sum) in self.probability.iter_mut().zip(sums) {
-                weights[start..].iter_mut().for_each(|weight| *weight /= sum);
-            }
-            self.neurons.push(neuron);
-            self.offsets.push(self.features.len() as u64);
-        } else {
-            self.features.truncate(start);
-            self.probability.iter_mut().chain(&mut self.mass).for_each(|column| column.truncate(start));
-            self.count.iter_mut().for_each(|column| column.truncate(start));
-        }
-    }
-
-    fn view(&self) -> MetricBatch<'_> {
-        MetricBatch {
-            offsets: &self.offsets,
-            features: &self.features,
-            p: &self.probability[0],
-            q: &self.probability[1],
-            count_p: &self.count[0],
-            count_q: &self.count[1],
-            mass_p: &self.mass[0],
-            mass_q: &self.mass[1],
-            names: self.names.as_strings(),
-        }
-    }
-
     /// `[metrics][rows]`; NaN where a distance is undefined.
     fn distances(&self, layer: &str, metrics: &[Metric], host: &Host<'_>) -> MethodResult<Vec<Vec<f64>>> {
         let distances = metrics.iter().map(|(name, metric)| {
-            let mut out = vec![f64::NAN; self.neurons.len()];
-            let asked = metric.distances(host, &self.view(), &mut out);
+            let mut out = vec![f64::NAN; self.rows.neurons.len()];
+            let asked = metric.distances(host, &self.rows.view(&self.names), &mut out);
             asked.map_err(|source| MethodError::Metric { name: name.clone(), source })?;
             if !out.is_empty() && out.iter().all(|distance| distance.is_nan()) {
                 let message =
@@ -272,17 +232,17 @@ impl Pairs {
     fn changed_most(&self, metric: &str, distances: &[f64], place: impl Fn(usize) -> (String, u32)) -> ChangedMost {
         // Of the features that make up the distance, and no others.
         let counts = |row: usize| {
-            let at = self.offsets[row] as usize..self.offsets[row + 1] as usize;
+            let at = self.rows.offsets[row] as usize..self.rows.offsets[row + 1] as usize;
             [0, 1].map(|side: usize| {
-                self.count[side][at.clone()].iter().fold(0_u64, |sum, &count| sum.saturating_add(count))
+                self.rows.count[side][at.clone()].iter().fold(0_u64, |sum, &count| sum.saturating_add(count))
             })
         };
         let has_enough = |&row: &usize| !distances[row].is_nan() && counts(row).iter().all(|&count| count >= ENOUGH);
-        let mut rows: Vec<usize> = (0..self.neurons.len()).filter(has_enough).collect();
+        let mut rows: Vec<usize> = (0..self.rows.neurons.len()).filter(has_enough).collect();
         let of = rows.len() as u64;
         rows.sort_by(|&a, &b| distances[b].total_cmp(&distances[a]));
         let changed = rows.into_iter().take(TOLD).map(|row| {
-            let (site, neuron) = place(self.neurons[row]);
+            let (site, neuron) = place(self.rows.neurons[row]);
             let [from, to] = [0, 1].map(|side| self.preferred(row, side));
             Changed { site, neuron, distance: distances[row], observations: counts(row), from, to }
         });
@@ -291,8 +251,8 @@ impl Pairs {
 
     /// The features of a row that carry most of its distance, and the most preferred of both sides; ties by name.
     fn carrying(&self, row: usize, layer: usize, site: usize, neuron: u32) -> Vec<FeatureRow> {
-        let at = self.offsets[row] as usize..self.offsets[row + 1] as usize;
-        let [p, q] = [0, 1].map(|side| &self.probability[side][at.clone()]);
+        let at = self.rows.offsets[row] as usize..self.rows.offsets[row + 1] as usize;
+        let [p, q] = [0, 1].map(|side| &self.rows.probability[side][at.clone()]);
         let term = |i: usize| (p[i].sqrt() - q[i].sqrt()).powi(2) / 2.0;
         let most = |of: &dyn Fn(usize) -> f64, count: usize| {
             let mut order: Vec<usize> = (0..p.len()).collect();
@@ -309,8 +269,8 @@ impl Pairs {
             site,
             neuron,
             layer,
-            feature: self.names.get(self.features[at.start + i] as usize).unwrap_or_default().to_owned(),
-            counts: [0, 1].map(|side| self.count[side][at.start + i]),
+            feature: self.names.get(self.rows.features[at.start + i] as usize).unwrap_or_default().to_owned(),
+            counts: [0, 1].map(|side| self.rows.count[side][at.start + i]),
             shares: [p[i], q[i]],
             term: term(i),
         };
@@ -319,8 +279,8 @@ impl Pairs {
 
     /// The features with the greatest shares of one side of a row; ties by name.
     fn preferred(&self, row: usize, side: usize) -> Vec<Share> {
-        let at = self.offsets[row] as usize..self.offsets[row + 1] as usize;
-        let (features, probability) = (&self.features[at.clone()], &self.probability[side][at]);
+        let at = self.rows.offsets[row] as usize..self.rows.offsets[row + 1] as usize;
+        let (features, probability) = (&self.rows.features[at.clone()], &self.rows.probability[side][at]);
         let mut order: Vec<usize> = (0..features.len()).filter(|&i| probability[i] > 0.0).collect();
         order.sort_by(|&a, &b| probability[b].total_cmp(&probability[a]));
         let share = |i: usize| {

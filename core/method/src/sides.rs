@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use txray_plugin::{NULL, PreferenceMetric, StringTable};
+use txray_plugin::{MetricBatch, NULL, PreferenceMetric, StringTable};
 
 use crate::preferences::Preferences;
 use crate::weighting::Weigh;
@@ -22,6 +22,81 @@ pub struct Settings<'a> {
 
 /// A distance, and the name of its column.
 pub type Metric = (String, Box<dyn PreferenceMetric>);
+
+/// Pairs of distributions, ragged: a row a neuron that has one on both sides, over the union of their features.
+#[derive(Default)]
+pub(crate) struct Rows {
+    /// The neurons of the rows.
+    pub neurons: Vec<usize>,
+    /// `[rows + 1]`
+    pub offsets: Vec<u64>,
+    pub features: Vec<u32>,
+    /// Weights of the row that is being made, and then probabilities.
+    pub probability: [Vec<f64>; 2],
+    pub count: [Vec<u64>; 2],
+    pub mass: [Vec<f64>; 2],
+}
+
+impl Rows {
+    pub fn with_capacity(entries: usize) -> Self {
+        Self {
+            offsets: vec![0],
+            features: Vec::with_capacity(entries),
+            probability: [(); 2].map(|()| Vec::with_capacity(entries)),
+            count: [(); 2].map(|()| Vec::with_capacity(entries)),
+            mass: [(); 2].map(|()| Vec::with_capacity(entries)),
+            neurons: Vec::new(),
+        }
+    }
+
+    pub fn clear(&mut self) {
+        self.neurons.clear();
+        self.offsets.clear();
+        self.offsets.push(0);
+        self.cut(0);
+    }
+
+    /// Where the row that is being made begins.
+    pub fn start(&self) -> usize {
+        self.offsets.last().map_or(0, |&offset| offset as usize)
+    }
+
+    /// Makes the weights of a neuron, which sum to so much, a row; drops them where a side has none, and gives whether it is one.
+    pub fn end(&mut self, neuron: usize, sums: [f64; 2]) -> bool {
+        let start = self.start();
+        if sums.iter().any(|sum| !(*sum > 0.0 && sum.is_finite())) {
+            self.cut(start);
+            return false;
+        }
+        for (weights, sum) in self.probability.iter_mut().zip(sums) {
+            weights[start..].iter_mut().for_each(|weight| *weight /= sum);
+        }
+        self.neurons.push(neuron);
+        self.offsets.push(self.features.len() as u64);
+        true
+    }
+
+    fn cut(&mut self, at: usize) {
+        self.features.truncate(at);
+        self.probability.iter_mut().chain(&mut self.mass).for_each(|column| column.truncate(at));
+        self.count.iter_mut().for_each(|column| column.truncate(at));
+    }
+
+    /// As a metric is given them.
+    pub fn view<'a>(&'a self, names: &'a StringTable) -> MetricBatch<'a> {
+        MetricBatch {
+            offsets: &self.offsets,
+            features: &self.features,
+            p: &self.probability[0],
+            q: &self.probability[1],
+            count_p: &self.count[0],
+            count_q: &self.count[1],
+            mass_p: &self.mass[0],
+            mass_q: &self.mass[1],
+            names: names.as_strings(),
+        }
+    }
+}
 
 /// The names of two sides, each once in rising order, and what the numbers of each side are among them.
 pub(crate) struct Union {

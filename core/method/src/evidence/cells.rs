@@ -3,12 +3,12 @@
 use std::ops::Range;
 
 use rayon::prelude::*;
-use txray_plugin::{Host, MetricBatch, NULL, StringTable};
+use txray_plugin::{Host, NULL, StringTable};
 
 use super::observed::Observed;
 use super::units::{LANES, Lanes, Units};
 use crate::error::{MethodError, MethodResult};
-use crate::sides::Metric;
+use crate::sides::{Metric, Rows};
 use crate::weighting::Weigh;
 
 /// Entries that a metric is given at a time: few enough to stay in a cache, with those of all lanes.
@@ -185,7 +185,7 @@ impl Cells {
         let mut all: Vec<Held> = pairs.iter().map(|_| held()).collect();
         let mut columns: Vec<Columns> = pairs.iter().map(|_| Columns::default()).collect();
         let (mut sums, mut out) = (Vec::new(), Vec::new());
-        columns.iter_mut().for_each(Columns::clear);
+        columns.iter_mut().for_each(|columns| columns.rows.clear());
         for (at, &neuron) in neurons.iter().enumerate() {
             let entries = self.neurons[neuron]..self.neurons[neuron + 1];
             for start in entries.clone().step_by(FEW) {
@@ -207,10 +207,10 @@ impl Cells {
             for (columns, held) in columns.iter_mut().zip(&mut all) {
                 columns.end_row(at, held);
             }
-            if columns.iter().any(|columns| columns.features.len() >= TILE) || at + 1 == neurons.len() {
+            if columns.iter().any(|columns| columns.rows.features.len() >= TILE) || at + 1 == neurons.len() {
                 for (columns, held) in columns.iter_mut().zip(&mut all) {
                     columns.distances(against, &mut out, held)?;
-                    columns.clear();
+                    columns.rows.clear();
                 }
             }
         }
@@ -224,98 +224,61 @@ fn whole(count: f64) -> u64 {
     (count + WHOLE).to_bits() - WHOLE.to_bits()
 }
 
-/// The columns of a batch, whose room is used again.
+/// Rows, whose room is used again, and what the weights of the one that is being made sum to.
 #[derive(Default)]
 struct Columns {
-    neurons: Vec<usize>,
-    offsets: Vec<u64>,
-    features: Vec<u32>,
-    probability: [Vec<f64>; 2],
-    count: [Vec<u64>; 2],
-    mass: [Vec<f64>; 2],
-    /// Of the row that is being made.
+    rows: Rows,
     weights: [f64; 2],
 }
 
 impl Columns {
-    fn clear(&mut self) {
-        self.neurons.clear();
-        self.offsets.clear();
-        self.offsets.push(0);
-        self.cut(0);
-    }
-
-    fn cut(&mut self, at: usize) {
-        self.features.truncate(at);
-        self.probability.iter_mut().chain(&mut self.mass).for_each(|column| column.truncate(at));
-        self.count.iter_mut().for_each(|column| column.truncate(at));
-    }
-
     /// Adds features of the row that is being made, those that neither side met left out.
     fn extend(&mut self, features: &[u32], sums: &[Summed], lanes: [usize; 2]) {
-        let start = self.features.len();
+        let start = self.rows.features.len();
         let is_met = |sums: &Summed| sums.count[lanes[0]] + sums.count[lanes[1]] > 0.0;
         // Where units are split and none is left out, every feature was met.
         if sums.iter().all(is_met) {
-            self.features.extend_from_slice(features);
+            self.rows.features.extend_from_slice(features);
             self.add(sums.iter(), lanes);
         } else {
             let met = || features.iter().zip(sums).filter(|(_, sums)| is_met(sums));
-            self.features.extend(met().map(|(feature, _)| feature));
+            self.rows.features.extend(met().map(|(feature, _)| feature));
             self.add(met().map(|(_, sums)| sums), lanes);
         }
-        for (weights, probability) in self.weights.iter_mut().zip(&self.probability) {
+        for (weights, probability) in self.weights.iter_mut().zip(&self.rows.probability) {
             *weights += probability[start..].iter().sum::<f64>();
         }
     }
 
     fn add<'a>(&mut self, sums: impl Iterator<Item = &'a Summed> + Clone, lanes: [usize; 2]) {
         for (side, lane) in lanes.into_iter().enumerate() {
-            self.count[side].extend(sums.clone().map(|sums| whole(sums.count[lane])));
-            self.mass[side].extend(sums.clone().map(|sums| sums.mass[lane]));
-            self.probability[side].extend(sums.clone().map(|sums| sums.weight[lane]));
+            self.rows.count[side].extend(sums.clone().map(|sums| whole(sums.count[lane])));
+            self.rows.mass[side].extend(sums.clone().map(|sums| sums.mass[lane]));
+            self.rows.probability[side].extend(sums.clone().map(|sums| sums.weight[lane]));
         }
     }
 
     /// Ends the row of a neuron, which is one if both sides have a distribution.
     fn end_row(&mut self, at: usize, held: &mut Held) {
-        let start = self.offsets.last().map_or(0, |&offset| offset as usize);
-        for (all, mass) in held.mass.iter_mut().zip(&self.mass) {
+        let start = self.rows.start();
+        for (all, mass) in held.mass.iter_mut().zip(&self.rows.mass) {
             all[at] = mass[start..].iter().sum();
         }
-        let weights = std::mem::take(&mut self.weights);
-        if weights.iter().any(|sum| !(*sum > 0.0 && sum.is_finite())) {
-            return self.cut(start);
+        if self.rows.end(at, std::mem::take(&mut self.weights)) {
+            let [p, q] = &self.rows.probability;
+            held.affinity[at] = p[start..].iter().zip(&q[start..]).map(|(p, q)| (p * q).sqrt()).sum();
         }
-        for (column, sum) in self.probability.iter_mut().zip(weights) {
-            let scale = 1.0 / sum;
-            column[start..].iter_mut().for_each(|weight| *weight *= scale);
-        }
-        let [p, q] = &self.probability;
-        held.affinity[at] = p[start..].iter().zip(&q[start..]).map(|(p, q)| (p * q).sqrt()).sum();
-        self.neurons.push(at);
-        self.offsets.push(self.features.len() as u64);
     }
 
     /// Asks the metrics about the rows.
     fn distances(&self, against: Against<'_>, out: &mut Vec<f64>, held: &mut Held) -> MethodResult<()> {
-        let batch = MetricBatch {
-            offsets: &self.offsets,
-            features: &self.features,
-            p: &self.probability[0],
-            q: &self.probability[1],
-            count_p: &self.count[0],
-            count_q: &self.count[1],
-            mass_p: &self.mass[0],
-            mass_q: &self.mass[1],
-            names: against.names.as_strings(),
-        };
+        let (neurons, batch) = (&self.rows.neurons, self.rows.view(against.names));
         for ((name, metric), distances) in against.metrics.iter().zip(&mut held.distances) {
             out.clear();
-            out.resize(self.neurons.len(), f64::NAN);
+            out.resize(neurons.len(), f64::NAN);
             let asked = metric.distances(against.host, &batch, out);
             asked.map_err(|source| MethodError::Metric { name: name.clone(), source })?;
-            self.neurons.iter().zip(&*out).for_each(|(&at, &distance)| distances[at] = distance);
+            neurons.iter().zip(&*out).for_each(|(&at, &distance)| distances[at] = distance);
         }
         Ok(())
     }
