@@ -134,7 +134,7 @@ fn squares(
         }
         cells.hold(neurons, &table, &pairs, against)
     };
-    in_order(0..splits / AT_ONCE, halve, |held| {
+    in_order(against.host, 0..splits / AT_ONCE, halve, |held| {
         for split in held.chunks_exact(4) {
             for (metric, halves) in halves.iter_mut().enumerate() {
                 for (neuron, halves) in halves.iter_mut().enumerate() {

@@ -116,7 +116,7 @@ pub fn evidence(
         layer(&cells, &units, neurons, against, affine, resampling)
     });
     let layers = layers.collect::<MethodResult<Vec<_>>>()?;
-    let count = |testing: &Testing| test::counts(&units, observed, neurons, testing, resampling.seed);
+    let count = |testing: &Testing| test::counts(&units, observed, neurons, testing, resampling.seed, host);
     let counts = resampling.test.as_ref().map(count).transpose()?;
     Ok(Evidence { layers, counts })
 }

@@ -1,6 +1,6 @@
 //! Permutation tests: how often chance alone gives as much.
 
-use txray_plugin::ExactSum;
+use txray_plugin::{ExactSum, Host};
 
 use super::affinity::Affinity;
 use super::cells::{Against, Cells, Held};
@@ -166,7 +166,7 @@ pub(super) fn distances(
             let held = cells.hold(neurons, &table, &pairs, against)?;
             Ok(held.into_iter().map(|held| (Affinity::of(&held), held.distances)).collect::<Vec<_>>())
         };
-        in_order(first..chunks.min(first + CHUNKS), draw, |draws| {
+        in_order(against.host, first..chunks.min(first + CHUNKS), draw, |draws| {
             for (affinity, distances) in draws {
                 if let Some(affinity) = affinity {
                     of_joint.add(joint, affinity.distance()[0]);
@@ -180,9 +180,6 @@ pub(super) fn distances(
                 }
             }
         })?;
-        if against.host.cancelled() {
-            return Err(crate::error::MethodError::Source(txray_plugin::Error::cancelled()));
-        }
     }
     let is_defined = |metric: usize, at: usize| is_eligible[at] && !observed.distances[metric][at].is_nan();
     refine(cells, units, neurons, observed, against, testing, seed, &mut falls, chunks, &is_defined)?;
@@ -236,7 +233,7 @@ fn refine(
                 let (table, pairs) = drawn(units, seed, chunk);
                 cells.hold(&of, &table, &pairs, against)
             };
-            in_order(first..next.min(first + CHUNKS), draw, |draws: Vec<Held>| {
+            in_order(against.host, first..next.min(first + CHUNKS), draw, |draws: Vec<Held>| {
                 for (metric, falls) in falls.iter_mut().enumerate() {
                     for draw in &draws {
                         for (&at, &drawn) in some.iter().zip(&draw.distances[metric]) {
@@ -245,9 +242,6 @@ fn refine(
                     }
                 }
             })?;
-            if against.host.cancelled() {
-                return Err(crate::error::MethodError::Source(txray_plugin::Error::cancelled()));
-            }
         }
         done = next;
     }
@@ -287,6 +281,7 @@ pub(super) fn counts(
     neurons: usize,
     testing: &Testing,
     seed: u64,
+    host: &Host<'_>,
 ) -> MethodResult<Vec<Option<Tested>>> {
     let cells = Cells::new(units, sides, None, 1, neurons);
     let everyone: Vec<usize> = (0..neurons).filter(|&neuron| cells.entries(neuron) > 0).collect();
@@ -314,7 +309,7 @@ pub(super) fn counts(
     let chunks = testing.permutations.max(testing.most.min(10 * testing.permutations)).div_ceil(AT_ONCE);
     for first in (0..chunks).step_by(CHUNKS as usize) {
         let draw = |chunk| Ok(changes(&drawn(units, seed, chunk).0));
-        in_order(first..chunks.min(first + CHUNKS), draw, |draws| {
+        in_order(host, first..chunks.min(first + CHUNKS), draw, |draws| {
             for ((fall, &observed), draws) in falls.iter_mut().zip(&observed).zip(draws) {
                 draws.into_iter().for_each(|drawn| fall.add(observed, drawn));
             }

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use txray_plugin::random::Stream;
+use txray_plugin::{Error, Host};
 
 use super::observed::Observed;
 use crate::error::{MethodError, MethodResult};
@@ -140,12 +141,16 @@ fn shuffle<T>(values: &mut [T], random: &mut Stream) {
     }
 }
 
-/// Makes some of them on all threads, and gives each in their order.
+/// Makes some of them on all threads, and gives each in their order, unless the user asks to stop.
 pub(crate) fn in_order<T: Send>(
+    host: &Host<'_>,
     some: Range<u64>,
     make: impl Fn(u64) -> MethodResult<T> + Sync + Send,
     mut each: impl FnMut(T),
 ) -> MethodResult<()> {
+    if host.cancelled() {
+        return Err(MethodError::Source(Error::cancelled()));
+    }
     let some: Vec<u64> = some.collect();
     for one in some.into_par_iter().map(make).collect::<Vec<_>>() {
         each(one?);
