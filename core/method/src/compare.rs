@@ -193,7 +193,10 @@ impl Pairs {
             }
             pairs.lengths.push(lengths);
             pairs.union_lengths.push((pairs.rows.features.len() - start) as u64);
-            pairs.count_features(start, sums);
+            // Of standardized frequencies only distances are told.
+            if factors.is_none() {
+                pairs.count_features(start, sums);
+            }
             pairs.rows.end(neuron, sums);
         }
         Ok(pairs)

@@ -8,14 +8,12 @@ pub(crate) fn rarefied(counts: &[u64], draws: u64) -> Option<f64> {
         return None;
     }
     let ln_factorial = |n: u64| libm::lgamma(n as f64 + 1.0);
-    let none_of = |count: u64| {
-        let others = all - count;
-        if others < draws {
-            return 0.0;
-        }
-        // How many ways there are to draw from the others alone, of all.
-        let ways = ln_factorial(others) - ln_factorial(others - draws);
-        (ways - (ln_factorial(all) - ln_factorial(all - draws))).exp()
+    // How many ways there are to draw from so many; one is left alone by those that draw from the others alone.
+    let ways = |from: u64| ln_factorial(from) - ln_factorial(from - draws);
+    let of_all = ways(all);
+    let none_of = |count: u64| match all - count {
+        others if others < draws => 0.0,
+        others => (ways(others) - of_all).exp(),
     };
     Some(counts.iter().filter(|count| **count > 0).map(|&count| 1.0 - none_of(count)).sum())
 }

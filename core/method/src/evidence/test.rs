@@ -7,6 +7,7 @@ use super::cells::{Against, Cells, Held};
 use super::observed::Observed;
 use super::units::{LANES, Lanes, Units, in_order};
 use crate::error::MethodResult;
+use crate::fate::ENOUGH;
 
 /// Draws made side by side.
 const AT_ONCE: u64 = LANES as u64 / 2;
@@ -14,8 +15,7 @@ const AT_ONCE: u64 = LANES as u64 / 2;
 const CHUNKS: u64 = 64;
 /// Values that are as close are the same.
 const TIE: f64 = 1e-12;
-/// A neuron with fewer observations or units on a side has no p.
-const OBSERVATIONS: f64 = 20.0;
+/// A neuron with fewer units on a side, or fewer observations than [`ENOUGH`], has no p.
 const UNITS: usize = 5;
 
 /// How to test.
@@ -127,7 +127,7 @@ fn eligible(cells: &Cells, units: &Units, neurons: &[usize]) -> Vec<bool> {
                 of_units[side] += 1;
             }
         }
-        observations.iter().all(|&of| of >= OBSERVATIONS) && of_units.iter().all(|&of| of >= UNITS)
+        observations.iter().all(|&of| of >= ENOUGH as f64) && of_units.iter().all(|&of| of >= UNITS)
     };
     neurons.iter().map(has_enough).collect()
 }
@@ -321,7 +321,7 @@ pub(super) fn counts(
             sides[usize::from(row >= from)] += count;
             sides
         });
-        sides.iter().any(|&of| of >= OBSERVATIONS)
+        sides.iter().any(|&of| of >= ENOUGH as f64)
     };
     let has_units = units.rows.iter().all(|rows| rows.len() >= UNITS);
     let p: Vec<Option<f64>> =
