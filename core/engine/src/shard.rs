@@ -82,12 +82,11 @@ impl Parts {
     pub fn read(directories: &[PathBuf]) -> Result<Self> {
         let mut by_index: BTreeMap<u64, (PathBuf, Manifest, ShardRecord)> = BTreeMap::new();
         for directory in directories {
-            let manifest = Manifest::read(&directory.join(MANIFEST))?;
+            let (manifest, is_sealed) = Manifest::read_with_seal(&directory.join(MANIFEST))?;
             let Some(shard) = manifest.shard.clone() else {
                 return Err(parts(format!("{} is of a whole run, and not of a shard", directory.display())));
             };
-            let text = std::fs::read_to_string(directory.join(MANIFEST)).unwrap_or_default();
-            if Manifest::read_sealed(&text).is_none() || !Shard::is_one(shard.index, shard.of) {
+            if !is_sealed || Shard::again(&shard).is_none() {
                 let path = directory.join(MANIFEST);
                 return Err(parts(format!("{} is not as its run left it", path.display())));
             }

@@ -8,7 +8,7 @@ pub(crate) fn rarefied(counts: &[u64], draws: u64) -> Option<f64> {
         return None;
     }
     let ln_factorial = |n: u64| libm::lgamma(n as f64 + 1.0);
-    // How many ways there are to draw from so many; one is left alone by those that draw from the others alone.
+    // The logarithm of how many ways there are to draw from so many, in the order of drawing.
     let ways = |from: u64| ln_factorial(from) - ln_factorial(from - draws);
     let of_all = ways(all);
     let none_of = |count: u64| match all - count {

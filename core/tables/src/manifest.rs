@@ -130,6 +130,11 @@ pub enum Difference {
 impl Manifest {
     /// Reads a manifest that a run left.
     pub fn read(path: &Path) -> TableResult<Self> {
+        Ok(Self::read_with_seal(path)?.0)
+    }
+
+    /// The same, and whether it is what was written, to the byte.
+    pub fn read_with_seal(path: &Path) -> TableResult<(Self, bool)> {
         let read = || {
             // Before it is opened: a pipe would be waited for.
             if !std::fs::metadata(path)?.is_file() {
@@ -143,7 +148,7 @@ impl Manifest {
         if manifest.format != FORMAT {
             return Err(TableError::Format { path: path.to_owned(), found: manifest.format, known: FORMAT });
         }
-        Ok(manifest)
+        Ok((manifest, seal::is_sealed(&json)))
     }
 
     /// Reads a manifest of this format that is as the run left it, to the byte; `None` for any other text.
