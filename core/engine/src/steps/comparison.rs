@@ -19,7 +19,7 @@ use txray_tables::columns::{comparison, comparison_features};
 use super::stage::{Stage, StageOf};
 use crate::check::{Check, Section};
 use crate::component::Component;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::form::Form;
 use crate::inputs::Hashes;
 use crate::out::{OutPath, Publication};
@@ -337,15 +337,11 @@ impl Comparison {
     ) -> Result<Option<EvidenceSummary>> {
         let Some(design) = self.design else { return Ok(None) };
         let unit = self.significance.as_ref().map_or(Unit::Group, |significance| significance.unit);
-        let mut observed = [self.from.observed(making, unit)?, self.to.observed(making, unit)?];
-        // Both by the same: a stage of groups and one without are drawn by documents.
+        let by = |unit| Ok::<_, Error>([self.from.observed(making, unit)?, self.to.observed(making, unit)?]);
+        let mut observed = by(unit)?;
+        // A stage of groups and one without are both drawn by documents.
         if observed[0].unit != observed[1].unit {
-            observed = [&self.from, &self.to]
-                .map(|stage| stage.observed(making, Unit::Document))
-                .into_iter()
-                .collect::<Result<Vec<_>>>()?
-                .try_into()
-                .unwrap_or(observed);
+            observed = by(Unit::Document)?;
         }
         let used = observed[0].unit;
         let documents_for_groups = unit == Unit::Group && used == Unit::Document;
