@@ -196,9 +196,9 @@ fn comparisons(text: &mut String, compared: &[(Arc<Comparison>, Summary)]) {
 fn headline(layer: &LayerSummary, metric: Option<&str>) -> [String; 4] {
     let first = metric.and_then(|metric| layer.metrics.get(metric));
     let Some(joint) = layer.joint else {
-        // Without observations there is the mean over neurons, and nothing to hold it against.
-        let mean = layer.metrics.iter().filter_map(|(name, of)| Some(format!("{name} {:.4}", of.mean?)));
-        return [mean.collect::<Vec<_>>().join(", "), String::new(), String::new(), String::new()];
+        // Without observations there is the mean over neurons, and nothing to hold it against. Other metrics are told below.
+        let mean = metric.zip(first).and_then(|(name, of)| Some(format!("{name} {:.4}", of.mean?)));
+        return [mean.unwrap_or_default(), String::new(), String::new(), String::new()];
     };
     let corrected = joint.corrected.map_or(String::new(), |of| match of.interval {
         Some([low, high]) => format!("{:.3} ({low:.3} to {high:.3})", of.distance),
