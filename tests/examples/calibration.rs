@@ -11,14 +11,17 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark")]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use arrow_array::types::UInt64Type;
 use txray_method::{
     Design, Evidence, Metric, Observed, Resampling, Settings, Side, Stage, Testing, Unit, Weighting, evidence,
 };
 use txray_plugin::Host;
 use txray_plugin::random::Stream;
 use txray_tables::Folder;
+use txray_tables::columns::observations;
 
 const LAYER: &str = "token";
 const METRICS: [&str; 5] = ["hellinger", "jensen-shannon", "total-variation", "mass-shift", "hellinger-2020"];
@@ -46,10 +49,11 @@ fn main() {
     println!(
         "\nshare of p <= .05 without change, {splits} splits of articles of one stage, by thirds of how often a neuron fires"
     );
-    null(&late, &late.groups, UNITS, splits, &metrics);
-    println!("\nthe same by documents (lines of articles)");
-    let documents = late.documents.units.len();
-    null(&late, &late.documents, documents / 12, splits.min(20), &metrics[..1]);
+    null(&late, Unit::Group, splits, &metrics);
+    println!(
+        "\nthe same splits of articles, where documents (their lines) are permuted, which hang together in articles"
+    );
+    null(&late, Unit::Document, splits.min(20), &metrics[..1]);
     bias(&early, &late, splits, &metrics);
 }
 
@@ -57,6 +61,8 @@ struct Read {
     stage: Stage,
     groups: Observed,
     documents: Observed,
+    /// By article, which of the documents are its.
+    lines: BTreeMap<String, Vec<usize>>,
 }
 
 impl Read {
@@ -66,7 +72,20 @@ impl Read {
         let layers = [LAYER.to_owned()];
         let by = |unit| Observed::read(&folder, &stage.neurons.sites, &layers, unit, |_, h| h).unwrap();
         let (groups, documents) = (by(Unit::Group), by(Unit::Document));
-        Self { stage, groups, documents }
+        let mut articles = BTreeMap::new();
+        for batch in folder.read(&observations::TABLE).unwrap() {
+            let batch = batch.unwrap();
+            let (group, document) =
+                (batch.text(observations::GROUP).unwrap(), batch.numbers::<UInt64Type>(observations::DOC).unwrap());
+            (0..batch.len()).for_each(|row| {
+                articles.insert(document.value(row).to_string(), group.value(row).to_owned());
+            });
+        }
+        let mut lines = BTreeMap::<String, Vec<usize>>::new();
+        for (at, document) in documents.units.iter().enumerate() {
+            lines.entry(articles[document].clone()).or_default().push(at);
+        }
+        Self { stage, groups, documents, lines }
     }
 }
 
@@ -92,7 +111,7 @@ fn draw(of: usize, count: usize, seed: u64, again: bool) -> Vec<usize> {
     all
 }
 
-fn null(read: &Read, observed: &Observed, units: usize, splits: u64, metrics: &[Metric]) {
+fn null(read: &Read, unit: Unit, splits: u64, metrics: &[Metric]) {
     let testing = Testing { permutations: 200, most: 200, fdr: 0.05, max_t: false };
     // By how often neurons fire in all of the text.
     let mut order: Vec<usize> = (0..read.stage.neurons.len()).filter(|&n| read.stage.neurons.count[n] > 0).collect();
@@ -101,8 +120,14 @@ fn null(read: &Read, observed: &Observed, units: usize, splits: u64, metrics: &[
     // `[metrics][thirds, and all; with ties broken at random][splits]`
     let mut rates = vec![vec![Vec::new(); 5]; metrics.len()];
     for split in 0..splits {
-        let both = draw(observed.units.len(), 2 * units, split, false);
-        let [from, to] = [&both[..units], &both[units..]].map(|of| observed.drawn(of));
+        let both = draw(read.groups.units.len(), 2 * UNITS, split, false);
+        let [from, to] = [&both[..UNITS], &both[UNITS..]].map(|articles| match unit {
+            Unit::Group => read.groups.drawn(articles),
+            Unit::Document => {
+                let lines = articles.iter().filter_map(|&article| read.lines.get(&read.groups.units[article]));
+                read.documents.drawn(&lines.flatten().copied().collect::<Vec<_>>())
+            }
+        });
         let side = |observed| Side { stage: &read.stage, observed };
         let evidence = found([side(&from), side(&to)], metrics, split, Some(testing));
         for (metric, tested) in evidence.layers[0].tested.iter().enumerate() {
@@ -157,7 +182,9 @@ fn bias(early: &Read, late: &Read, splits: u64, metrics: &[Metric]) {
     for (change, from) in [("none", late), ("learning", early)] {
         // `[metrics][neurons]`: the truth, and means of raw and corrected ones with how many these are.
         let neurons = late.stage.neurons.len();
-        let truths = raw(from, &from.groups, late, &late.groups, metrics);
+        let all =
+            [Side { stage: &from.stage, observed: &from.groups }, Side { stage: &late.stage, observed: &late.groups }];
+        let truths = found(all, &metrics[..2], 0, None).layers.swap_remove(0).observed;
         let mut sums = vec![vec![[0.0; 3]; neurons]; 2];
         let mut ranks = vec![[Vec::new(), Vec::new()]; 2];
         for split in 0..splits.min(100) {
@@ -165,14 +192,14 @@ fn bias(early: &Read, late: &Read, splits: u64, metrics: &[Metric]) {
                 .map(|(of, seed)| of.groups.drawn(&draw(of.groups.units.len(), UNITS, seed, true)));
             let side = |at: usize| Side { stage: [&from.stage, &late.stage][at], observed: &drawn[at] };
             let evidence = found([side(0), side(1)], &metrics[..2], split, None);
-            let distances = raw(from, &drawn[0], late, &drawn[1], &metrics[..2]);
+            let of = &evidence.layers[0];
             for metric in 0..2 {
                 let mut seen = Vec::new();
                 for neuron in 0..neurons {
-                    let (truth, raw) = (truths[metric][neuron], distances[metric][neuron]);
-                    let Some(corrected) = evidence.layers[0].corrected[metric][neuron] else { continue };
+                    let known = (truths[metric][neuron], of.observed[metric][neuron], of.corrected[metric][neuron]);
+                    let (Some(truth), Some(raw), Some(corrected)) = known else { continue };
                     let enough = [from, late].iter().all(|of| of.stage.neurons.count[neuron] >= 2000);
-                    if truth.is_nan() || raw.is_nan() || !enough {
+                    if !enough {
                         continue;
                     }
                     let sum = &mut sums[metric][neuron];
@@ -188,8 +215,10 @@ fn bias(early: &Read, late: &Read, splits: u64, metrics: &[Metric]) {
         }
         for metric in 0..2 {
             type Known = (f64, [f64; 3]);
-            let of: Vec<Known> =
-                (0..neurons).map(|n| (truths[metric][n], sums[metric][n])).filter(|(_, sum)| sum[2] > 0.0).collect();
+            let of: Vec<Known> = (0..neurons)
+                .filter_map(|n| Some((truths[metric][n]?, sums[metric][n])))
+                .filter(|(_, sum)| sum[2] > 0.0)
+                .collect();
             let mean = |value: &dyn Fn(&Known) -> f64| of.iter().map(value).sum::<f64>() / of.len() as f64;
             let ranks = ranks[metric].each_ref().map(|of| of.iter().sum::<f64>() / of.len() as f64);
             println!(
@@ -203,40 +232,6 @@ fn bias(early: &Read, late: &Read, splits: u64, metrics: &[Metric]) {
             );
         }
     }
-}
-
-/// `[metrics][neurons]` distances as they are, NaN where there is none: with one draw, its mean is not looked at.
-fn raw(from: &Read, a: &Observed, to: &Read, b: &Observed, metrics: &[Metric]) -> Vec<Vec<f64>> {
-    let distances = |stage: &Stage, observed: &Observed| {
-        let mut shares = vec![std::collections::BTreeMap::<String, f64>::new(); stage.neurons.len()];
-        observed.each(0, |neuron, feature, strength| {
-            *shares[neuron].entry(feature.to_owned()).or_default() += f64::from(strength)
-        });
-        shares
-    };
-    let (a, b) = (distances(&from.stage, a), distances(&to.stage, b));
-    let of = |metric: usize| {
-        a.iter()
-            .zip(&b)
-            .map(|(a, b)| {
-                let whole = [a.values().sum::<f64>(), b.values().sum::<f64>()];
-                if whole.contains(&0.0) {
-                    return f64::NAN;
-                }
-                let names: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
-                let pairs = names
-                    .iter()
-                    .map(|name| (a.get(*name).unwrap_or(&0.0) / whole[0], b.get(*name).unwrap_or(&0.0) / whole[1]));
-                if metric == 0 {
-                    (pairs.map(|(p, q)| (p.sqrt() - q.sqrt()).powi(2)).sum::<f64>() / 2.0).sqrt()
-                } else {
-                    let part = |p: f64, m: f64| if p > 0.0 { p * (p / m).log2() } else { 0.0 };
-                    (pairs.map(|(p, q)| part(p, (p + q) / 2.0) + part(q, (p + q) / 2.0)).sum::<f64>() / 2.0).sqrt()
-                }
-            })
-            .collect()
-    };
-    (0..metrics.len().min(2)).map(of).collect()
 }
 
 /// The rank correlation of two columns.

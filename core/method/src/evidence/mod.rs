@@ -65,6 +65,8 @@ pub struct Evidence {
 /// Those of one layer.
 #[derive(Clone, Debug)]
 pub struct LayerEvidence {
+    /// `[metrics][neurons]` the distances of what was observed.
+    pub observed: Vec<Vec<Option<f64>>>,
     /// `[metrics][neurons]`: none where a metric claims no affinity, or a neuron has too little.
     pub corrected: Vec<Vec<Option<Corrected>>>,
     /// `[metrics][neurons]`: none where nothing is tested, or the distance is undefined.
@@ -137,25 +139,29 @@ fn layer(
     let [distance, usage, preference] = Affinity::of(&held).unwrap_or_default().distance();
     let mut joint = Joint { distance, usage, preference, corrected: None, tested: None };
 
-    let (mut of_neurons, of_joint) = corrected::corrected(cells, units, &everyone, against, affine, resampling.seed)?;
+    let (of_neurons, of_joint) = corrected::corrected(cells, units, &everyone, against, affine, resampling.seed)?;
     joint.corrected = of_joint;
-    let spread = |of: Vec<Option<Corrected>>| {
-        let mut all = vec![None; neurons];
-        everyone.iter().zip(of).for_each(|(&neuron, of)| all[neuron] = of);
-        all
-    };
-    let corrected = of_neurons.drain(..).map(spread).collect();
-
-    let mut tested = vec![vec![None; neurons]; against.metrics.len()];
-    if let Some(testing) = &resampling.test {
-        let (of_neurons, of_joint) =
-            test::distances(cells, units, &everyone, &held, joint.distance, against, testing, resampling.seed)?;
-        for (all, of) in tested.iter_mut().zip(of_neurons) {
-            everyone.iter().zip(of).for_each(|(&neuron, of)| all[neuron] = of);
+    let corrected = of_neurons.into_iter().map(|of| spread(of, &everyone, neurons)).collect();
+    let tested = match &resampling.test {
+        None => vec![vec![None; neurons]; against.metrics.len()],
+        Some(testing) => {
+            let (of_neurons, of_joint) =
+                test::distances(cells, units, &everyone, &held, joint.distance, against, testing, resampling.seed)?;
+            joint.tested = Some(of_joint);
+            of_neurons.into_iter().map(|of| spread(of, &everyone, neurons)).collect()
         }
-        joint.tested = Some(of_joint);
-    }
-    Ok(LayerEvidence { corrected, tested, joint })
+    };
+    let defined = |distance: f64| Some(distance).filter(|distance| !distance.is_nan());
+    let observed = held.distances.into_iter();
+    let observed = observed.map(|of| spread(of.into_iter().map(defined), &everyone, neurons)).collect();
+    Ok(LayerEvidence { observed, corrected, tested, joint })
+}
+
+/// What is known of some neurons, among all of them.
+fn spread<T: Clone>(of: impl IntoIterator<Item = Option<T>>, some: &[usize], neurons: usize) -> Vec<Option<T>> {
+    let mut all = vec![None; neurons];
+    some.iter().zip(of).for_each(|(&neuron, of)| all[neuron] = of);
+    all
 }
 
 #[cfg(test)]

@@ -115,16 +115,6 @@ impl Observed {
         Ok(all)
     }
 
-    /// Gives each observation that has a feature in a layer: its neuron, counted through all sites, the feature, and its strength.
-    pub fn each(&self, layer: usize, mut give: impl FnMut(usize, &str, f32)) {
-        let names = self.layers[layer].symbols.names();
-        for (at, &feature) in self.features[layer].iter().enumerate() {
-            if let Some(name) = names.get(feature as usize) {
-                give(self.neuron[at] as usize, name, self.strength[at]);
-            }
-        }
-    }
-
     /// Some of its units, each of them as a unit of its own, however often it is drawn.
     #[must_use]
     pub fn drawn(&self, units: &[usize]) -> Self {
