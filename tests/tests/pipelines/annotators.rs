@@ -114,6 +114,16 @@ fn an_annotator_that_cannot_be_is_told_where_it_stands() {
     assert!(said.contains("the corpus `news` has a layer `pos` of its own"), "{said}");
 }
 
+/// It was learned, tagged nothing, and was told to be right in every word.
+#[test]
+fn a_column_without_tags_teaches_nothing() {
+    let folder = folder();
+    let column = "train = \"train.conllu\"\ncolumn = \"xpos\"";
+    folder.write("pipeline.toml", PIPELINE.replacen("train = \"train.conllu\"", column, 1));
+    let said = folder.txray(["run", "pipeline.toml", "--out", "out"]).failed(2);
+    assert!(said.contains("train.conllu: no word has a `xpos`"), "{said}");
+}
+
 /// A word that a model takes in pieces has its part of speech in each, or in one of them.
 #[test]
 fn subwords_have_the_features_of_their_word() {

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use txray_tests::{Folder, SmallModel, data};
+use txray_tests::{Folder, SmallModel, data, rust_plugin};
 
 const PIPELINE: &str = r#"
 [corpus.news]
@@ -143,6 +143,66 @@ fn what_is_not_the_parts_of_one_run_is_refused() {
     // What the whole run has in its store is not merged again.
     let said = folder.txray(["merge", "--out", "no", "-q", "--store", "fresh", one, two, three]).failed(2);
     assert!(said.contains("coverage.json is not as its run left it"), "{said}");
+}
+
+/// A merge wrote over the part that it was told to leave its run in, and took one whose manifest somebody had changed.
+#[test]
+fn a_part_is_not_written_over_and_not_taken_when_it_was_edited() {
+    let folder = folder("w0 w1 w2\nw1 w2 w0\nw2 w2 w1 w0\nw0 w0\n");
+    // What no stage reads is read by the whole run alone.
+    SmallModel::new(7, 5).write(&folder.path("unread"));
+    folder.write("pipeline.toml", format!("{PIPELINE}\n[model.unread]\npath = \"unread\"\n"));
+    run_in_shards(&folder, 2, &[], &[]);
+    let [one, two] = ["part-1-of-2", "part-2-of-2"];
+    let said = folder.txray(["merge", one, two, "--out", two, "-q"]).failed(2);
+    assert!(folder.path(two).join("stages/one/sums.parquet").exists(), "{said}");
+    folder.txray(["merge", one, two, "--out", "merged", "-q"]).succeeded();
+
+    let manifest = std::fs::read_to_string(folder.path(one).join("manifest.json")).unwrap();
+    assert!(manifest.contains("\"index\": 1"));
+    folder.write("edited/manifest.json", manifest.replace("\"index\": 1", "\"index\": 2"));
+    let said = folder.txray(["merge", one, "edited", "--out", "no", "-q"]).failed(2);
+    assert!(said.contains("manifest.json is not as its run left it"), "{said}");
+}
+
+#[test]
+fn a_part_is_repeated_as_the_part_that_it_was() {
+    let folder = folder("w0 w1 w2\nw1 w2 w0\nw2 w2 w1 w0\nw0 w0\n");
+    run_in_shards(&folder, 2, &[], &[]);
+    let manifest = "part-1-of-2/manifest.json";
+    let ran = folder.txray(["run", manifest, "--out", "again"]).succeeded();
+    assert!(ran.stdout.contains("Every table and every weight has the bytes of"), "{}", ran.stdout);
+    let said = folder.txray(["run", manifest, "--out", "other", "--shard", "2/2"]).failed(2);
+    assert!(said.contains("is of the shard 1/2"), "{said}");
+}
+
+#[test]
+fn parts_are_not_merged_by_another_library_than_they_were_made_by() {
+    let folder = folder("w0 w1 w2\nw1 w2 w0\nw2 w2 w1 w0\nw0 w0\n");
+    std::fs::copy(rust_plugin("energy"), folder.path("energy.so")).unwrap();
+    folder.write("pipeline.toml", format!("{PIPELINE}\n[plugin.energy]\npath = \"energy.so\"\n"));
+    run_in_shards(&folder, 2, &[], &[]);
+    let mut library = std::fs::read(folder.path("energy.so")).unwrap();
+    library.push(0);
+    std::fs::remove_file(folder.path("energy.so")).unwrap();
+    std::fs::write(folder.path("energy.so"), library).unwrap();
+    let said = folder.txray(["merge", "part-1-of-2", "part-2-of-2", "--out", "no", "-q"]).failed(2);
+    assert!(said.contains("the plugin `energy` is another library"), "{said}");
+}
+
+/// Before the model is trained, which may take hours on every machine.
+#[test]
+fn a_state_that_training_will_carry_is_told_first() {
+    let folder = folder("w0 w1 w2\nw1 w2 w0\nw2 w2 w1 w0\nw0 w0\n");
+    let trained = PIPELINE.replace(
+        "path = \"model\"",
+        "kind = \"lstm\"\nembedding = 4\nhidden = 5\ntrain = { epochs = 1, batch = 2, bptt = 4, state = \"carry\" }\n\
+         task = { kind = \"language-model\", corpus = \"news\" }",
+    );
+    let trained = trained.replace("valid = \"news.txt\"", "train = \"news.txt\"\nvalid = \"news.txt\"");
+    folder.write("pipeline.toml", trained);
+    let said = folder.txray(["run", "pipeline.toml", "--shard", "1/2", "--out", "no"]).failed(2);
+    assert!(said.contains("its state is carried") && !said.contains("model.small"), "{said}");
 }
 
 #[test]
