@@ -10,9 +10,11 @@ use txray_engine::run::Outcome;
 use txray_engine::step::Step;
 use txray_engine::steps::annotator::Annotator;
 use txray_engine::steps::comparison::Comparison;
+use txray_engine::steps::evaluation::Evaluation;
 use txray_engine::steps::model::{Model, ModelFigures};
 use txray_engine::steps::stage::{Dropped, Stage, StageFigures, StageOf};
-use txray_method::{Design, LayerSummary, Share, Summary, Unit};
+use txray_engine::steps::trajectory::Trajectory;
+use txray_method::{Design, Estimate, JointPart, JointSummary, LayerSummary, Share, Summary, Unit};
 use txray_tables::{ShardRecord, StepRecord};
 
 use crate::output;
@@ -24,10 +26,15 @@ pub fn of(pipeline: &Pipeline, outcome: &Outcome, out: &Path) -> Result<String> 
     let mut text = String::new();
     models(&mut text, pipeline, outcome)?;
     annotators(&mut text, pipeline, outcome);
-    stages(&mut text, pipeline, outcome)?;
-    let mut compared = Vec::new();
     // A run of a shard makes none.
-    for comparison in pipeline.all::<Comparison>().filter(|_| outcome.manifest.shard.is_none()) {
+    let is_whole = outcome.manifest.shard.is_none();
+    evaluations(&mut text, pipeline.all::<Evaluation>().filter(|_| is_whole), outcome)?;
+    stages(&mut text, pipeline, outcome)?;
+    for trajectory in pipeline.all::<Trajectory>().filter(|_| is_whole) {
+        add_trajectory(&mut text, &trajectory, outcome)?;
+    }
+    let mut compared = Vec::new();
+    for comparison in pipeline.all::<Comparison>().filter(|_| is_whole) {
         let summary = comparison.summary(&outcome.finished.entry(&*comparison)?.directory)?;
         compared.push((comparison, summary));
     }
@@ -100,6 +107,76 @@ fn annotators(text: &mut String, pipeline: &Pipeline, outcome: &Outcome) {
         table.row([annotator.name.to_string(), format!("{} words", thousands(words)), right]);
     }
     add(text, &table);
+}
+
+fn evaluations(text: &mut String, all: impl Iterator<Item = Arc<Evaluation>>, outcome: &Outcome) -> Result<()> {
+    let header = ["evaluation", "model", "text", "predicted", "loss", "perplexity"];
+    let mut table = Table::new(&header, &[3, 4, 5]);
+    for evaluation in all {
+        for (over, scores) in evaluation.read(&outcome.finished.entry(&*evaluation)?.directory)? {
+            let Some(scores) = scores else { continue };
+            table.row([
+                evaluation.name.to_string(),
+                evaluation.model.to_string(),
+                over,
+                thousands(scores.predicted),
+                scores.loss.map(|loss| estimate(loss, 4)).unwrap_or_default(),
+                scores.perplexity.map(|perplexity| estimate(perplexity, 2)).unwrap_or_default(),
+            ]);
+        }
+    }
+    add(text, &table);
+    Ok(())
+}
+
+/// A figure with its interval: `512.30 (498.11 to 530.02)`.
+fn estimate(of: Estimate, digits: usize) -> String {
+    let interval = of.interval.map(|[low, high]| format!(" ({low:.digits$} to {high:.digits$})"));
+    format!("{:.digits$}{}", of.value, interval.unwrap_or_default())
+}
+
+/// The checkpoints of a trajectory, a table a layer.
+fn add_trajectory(text: &mut String, trajectory: &Trajectory, outcome: &Outcome) -> Result<()> {
+    let summary = trajectory.summary(&outcome.finished.entry(trajectory)?.directory)?;
+    for layer in &trajectory.layers {
+        *text += &output::line(&format!(
+            "{}: {} checkpoints over {}, `{layer}`; distances are corrected, of all neurons together",
+            trajectory.name,
+            summary.checkpoints.len(),
+            summary.corpus
+        ));
+        let header =
+            ["checkpoint", "perplexity", "alive", "length", "rarefied", "to previous", "to last", "bits", "control"];
+        let mut table = Table::new(&header, &[1, 2, 3, 4, 5, 6, 7, 8]);
+        let number = |of: Option<f64>, digits: usize| of.map(|of| format!("{of:.digits$}")).unwrap_or_default();
+        for row in summary.rows.iter().filter(|row| row.layer == *layer) {
+            let checkpoint = &summary.checkpoints[row.checkpoint];
+            let rarefied = row.rarefied.map(|length| format!("{length:.1} of {}", row.rarefied_neurons));
+            table.row([
+                checkpoint.name.clone(),
+                checkpoint.perplexity.map(|perplexity| estimate(perplexity, 1)).unwrap_or_default(),
+                row.alive.to_string(),
+                number(row.length, 1),
+                rarefied.unwrap_or_default(),
+                row.previous.map(distance).unwrap_or_default(),
+                row.last.map(distance).unwrap_or_default(),
+                number(row.information, 3),
+                number(row.information_control, 3),
+            ]);
+        }
+        add(text, &table);
+    }
+    Ok(())
+}
+
+/// A corrected joint distance, and of its square what is usage and what preference; raw where it cannot be corrected.
+fn distance(joint: JointSummary) -> String {
+    match joint.corrected {
+        None => format!("{:.3} raw", joint.distance),
+        Some(JointPart { distance, usage, preference, .. }) => {
+            format!("{distance:.3} ({usage:.2} usage + {preference:.2} preference)")
+        }
+    }
 }
 
 fn stages(text: &mut String, pipeline: &Pipeline, outcome: &Outcome) -> Result<()> {

@@ -35,7 +35,10 @@ pub mod run;
 pub mod schema;
 pub mod shard;
 pub mod step;
+mod step_name;
 pub mod steps;
 pub mod store;
 #[cfg(test)]
 mod testing;
+
+pub use step_name::StepName;

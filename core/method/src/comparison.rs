@@ -261,7 +261,7 @@ pub struct JointPart {
 }
 
 impl JointSummary {
-    fn of(joint: Joint) -> Self {
+    pub(crate) fn of(joint: Joint) -> Self {
         let Joint { distance, usage, preference, corrected, tested } = joint;
         let corrected = corrected.map(|JointCorrected { distance, usage, preference }| {
             let Corrected { distance, interval } = distance;

@@ -32,8 +32,10 @@ mod compare;
 mod comparison;
 mod diversity;
 mod error;
+mod evaluation;
 mod evidence;
 mod fate;
+mod information;
 mod observations;
 mod part;
 mod preferences;
@@ -44,6 +46,7 @@ mod sides;
 mod stage;
 mod symbols;
 mod tally;
+mod trajectory;
 mod weighting;
 
 pub use compare::{compare, unlike};
@@ -52,6 +55,7 @@ pub use comparison::{
     LayerSummary, LeftOut, MetricSummary, Share, SignificanceSummary, Standardized, Summary, SummaryOf, Worth,
 };
 pub use error::{MethodError, MethodResult};
+pub use evaluation::{Estimate, Predicted, Scores, write_predicted};
 pub use evidence::{
     Corrected, Design, Evidence, Fall, Joint, JointCorrected, LayerEvidence, Observed, Resampling, Side, Tested,
     Testing, Unit, evidence, q_values,
@@ -66,4 +70,5 @@ pub use sides::{Metric, Settings};
 pub use stage::{COVERAGE, Coverage, LayerCoverage, Neurons, Stage};
 pub use symbols::Symbols;
 pub use tally::Tally;
+pub use trajectory::{Checkpoint, Reading, TrajectoryRow, trajectory, write_trajectory};
 pub use weighting::{Met, Weigh, Weighting};

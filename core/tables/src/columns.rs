@@ -333,6 +333,84 @@ tables! {
         TERM: F64 = "term",
     }
 
+    /// Checkpoints of a model, read over one text: a row a checkpoint and layer, in the order of the checkpoints.
+    trajectory at "trajectories/NAME.parquet" {
+        /// The checkpoint: `lm@1`.
+        CHECKPOINT: Text = "checkpoint",
+        /// The epoch that it was kept after; null where that is not known.
+        EPOCH: U64 or null = "epoch",
+        /// The layer of features.
+        LAYER: Text = "layer",
+        /// Neurons that were observed with a strength > 0.
+        ALIVE: U64 = "alive",
+        /// How often neurons were.
+        COUNT: U64 = "count",
+        /// The sum of those strengths.
+        MASS: F64 = "mass",
+        /// Its perplexity on the text; null where it does not predict the next token.
+        PERPLEXITY: F64 or null = "perplexity",
+        /// Where the interval of 95 % of the perplexity begins.
+        PERPLEXITY_LOW: F64 or null = "perplexity_low",
+        /// Where it ends.
+        PERPLEXITY_HIGH: F64 or null = "perplexity_high",
+        /// Distinct features that a neuron prefers, in the mean of those alive; null where there is none.
+        LENGTH: F64 or null = "length",
+        /// Distinct features of as many observations of each neuron as it has at the checkpoint where it has fewest, in the mean of
+        /// the neurons that have 20 or more at every one: the lengths that can be compared.
+        RAREFIED: F64 or null = "rarefied",
+        /// How many neurons these are.
+        RAREFIED_NEURONS: U64 = "rarefied_neurons",
+        /// The Hill number of order 1 of what a neuron prefers, in the mean of those alive.
+        HILL_1: F64 or null = "hill_1",
+        /// That of order 2.
+        HILL_2: F64 or null = "hill_2",
+        /// The mutual information of neuron and feature over observations, bits.
+        INFORMATION: F64 or null = "information",
+        /// The same with the features permuted among word types of nearly equal frequency (ten neighbours by frequency; the mean of 10
+        /// permutations): what neurons tell of words, and what samples of this size add. Null of `token` and `word` themselves, and
+        /// where the trajectory has neither.
+        INFORMATION_CONTROL: F64 or null = "information_control",
+        /// The joint distance (all neurons together) to the checkpoint before it; null at the first.
+        DISTANCE_PREVIOUS: F64 or null = "distance_previous",
+        /// The same without what finite samples add.
+        CORRECTED_PREVIOUS: F64 or null = "corrected_previous",
+        /// Where its interval of 95 % begins.
+        LOW_PREVIOUS: F64 or null = "low_previous",
+        /// Where it ends.
+        HIGH_PREVIOUS: F64 or null = "high_previous",
+        /// Of its square: which neurons fire.
+        USAGE_PREVIOUS: F64 or null = "usage_previous",
+        /// Of its square: what they fire for.
+        PREFERENCE_PREVIOUS: F64 or null = "preference_previous",
+        /// The joint distance (all neurons together) to the last checkpoint; null at that itself.
+        DISTANCE_LAST: F64 or null = "distance_last",
+        /// The same without what finite samples add.
+        CORRECTED_LAST: F64 or null = "corrected_last",
+        /// Where its interval of 95 % begins.
+        LOW_LAST: F64 or null = "low_last",
+        /// Where it ends.
+        HIGH_LAST: F64 or null = "high_last",
+        /// Of its square: which neurons fire.
+        USAGE_LAST: F64 or null = "usage_last",
+        /// Of its square: what they fire for.
+        PREFERENCE_LAST: F64 or null = "preference_last",
+    }
+
+    /// What a model predicts of texts: a row a text and document.
+    evaluation at "evaluations/NAME.parquet" {
+        /// The split of a corpus.
+        CORPUS: Text = "corpus",
+        /// The document's index in its split, from 0.
+        DOC: U64 = "doc",
+        /// The group that it belongs to (an article, a movie).
+        GROUP: Text or null = "group",
+        /// How much of it was predicted: of a language model, tokens. The first one of a document is not, unless a state is carried
+        /// into it.
+        COUNT: U64 = "count",
+        /// The loss of that, nats, summed.
+        LOSS: F64 = "loss",
+    }
+
     /// The neurons of a comparison as a pruner ranks them: a row a site and neuron.
     pruning at "prunings/NAME.parquet" {
         /// Where in the model.

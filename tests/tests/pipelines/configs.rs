@@ -40,7 +40,7 @@ fn every_config_is_sound() {
         let mut args = vec!["check".into(), config.clone().into_os_string()];
         match config.file_name().unwrap().to_str().unwrap() {
             "quickstart.toml" => {}
-            "wikitext2.toml" => {
+            "wikitext2.toml" | "trajectory.toml" => {
                 let Some(data) = data() else { continue };
                 args.extend(["--data".into(), data.into_os_string()]);
             }
@@ -411,6 +411,25 @@ fn a_run_over_an_earlier_one_replaces_it() {
         let [a, b] = ["a", "b"].map(|out| std::fs::read(folder.path(out).join(file)).unwrap());
         assert!(a == b, "{file}");
     }
+}
+
+#[test]
+fn trajectory_runs() {
+    let Some(data) = data() else { return };
+    let folder = Folder::new();
+    let config = configs().join("trajectory.toml");
+    let mut args = vec!["run", config.to_str().unwrap(), "--data", data.to_str().unwrap(), "--out", "out"];
+    let sets = ["model.lm.embedding=16", "model.lm.hidden=32", "model.lm.train.max_tokens=20000"];
+    args.extend(sets.iter().flat_map(|set| ["--set", set]));
+    let ran = folder.txray(args).succeeded();
+    assert!(ran.stdout.contains("pretraining: 4 checkpoints over wikitext.valid, `pos`"), "{}", ran.stdout);
+    let table = Table::read(&folder.path("out/trajectories/pretraining.parquet"));
+    let perplexity = table.numbers::<Float64Type>("perplexity");
+    assert!(perplexity.iter().step_by(2).is_sorted_by(|a, b| a > b), "{perplexity:?}");
+    // Of parts of speech, the end tells more than the beginning, and than words of their frequency would.
+    let (bits, control) =
+        (table.numbers::<Float64Type>("information"), table.numbers::<Float64Type>("information_control"));
+    assert!(bits[7] > bits[1] && bits[7] > control[7], "{bits:?} {control:?}");
 }
 
 #[test]

@@ -24,6 +24,7 @@ mod recorded;
 mod recording;
 mod shards;
 mod significance;
+mod trajectory;
 mod troubleshooting;
 mod trust;
 mod wired;

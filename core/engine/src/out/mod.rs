@@ -12,11 +12,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use txray_config::Name;
 use txray_plugin::Host;
 use txray_tables::TableError;
 
 use crate::lock::{Lock, Mode};
+use crate::step_name::StepName;
 use crate::store::{Store, StoreError};
 
 /// The file that tells what a run left.
@@ -147,7 +147,7 @@ impl OutError {
     }
 }
 
-/// A place in the out directory. It is made of a folder that the engine knows and of a [`Name`], and of nothing else.
+/// A place in the out directory. It is made of a folder that the engine knows and of a [`StepName`], and of nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutPath {
     path: String,
@@ -156,18 +156,13 @@ pub struct OutPath {
 
 impl OutPath {
     /// `stages/early`: a folder, and nothing in it is anybody else's.
-    pub fn folder(folder: &'static str, name: &Name) -> Self {
-        Self { path: format!("{folder}/{name}"), is_folder: true }
-    }
-
-    /// `models/lm@1`.
-    pub fn checkpoint(folder: &'static str, name: &Name, epoch: u64) -> Self {
-        Self { path: format!("{folder}/{name}@{epoch}"), is_folder: true }
+    pub fn folder(folder: &'static str, name: impl Into<StepName>) -> Self {
+        Self { path: format!("{folder}/{}", name.into()), is_folder: true }
     }
 
     /// `comparisons/learning.parquet`.
-    pub fn file(folder: &'static str, name: &Name, extension: &'static str) -> Self {
-        Self { path: format!("{folder}/{name}.{extension}"), is_folder: false }
+    pub fn file(folder: &'static str, name: impl Into<StepName>, extension: &'static str) -> Self {
+        Self { path: format!("{folder}/{}.{extension}", name.into()), is_folder: false }
     }
 
     /// As text.

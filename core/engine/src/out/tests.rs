@@ -3,6 +3,7 @@ use txray_tables::{FORMAT, Manifest, Output};
 
 use super::*;
 use crate::files::{files_below, hash};
+use txray_config::Name;
 
 fn open(out: &Path) -> OutDirectory {
     OutDirectory::open(out, &Host::detached(), || ()).unwrap()
@@ -85,7 +86,7 @@ const SECOND: &[(&str, &str)] = &[("models/m/weights", "2"), ("stages/s/other", 
 fn places_are_below_the_out_directory() {
     let name = Name::parse("zero-shot").unwrap();
     assert_eq!(OutPath::folder("stages", &name).as_str(), "stages/zero-shot");
-    assert_eq!(OutPath::checkpoint("models", &name, 3).as_str(), "models/zero-shot@3");
+    assert_eq!(OutPath::folder("models", StepName::from(&name).replicate(2).at(3)).as_str(), "models/zero-shot#2@3");
     assert_eq!(OutPath::file("comparisons", &name, "json").as_str(), "comparisons/zero-shot.json");
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use txray_config::{Name, child};
 use txray_method::{
     Compared, Design, EvidenceSummary, MethodError, Metric, Resampling, Settings, Side, SignificanceSummary, Summary,
-    SummaryOf, Testing, Unit, Weighting, compare, evidence, unlike,
+    SummaryOf, Testing, Unit, Weighting, compare, evidence,
 };
 use txray_plugin::{Level, abi};
 use txray_tables::Folder;
@@ -173,10 +173,7 @@ impl Section for Comparison {
             check.error(pointer, "the two stages have no layer in common");
         }
         // Where the weights have yet to tell, `compare` finds out.
-        if !from.sites.is_empty()
-            && !to.sites.is_empty()
-            && let Some([of_from, of_to]) = unlike(&from.sites, &to.sites)
-        {
+        if let Some([of_from, of_to]) = from.unlike(&to) {
             let message = format!("the stages do not compare: `{}` reads {of_from}, `{}` {of_to}", from.name, to.name);
             check.error(&child(pointer, "to"), message);
         }
@@ -410,7 +407,7 @@ impl Step for Comparison {
         let metrics = self.metrics.iter().map(|metric| hashes.component(metric)).collect::<Result<Vec<_>>>()?;
         Ok(json!({
             // They stand in the summary.
-            "names": [self.from.name, self.to.name],
+            "names": [self.from.name.to_string(), self.to.name.to_string()],
             "layers": self.layers,
             "weighting": self.weighting,
             "min_count": self.min_count,
@@ -444,7 +441,9 @@ impl Step for Comparison {
             exploratory: self.metrics().skip(1).map(str::to_owned).collect(),
             evidence,
         };
-        making.folder().write_json(SUMMARY, &compared.summary(&self.from.name, &self.to.name, of))?;
+        making
+            .folder()
+            .write_json(SUMMARY, &compared.summary(&self.from.name.to_string(), &self.to.name.to_string(), of))?;
         Ok(Made::default().seconds(seconds))
     }
 

@@ -3,6 +3,7 @@
 pub mod annotator;
 pub mod comparison;
 pub mod corpus;
+pub mod evaluation;
 pub mod model;
 pub mod plugin;
 pub mod pruning;
@@ -10,6 +11,7 @@ pub mod report;
 pub mod stage;
 #[cfg(test)]
 mod tests;
+pub mod trajectory;
 
 use txray_text::FORMATS;
 
@@ -22,8 +24,10 @@ pub fn catalogue() -> Catalogue {
         SectionKind::of::<corpus::Corpus>(),
         SectionKind::of::<annotator::Annotator>(),
         SectionKind::of::<model::Model>(),
+        SectionKind::of::<evaluation::Evaluation>(),
         SectionKind::of::<stage::Stage>(),
         SectionKind::of::<comparison::Comparison>(),
+        SectionKind::of::<trajectory::Trajectory>(),
         SectionKind::of::<pruning::Pruning>(),
         SectionKind::of::<report::Report>(),
     ];

@@ -24,6 +24,7 @@ use crate::form::Form;
 use crate::inputs::Hashes;
 use crate::out::{OutPath, Publication};
 use crate::step::{Made, Making, OWN, Step};
+use crate::step_name::StepName;
 use crate::store::{Entry, Record};
 use looking::{look, try_out};
 use training::{Begin, END, LAST, Training, checkpoint, load};
@@ -97,6 +98,8 @@ pub struct Abilities {
     pub encode: bool,
     /// Whether it can be trained.
     pub train: bool,
+    /// Whether it predicts.
+    pub predict: bool,
     /// Whether it has a state that is carried.
     pub carry: bool,
     /// What it can be asked for.
@@ -108,6 +111,7 @@ impl Abilities {
         Self {
             encode: model.as_encode().is_some(),
             train: model.as_train().is_some(),
+            predict: model.as_predict().is_some(),
             carry: model.as_carry().is_some(),
             capabilities: model.capabilities(),
         }
@@ -135,7 +139,7 @@ impl Abilities {
 /// A model of a pipeline.
 pub struct Model {
     /// Its name.
-    pub name: Name,
+    pub name: StepName,
     /// What it is, and its options.
     plugin: Component,
     /// What that can do.
@@ -172,6 +176,7 @@ struct Lesson {
 }
 
 /// A model of the pipeline, or a checkpoint of one: `lm`, `lm@1`.
+#[derive(Clone)]
 pub struct ModelRef {
     /// The model.
     pub model: Arc<Model>,
@@ -181,10 +186,8 @@ pub struct ModelRef {
 
 impl std::fmt::Display for ModelRef {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.epoch {
-            Some(epoch) => write!(f, "{}@{epoch}", self.model.name),
-            None => write!(f, "{}", self.model.name),
-        }
+        let name = &self.model.name;
+        self.epoch.map_or_else(|| name.clone(), |epoch| name.at(epoch)).fmt(f)
     }
 }
 
@@ -208,6 +211,28 @@ impl ModelRef {
             return None;
         }
         Some(Self { model, epoch })
+    }
+
+    /// The checkpoints of the model in their order, each with its number; the last weights last, unless they are one of these.
+    pub fn checkpoints(&self) -> Vec<(u64, Self)> {
+        let mut epochs = self.model.checkpoints.clone();
+        epochs.sort_unstable();
+        let trained = self.model.epochs.as_ref().and_then(|at| self.model.plugin.options.pointer(at)?.as_u64());
+        let of = |epoch| Self { model: Arc::clone(&self.model), epoch };
+        let last = epochs.last().copied();
+        let mut all: Vec<(u64, Self)> = epochs.into_iter().map(|epoch| (epoch, of(Some(epoch)))).collect();
+        if last != trained || last.is_none() {
+            all.push((trained.unwrap_or(last.unwrap_or(0) + 1), of(None)));
+        }
+        all
+    }
+
+    /// The epoch that it was kept after, where it was trained here.
+    pub fn trained(&self, making: &Making<'_>) -> Result<Option<u64>> {
+        match (self.epoch, self.model.is_trained()) {
+            (None, true) => Ok(Some(making.figures::<ModelFigures>(&*self.model)?.epochs)),
+            (epoch, _) => Ok(epoch),
+        }
     }
 
     /// Where its weights lie.
@@ -323,7 +348,7 @@ impl Section for Model {
             }
         }
         let (seed, device) = (check.seed, check.device.clone());
-        let name = name.clone();
+        let name = StepName::from(name);
         let plugin = Component { interface: abi::MODEL, kind, options, files };
         let mut model = Self {
             name,
@@ -487,6 +512,12 @@ impl Model {
             None if self.is_drawn() => &self.abilities.capabilities.sites,
             None => &[],
         }
+    }
+
+    /// Whether it predicts anything, as far as that is known before anything runs.
+    pub fn may_predict(&self) -> bool {
+        let has_head = |described: &ModelDescription| !described.heads.is_empty();
+        self.abilities.predict && self.described.as_ref().is_none_or(has_head)
     }
 
     /// Whether it tells which token it expects next, as far as that is known before anything runs.
@@ -728,7 +759,7 @@ impl Step for Model {
     fn publish(&self) -> Vec<Publication> {
         let last = self.task.iter().map(|_| (LAST.to_owned(), OutPath::folder(FOLDER, &self.name)));
         let kept = self.checkpoints.iter();
-        let kept = kept.map(|&epoch| (checkpoint(epoch), OutPath::checkpoint(FOLDER, &self.name, epoch)));
+        let kept = kept.map(|&epoch| (checkpoint(epoch), OutPath::folder(FOLDER, self.name.at(epoch))));
         last.chain(kept).map(|(from, to)| Publication { from, to }).collect()
     }
 }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use txray_config::{At, Name, child, suggestion};
 use txray_host::FindError;
-use txray_method::{AsGiven, Coverage, Extent, Keeps, Observed, Record, Times, Unit};
+use txray_method::{AsGiven, Coverage, Extent, Keeps, Observed, Record, Times, Unit, unlike};
 use txray_plugin::{Ability, Level, Sign, Site, SourceDescription, State, abi};
 use txray_tables::Folder;
 use txray_tables::columns::observations;
@@ -32,7 +32,9 @@ use crate::inputs::Hashes;
 use crate::out::{OutPath, Publication};
 use crate::shard::Parts;
 use crate::step::{Made, Making, Step};
-use layers::{POSITION, PREDICTION, Subwords, TOKEN, WORD};
+use crate::step_name::StepName;
+pub use layers::Subwords;
+use layers::{POSITION, PREDICTION, TOKEN, WORD};
 use reading::{ModelSource, Reading};
 use recording::Recording;
 
@@ -66,7 +68,9 @@ struct Keys {
 /// A stage of a pipeline.
 pub struct Stage {
     /// Its name.
-    pub name: Name,
+    pub name: StepName,
+    /// The table that asks for it.
+    table: &'static str,
     /// What is read.
     pub of: StageOf,
     /// The layers of features.
@@ -144,11 +148,32 @@ impl Section for Stage {
 
     fn check(check: &mut Check<'_>, name: &Name, pointer: &str) -> Option<Self> {
         let keys: Keys = check.read(pointer)?;
-        let (of, layers, sites) = match &keys.source {
-            Some(source) => source_of(check, pointer, source, &keys)?,
-            None => model_of(check, pointer, keys)?,
+        if let Some(source) = &keys.source {
+            let (of, layers, sites) = source_of(check, pointer, source, &keys)?;
+            return Some(Self { name: name.into(), table: Self::TABLE, of, layers, sites });
+        }
+        let (Some(of), Some(corpus)) = (&keys.model, &keys.corpus) else {
+            for (key, value) in [("model", &keys.model), ("corpus", &keys.corpus)] {
+                if value.is_none() {
+                    let help = "a stage reads a `model` over a `corpus`, or what a `source` has";
+                    check.error_with_help(pointer, format!("missing key `{key}`"), help);
+                }
+            }
+            return None;
         };
-        Some(Self { name: name.clone(), of, layers, sites })
+        let place = &*child(pointer, "model");
+        let model = ModelRef::find(check, place, of);
+        let Keys { layers, subwords, record, state, .. } = &keys;
+        let reads = Reads {
+            model: model?,
+            place,
+            corpus,
+            layers: layers.clone(),
+            subwords: *subwords,
+            record: record.as_ref(),
+            state: *state,
+        };
+        Self::of(check, pointer, name.into(), Self::TABLE, reads)
     }
 
     fn steps(self: &Arc<Self>) -> Vec<Arc<dyn Step>> {
@@ -163,23 +188,32 @@ impl Section for Stage {
 /// What is read, the layers of it, and the sites.
 type Checked = (StageOf, Vec<String>, Vec<Site>);
 
+/// What a table at a pointer reads: a model over a text, by the keys that every such table has.
+pub struct Reads<'a> {
+    /// The model.
+    pub model: ModelRef,
+    /// The place that names it.
+    pub place: &'a str,
+    /// `corpus`
+    pub corpus: &'a str,
+    /// `layers`
+    pub layers: Option<Vec<String>>,
+    /// `subwords`
+    pub subwords: Option<Subwords>,
+    /// `record`
+    pub record: Option<&'a Value>,
+    /// `state`
+    pub state: Option<State>,
+}
+
 /// A model over a text, and the layers of it that are asked for.
-fn model_of(check: &mut Check<'_>, pointer: &str, keys: Keys) -> Option<Checked> {
-    let (Some(of), Some(over)) = (&keys.model, &keys.corpus) else {
-        for (key, value) in [("model", &keys.model), ("corpus", &keys.corpus)] {
-            if value.is_none() {
-                let help = "a stage reads a `model` over a `corpus`, or what a `source` has";
-                check.error_with_help(pointer, format!("missing key `{key}`"), help);
-            }
-        }
-        return None;
-    };
-    let model = ModelRef::find(check, &child(pointer, "model"), of);
-    let text = Corpus::find_text(check, &child(pointer, "corpus"), over)?;
-    let layers = keys.layers.unwrap_or_else(|| vec![TOKEN.to_owned()]);
+fn model_of(check: &mut Check<'_>, pointer: &str, reads: Reads<'_>) -> Option<Checked> {
+    let Reads { model, place: of_model, corpus, layers, subwords, record, state } = reads;
+    let text = Corpus::find_text(check, &child(pointer, "corpus"), corpus)?;
+    let layers = layers.unwrap_or_else(|| vec![TOKEN.to_owned()]);
     check.put(pointer, &json!({ "layers": layers }));
     let before = check.diagnostics.len();
-    let recording = match &keys.record {
+    let recording = match record {
         None => {
             let Record { keeps: _, sign } = Record::default();
             check.put(pointer, &json!({ "record": { "kind": Record::default().name(), "sign": sign } }));
@@ -218,8 +252,8 @@ fn model_of(check: &mut Check<'_>, pointer: &str, keys: Keys) -> Option<Checked>
     if layers.is_empty() {
         check.error(&child(pointer, "layers"), "a stage needs at least one layer");
     }
-    let (model, recording) = (model?, recording?);
-    check_abilities(check, pointer, &model, &recording, keys.state);
+    let recording = recording?;
+    check_abilities(check, pointer, of_model, &model, &recording, state);
     if let Some(index) = layers.iter().position(|layer| layer == PREDICTION)
         && !model.model.predicts()
     {
@@ -238,14 +272,7 @@ fn model_of(check: &mut Check<'_>, pointer: &str, keys: Keys) -> Option<Checked>
         }
     };
     let is_good = check.diagnostics.len() == before;
-    let of = StageOf::Model {
-        model,
-        text,
-        annotators,
-        subwords: keys.subwords.unwrap_or_default(),
-        recording,
-        state: keys.state,
-    };
+    let of = StageOf::Model { model, text, annotators, subwords: subwords.unwrap_or_default(), recording, state };
     is_good.then_some((of, layers, sites))
 }
 
@@ -253,6 +280,7 @@ fn model_of(check: &mut Check<'_>, pointer: &str, keys: Keys) -> Option<Checked>
 fn check_abilities(
     check: &mut Check<'_>,
     pointer: &str,
+    of_model: &str,
     model: &ModelRef,
     recording: &Recording,
     state: Option<State>,
@@ -260,15 +288,15 @@ fn check_abilities(
     let abilities = &model.model.abilities;
     if !abilities.encode {
         let message = format!("`{model}` cannot be read: its plugin gives no activations");
-        check.error(&child(pointer, "model"), message);
+        check.error(of_model, message);
     } else {
         let lacking = |(_, record): &(String, Record)| !abilities.capabilities.rules.contains(&record.rule());
         for (at, record) in recording.rules().into_iter().filter(lacking) {
             // Where the rule is not written, it is the model that does not fit.
             let written = format!("{}{at}", child(pointer, "record"));
             let is_written = check.document.value().pointer(&written).is_some();
-            let place = if is_written { written } else { child(pointer, "model") };
-            check.error(&place, format!("the plugin of `{model}` cannot record by `{}`", record.name()));
+            let place = if is_written { &*written } else { of_model };
+            check.error(place, format!("the plugin of `{model}` cannot record by `{}`", record.name()));
         }
     }
     if state == Some(State::Carry) && !abilities.carry {
@@ -277,8 +305,9 @@ fn check_abilities(
         && let Some(why) = model.model.lacks(Ability::Carry)
     {
         let message = format!("the state of `{model}` cannot be carried: {why}");
-        let key = if state.is_some() { "state" } else { "model" };
-        check.error_with_help(&child(pointer, key), message, "read it with `state = \"reset\"`");
+        let written = child(pointer, "state");
+        let place = if state.is_some() { &*written } else { of_model };
+        check.error_with_help(place, message, "read it with `state = \"reset\"`");
     }
 }
 
@@ -322,6 +351,18 @@ fn source_of(check: &mut Check<'_>, pointer: &str, value: &Value, keys: &Keys) -
 }
 
 impl Stage {
+    /// One that a table at a pointer asks for.
+    pub fn of(
+        check: &mut Check<'_>,
+        pointer: &str,
+        name: StepName,
+        table: &'static str,
+        reads: Reads<'_>,
+    ) -> Option<Self> {
+        let (of, layers, sites) = model_of(check, pointer, reads)?;
+        Some(Self { name, table, of, layers, sites })
+    }
+
     /// Where its tables go.
     fn place(&self) -> OutPath {
         OutPath::folder(observations::TABLE.folder(), &self.name)
@@ -330,6 +371,12 @@ impl Stage {
     /// What was read, from its tables; once, however many steps ask.
     pub fn read(&self, making: &Making<'_>) -> Result<Rc<txray_method::Stage>> {
         making.read(self, |directory| Ok(txray_method::Stage::read(&Folder(directory))?))
+    }
+
+    /// The sites of both, where they are not the same, as far as that is known before anything runs.
+    pub fn unlike(&self, other: &Self) -> Option<[String; 2]> {
+        let are_known = !self.sites.is_empty() && !other.sites.is_empty();
+        unlike(&self.sites, &other.sites).filter(|_| are_known)
     }
 
     /// Whether every activation that counts is an observation of its table: what is counted in bulk is none.
@@ -343,21 +390,31 @@ impl Stage {
     /// What it observed, by units; once by groups, however many steps ask.
     pub fn observed(&self, making: &Making<'_>, unit: Unit) -> Result<Rc<Observed>> {
         let stage = self.read(making)?;
-        let sites = &stage.neurons.sites;
+        let read = |directory: &Path| self.observed_in(directory, &stage.neurons.sites, unit);
+        match unit {
+            Unit::Group => making.read(self, read),
+            Unit::Document => Ok(Rc::new(read(making.input(self)?)?)),
+        }
+    }
+
+    /// Its tables and what it observed, for whoever reads many stages and keeps few.
+    pub fn reading(&self, making: &Making<'_>, unit: Unit) -> Result<txray_method::Reading> {
+        let directory = making.input(self)?;
+        let stage = txray_method::Stage::read(&Folder(directory))?;
+        let observed = self.observed_in(directory, &stage.neurons.sites, unit)?;
+        Ok((stage, observed))
+    }
+
+    /// What it observed at these sites, by its table in `directory`.
+    fn observed_in(&self, directory: &Path, sites: &[Site], unit: Unit) -> Result<Observed> {
         // What a source gives counts for what it is.
         let sign = |site: &Site| match &self.of {
             StageOf::Model { recording, .. } => recording.of(&site.name).unwrap_or_default().sign,
             StageOf::Source(_) => Sign::Positive,
         };
         let signs: Vec<Sign> = sites.iter().map(sign).collect();
-        let read = |directory: &Path| {
-            let strength = |site: usize, activation| signs[site].strength(activation);
-            Ok(Observed::read(&Folder(directory), sites, &self.layers, unit, strength)?)
-        };
-        match unit {
-            Unit::Group => making.read(self, read),
-            Unit::Document => Ok(Rc::new(read(making.input(self)?)?)),
-        }
+        let strength = |site: usize, activation| signs[site].strength(activation);
+        Ok(Observed::read(&Folder(directory), sites, &self.layers, unit, strength)?)
     }
 
     fn read_model(&self, making: &Making<'_>) -> Result<Made> {
@@ -422,8 +479,8 @@ impl Stage {
             let word = |state| if state == State::Reset { "reset" } else { "carry" };
             let (read, trained) = (word(state), word(trained));
             let message = format!(
-                "[stage.{}] reads with state = \"{read}\", but the model was trained with \"{trained}\"",
-                self.name
+                "[{}] reads with state = \"{read}\", but the model was trained with \"{trained}\"",
+                self.table()
             );
             making.host.log(Level::Warning, &message);
         }
@@ -468,6 +525,10 @@ impl Step for Stage {
 
     fn name(&self) -> String {
         self.name.to_string()
+    }
+
+    fn table(&self) -> String {
+        format!("{}.{}", self.table, self.name.name)
     }
 
     fn inputs(&self) -> Vec<(&'static str, Arc<dyn Step>)> {
