@@ -146,7 +146,7 @@ mod tests {
         let loss = scores.loss.unwrap();
         assert_eq!(loss.value, 2.5);
         let [low, high] = loss.interval.unwrap();
-        assert!(2.0 <= low && low < 2.5 && 2.5 < high && high <= 4.0, "{low} {high}");
+        assert!((2.0..2.5).contains(&low) && 2.5 < high && high <= 4.0, "{low} {high}");
         assert_eq!(scores.perplexity.unwrap().value, 2.5_f64.exp());
         assert_eq!(Scores::of(&documents, 1), scores);
     }
