@@ -14,7 +14,9 @@ use txray_engine::steps::evaluation::Evaluation;
 use txray_engine::steps::model::{Model, ModelFigures};
 use txray_engine::steps::stage::{Dropped, Stage, StageFigures, StageOf};
 use txray_engine::steps::trajectory::Trajectory;
-use txray_method::{Design, Estimate, JointPart, JointSummary, LayerSummary, Share, Summary, Unit};
+use txray_method::{
+    AlignmentSummary, Design, Estimate, Fates, JointPart, JointSummary, MetricSummary, Share, Summary, Unit,
+};
 use txray_tables::{ShardRecord, StepRecord};
 
 use crate::output;
@@ -230,38 +232,55 @@ fn comparisons(text: &mut String, compared: &[(Arc<Comparison>, Summary)]) {
     }
     let header =
         ["comparison", "stages", "shared", "lost", "gained", "dead", "layer", "distance", "corrected", "p", "changed"];
-    let mut table = Table::new(&header, &[2, 3, 4, 5, 7, 9]);
-    for (comparison, summary) in compared {
-        let fates = summary.fates;
-        for (index, layer) in comparison.layers.iter().enumerate() {
+    // Where nothing is tested, there is nothing to say of that.
+    let is_tested = |summary: &Summary| summary.evidence.as_ref().is_some_and(|of| of.significance.is_some());
+    let columns = if compared.iter().any(|(_, summary)| is_tested(summary)) { header.len() } else { header.len() - 2 };
+    let mut table = Table::new(&header[..columns], &[2, 3, 4, 5, 7, 9]);
+    let mut add_rows = |name: String, stages: String, fates: Option<Fates>, layers: Vec<(&String, [String; 4])>| {
+        let fates =
+            fates.map(|Fates { shared, lost, gained, dead, .. }| [shared, lost, gained, dead].map(|n| n.to_string()));
+        let own = [name, stages].into_iter().chain(fates.unwrap_or_default()).collect::<Vec<_>>();
+        for (index, (layer, found)) in layers.into_iter().enumerate() {
             // What is of the neurons and not of a layer stands once.
-            let once = |cell: String| if index == 0 { cell } else { String::new() };
-            let found = summary.layers.get(layer).map(|layer| headline(layer, comparison.metrics().next()));
-            let [distance, corrected, p, changed] = found.unwrap_or_default();
-            table.row([
-                once(comparison.name.to_string()),
-                once(format!("{} -> {}", summary.from, summary.to)),
-                once(fates.shared.to_string()),
-                once(fates.lost.to_string()),
-                once(fates.gained.to_string()),
-                once(fates.dead.to_string()),
-                layer.clone(),
-                distance,
-                corrected,
-                p,
-                changed,
-            ]);
+            let once = own.iter().map(|cell| if index == 0 { cell.clone() } else { String::new() });
+            table.row(once.chain([layer.clone()]).chain(found).take(columns));
+        }
+    };
+    for (comparison, summary) in compared {
+        let first = comparison.metrics().next();
+        let told = comparison.layers.iter().filter_map(|layer| {
+            let of = summary.layers.get(layer)?;
+            Some((layer, headline(of.joint, first.zip(first.and_then(|metric| of.metrics.get(metric))))))
+        });
+        let stages = format!("{} -> {}", summary.from, summary.to);
+        add_rows(comparison.name.to_string(), stages, Some(summary.fates), told.collect());
+        let Some(replicates) = &summary.replicates else { continue };
+        for replicate in &replicates.each {
+            let told = comparison.layers.iter().filter_map(|layer| {
+                let of = replicate.layers.get(layer)?;
+                Some((layer, headline(of.joint, first.zip(first.and_then(|metric| of.metrics.get(metric))))))
+            });
+            add_rows(replicate.name.clone(), String::new(), Some(replicate.fates), told.collect());
+        }
+        let Some(between) = &replicates.between else { continue };
+        for (at, replicate) in between.replicates.iter().enumerate() {
+            let told = comparison.layers.iter().filter_map(|layer| {
+                let joint = between.layers.get(layer)?.get(at).copied().flatten();
+                Some((layer, headline(joint, None)))
+            });
+            add_rows("  trained again".to_owned(), format!("{} -> {replicate}", between.stage), None, told.collect());
         }
     }
     add(text, &table);
     let before = text.len();
     for (comparison, summary) in compared {
         for layer in &comparison.layers {
-            left_out(text, &comparison.name, layer, summary);
+            left_out(text, &comparison.name.to_string(), layer, summary);
         }
     }
     for (comparison, summary) in compared {
-        evidence(text, &comparison.name, summary);
+        evidence(text, &comparison.name.to_string(), summary);
+        matched(text, &comparison.name.to_string(), summary);
     }
     if text.len() > before {
         text.push('\n');
@@ -270,11 +289,10 @@ fn comparisons(text: &mut String, compared: &[(Arc<Comparison>, Summary)]) {
 
 /// All neurons of a layer together: their distance, what is left of it without the noise of samples, its p, and the neurons that
 /// changed.
-fn headline(layer: &LayerSummary, metric: Option<&str>) -> [String; 4] {
-    let first = metric.and_then(|metric| layer.metrics.get(metric));
-    let Some(joint) = layer.joint else {
+fn headline(joint: Option<JointSummary>, first: Option<(&str, &MetricSummary)>) -> [String; 4] {
+    let Some(joint) = joint else {
         // Without observations there is the mean over neurons, and nothing to hold it against. Other metrics are told below.
-        let mean = metric.zip(first).and_then(|(name, of)| Some(format!("{name} {:.4}", of.mean?)));
+        let mean = first.and_then(|(name, of)| Some(format!("{name} {:.4}", of.mean?)));
         return [mean.unwrap_or_default(), String::new(), String::new(), String::new()];
     };
     let corrected = joint.corrected.map_or(String::new(), |of| match of.interval {
@@ -282,8 +300,32 @@ fn headline(layer: &LayerSummary, metric: Option<&str>) -> [String; 4] {
         None => format!("{:.3}", of.distance),
     });
     let p = joint.p.map_or(String::new(), |p| if p < 0.001 { "< 0.001".to_owned() } else { format!("{p:.3}") });
-    let changed = first.and_then(|of| Some(format!("{} of {}", of.changed?, of.tested?)));
+    let changed = first.and_then(|(_, of)| Some(format!("{} of {}", of.changed?, of.tested?)));
     [format!("{:.3}", joint.distance), corrected, p, changed.unwrap_or_default()]
+}
+
+/// How neurons of models that began apart were matched; and what of replicates cannot be told without.
+fn matched(text: &mut String, name: &str, summary: &Summary) {
+    if let Some(AlignmentSummary { fitted, compared, matched, unmatched, mass }) = summary.alignment {
+        *text += &output::line(&format!(
+            "{name}: {matched} pairs of neurons, matched on {} and {} units and compared on {} and {}; {} and {} have no partner, and \
+             {} and {} of the mass is of those that do",
+            fitted[0],
+            fitted[1],
+            compared[0],
+            compared[1],
+            unmatched[0],
+            unmatched[1],
+            percent(mass[0]),
+            percent(mass[1])
+        ));
+    }
+    if summary.replicates.as_ref().is_some_and(|replicates| replicates.between.is_none()) {
+        *text += &output::line(&format!(
+            "{name}: the replicates began apart, so their neurons are not each other's; `align = true` matches them, and tells how far \
+             training again moves them"
+        ));
+    }
 }
 
 /// What of a comparison is said with evidence, and how that was found.

@@ -25,8 +25,8 @@ impl Table {
     }
 
     /// Adds a row.
-    pub fn row<const COLUMNS: usize>(&mut self, cells: [impl AsRef<str>; COLUMNS]) {
-        self.0.add_row(cells.iter().map(|cell| one_line(cell.as_ref())));
+    pub fn row(&mut self, cells: impl IntoIterator<Item = impl AsRef<str>>) {
+        self.0.add_row(cells.into_iter().map(|cell| one_line(cell.as_ref()).into_owned()));
     }
 
     /// Whether there are no rows.

@@ -1,13 +1,17 @@
 //! Whether p is what it says, and how far corrected distances are off, on real text:
 //!
 //! ```text
-//! cargo run --release -p txray-tests --example calibration -- RUN EARLY LATE [SPLITS]
+//! cargo run --release --workspace --example calibration -- RUN EARLY LATE [SPLITS]
+//! cargo run --release --workspace --example calibration -- swap MODEL TEXT [SPLITS]
 //! ```
 //!
 //! RUN is what a run left whose stages EARLY and LATE are two models over the same text, with groups. Prints, of splits of the
 //! articles of LATE into two sides without any change, the share of neurons with p <= .05, by metric and by how often a neuron
 //! fires; the same by documents, which hang together in articles; and of articles drawn from both, how far raw and corrected
 //! distances are from those of all.
+//!
+//! `swap` reads a checkpoint twice over the first articles of a text, with inputs dropped by chance, and prints how often p is <= .05 then:
+//! the plugin is `tests/plugins/dropping`.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark")]
 
@@ -15,13 +19,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use arrow_array::types::UInt64Type;
+use serde_json::json;
+use txray_host::Registry;
 use txray_method::{
-    Design, Evidence, Metric, Observed, Resampling, Settings, Side, Stage, Testing, Unit, Weighting, evidence,
+    AsGiven, Design, Evidence, Extent, Metric, Observed, Resampling, Settings, Side, Stage, Testing, Unit, Weighting,
+    evidence,
 };
 use txray_plugin::Host;
 use txray_plugin::random::Stream;
 use txray_tables::Folder;
 use txray_tables::columns::observations;
+use txray_tests::rust_plugin;
 
 const LAYER: &str = "token";
 const METRICS: [&str; 5] = ["hellinger", "jensen-shannon", "total-variation", "mass-shift", "hellinger-2020"];
@@ -29,13 +37,14 @@ const METRICS: [&str; 5] = ["hellinger", "jensen-shannon", "total-variation", "m
 const AFFINE: [bool; 5] = [true, true, false, false, false];
 /// Articles of a side.
 const UNITS: usize = 60;
+const TESTING: Testing = Testing { permutations: 200, most: 200, fdr: 0.05, max_t: false };
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let mut next = || arguments.next().expect("RUN EARLY LATE [SPLITS]");
     let (run, early, late) = (next(), next(), next());
     let splits: u64 = arguments.next().map_or(200, |splits| splits.parse().unwrap());
-    let registry = txray_built_in::registry(txray_host::Policy::default()).unwrap();
+    let mut registry = txray_built_in::registry(txray_host::Policy::default()).unwrap();
     let metrics: Vec<Metric> = METRICS
         .iter()
         .map(|kind| {
@@ -43,6 +52,10 @@ fn main() {
             ((*kind).to_owned(), metric)
         })
         .collect();
+    if run == "swap" {
+        registry.load(&rust_plugin("dropping"), None).unwrap();
+        return swap(&registry, &early, &late, splits, &metrics);
+    }
     let [early, late] = [early, late].map(|name| Read::new(&Path::new(&run).join("stages").join(name)));
     println!("{} articles of {} and {}", late.groups.units.len(), LAYER, UNITS);
 
@@ -89,10 +102,10 @@ impl Read {
     }
 }
 
-fn found(sides: [Side<'_>; 2], metrics: &[Metric], seed: u64, test: Option<Testing>) -> Evidence {
+fn found(sides: [Side<'_>; 2], metrics: &[Metric], design: Design, seed: u64, test: Option<Testing>) -> Evidence {
     let layers = [LAYER.to_owned()];
-    let settings = Settings { layers: &layers, weighting: &Weighting::Mass, min_count: 1, texts_differ: true };
-    let resampling = Resampling { design: Design::Pool, seed, test };
+    let settings = Settings { layers: &layers, weighting: &Weighting::Mass, min_count: 1, texts_differ: false };
+    let resampling = Resampling { design, seed, test, intervals: false };
     evidence(sides, &settings, metrics, &AFFINE[..metrics.len()], &resampling, &Host::detached()).unwrap()
 }
 
@@ -111,14 +124,87 @@ fn draw(of: usize, count: usize, seed: u64, again: bool) -> Vec<usize> {
     all
 }
 
+/// Two readings of the same articles by the same checkpoint, which differ in the inputs that were dropped.
+fn swap(registry: &Registry, model: &str, text: &str, splits: u64, metrics: &[Metric]) {
+    let mut rates = Rates::new(metrics.len());
+    for split in 0..splits {
+        let read = |seed: u64| {
+            let options = json!({ "model": model, "text": text, "seed": seed, "rate": 0.2, "articles": UNITS });
+            let mut source = registry.source("dropping", &options, &Host::detached()).unwrap();
+            let folder = tempfile::tempdir().unwrap();
+            let folder = Folder(folder.path());
+            let (stage, _) =
+                txray_method::read(&mut *source, &AsGiven, Extent::Whole, &Host::detached(), &folder).unwrap();
+            let layers = [LAYER.to_owned()];
+            let observed = Observed::read(&folder, &stage.neurons.sites, &layers, Unit::Group, |_, h| h).unwrap();
+            (stage, observed)
+        };
+        let [from, to] = [read(2 * split), read(2 * split + 1)];
+        let [a, b] = [&from, &to].map(|(stage, observed)| Side { stage, observed });
+        let evidence = found([a, b], metrics, Design::Swap, split, Some(TESTING));
+        rates.add(&evidence, split, &thirds(&from.0));
+    }
+    println!("\nshare of p <= .05 of two readings of {UNITS} articles by one checkpoint, {splits} times");
+    rates.print(metrics);
+}
+
+/// `[neurons]`: by how often they fire, in which third; none of those that never do.
+fn thirds(stage: &Stage) -> Vec<Option<usize>> {
+    let mut order: Vec<usize> = (0..stage.neurons.len()).filter(|&n| stage.neurons.count[n] > 0).collect();
+    order.sort_by_key(|&neuron| stage.neurons.count[neuron]);
+    let mut thirds = vec![None; stage.neurons.len()];
+    order.iter().enumerate().for_each(|(at, &neuron)| thirds[neuron] = Some(3 * at / order.len()));
+    thirds
+}
+
+/// `[metrics][thirds, and all; with ties broken at random][splits]`: shares of p <= .05.
+struct Rates(Vec<Vec<Vec<f64>>>);
+
+impl Rates {
+    fn new(metrics: usize) -> Self {
+        Self(vec![vec![Vec::new(); 5]; metrics])
+    }
+
+    fn add(&mut self, evidence: &Evidence, split: u64, thirds: &[Option<usize>]) {
+        for (metric, tested) in evidence.layers[0].tested.iter().enumerate() {
+            let mut random = Stream::new(split, "ties", metric as u64);
+            let (mut small, mut all) = ([0.0; 5], [0.0; 5]);
+            for (tested, third) in tested.iter().zip(thirds) {
+                let known = tested.and_then(|tested| Some((tested.p?, tested.fall))).zip(*third);
+                let Some(((p, fall), third)) = known else { continue };
+                let broken = (fall.above as f64 + f64::from(random.uniform()) * (fall.ties + 1) as f64)
+                    / (fall.draws + 1) as f64;
+                for (at, p) in [(third, p), (3, p), (4, broken)] {
+                    small[at] += f64::from(u8::from(p <= 0.05));
+                    all[at] += 1.0;
+                }
+            }
+            for at in 0..5 {
+                if all[at] > 0.0 {
+                    self.0[metric][at].push(small[at] / all[at]);
+                }
+            }
+        }
+    }
+
+    fn print(&self, metrics: &[Metric]) {
+        println!(
+            "{:<16} {:>15} {:>15} {:>15} {:>15} {:>15}",
+            "metric", "rare", "middle", "frequent", "all", "ties at random"
+        );
+        for ((name, _), rates) in metrics.iter().zip(&self.0) {
+            let cells = rates.iter().map(|rates| {
+                let (mean, error) = mean_and_error(rates);
+                format!("{:>15}", format!("{mean:.4} +- {error:.4}"))
+            });
+            println!("{name:<16} {}", cells.collect::<Vec<_>>().join(" "));
+        }
+    }
+}
+
 fn null(read: &Read, unit: Unit, splits: u64, metrics: &[Metric]) {
-    let testing = Testing { permutations: 200, most: 200, fdr: 0.05, max_t: false };
-    // By how often neurons fire in all of the text.
-    let mut order: Vec<usize> = (0..read.stage.neurons.len()).filter(|&n| read.stage.neurons.count[n] > 0).collect();
-    order.sort_by_key(|&neuron| read.stage.neurons.count[neuron]);
-    let third = |neuron: usize| order.iter().position(|&other| other == neuron).map_or(0, |at| 3 * at / order.len());
-    // `[metrics][thirds, and all; with ties broken at random][splits]`
-    let mut rates = vec![vec![Vec::new(); 5]; metrics.len()];
+    let mut rates = Rates::new(metrics.len());
+    let thirds = thirds(&read.stage);
     for split in 0..splits {
         let both = draw(read.groups.units.len(), 2 * UNITS, split, false);
         let [from, to] = [&both[..UNITS], &both[UNITS..]].map(|articles| match unit {
@@ -129,40 +215,10 @@ fn null(read: &Read, unit: Unit, splits: u64, metrics: &[Metric]) {
             }
         });
         let side = |observed| Side { stage: &read.stage, observed };
-        let evidence = found([side(&from), side(&to)], metrics, split, Some(testing));
-        for (metric, tested) in evidence.layers[0].tested.iter().enumerate() {
-            let mut random = Stream::new(split, "ties", metric as u64);
-            let (mut small, mut all) = ([0.0; 5], [0.0; 5]);
-            for (neuron, tested) in tested.iter().enumerate() {
-                let Some((p, fall)) = tested.and_then(|tested| Some((tested.p?, tested.fall))) else { continue };
-                let broken = (fall.above as f64 + f64::from(random.uniform()) * (fall.ties + 1) as f64)
-                    / (fall.draws + 1) as f64;
-                for (at, p) in [(third(neuron), p), (3, p), (4, broken)] {
-                    small[at] += f64::from(u8::from(p <= 0.05));
-                    all[at] += 1.0;
-                }
-            }
-            for at in 0..5 {
-                if all[at] > 0.0 {
-                    rates[metric][at].push(small[at] / all[at]);
-                }
-            }
-        }
+        let evidence = found([side(&from), side(&to)], metrics, Design::Pool, split, Some(TESTING));
+        rates.add(&evidence, split, &thirds);
     }
-    println!(
-        "{:<16} {:>15} {:>15} {:>15} {:>15} {:>15}",
-        "metric", "rare", "middle", "frequent", "all", "ties at random"
-    );
-    for ((name, _), rates) in metrics.iter().zip(&rates) {
-        let cells: Vec<String> = rates
-            .iter()
-            .map(|rates| {
-                let (mean, error) = mean_and_error(rates);
-                format!("{mean:.4} +- {error:.4}")
-            })
-            .collect();
-        println!("{name:<16} {:>15} {:>15} {:>15} {:>15} {:>15}", cells[0], cells[1], cells[2], cells[3], cells[4]);
-    }
+    rates.print(metrics);
 }
 
 fn mean_and_error(values: &[f64]) -> (f64, f64) {
@@ -184,14 +240,14 @@ fn bias(early: &Read, late: &Read, splits: u64, metrics: &[Metric]) {
         let neurons = late.stage.neurons.len();
         let all =
             [Side { stage: &from.stage, observed: &from.groups }, Side { stage: &late.stage, observed: &late.groups }];
-        let truths = found(all, &metrics[..2], 0, None).layers.swap_remove(0).observed;
+        let truths = found(all, &metrics[..2], Design::Pool, 0, None).layers.swap_remove(0).observed;
         let mut sums = vec![vec![[0.0; 3]; neurons]; 2];
         let mut ranks = vec![[Vec::new(), Vec::new()]; 2];
         for split in 0..splits.min(100) {
             let drawn = [(from, 2 * split), (late, 2 * split + 1)]
                 .map(|(of, seed)| of.groups.drawn(&draw(of.groups.units.len(), UNITS, seed, true)));
             let side = |at: usize| Side { stage: [&from.stage, &late.stage][at], observed: &drawn[at] };
-            let evidence = found([side(0), side(1)], &metrics[..2], split, None);
+            let evidence = found([side(0), side(1)], &metrics[..2], Design::Pool, split, None);
             let of = &evidence.layers[0];
             for metric in 0..2 {
                 let mut seen = Vec::new();

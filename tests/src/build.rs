@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::path;
 
 /// The packages under `plugins/`, and the backend that is shipped.
-const RUST_PLUGINS: [&str; 5] = ["broken", "energy", "everything", "panics", "txray-cpu"];
+const RUST_PLUGINS: [&str; 6] = ["broken", "dropping", "energy", "everything", "panics", "txray-cpu"];
 
 /// The metrics that authors are shown: examples of `txray-metrics`, each a library.
 const EXAMPLES: [&str; 5] = ["kl", "bhattacharyya", "cosine", "jaccard", "wasserstein"];

@@ -2,15 +2,14 @@
 
 use txray_plugin::{Host, Level, Site, StringTable};
 
-use crate::comparison::{
-    Changed, ChangedMost, Compared, Comparison, ComparisonRow, FeatureRow, LeftOut, Share, Standardized, TOLD, Worth,
-};
+use crate::comparison::{Compared, Comparison, ComparisonRow, FeatureRow, Worth};
 use crate::diversity::{hill, rarefied};
 use crate::error::{MethodError, MethodResult};
 use crate::fate::{ENOUGH, Fate};
 use crate::preferences::{Preference, Preferences};
 use crate::sides::{Metric, Rows, Settings, Union, order};
 use crate::stage::Stage;
+use crate::summary::{Changed, ChangedMost, LeftOut, Share, Standardized, TOLD};
 use crate::weighting::Met;
 
 /// Features of a neuron that are told for what of its distance they carry.
@@ -84,6 +83,7 @@ pub fn compare(
             rows[neuron * settings.layers.len() + layer] = Some(ComparisonRow {
                 site,
                 neuron: index,
+                neuron_to: Some(index),
                 layer,
                 fate: Fate::of(counts[0] > 0, counts[1] > 0),
                 counts,

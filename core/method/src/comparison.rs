@@ -1,18 +1,19 @@
 //! What a comparison of two stages comes to: a row a neuron and layer, and its sums.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::types::{Float64Type, UInt32Type, UInt64Type};
 use arrow_array::{Array, ArrayRef, Float64Array, StringArray, UInt32Array, UInt64Array};
-use serde::{Deserialize, Serialize};
+use hashbrown::HashMap;
 use txray_tables::columns::{comparison, comparison_features};
 use txray_tables::{Folder, ROWS, TableError, TableResult};
 
 use crate::error::MethodResult;
-use crate::evidence::{Corrected, Design, Evidence, Joint, JointCorrected, Tested, Unit};
+use crate::evidence::{Corrected, Evidence, Joint, Tested};
 use crate::fate::{Fate, Fates};
-use crate::weighting::Weighting;
+use crate::summary::{
+    ChangedMost, JointSummary, LayerSummary, LeftOut, MetricSummary, Standardized, Summary, SummaryOf,
+};
 
 /// One neuron in one layer.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +22,8 @@ pub struct ComparisonRow {
     pub site: usize,
     /// The neuron.
     pub neuron: u32,
+    /// The same in the later stage: another where neurons are matched, and none of one without a partner.
+    pub neuron_to: Option<u32>,
     /// Index into [`Comparison::layers`].
     pub layer: usize,
     /// What became of it.
@@ -59,13 +62,15 @@ pub struct Worth {
     pub p: Option<f64>,
     pub q: Option<f64>,
     pub p_max: Option<f64>,
+    pub between: Option<f64>,
+    pub corrected_between: Option<f64>,
 }
 
 impl Worth {
     /// In the order of the columns behind the distance itself.
-    fn columns(&mut self) -> [&mut Option<f64>; 8] {
-        let Self { corrected, low, high, standardized, null, p, q, p_max } = self;
-        [corrected, low, high, standardized, null, p, q, p_max]
+    fn columns(&mut self) -> [&mut Option<f64>; 10] {
+        let Self { corrected, low, high, standardized, null, p, q, p_max, between, corrected_between } = self;
+        [corrected, low, high, standardized, null, p, q, p_max, between, corrected_between]
     }
 }
 
@@ -88,15 +93,6 @@ pub struct FeatureRow {
     pub term: f64,
 }
 
-/// Mass that `min_count` left out, and of how much.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct LeftOut {
-    /// Mass left out, from and to.
-    pub mass: [f64; 2],
-    /// Mass in all, from and to.
-    pub of: [f64; 2],
-}
-
 /// Two stages held against each other.
 #[derive(Clone, Debug)]
 pub struct Comparison {
@@ -108,13 +104,6 @@ pub struct Comparison {
     pub metrics: Vec<String>,
     /// One row for each site, neuron and layer, in this order.
     pub rows: Vec<ComparisonRow>,
-}
-
-/// Distances of standardized frequencies: the mass of features that both texts have, and of how much.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Standardized {
-    /// The share of the mass that stays, from and to.
-    pub stays: [f64; 2],
 }
 
 /// What comparing gives: the table, and what stands in the summary alone.
@@ -132,177 +121,6 @@ pub struct Compared {
     pub standardized: Vec<Option<Standardized>>,
     /// `[layers]` all neurons together, where observations tell.
     pub joint: Vec<Option<Joint>>,
-}
-
-/// Neurons, and features of each, that [`ChangedMost`] tells of.
-pub(crate) const TOLD: usize = 5;
-
-/// The neurons that moved furthest in one layer by the first metric.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ChangedMost {
-    /// The metric.
-    pub metric: String,
-    /// Observations that a neuron needs on both sides to be told of.
-    pub at_least: u64,
-    /// How many neurons have as many, and a distance.
-    pub of: u64,
-    /// The first of them.
-    pub neurons: Vec<Changed>,
-}
-
-/// A neuron that moved.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Changed {
-    /// Its site.
-    pub site: String,
-    /// The neuron.
-    pub neuron: u32,
-    /// How far.
-    pub distance: f64,
-    /// How often it met the features that its distance is of, from and to.
-    pub observations: [u64; 2],
-    /// What it preferred most before.
-    pub from: Vec<Share>,
-    /// And after.
-    pub to: Vec<Share>,
-}
-
-/// A feature, and its share in a distribution.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Share {
-    /// Its name.
-    pub feature: String,
-    /// From 0 to 1.
-    pub share: f64,
-}
-
-/// What a comparison comes to: `comparisons/<name>.json`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Summary {
-    /// The earlier stage.
-    pub from: String,
-    /// The later stage.
-    pub to: String,
-    /// What preferences were weighted by.
-    pub weighting: Weighting,
-    /// Features observed less often than this, both stages pooled, were left out.
-    pub min_count: u64,
-    /// Metrics beyond the first: what they find is exploratory.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub exploratory: Vec<String>,
-    /// How it was found out what distances are worth, where observations tell.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub evidence: Option<EvidenceSummary>,
-    /// How many neurons met which fate.
-    pub fates: Fates,
-    /// The same with evidence, where that is tested.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fates_tested: Option<Fates>,
-    /// By layer.
-    pub layers: BTreeMap<String, LayerSummary>,
-}
-
-/// How it was found out what the distances of a comparison are worth.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct EvidenceSummary {
-    /// What is permuted.
-    pub design: Design,
-    /// What is drawn as a whole.
-    pub unit: Unit,
-    /// How many of these there are, from and to.
-    pub units: [u64; 2],
-    /// Whether documents stand for groups that the corpus does not tell of: where documents hang together, p is too small.
-    pub documents_for_groups: bool,
-    /// Whether both the model and the text differ, so that it cannot be told which of them made the change.
-    pub confounded: bool,
-    /// How distances were tested, where they were.
-    pub significance: Option<SignificanceSummary>,
-}
-
-/// How distances were tested.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct SignificanceSummary {
-    /// Draws of every neuron.
-    pub permutations: u64,
-    /// The most of one near the threshold.
-    pub most: u64,
-    /// The rate of false discoveries that is allowed.
-    pub fdr: f64,
-}
-
-/// The distance of all neurons together: [`Joint`].
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct JointSummary {
-    /// H of what neurons fire, and for what.
-    pub distance: f64,
-    /// Of its square: which neurons fire.
-    pub usage: f64,
-    /// Of its square: what they fire for.
-    pub preference: f64,
-    /// The same without what finite samples add.
-    pub corrected: Option<JointPart>,
-    /// The mean distance where nothing changed.
-    pub null: Option<f64>,
-    /// p of the distance.
-    pub p: Option<f64>,
-}
-
-/// A joint distance, corrected.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct JointPart {
-    /// The distance; the sign is that of its square.
-    pub distance: f64,
-    /// Its interval of 95 %.
-    pub interval: Option<[f64; 2]>,
-    /// Of its square: which neurons fire.
-    pub usage: f64,
-    /// Of its square: what they fire for.
-    pub preference: f64,
-}
-
-impl JointSummary {
-    pub(crate) fn of(joint: Joint) -> Self {
-        let Joint { distance, usage, preference, corrected, tested } = joint;
-        let corrected = corrected.map(|JointCorrected { distance, usage, preference }| {
-            let Corrected { distance, interval } = distance;
-            JointPart { distance, interval, usage, preference }
-        });
-        let (null, p) = (tested.and_then(|of| of.fall.mean()), tested.and_then(|of| of.p));
-        Self { distance, usage, preference, corrected, null, p }
-    }
-}
-
-/// One layer of a [`Summary`].
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct LayerSummary {
-    /// All neurons together: the headline.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub joint: Option<JointSummary>,
-    /// What `min_count` left out.
-    pub left_out: LeftOut,
-    /// Of texts that differ, what standardizing their frequencies leaves.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub standardized: Option<Standardized>,
-    /// By metric.
-    pub metrics: BTreeMap<String, MetricSummary>,
-    /// The neurons that moved furthest by the first metric.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub changed_most: Option<ChangedMost>,
-}
-
-/// One metric of a [`LayerSummary`].
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct MetricSummary {
-    /// Neurons whose distance is defined.
-    pub neurons: u64,
-    /// Mean distance over them; it is raw, and so mostly the noise of finite samples.
-    pub mean: Option<f64>,
-    /// Neurons that have a p, where distances are tested.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tested: Option<u64>,
-    /// Of these, those that changed: their q is at most the rate of false discoveries that is allowed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub changed: Option<u64>,
 }
 
 impl Comparison {
@@ -347,6 +165,7 @@ impl Comparison {
             let site = batch.text(comparison::SITE)?;
             let (layer, fate) = (batch.text(comparison::LAYER)?, batch.text(comparison::FATE)?);
             let neuron = batch.numbers::<UInt32Type>(comparison::NEURON)?;
+            let neuron_to = batch.numbers::<UInt32Type>(comparison::NEURON_TO)?;
             let counts = [comparison::COUNT_FROM, comparison::COUNT_TO, comparison::LENGTH_FROM, comparison::LENGTH_TO];
             let [count_from, count_to, length_from, length_to] =
                 counts.map(|column| batch.numbers::<UInt64Type>(column));
@@ -382,6 +201,7 @@ impl Comparison {
                 all.rows.push(ComparisonRow {
                     site: index_of(&mut all.sites, site.value(row)),
                     neuron: neuron.value(row),
+                    neuron_to: neuron_to.is_valid(row).then(|| neuron_to.value(row)),
                     layer: index_of(&mut all.layers, layer.value(row)),
                     fate: named(fate.value(row))?,
                     fate_tested: tested.is_valid(row).then(|| named(tested.value(row))).transpose()?,
@@ -430,6 +250,10 @@ impl Comparison {
                 numbers(&|row| row.hill[side][order]);
             }
         }
+        columns.push(Arc::new(rows.iter().map(|row| row.neuron_to).collect::<UInt32Array>()));
+        let mut numbers = |of: &dyn Fn(&ComparisonRow) -> Option<f64>| {
+            columns.push(Arc::new(rows.iter().map(of).collect::<Float64Array>()));
+        };
         for metric in 0..self.metrics.len() {
             numbers(&|row| row.distances[metric]);
             for column in 0..Worth::default().columns().len() {
@@ -495,6 +319,39 @@ impl Compared {
         Ok(table.finish()?)
     }
 
+    /// Of stages whose neurons were matched: the rows of the earlier one's neurons, each with its partner. The later one's neurons
+    /// without a partner are not in the table; what they are to all neurons together is.
+    pub fn aligned(&mut self, partners: &[Vec<Option<u32>>]) {
+        let is_own = |site: usize, neuron: u32| (neuron as usize) < partners[site].len();
+        self.comparison.rows.retain(|row| is_own(row.site, row.neuron));
+        self.features.retain(|row| is_own(row.site, row.neuron));
+        for row in &mut self.comparison.rows {
+            row.neuron_to = partners[row.site][row.neuron as usize];
+        }
+    }
+
+    /// Adds what training again changes: the mean over comparisons of one side, the later one or not, with the same stage of
+    /// replicates.
+    pub fn add_between(&mut self, replicates: &[Self], is_later: bool) {
+        let place = |row: &ComparisonRow| (row.site, row.layer, row.neuron);
+        let rows = replicates.iter().flat_map(|of| &of.comparison.rows);
+        let mut found: HashMap<(usize, usize, u32), Vec<&ComparisonRow>> = HashMap::new();
+        rows.for_each(|row| found.entry(place(row)).or_default().push(row));
+        for row in &mut self.comparison.rows {
+            let neuron = if is_later { row.neuron_to } else { Some(row.neuron) };
+            let Some(of) = neuron.and_then(|neuron| found.get(&(row.site, row.layer, neuron))) else { continue };
+            for (metric, worth) in row.worth.iter_mut().enumerate() {
+                worth.between = mean(of.iter().filter_map(|row| row.distances[metric]));
+                worth.corrected_between = mean(of.iter().filter_map(|row| row.worth[metric].corrected));
+            }
+        }
+    }
+
+    /// All neurons of each layer together: `[layers]`.
+    pub fn joints(&self) -> Vec<Option<JointSummary>> {
+        self.joint.iter().map(|joint| joint.map(JointSummary::of)).collect()
+    }
+
     /// What it comes to: of the stages of these names, compared like that, with this evidence.
     pub fn summary(&self, from: &str, to: &str, settings: SummaryOf) -> Summary {
         let comparison = &self.comparison;
@@ -513,7 +370,7 @@ impl Compared {
             };
             (name.clone(), summary)
         });
-        let SummaryOf { weighting, min_count, exploratory, evidence } = settings;
+        let SummaryOf { weighting, min_count, exploratory, evidence, alignment, replicates } = settings;
         Summary {
             from: from.to_owned(),
             to: to.to_owned(),
@@ -521,6 +378,8 @@ impl Compared {
             min_count,
             exploratory,
             evidence,
+            alignment,
+            replicates,
             fates: comparison.fates(),
             fates_tested: comparison.fates_tested(),
             layers: layers.collect(),
@@ -528,14 +387,9 @@ impl Compared {
     }
 }
 
-/// How two stages were compared.
-#[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "the fields are those of `Summary`")]
-pub struct SummaryOf {
-    pub weighting: Weighting,
-    pub min_count: u64,
-    pub exploratory: Vec<String>,
-    pub evidence: Option<EvidenceSummary>,
+fn mean(of: impl Iterator<Item = f64>) -> Option<f64> {
+    let of: Vec<f64> = of.collect();
+    (!of.is_empty()).then(|| of.iter().sum::<f64>() / of.len() as f64)
 }
 
 /// The place of a name in a list, where it is put if it is new.

@@ -4,7 +4,7 @@ use hashbrown::HashMap;
 use txray_plugin::NULL;
 use txray_plugin::random::Stream;
 
-use crate::evidence::Observed;
+use crate::evidence::{Observed, shuffle};
 
 /// Word types of nearly equal frequency, among which their features are permuted.
 const ALIKE: usize = 10;
@@ -84,9 +84,7 @@ impl<'a> Types<'a> {
         let mut features = vec![NULL; self.features.len()];
         for alike in self.rows.chunks(ALIKE) {
             let mut other: Vec<usize> = (0..alike.len()).collect();
-            for last in (1..other.len()).rev() {
-                other.swap(last, random.below(last as u32 + 1) as usize);
-            }
+            shuffle(&mut other, &mut random);
             for (rows, other) in alike.iter().zip(other) {
                 let from = alike[other].iter().cycle();
                 rows.iter().zip(from).for_each(|(&row, &from)| features[row] = self.features[from]);

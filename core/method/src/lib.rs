@@ -27,6 +27,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod align;
 mod bulk;
 mod compare;
 mod comparison;
@@ -44,16 +45,15 @@ mod read;
 mod record;
 mod sides;
 mod stage;
+mod summary;
 mod symbols;
 mod tally;
 mod trajectory;
 mod weighting;
 
+pub use align::{Aligned, AlignmentSummary, align};
 pub use compare::{compare, unlike};
-pub use comparison::{
-    Changed, ChangedMost, Compared, Comparison, ComparisonRow, EvidenceSummary, FeatureRow, JointPart, JointSummary,
-    LayerSummary, LeftOut, MetricSummary, Share, SignificanceSummary, Standardized, Summary, SummaryOf, Worth,
-};
+pub use comparison::{Compared, Comparison, ComparisonRow, FeatureRow, Worth};
 pub use error::{MethodError, MethodResult};
 pub use evaluation::{Estimate, Predicted, Scores, write_predicted};
 pub use evidence::{
@@ -68,6 +68,10 @@ pub use read::{Extent, Times, merge, read};
 pub use record::{AsGiven, BySite, Keeps, Kept, RECORDS, Record, RecordKind, RecordRule};
 pub use sides::{Metric, Settings};
 pub use stage::{COVERAGE, Coverage, LayerCoverage, Neurons, Stage};
+pub use summary::{
+    Between, Changed, ChangedMost, EvidenceSummary, JointPart, JointSummary, LayerSummary, LeftOut, MetricSummary,
+    Replicate, ReplicateLayer, ReplicatesSummary, Share, SignificanceSummary, Standardized, Summary, SummaryOf,
+};
 pub use symbols::Symbols;
 pub use tally::Tally;
 pub use trajectory::{Checkpoint, Reading, TrajectoryRow, trajectory, write_trajectory};

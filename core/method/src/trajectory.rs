@@ -8,7 +8,6 @@ use txray_plugin::Host;
 use txray_tables::Folder;
 use txray_tables::columns::trajectory;
 
-use crate::comparison::JointSummary;
 use crate::diversity::{hill, rarefied};
 use crate::error::{MethodError, MethodResult};
 use crate::evaluation::Estimate;
@@ -18,6 +17,7 @@ use crate::information::Information;
 use crate::preferences::{Preference, Preferences};
 use crate::sides::{Settings, shares};
 use crate::stage::Stage;
+use crate::summary::JointSummary;
 use crate::weighting::Met;
 
 /// A checkpoint, and what it was found to be without its neurons.
@@ -99,7 +99,7 @@ pub fn trajectory<E: From<MethodError>>(
         });
     }
     let fewest = fewest.unwrap_or_default();
-    let resampling = Resampling { design: Design::Swap, seed, test: None };
+    let resampling = Resampling { design: Design::Swap, seed, test: None, intervals: true };
     let held = |from: &Reading, to: &Reading| {
         let sides = [Side { stage: &from.0, observed: &from.1 }, Side { stage: &to.0, observed: &to.1 }];
         let found = evidence(sides, settings, &[], &[], &resampling, host)?;

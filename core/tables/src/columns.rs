@@ -288,6 +288,9 @@ tables! {
         HILL_2_FROM: F64 or null = "hill_2_from",
         /// In the later one, likewise.
         HILL_2_TO: F64 or null = "hill_2_to",
+        /// The index of the neuron in the later stage: the same as `neuron`, but where neurons are matched (`align`); then null of one
+        /// without a partner.
+        NEURON_TO: U32 or null = "neuron_to",
         each "metric" /// The distance between its two distributions; null where one of them is none.
         "": F64 or null,
         each "metric" /// The distance without what finite samples add: near 0 without change, below it by chance. Null where the metric
@@ -308,6 +311,11 @@ tables! {
         "" "_q": F64 or null,
         each "metric" /// p against the largest of all neurons, where `max_t` asks for it.
         "" "_p_max": F64 or null,
+        each "metric" /// How far training again moves the neuron: the mean distance of the later stage (of the earlier one, where that alone has
+        /// them) to the same stage of each replicate. Null without replicates, and where they began apart and are not matched.
+        "" "_between": F64 or null,
+        each "metric" /// The same of the corrected distances.
+        "" "_corrected_between": F64 or null,
     }
 
     /// The features that carry a neuron's distance, and those that it prefers most on either side: a row a site, neuron, layer and

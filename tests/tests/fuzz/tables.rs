@@ -43,6 +43,7 @@ fn compared() -> Comparison {
     let row = |i: u32| ComparisonRow {
         site: 0,
         neuron: i / 2,
+        neuron_to: (!i.is_multiple_of(5)).then_some(i),
         layer: (i % 2) as usize,
         fate: [Fate::Shared, Fate::Lost, Fate::Gained, Fate::Dead][(i / 2 % 4) as usize],
         counts: [u64::from(i), 3],

@@ -238,6 +238,7 @@ fn look_through_comparison(out: &Path, name: &str, from: &str, to: &str) {
             "hill_1_to: Float64?",
             "hill_2_from: Float64?",
             "hill_2_to: Float64?",
+            "neuron_to: UInt32?",
             "hellinger: Float64?",
             "hellinger_corrected: Float64?",
             "hellinger_low: Float64?",
@@ -247,6 +248,8 @@ fn look_through_comparison(out: &Path, name: &str, from: &str, to: &str) {
             "hellinger_p: Float64?",
             "hellinger_q: Float64?",
             "hellinger_p_max: Float64?",
+            "hellinger_between: Float64?",
+            "hellinger_corrected_between: Float64?",
         ]
     );
     assert_eq!(table.len(), 64 * 2, "a row for each neuron in each layer");
@@ -434,10 +437,10 @@ fn trajectory_runs() {
     let table = Table::read(&folder.path("out/trajectories/pretraining.parquet"));
     let perplexity = table.numbers::<Float64Type>("perplexity");
     assert!(perplexity.iter().step_by(2).is_sorted_by(|a, b| a > b), "{perplexity:?}");
-    // Of parts of speech, the end tells more than the beginning, and than words of their frequency would.
+    // Of parts of speech, neurons that learned something tell more than words of their frequency would.
     let (bits, control) =
         (table.numbers::<Float64Type>("information"), table.numbers::<Float64Type>("information_control"));
-    assert!(bits[5] > bits[1] && bits[5] > control[5], "{bits:?} {control:?}");
+    assert!(bits[5] > control[5], "{bits:?} {control:?}");
 }
 
 #[test]

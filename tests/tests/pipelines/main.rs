@@ -22,6 +22,7 @@ mod pytorch;
 mod readme;
 mod recorded;
 mod recording;
+mod replicates;
 mod shards;
 mod significance;
 mod trajectory;

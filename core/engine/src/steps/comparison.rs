@@ -1,21 +1,25 @@
 //! `[comparison.NAME]`: two stages held against each other.
 
+mod significance;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use txray_config::{Name, child};
 use txray_method::{
-    Compared, Design, EvidenceSummary, MethodError, Metric, Resampling, Settings, Side, SignificanceSummary, Summary,
-    SummaryOf, Testing, Unit, Weighting, compare, evidence,
+    AlignmentSummary, Between, Compared, Design, EvidenceSummary, MethodError, Metric, Replicate, ReplicatesSummary,
+    Resampling, Settings, Side, SignificanceSummary, Summary, SummaryOf, Testing, Unit, Weighting, align, compare,
+    evidence,
 };
-use txray_plugin::{Level, abi};
+use txray_plugin::{Level, Site, abi};
 use txray_tables::Folder;
 use txray_tables::columns::{comparison, comparison_features};
 
+use super::model::Kin;
 use super::stage::{Stage, StageOf};
 use crate::check::{Check, Section};
 use crate::component::Component;
@@ -24,6 +28,8 @@ use crate::form::Form;
 use crate::inputs::Hashes;
 use crate::out::{OutPath, Publication};
 use crate::step::{Made, Making, Step};
+use crate::step_name::StepName;
+use significance::{Significance, check_design, check_significance};
 
 /// The file of what a comparison comes to.
 const SUMMARY: &str = "comparison.json";
@@ -53,6 +59,10 @@ struct Keys {
     preset: Option<Preset>,
     /// Whether the distances, and the counts of neurons, are more than chance: a permutation test. Default: nothing is tested.
     significance: Option<Significance>,
+    /// Whether the neurons of models that began apart are matched by what they prefer in the first of the layers: on half of the
+    /// groups, and compared on the others. Neuron 7 of one is a stranger to neuron 7 of the other.
+    #[serde(default)]
+    align: bool,
 }
 
 /// Settings of a comparison that belong together.
@@ -61,47 +71,6 @@ enum Preset {
     /// The paper's: `weighting = "mean"`.
     #[serde(rename = "tx-ray-2020")]
     TxRay2020,
-}
-
-/// Whether distances are more than chance.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-struct Significance {
-    /// How often units are drawn anew, for every neuron.
-    permutations: u64,
-    /// How often at most for one of which so many do not tell on which side of the threshold it is. Default: 20 times as often.
-    most: Option<u64>,
-    /// The share of false discoveries that is allowed among the neurons that are said to have changed.
-    fdr: f64,
-    /// What is drawn as a whole: a group of documents (an article, a movie), as documents hang together in it; or a document.
-    unit: Unit,
-    /// What is permuted: `pool`, where one model read two texts; `swap`, where the same text was read twice. Default: what the
-    /// stages are; of stages with a `source` that is not known.
-    design: Option<Design>,
-    /// Whether stages are tested that differ in both model and text: what changed them is then not told.
-    confounded: bool,
-    /// Whether p is also told against the largest of all neurons: the chance of a single false discovery.
-    max_t: bool,
-}
-
-impl Default for Significance {
-    fn default() -> Self {
-        Self {
-            permutations: 1000,
-            most: None,
-            fdr: 0.05,
-            unit: Unit::Group,
-            design: None,
-            confounded: false,
-            max_t: false,
-        }
-    }
-}
-
-impl Significance {
-    fn most(&self) -> u64 {
-        self.most.unwrap_or(20 * self.permutations).max(self.permutations)
-    }
 }
 
 fn one() -> u64 {
@@ -113,9 +82,10 @@ fn hellinger() -> Vec<Value> {
 }
 
 /// A comparison of a pipeline.
+#[derive(Clone)]
 pub struct Comparison {
     /// Its name.
-    pub name: Name,
+    pub name: StepName,
     /// The earlier stage.
     pub from: Arc<Stage>,
     /// The later stage.
@@ -129,7 +99,11 @@ pub struct Comparison {
     /// What would be permuted, where that is known.
     design: Option<Design>,
     significance: Option<Significance>,
+    /// Whether the neurons of strangers are matched.
+    pub align: bool,
     seed: u64,
+    /// The same in replicates of the models.
+    pub replicates: Vec<Arc<Comparison>>,
 }
 
 impl Section for Comparison {
@@ -173,9 +147,17 @@ impl Section for Comparison {
             check.error(pointer, "the two stages have no layer in common");
         }
         // Where the weights have yet to tell, `compare` finds out.
-        if let Some([of_from, of_to]) = from.unlike(&to) {
+        if keys.align {
+            check_aligned(check, pointer, &from, &to);
+        } else if let Some([of_from, of_to]) = from.unlike(&to) {
             let message = format!("the stages do not compare: `{}` reads {of_from}, `{}` {of_to}", from.name, to.name);
-            check.error(&child(pointer, "to"), message);
+            check.error_with_help(&child(pointer, "to"), message, ALIGN);
+        } else if from.kin(&to) == Kin::Strangers {
+            let message = format!(
+                "the models of `{}` and `{}` began apart: neuron 7 of one is a stranger to neuron 7 of the other",
+                from.name, to.name
+            );
+            check.error_with_help(&child(pointer, "to"), message, ALIGN);
         }
         let weighting = keys.weighting.unwrap_or(match keys.preset {
             Some(Preset::TxRay2020) => Weighting::Mean,
@@ -183,8 +165,12 @@ impl Section for Comparison {
         });
         check.put(pointer, &json!({ "weighting": weighting }));
         let design = check_design(check, pointer, &from, &to, keys.significance.as_ref());
+        if keys.align && design.is_none() {
+            let message = "neurons are matched by observations, of stages that are known to have read one text, or two";
+            check.error(&child(pointer, "align"), message);
+        }
         let comparison = Self {
-            name: name.clone(),
+            name: name.into(),
             from,
             to,
             layers,
@@ -193,13 +179,15 @@ impl Section for Comparison {
             metrics,
             design,
             significance: keys.significance,
+            align: keys.align,
             seed: check.seed,
+            replicates: Vec::new(),
         };
-        (check.diagnostics.len() == before).then_some(comparison)
+        (check.diagnostics.len() == before).then(|| comparison.with_replicates())
     }
 
     fn steps(self: &Arc<Self>) -> Vec<Arc<dyn Step>> {
-        vec![Arc::clone(self) as _]
+        [self].into_iter().chain(&self.replicates).map(|comparison| Arc::clone(comparison) as _).collect()
     }
 
     fn form() -> Form {
@@ -207,75 +195,28 @@ impl Section for Comparison {
     }
 }
 
-fn check_significance(check: &mut Check<'_>, pointer: &str, significance: &Significance) {
-    if significance.permutations == 0 {
-        check.error(&child(pointer, "permutations"), "a test needs at least one permutation");
-    }
-    if significance.most.is_some_and(|most| most < significance.permutations) {
-        check.error(&child(pointer, "most"), "`most` is below `permutations`, which every neuron has");
-    }
-    if !(significance.fdr > 0.0 && significance.fdr < 1.0) {
-        check.error(&child(pointer, "fdr"), "a rate of false discoveries is above 0 and below 1");
-    }
-}
+/// What to do about neurons that are not each other's.
+const ALIGN: &str = "say `align = true`: neurons are then matched by what they prefer on half of the groups, and compared on the others";
 
-/// What would be permuted between two stages, if that is known.
-fn check_design(
-    check: &mut Check<'_>,
-    pointer: &str,
-    from: &Stage,
-    to: &Stage,
-    significance: Option<&Significance>,
-) -> Option<Design> {
-    let place = child(pointer, "significance");
-    let mut refuse = |message: String, help: &str| {
-        if significance.is_some() {
-            check.error_with_help(&place, message, help);
-        }
-        None
-    };
-    if let Some(stage) = [from, to].into_iter().find(|stage| !stage.tells_observations()) {
-        let message = format!("the stage `{}` records `all`, which leaves no observations to draw from", stage.name);
-        return refuse(message, "record `max-1`, `top-k` or `threshold`");
+/// Refuses to match what needs no matching, or cannot be matched.
+fn check_aligned(check: &mut Check<'_>, pointer: &str, from: &Stage, to: &Stage) {
+    let place = child(pointer, "align");
+    let has_strangers = |stage: &Stage| stage.replicates.iter().any(|other| stage.kin(other) == Kin::Strangers);
+    if from.kin(to) == Kin::Kin && !has_strangers(from) && !has_strangers(to) {
+        let message = format!("`{}` and `{}` have the same neurons: there is nothing to match", from.name, to.name);
+        check.error_with_help(&place, message, "leave it out");
     }
-    let asked = significance.and_then(|significance| significance.design);
-    let (StageOf::Model { model: a, text: text_a, .. }, StageOf::Model { model: b, text: text_b, .. }) =
-        (&from.of, &to.of)
-    else {
-        let message = "of stages with a `source` it is not known what they read";
-        let help =
-            "say `design = \"swap\"` where both read the same text, `design = \"pool\"` where one model read two";
-        return asked.or_else(|| refuse(message.to_owned(), help));
-    };
-    let is_same_text = text_a.name() == text_b.name();
-    let is_same_model = a.to_string() == b.to_string();
-    match (is_same_text, is_same_model, asked) {
-        (true, _, Some(Design::Pool)) => {
-            let help = "leave `design` out: in each unit the two readings are swapped or not";
-            refuse(
-                format!("both stages read `{}`: pooled, its readings would be taken for two texts", text_a.name()),
-                help,
-            )
-        }
-        (false, _, Some(Design::Swap)) => {
-            let message =
-                format!("`{}` and `{}` are two texts: there is nothing to swap", text_a.name(), text_b.name());
-            refuse(message, "leave `design` out")
-        }
-        (true, ..) => Some(Design::Swap),
-        (false, true, _) => Some(Design::Pool),
-        (false, false, _) if significance.is_none_or(|significance| significance.confounded) => Some(Design::Pool),
-        (false, false, _) => {
-            let message = format!(
-                "the stages differ in model (`{a}`, `{b}`) and in text (`{}`, `{}`): what changed neurons would not be told",
-                text_a.name(),
-                text_b.name()
-            );
-            refuse(
-                message,
-                "read both models over both texts, and compare where one of them is the same; or say `confounded = true`",
-            )
-        }
+    let names = |stage: &Stage| stage.sites.iter().map(|site| site.name.clone()).collect::<Vec<_>>();
+    if !from.sites.is_empty() && !to.sites.is_empty() && names(from) != names(to) {
+        let told = |stage: &Stage| stage.sites.iter().map(Site::to_string).collect::<Vec<_>>().join(", ");
+        let message = format!(
+            "neurons are matched within sites of one name: `{}` reads {}, `{}` {}",
+            from.name,
+            told(from),
+            to.name,
+            told(to)
+        );
+        check.error(&place, message);
     }
 }
 
@@ -303,6 +244,23 @@ fn check_metrics(check: &mut Check<'_>, pointer: &str, values: &[Value]) -> Vec<
     metrics
 }
 
+/// Two stages to be held against each other.
+struct Pair<'a> {
+    stages: [&'a Stage; 2],
+    /// What units are permuted or split by, where observations tell.
+    design: Option<Design>,
+    /// How they are permuted, where they are.
+    test: Option<Testing>,
+    texts_differ: bool,
+}
+
+/// What was found of them.
+struct Found {
+    compared: Compared,
+    evidence: Option<EvidenceSummary>,
+    alignment: Option<AlignmentSummary>,
+}
+
 impl Comparison {
     /// The names of its metrics, in order.
     pub fn metrics(&self) -> impl Iterator<Item = &str> {
@@ -323,59 +281,122 @@ impl Comparison {
         }
     }
 
-    /// Finds out what the distances are worth, where that can be told.
-    fn evidence(
-        &self,
-        making: &Making<'_>,
-        stages: [&txray_method::Stage; 2],
-        settings: &Settings<'_>,
-        metrics: &[Metric],
-        compared: &mut Compared,
-    ) -> Result<Option<EvidenceSummary>> {
-        let Some(design) = self.design else { return Ok(None) };
+    /// The same in each replicate, where both stages are those of models that share their beginning.
+    fn with_replicates(mut self) -> Self {
+        let seeds = |stage: &Stage| stage.replicates.iter().filter_map(|of| of.name.replicate).collect::<Vec<_>>();
+        let (from, to) = (seeds(&self.from), seeds(&self.to));
+        let of =
+            |stage: &Arc<Stage>, seed: u64| stage.replicates.iter().find(|of| of.name.replicate == Some(seed)).cloned();
+        let all = from.iter().chain(to.iter().filter(|seed| !from.contains(seed)));
+        let replicate = |&seed: &u64| {
+            let (from, to) = (of(&self.from, seed), of(&self.to, seed));
+            // What began from one model is held against that; what is of strangers in this seed alone is no replicate.
+            let pairs =
+                [(from.as_ref(), to.as_ref()), (Some(&self.from), to.as_ref()), (from.as_ref(), Some(&self.to))];
+            let mut pairs = pairs.into_iter().filter_map(|(from, to)| from.zip(to));
+            let (from, to) = pairs.find(|(from, to)| from.kin(to) == self.from.kin(&self.to))?;
+            let (name, from, to) = (self.name.replicate(seed), Arc::clone(from), Arc::clone(to));
+            Some(Arc::new(Self { name, from, to, ..self.clone() }))
+        };
+        self.replicates = all.filter_map(replicate).collect();
+        self
+    }
+
+    /// The stage that is held against the same of replicates, and whether it is the later one.
+    fn replicated(&self) -> Option<(&Arc<Stage>, bool)> {
+        let sides = [(&self.to, true), (&self.from, false)];
+        let of = sides.into_iter().find(|(stage, _)| !stage.replicates.is_empty());
+        // In a replicate it would be held against others again.
+        of.filter(|_| self.name.replicate.is_none())
+    }
+
+    /// Holds two stages against each other.
+    fn compared(&self, making: &Making<'_>, metrics: &[Metric], pair: Pair<'_>) -> Result<Found> {
+        let Pair { stages: [from, to], design, test, texts_differ } = pair;
+        let settings =
+            Settings { layers: &self.layers, weighting: &self.weighting, min_count: self.min_count, texts_differ };
+        let read = [from.read(making)?, to.read(making)?];
+        let Some(design) = design else {
+            let compared = compare(&read[0], &read[1], &settings, metrics, making.host)?;
+            return Ok(Found { compared, evidence: None, alignment: None });
+        };
         let unit = self.significance.as_ref().map_or(Unit::Group, |significance| significance.unit);
-        let by = |unit| Ok::<_, Error>([self.from.observed(making, unit)?, self.to.observed(making, unit)?]);
+        let by = |unit| Ok::<_, Error>([from.observed(making, unit)?, to.observed(making, unit)?]);
         let mut observed = by(unit)?;
         // A stage of groups and one without are both drawn by documents.
         if observed[0].unit != observed[1].unit {
             observed = by(Unit::Document)?;
         }
-        let used = observed[0].unit;
-        let documents_for_groups = unit == Unit::Group && used == Unit::Document;
-        if documents_for_groups && self.significance.is_some() {
-            let message = format!(
-                "[comparison.{}] draws documents, as they are in no groups: where they hang together, its p are too small",
-                self.name
-            );
-            making.host.log(Level::Warning, &message);
-        }
+        let aligned = match self.align && from.kin(to) != Kin::Kin {
+            false => None,
+            true => {
+                let side = |at: usize| ((*read[at]).clone(), (*observed[at]).clone());
+                Some(align([&side(0), &side(1)], &self.layers[0], &self.weighting, design, self.seed)?)
+            }
+        };
+        let sides = match &aligned {
+            None => [0, 1].map(|at| Side { stage: &read[at], observed: &observed[at] }),
+            Some(aligned) => aligned.sides.each_ref().map(|(stage, observed)| Side { stage, observed }),
+        };
+        let mut compared = compare(sides[0].stage, sides[1].stage, &settings, metrics, making.host)?;
         let affine = self.metrics.iter().map(|metric| {
             let found = making.registry.find(abi::METRIC, &metric.kind);
             found.is_ok_and(|(_, info)| info.claims.iter().any(|claim| claim == AFFINITY))
         });
         let affine: Vec<bool> = affine.collect();
-        let test = self.significance.as_ref().map(|of| Testing {
-            permutations: of.permutations,
-            most: of.most(),
-            fdr: of.fdr,
-            max_t: of.max_t,
-        });
-        let resampling = Resampling { design, seed: self.seed, test };
-        let side = |at: usize| Side { stage: stages[at], observed: &observed[at] };
-        let found = evidence([side(0), side(1)], settings, metrics, &affine, &resampling, making.host)?;
+        let resampling = Resampling { design, seed: self.seed, test, intervals: true };
+        let found = evidence(sides, &settings, metrics, &affine, &resampling, making.host)?;
         compared.add(&found, test.map_or(0.0, |test| test.fdr));
-        Ok(Some(EvidenceSummary {
+        let used = sides[0].observed.unit;
+        let evidence = EvidenceSummary {
             design,
             unit: used,
-            units: [0, 1].map(|side| observed[side].units.len() as u64),
-            documents_for_groups,
+            units: sides.map(|side| side.observed.units.len() as u64),
+            documents_for_groups: unit == Unit::Group && used == Unit::Document,
             confounded: self.texts_differ() && self.models_differ(),
             significance: test.map(|Testing { permutations, most, fdr, .. }| SignificanceSummary {
                 permutations,
                 most,
                 fdr,
             }),
-        }))
+        };
+        if let Some(aligned) = &aligned {
+            compared.aligned(&aligned.partners);
+        }
+        Ok(Found { compared, evidence: Some(evidence), alignment: aligned.map(|aligned| aligned.summary) })
+    }
+
+    /// What training again changes: the same in replicates, and one of the stages held against theirs.
+    fn replicates(
+        &self,
+        making: &Making<'_>,
+        metrics: &[Metric],
+        compared: &mut Compared,
+    ) -> Result<Option<ReplicatesSummary>> {
+        let Some((stage, is_later)) = self.replicated() else { return Ok(None) };
+        let each = self.replicates.iter().map(|replicate| {
+            let summary = replicate.summary(making.input(&**replicate)?)?;
+            Ok(Replicate::of(replicate.name.to_string(), summary))
+        });
+        let each = each.collect::<Result<Vec<_>>>()?;
+        let are_strangers = stage.replicates.iter().any(|other| stage.kin(other) == Kin::Strangers);
+        if are_strangers && !self.align {
+            return Ok(Some(ReplicatesSummary { each, between: None }));
+        }
+        // One text, read by models trained alike.
+        let design = Some(Design::Swap).filter(|_| stage.tells_observations());
+        let pair = |other| Pair { stages: [&**stage, other], design, test: None, texts_differ: false };
+        let held = stage.replicates.iter().map(|other| self.compared(making, metrics, pair(other)));
+        let held: Vec<Compared> = held.map(|found| Ok(found?.compared)).collect::<Result<_>>()?;
+        compared.add_between(&held, is_later);
+        let of_layer = |at: usize| held.iter().map(|compared| compared.joints()[at]).collect();
+        let between = Between {
+            stage: stage.name.to_string(),
+            replicates: stage.replicates.iter().map(|other| other.name.to_string()).collect(),
+            aligned: are_strangers,
+            layers: self.layers.iter().enumerate().map(|(at, layer)| (layer.clone(), of_layer(at))).collect(),
+        };
+        Ok(Some(ReplicatesSummary { each, between: Some(between) }))
     }
 
     /// Its table, in `directory`.
@@ -400,7 +421,17 @@ impl Step for Comparison {
     }
 
     fn inputs(&self) -> Vec<(&'static str, Arc<dyn Step>)> {
-        vec![("from", Arc::clone(&self.from) as _), ("to", Arc::clone(&self.to) as _)]
+        let mut inputs: Vec<(&'static str, Arc<dyn Step>)> =
+            vec![("from", Arc::clone(&self.from) as _), ("to", Arc::clone(&self.to) as _)];
+        if let Some((stage, _)) = self.replicated() {
+            inputs.extend(stage.replicates.iter().map(|stage| ("replicate", Arc::clone(stage) as _)));
+            inputs.extend(self.replicates.iter().map(|comparison| ("comparison", Arc::clone(comparison) as _)));
+        }
+        inputs
+    }
+
+    fn table(&self) -> String {
+        format!("{}.{}", Self::TABLE, self.name.name)
     }
 
     fn recipe(&self, hashes: &mut Hashes<'_>) -> Result<Value> {
@@ -414,6 +445,8 @@ impl Step for Comparison {
             "metrics": metrics,
             "design": self.design,
             "significance": self.significance,
+            "align": self.align,
+            "replicates": self.replicated().map(|(stage, is_later)| (stage.name.to_string(), is_later)),
             "seed": self.seed,
         }))
     }
@@ -423,16 +456,27 @@ impl Step for Comparison {
         for metric in &self.metrics {
             metrics.push((metric.kind.clone(), metric.metric(making.registry, making.host)?));
         }
-        let (from, to) = (self.from.read(making)?, self.to.read(making)?);
+        // They are read before the clock goes: the comparison is what takes so long.
+        self.from.read(making)?;
+        self.to.read(making)?;
         let start = Instant::now();
-        let settings = Settings {
-            layers: &self.layers,
-            weighting: &self.weighting,
-            min_count: self.min_count,
-            texts_differ: self.texts_differ(),
-        };
-        let mut compared = compare(&from, &to, &settings, &metrics, making.host)?;
-        let evidence = self.evidence(making, [&from, &to], &settings, &metrics, &mut compared)?;
+        let test = self.significance.as_ref().map(|of| Testing {
+            permutations: of.permutations,
+            most: of.most(),
+            fdr: of.fdr,
+            max_t: of.max_t,
+        });
+        let pair =
+            Pair { stages: [&self.from, &self.to], design: self.design, test, texts_differ: self.texts_differ() };
+        let Found { mut compared, evidence, alignment } = self.compared(making, &metrics, pair)?;
+        if test.is_some() && evidence.as_ref().is_some_and(|evidence| evidence.documents_for_groups) {
+            let message = format!(
+                "[{}] draws documents, as they are in no groups: where they hang together, its p are too small",
+                self.table()
+            );
+            making.host.log(Level::Warning, &message);
+        }
+        let replicates = self.replicates(making, &metrics, &mut compared)?;
         let seconds = start.elapsed().as_secs_f64();
         compared.write(&making.folder())?;
         let of = SummaryOf {
@@ -440,6 +484,8 @@ impl Step for Comparison {
             min_count: self.min_count,
             exploratory: self.metrics().skip(1).map(str::to_owned).collect(),
             evidence,
+            alignment,
+            replicates,
         };
         making
             .folder()

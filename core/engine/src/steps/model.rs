@@ -1,5 +1,6 @@
 //! `[model.NAME]`: a model that is trained, loaded, or begun from another.
 
+mod kin;
 mod looking;
 mod training;
 
@@ -29,6 +30,7 @@ use crate::store::{Entry, Record};
 use looking::{look, try_out};
 use training::{Begin, END, LAST, Training, checkpoint, load};
 
+pub use kin::Kin;
 pub use training::ModelFigures;
 
 /// The folder of models in the out directory.
@@ -59,6 +61,10 @@ struct Keys {
     /// What to train for, and on what, such as `{ kind = "language-model", corpus = "wikitext" }`. Without it the model is
     /// not trained.
     task: Option<TaskKeys>,
+    /// The seeds that it is trained with, once each: the model is that of the first, and those of the others are its replicates, as
+    /// `NAME#SEED`. Its stages are read once a replicate, and comparisons of these tell what training again changes. Default: the
+    /// pipeline's seed alone.
+    seeds: Option<Vec<u64>>,
     /// Epochs after which a checkpoint is kept, as `NAME@EPOCH`.
     // Taken out of `train`, whose other keys are the plugin's, before the rest is read.
     #[serde(rename = "train.checkpoints")]
@@ -137,6 +143,7 @@ impl Abilities {
 }
 
 /// A model of a pipeline.
+#[derive(Clone)]
 pub struct Model {
     /// Its name.
     pub name: StepName,
@@ -156,9 +163,12 @@ pub struct Model {
     checkpoints: Vec<u64>,
     seed: u64,
     device: String,
+    /// The same, trained with other seeds.
+    pub replicates: Vec<Arc<Model>>,
 }
 
 /// Where the weights of a model come from.
+#[derive(Clone)]
 enum Origin {
     /// Drawn from the seed; the vocabulary is learned.
     New(Vocabulary),
@@ -169,13 +179,14 @@ enum Origin {
 }
 
 /// What a model is trained for, and on.
+#[derive(Clone)]
 struct Lesson {
     kind: TaskKind,
     train: Arc<Text>,
     valid: Option<Arc<Text>>,
 }
 
-/// A model of the pipeline, or a checkpoint of one: `lm`, `lm@1`.
+/// A model of the pipeline, a replicate or a checkpoint of one: `lm`, `lm#2`, `lm@1`, `lm#2@1`.
 #[derive(Clone)]
 pub struct ModelRef {
     /// The model.
@@ -204,9 +215,16 @@ impl ModelRef {
                 }
             },
         };
-        let model = check.find::<Model>(pointer, name)?;
+        let (base, replicate) = match name.split_once('#') {
+            None => (name, None),
+            Some((base, seed)) => (base, Some(seed)),
+        };
+        let mut model = check.find::<Model>(pointer, base)?;
+        if let Some(seed) = replicate {
+            model = model.replicate(check, pointer, seed)?;
+        }
         if let Some(epoch) = epoch.filter(|epoch| !model.checkpoints.contains(epoch)) {
-            let help = format!("set `train.checkpoints = [{epoch}]` in [model.{name}]");
+            let help = format!("set `train.checkpoints = [{epoch}]` in [model.{base}]");
             check.error_with_help(pointer, format!("`{name}` keeps no checkpoint of epoch {epoch}"), help);
             return None;
         }
@@ -275,7 +293,7 @@ impl Section for Model {
         // The engine's keys apart from the plugin's. `checkpoints` stands in `train` with the plugin's, because that
         // is where a reader looks for it, but saving is the engine's affair.
         let mut own = Map::new();
-        for key in ["kind", "path", "init", "vocabulary", "task"] {
+        for key in ["kind", "path", "init", "vocabulary", "task", "seeds"] {
             own.extend(table.shift_remove(key).map(|value| (key.to_owned(), value)));
         }
         let train = table.get_mut("train").and_then(Value::as_object_mut);
@@ -308,6 +326,9 @@ impl Section for Model {
         if keys.task.is_none() && !checkpoints.is_empty() {
             let message = "this model is not trained: it has no `task`";
             check.error(&format!("{pointer}/train/checkpoints"), message);
+        }
+        if let Some(seeds) = &keys.seeds {
+            kin::check_seeds(check, pointer, seeds, keys.task.is_some());
         }
         let task = keys.task.as_ref().and_then(|task| {
             let corpus = Corpus::find_to_learn(check, &child(pointer, "task"), &task.corpus)?;
@@ -361,6 +382,7 @@ impl Section for Model {
             checkpoints,
             seed,
             device,
+            replicates: Vec::new(),
         };
         if !taken {
             return None;
@@ -380,11 +402,12 @@ impl Section for Model {
             let message = format!("the weights that `{}` begins from cannot be trained: {why}", model.name);
             check.error_with_help(&child(pointer, "task"), message, "they can be read: leave out `task`");
         }
-        (check.diagnostics.len() == before && model.task.is_some() == keys.task.is_some()).then_some(model)
+        let is_good = check.diagnostics.len() == before && model.task.is_some() == keys.task.is_some();
+        is_good.then(|| model.with_seeds(keys.seeds.as_deref().unwrap_or_default()))
     }
 
     fn steps(self: &Arc<Self>) -> Vec<Arc<dyn Step>> {
-        vec![Arc::clone(self) as _]
+        [self].into_iter().chain(&self.replicates).map(|model| Arc::clone(model) as _).collect()
     }
 
     fn form() -> Form {
@@ -700,6 +723,10 @@ impl Step for Model {
             inputs.extend(task.valid.iter().map(|valid| ("valid", Arc::clone(valid) as _)));
         }
         inputs
+    }
+
+    fn table(&self) -> String {
+        format!("{}.{}", Self::TABLE, self.name.name)
     }
 
     /// One that is not trained is the one that it begins from, under another name.

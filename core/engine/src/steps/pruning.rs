@@ -55,7 +55,12 @@ impl Section for Pruning {
             check.named(abi::PRUNER, &child(pointer, "pruner"), &keys.pruner, |registry, kind, options, host| {
                 registry.pruner(kind, options, host).map(drop)
             });
-        let comparison = check.find(&child(pointer, "comparison"), &keys.comparison);
+        let comparison = check.find::<Comparison>(&child(pointer, "comparison"), &keys.comparison);
+        if comparison.as_ref().is_some_and(|comparison| comparison.align) {
+            let message = "a pruner ranks the neurons of one model, and this comparison matches those of two";
+            check.error(&child(pointer, "comparison"), message);
+            return None;
+        }
         Some(Self { name: name.clone(), comparison: comparison?, pruner: pruner? })
     }
 

@@ -23,7 +23,7 @@ use txray_text::{CorpusError, Counts, Document};
 
 use super::annotator::Annotator;
 use super::corpus::{Corpus, Text, TextFigures};
-use super::model::ModelRef;
+use super::model::{Kin, Model, ModelRef};
 use crate::check::{Check, Section};
 use crate::component::Component;
 use crate::error::{Error, Result};
@@ -66,6 +66,7 @@ struct Keys {
 }
 
 /// A stage of a pipeline.
+#[derive(Clone)]
 pub struct Stage {
     /// Its name.
     pub name: StepName,
@@ -77,9 +78,12 @@ pub struct Stage {
     pub layers: Vec<String>,
     /// Where it reads, as far as that is known before anything runs; none: the model will tell.
     pub sites: Vec<Site>,
+    /// The same of the replicates of its model.
+    pub replicates: Vec<Arc<Stage>>,
 }
 
 /// What a stage reads.
+#[derive(Clone)]
 pub enum StageOf {
     /// A model over a text.
     Model {
@@ -150,7 +154,7 @@ impl Section for Stage {
         let keys: Keys = check.read(pointer)?;
         if let Some(source) = &keys.source {
             let (of, layers, sites) = source_of(check, pointer, source, &keys)?;
-            return Some(Self { name: name.into(), table: Self::TABLE, of, layers, sites });
+            return Some(Self { name: name.into(), table: Self::TABLE, of, layers, sites, replicates: Vec::new() });
         }
         let (Some(of), Some(corpus)) = (&keys.model, &keys.corpus) else {
             for (key, value) in [("model", &keys.model), ("corpus", &keys.corpus)] {
@@ -173,11 +177,11 @@ impl Section for Stage {
             record: record.as_ref(),
             state: *state,
         };
-        Self::of(check, pointer, name.into(), Self::TABLE, reads)
+        Self::of(check, pointer, name.into(), Self::TABLE, reads).map(Self::with_replicates)
     }
 
     fn steps(self: &Arc<Self>) -> Vec<Arc<dyn Step>> {
-        vec![Arc::clone(self) as _]
+        [self].into_iter().chain(&self.replicates).map(|stage| Arc::clone(stage) as _).collect()
     }
 
     fn form() -> Form {
@@ -360,7 +364,31 @@ impl Stage {
         reads: Reads<'_>,
     ) -> Option<Self> {
         let (of, layers, sites) = model_of(check, pointer, reads)?;
-        Some(Self { name, table, of, layers, sites })
+        Some(Self { name, table, of, layers, sites, replicates: Vec::new() })
+    }
+
+    /// With those of the replicates of its model beside it.
+    fn with_replicates(mut self) -> Self {
+        let StageOf::Model { model, .. } = &self.of else { return self };
+        let replicate = |of: &Arc<Model>| {
+            let mut stage = self.clone();
+            let seed = of.name.replicate;
+            stage.name.replicate = seed;
+            if let StageOf::Model { model, .. } = &mut stage.of {
+                model.model = Arc::clone(of);
+            }
+            Arc::new(stage)
+        };
+        self.replicates = model.model.replicates.iter().map(replicate).collect();
+        self
+    }
+
+    /// Whether its neurons are those of another.
+    pub fn kin(&self, other: &Self) -> Kin {
+        match (&self.of, &other.of) {
+            (StageOf::Model { model: a, .. }, StageOf::Model { model: b, .. }) => a.model.kin(&b.model),
+            _ => Kin::Unknown,
+        }
     }
 
     /// Where its tables go.

@@ -5,6 +5,7 @@
 //! `H_c² = 1 - 1/2 [BC(A1, B2) + BC(A2, B1)] / sqrt(BC(A1, A2) BC(B1, B2))`, which is the cosine between what both sides
 //! are in the mean: no sample is held against itself.
 
+use super::Resampling;
 use super::affinity::Affinity;
 use super::cells::{Against, Cells, Held};
 use super::units::{LANES, Units, in_order};
@@ -78,8 +79,9 @@ pub(super) fn corrected(
     neurons: &[usize],
     against: Against<'_>,
     affine: &[bool],
-    seed: u64,
+    resampling: &Resampling,
 ) -> MethodResult<AllCorrected> {
+    let seed = resampling.seed;
     let metrics: Vec<&Metric> =
         against.metrics.iter().zip(affine).filter(|(_, affine)| **affine).map(|(of, _)| *of).collect();
     let against = Against { metrics: &metrics, ..against };
@@ -89,7 +91,7 @@ pub(super) fn corrected(
     let jackknifed = Against { metrics: if has_few { &metrics } else { &[] }, ..against };
     let blocks = units.blocks(seed, BLOCKS);
     let mut without = Vec::new();
-    for block in 0..BLOCKS {
+    for block in 0..if resampling.intervals { BLOCKS } else { 0 } {
         without.push(squares(cells, units, neurons, jackknifed, (seed, JACKKNIFED), |row| blocks[row] != block)?);
     }
     let mut of_metrics = of_all.neurons.iter().enumerate();
@@ -161,6 +163,9 @@ fn signed_root(square: f64) -> f64 {
 /// By what it would be without each block; none where that is not known of each.
 fn interval(square: f64, without: impl Iterator<Item = Option<f64>>) -> Option<[f64; 2]> {
     let without: Vec<f64> = without.collect::<Option<_>>()?;
+    if without.is_empty() {
+        return None;
+    }
     let count = without.len() as f64;
     let mean = without.iter().sum::<f64>() / count;
     let variance = without.iter().map(|one| (one - mean).powi(2)).sum::<f64>() * (count - 1.0) / count;

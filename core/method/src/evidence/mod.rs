@@ -32,6 +32,7 @@ pub use observed::{Observed, Unit};
 pub use test::{Fall, Tested, Testing, q_values};
 pub use units::Design;
 use units::Units;
+pub(crate) use units::shuffle;
 
 /// How to find out.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,6 +43,8 @@ pub struct Resampling {
     pub seed: u64,
     /// None: nothing is tested, and distances are corrected alone.
     pub test: Option<Testing>,
+    /// Whether corrected distances have intervals: these take most of the time.
+    pub intervals: bool,
 }
 
 /// A side of a comparison.
@@ -139,7 +142,7 @@ fn layer(
     let [distance, usage, preference] = Affinity::of(&held).unwrap_or_default().distance();
     let mut joint = Joint { distance, usage, preference, corrected: None, tested: None };
 
-    let (of_neurons, of_joint) = corrected::corrected(cells, units, &everyone, against, affine, resampling.seed)?;
+    let (of_neurons, of_joint) = corrected::corrected(cells, units, &everyone, against, affine, resampling)?;
     joint.corrected = of_joint;
     let corrected = of_neurons.into_iter().map(|of| spread(of, &everyone, neurons)).collect();
     let tested = match &resampling.test {

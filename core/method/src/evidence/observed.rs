@@ -140,6 +140,24 @@ impl Observed {
         drawn
     }
 
+    /// The units that are not `left_out`, its neurons at other places among all: `[neurons]`.
+    #[must_use]
+    pub(crate) fn rest(&self, left_out: &[bool], places: &[u32]) -> Self {
+        let kept: Vec<usize> = (0..self.units.len()).filter(|&unit| !left_out[unit]).collect();
+        let mut numbers = vec![NULL; self.units.len()];
+        kept.iter().zip(0..).for_each(|(&unit, number)| numbers[unit] = number);
+        let rows: Vec<usize> = (0..self.of.len()).filter(|&row| !left_out[self.of[row] as usize]).collect();
+        Self {
+            unit: self.unit,
+            units: kept.into_iter().map(|unit| self.units[unit].clone()).collect(),
+            layers: self.layers.clone(),
+            of: rows.iter().map(|&row| numbers[self.of[row] as usize]).collect(),
+            neuron: rows.iter().map(|&row| places[self.neuron[row] as usize]).collect(),
+            strength: rows.iter().map(|&row| self.strength[row]).collect(),
+            features: self.features.iter().map(|of| rows.iter().map(|&row| of[row]).collect()).collect(),
+        }
+    }
+
     /// The numbers of its features among other names; [`NULL`] for those that are not there.
     pub(crate) fn feature_numbers(&self, layer: usize, names: &HashMap<&str, u32>) -> Vec<u32> {
         let of = self.layers[layer].symbols.names().as_strings();

@@ -80,7 +80,7 @@ fn found(design: Design, sides: [&Observed; 2], test: Option<Testing>) -> LayerE
     let all: Vec<&Metric> = metrics.iter().collect();
     let host = Host::detached();
     let against = Against { weighting: &Weighting::Mass, share: &share, names: &names, metrics: &all, host: &host };
-    layer(&cells, &units, NEURONS, against, &[true], &Resampling { design, seed: 7, test }).unwrap()
+    layer(&cells, &units, NEURONS, against, &[true], &Resampling { design, seed: 7, test, intervals: true }).unwrap()
 }
 
 const TESTING: Testing = Testing { permutations: 199, most: 199, fdr: 0.05, max_t: false };

@@ -135,7 +135,7 @@ impl Units {
 }
 
 /// Puts them in an order that is as likely as every other.
-fn shuffle<T>(values: &mut [T], random: &mut Stream) {
+pub(crate) fn shuffle<T>(values: &mut [T], random: &mut Stream) {
     for last in (1..values.len()).rev() {
         values.swap(last, random.below(last as u32 + 1) as usize);
     }
