@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::path;
 
 /// The packages under `plugins/`, and the backend that is shipped.
-const RUST_PLUGINS: [&str; 6] = ["broken", "dropping", "energy", "everything", "panics", "txray-cpu"];
+const RUST_PLUGINS: [&str; 5] = ["broken", "energy", "everything", "panics", "txray-cpu"];
 
 /// The metrics that authors are shown: examples of `txray-metrics`, each a library.
 const EXAMPLES: [&str; 5] = ["kl", "bhattacharyya", "cosine", "jaccard", "wasserstein"];
@@ -24,6 +24,11 @@ pub fn rust_plugin(name: &str) -> PathBuf {
         cargo_build(packages, &RUST_PLUGINS)
     });
     built.get(name).unwrap_or_else(|| panic!("there is no test plugin `{name}`, only {RUST_PLUGINS:?}")).clone()
+}
+
+/// The library of the source that drops inputs, which benchmarks alone ask for.
+pub fn dropping() -> PathBuf {
+    cargo_build(vec!["-p", "dropping"], &["dropping"]).remove("dropping").unwrap_or_default()
 }
 
 /// The library of an example of a metric, built as the plugins are.

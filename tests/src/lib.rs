@@ -16,7 +16,7 @@ mod model;
 mod schema;
 mod table;
 
-pub use build::{c_plugin, c_plugin_with, rust_example, rust_plugin, txray};
+pub use build::{c_plugin, c_plugin_with, dropping, rust_example, rust_plugin, txray};
 pub use folder::{Folder, Ran};
 pub use model::SmallModel;
 pub use schema::invalid;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use txray_host::Policy;
-use txray_method::{AsGiven, Settings, Stage, Tally, Weighting, compare};
+use txray_method::{AsGiven, Metric, Settings, Stage, Tally, Weighting, compare};
 use txray_plugin::{ActivationBatch, Host, LayerColumn, NULL, Site, SourceDescription};
 use txray_tests::shared;
 
@@ -63,7 +63,10 @@ fn distances_are_those_of_the_authors() {
     let host = Host::detached();
     let metrics: Vec<_> = names
         .iter()
-        .map(|name| ((*name).to_owned(), registry.metric(name, &Value::Object(Default::default()), &host).unwrap()))
+        .map(|name| {
+            let metric = registry.metric(name, &Value::Object(Default::default()), &host).unwrap();
+            Metric { name: (*name).to_owned(), metric, bounded: true, affine: false }
+        })
         .collect();
     let layers = LAYERS.map(str::to_owned);
     let settings = Settings { layers: &layers, weighting: &Weighting::Mean, min_count: 1, texts_differ: false };

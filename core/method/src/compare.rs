@@ -73,7 +73,7 @@ pub fn compare(
             (from.neurons.sites[site].name.clone(), neuron)
         };
         let first = metrics.first().zip(distances.first());
-        changed_most.push(first.map(|((metric, _), distances)| pairs.changed_most(metric, distances, place)));
+        changed_most.push(first.map(|(metric, distances)| pairs.changed_most(&metric.name, distances, place)));
         let mut defined = pairs.rows.neurons.iter().enumerate().peekable();
         for (neuron, &(site, index)) in neurons.iter().enumerate() {
             let row = defined.next_if(|(_, of)| **of == neuron).map(|(row, _)| row);
@@ -104,7 +104,7 @@ pub fn compare(
     let comparison = Comparison {
         sites: from.neurons.sites.iter().map(|site| site.name.clone()).collect(),
         layers: settings.layers.to_vec(),
-        metrics: metrics.iter().map(|(name, _)| name.clone()).collect(),
+        metrics: metrics.iter().map(|metric| metric.name.clone()).collect(),
         rows: rows.into_iter().flatten().collect(),
     };
     let joint = vec![None; settings.layers.len()];
@@ -217,13 +217,15 @@ impl Pairs {
 
     /// `[metrics][rows]`; NaN where a distance is undefined.
     fn distances(&self, layer: &str, metrics: &[Metric], host: &Host<'_>) -> MethodResult<Vec<Vec<f64>>> {
-        let distances = metrics.iter().map(|(name, metric)| {
-            let mut out = vec![f64::NAN; self.rows.neurons.len()];
-            let asked = metric.distances(host, &self.rows.view(&self.names), &mut out);
-            asked.map_err(|source| MethodError::Metric { name: name.clone(), source })?;
+        let distances = metrics.iter().map(|metric| {
+            let mut out = Vec::new();
+            metric.distances(host, &self.rows.view(&self.names), &self.rows.neurons, &mut out)?;
             if !out.is_empty() && out.iter().all(|distance| distance.is_nan()) {
-                let message =
-                    format!("`{name}` gives no distance at all in `{layer}`: it is NaN for all {} neurons", out.len());
+                let message = format!(
+                    "`{}` gives no distance at all in `{layer}`: it is NaN for all {} neurons",
+                    metric.name,
+                    out.len()
+                );
                 host.log(Level::Warning, &message);
             }
             Ok(out)

@@ -76,6 +76,16 @@ pub enum MethodError {
         /// The layer.
         layer: String,
     },
+    /// A metric gave what is no distance.
+    #[error("metric `{name}` gives neuron {neuron} (counted through all sites) {what}")]
+    Distance {
+        /// Its name.
+        name: String,
+        /// The neuron.
+        neuron: usize,
+        /// What it gave.
+        what: String,
+    },
     /// A metric failed.
     #[error("metric `{name}`: {source}")]
     Metric {
@@ -126,6 +136,7 @@ impl MethodError {
             Self::Batch { .. }
             | Self::Rule { .. }
             | Self::Weight { .. }
+            | Self::Distance { .. }
             | Self::Score { .. }
             | Self::Rows { .. }
             | Self::Columns { .. } => Fault::Failed,

@@ -2,8 +2,9 @@
 
 use std::cmp::Ordering;
 
-use txray_plugin::{MetricBatch, NULL, PreferenceMetric, StringTable};
+use txray_plugin::{Host, MetricBatch, NULL, PreferenceMetric, StringTable};
 
+use crate::error::{MethodError, MethodResult};
 use crate::preferences::Preferences;
 use crate::weighting::Weigh;
 
@@ -20,8 +21,54 @@ pub struct Settings<'a> {
     pub texts_differ: bool,
 }
 
-/// A distance, and the name of its column.
-pub type Metric = (String, Box<dyn PreferenceMetric>);
+/// A distance.
+pub struct Metric {
+    /// The name of its column.
+    pub name: String,
+    /// What tells it.
+    pub metric: Box<dyn PreferenceMetric>,
+    /// Whether it claims that no distance is below 0 or above 1.
+    pub bounded: bool,
+    /// Whether it claims that `1 - d²` is an affinity, by which distances can be corrected.
+    pub affine: bool,
+}
+
+/// What stands where a metric has yet to write: a NaN that no arithmetic makes.
+const UNWRITTEN: u64 = 0x7ff8_7872_6179_0001;
+
+/// Rounding that a distance may be beyond its bounds by.
+const ROUNDING: f64 = 1e-9;
+
+impl Metric {
+    /// The distances of rows, which are of these neurons; NaN where one is undefined.
+    ///
+    /// # Errors
+    /// Those of the metric; distances that it has not written, or that cannot be.
+    pub(crate) fn distances(
+        &self,
+        host: &Host<'_>,
+        batch: &MetricBatch<'_>,
+        neurons: &[usize],
+        out: &mut Vec<f64>,
+    ) -> MethodResult<()> {
+        out.clear();
+        out.resize(neurons.len(), f64::from_bits(UNWRITTEN));
+        let asked = self.metric.distances(host, batch, out);
+        asked.map_err(|source| MethodError::Metric { name: self.name.clone(), source })?;
+        let is_beyond = |distance: f64| self.bounded && !(-ROUNDING..=1.0 + ROUNDING).contains(&distance);
+        for (&distance, &neuron) in out.iter().zip(neurons) {
+            let what = match distance {
+                _ if distance.to_bits() == UNWRITTEN => "no distance: it wrote too few values".to_owned(),
+                _ if distance.is_nan() => continue,
+                _ if distance.is_infinite() => format!("the distance {distance}"),
+                _ if is_beyond(distance) => format!("the distance {distance}, and claims to be `bounded`, from 0 to 1"),
+                _ => continue,
+            };
+            return Err(MethodError::Distance { name: self.name.clone(), neuron, what });
+        }
+        Ok(())
+    }
+}
 
 /// Pairs of distributions, ragged: a row a neuron that has one on both sides, over the union of their features.
 #[derive(Default)]
@@ -151,5 +198,44 @@ pub(crate) fn order<T: Ord>(a: Option<&T>, b: Option<&T>) -> Option<Ordering> {
         (Some(_), None) => Some(Ordering::Less),
         (None, Some(_)) => Some(Ordering::Greater),
         (Some(a), Some(b)) => Some(a.cmp(b)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writes these, as far as there is room.
+    struct Given(&'static [f64]);
+
+    impl PreferenceMetric for Given {
+        fn distances(&self, _: &Host<'_>, _: &MetricBatch<'_>, out: &mut [f64]) -> txray_plugin::Result<()> {
+            out.iter_mut().zip(self.0).for_each(|(out, given)| *out = *given);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_is_no_distance_is_told_with_its_neuron() {
+        let (rows, names) = (Rows::default(), StringTable::new());
+        let asked = |given: &'static [f64], bounded: bool| {
+            let metric = Metric { name: "given".to_owned(), metric: Box::new(Given(given)), bounded, affine: false };
+            let mut out = vec![7.0];
+            let asked = metric.distances(&Host::detached(), &rows.view(&names), &[3, 8], &mut out);
+            asked.map(|()| out).map_err(|error| error.to_string())
+        };
+        assert_eq!(asked(&[0.5, 1.0 + 1e-12], true), Ok(vec![0.5, 1.0 + 1e-12]));
+        assert_eq!(asked(&[-2.0, 7.0], false), Ok(vec![-2.0, 7.0]));
+        // Undefined is a thing that a distance may be.
+        assert!(asked(&[f64::NAN, 0.0], true).unwrap()[0].is_nan());
+        for (given, bounded, expected) in [
+            (&[0.5][..], false, "neuron 8 (counted through all sites) no distance: it wrote too few values"),
+            (&[0.5, f64::INFINITY], false, "neuron 8 (counted through all sites) the distance inf"),
+            (&[1.5, 0.0], true, "neuron 3 (counted through all sites) the distance 1.5, and claims to be `bounded`"),
+            (&[0.0, -0.1], true, "neuron 8 (counted through all sites) the distance -0.1, and claims"),
+        ] {
+            let error = asked(given, bounded).unwrap_err();
+            assert!(error.contains("metric `given`") && error.contains(expected), "{error}");
+        }
     }
 }

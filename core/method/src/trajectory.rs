@@ -102,7 +102,7 @@ pub fn trajectory<E: From<MethodError>>(
     let resampling = Resampling { design: Design::Swap, seed, test: None, intervals: true };
     let held = |from: &Reading, to: &Reading| {
         let sides = [Side { stage: &from.0, observed: &from.1 }, Side { stage: &to.0, observed: &to.1 }];
-        let found = evidence(sides, settings, &[], &[], &resampling, host)?;
+        let found = evidence(sides, settings, &[], &resampling, host)?;
         Ok::<_, MethodError>(found.layers.into_iter().map(|layer| JointSummary::of(layer.joint)).collect::<Vec<_>>())
     };
     let Some(end) = checkpoints.checked_sub(1) else { return Ok(Vec::new()) };

@@ -12,8 +12,8 @@ use txray_conformance::method::{record_rule, weighting};
 use txray_conformance::strategies::{Neuron, Preference as Plain, Stage as Drawn, activations, stage};
 use txray_conformance::{Finding, Settings as Thorough, Verdict};
 use txray_method::{
-    AsGiven, BySite, Compared, Extent, Keeps, Kept, Met, MethodError, Observations, Record, RecordRule, Settings,
-    Stage, Tally, Weigh, Weighting, compare, merge, read,
+    AsGiven, BySite, Compared, Extent, Keeps, Kept, Met, MethodError, Metric, Observations, Record, RecordRule,
+    Settings, Stage, Tally, Weigh, Weighting, compare, merge, read,
 };
 use txray_plugin::{
     ActivationBatch, ActivationSource, Host, LayerColumn, MetricBatch, PreferenceMetric, Sign, Site, SourceDescription,
@@ -57,7 +57,7 @@ impl PreferenceMetric for Hellinger {
 fn compared(from: &Stage, to: &Stage, weighting: &dyn Weigh, min_count: u64) -> Compared {
     let layers = ["token".to_owned(), "pos".to_owned()];
     let settings = Settings { layers: &layers, weighting, min_count, texts_differ: false };
-    let metrics = [("hellinger".to_owned(), Box::new(Hellinger) as _)];
+    let metrics = [Metric { name: "hellinger".to_owned(), metric: Box::new(Hellinger), bounded: true, affine: false }];
     compare(from, to, &settings, &metrics, &Host::detached()).unwrap()
 }
 

@@ -6,6 +6,7 @@ mod annotators;
 mod backend;
 mod bad_input;
 mod comparing;
+mod comparing_bad;
 mod configs;
 mod coverage;
 mod durable;

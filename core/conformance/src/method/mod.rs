@@ -5,7 +5,7 @@ mod weighting;
 
 use std::collections::BTreeMap;
 
-use txray_method::{MethodError, RecordRule, Settings as Comparing, Stage as Read, Tally, Weigh, compare};
+use txray_method::{MethodError, Metric, RecordRule, Settings as Comparing, Stage as Read, Tally, Weigh, compare};
 use txray_plugin::{Host, MetricBatch, PreferenceMetric};
 
 use crate::bench::{Finding, Outcome, Settings, Verdict, report};
@@ -82,7 +82,7 @@ type Distances = BTreeMap<(Neuron, usize), Option<f64>>;
 fn distances(from: &Read, to: &Read, weighting: &dyn Weigh) -> Result<Distances, String> {
     let layers: Vec<String> = from.layers.iter().map(|layer| layer.layer.clone()).collect();
     let settings = Comparing { layers: &layers, weighting, min_count: 1, texts_differ: false };
-    let metrics = [("variation".to_owned(), Box::new(Variation) as _)];
+    let metrics = [Metric { name: "variation".to_owned(), metric: Box::new(Variation), bounded: true, affine: false }];
     let compared = compare(from, to, &settings, &metrics, &Host::detached()).map_err(told)?;
     let rows = compared.comparison.rows.iter();
     Ok(rows.map(|row| (((row.site as u32, row.neuron), row.layer), row.distances[0])).collect())

@@ -15,7 +15,7 @@ use txray_method::{
     Resampling, Settings, Side, SignificanceSummary, Summary, SummaryOf, Testing, Unit, Weighting, align, compare,
     evidence,
 };
-use txray_plugin::{Level, Site, abi};
+use txray_plugin::{Claim, Level, Site, abi};
 use txray_tables::Folder;
 use txray_tables::columns::{comparison, comparison_features};
 
@@ -33,9 +33,6 @@ use significance::{Significance, check_design, check_significance};
 
 /// The file of what a comparison comes to.
 const SUMMARY: &str = "comparison.json";
-
-/// What metrics claim whose distances can be corrected: `1 - d²` is an affinity.
-const AFFINITY: &str = "affinity";
 
 /// Two stages held against each other.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -339,13 +336,8 @@ impl Comparison {
             Some(aligned) => aligned.sides.each_ref().map(|(stage, observed)| Side { stage, observed }),
         };
         let mut compared = compare(sides[0].stage, sides[1].stage, &settings, metrics, making.host)?;
-        let affine = self.metrics.iter().map(|metric| {
-            let found = making.registry.find(abi::METRIC, &metric.kind);
-            found.is_ok_and(|(_, info)| info.claims.iter().any(|claim| claim == AFFINITY))
-        });
-        let affine: Vec<bool> = affine.collect();
         let resampling = Resampling { design, seed: self.seed, test, intervals: true };
-        let found = evidence(sides, &settings, metrics, &affine, &resampling, making.host)?;
+        let found = evidence(sides, &settings, metrics, &resampling, making.host)?;
         compared.add(&found, test.map_or(0.0, |test| test.fdr));
         let used = sides[0].observed.unit;
         let evidence = EvidenceSummary {
@@ -454,7 +446,15 @@ impl Step for Comparison {
     fn make(&self, making: &Making<'_>) -> Result<Made> {
         let mut metrics = Vec::new();
         for metric in &self.metrics {
-            metrics.push((metric.kind.clone(), metric.metric(making.registry, making.host)?));
+            let found = making.registry.find(abi::METRIC, &metric.kind);
+            let claims = found.map(|(_, info)| info.claims.clone()).unwrap_or_default();
+            let claimed = |claim: Claim| claims.iter().any(|name| name == claim.name());
+            metrics.push(Metric {
+                name: metric.kind.clone(),
+                metric: metric.metric(making.registry, making.host)?,
+                bounded: claimed(Claim::Bounded),
+                affine: claimed(Claim::Affinity),
+            });
         }
         // They are read before the clock goes: the comparison is what takes so long.
         self.from.read(making)?;

@@ -209,12 +209,20 @@ impl Cells {
             }
             if columns.iter().any(|columns| columns.rows.features.len() >= TILE) || at + 1 == neurons.len() {
                 for (columns, held) in columns.iter_mut().zip(&mut all) {
-                    columns.distances(against, &mut out, held)?;
+                    columns.distances(against, neurons, &mut out, held)?;
                     columns.rows.clear();
                 }
             }
         }
         Ok(all)
+    }
+}
+
+/// An error that is about one of the neurons that were asked for, with its number among all.
+fn name(error: MethodError, asked: &[usize]) -> MethodError {
+    match error {
+        MethodError::Distance { name, neuron, what } => MethodError::Distance { name, neuron: asked[neuron], what },
+        other => other,
     }
 }
 
@@ -271,13 +279,17 @@ impl Columns {
     }
 
     /// Asks the metrics about the rows.
-    fn distances(&self, against: Against<'_>, out: &mut Vec<f64>, held: &mut Held) -> MethodResult<()> {
+    fn distances(
+        &self,
+        against: Against<'_>,
+        asked: &[usize],
+        out: &mut Vec<f64>,
+        held: &mut Held,
+    ) -> MethodResult<()> {
         let (neurons, batch) = (&self.rows.neurons, self.rows.view(against.names));
-        for ((name, metric), distances) in against.metrics.iter().zip(&mut held.distances) {
-            out.clear();
-            out.resize(neurons.len(), f64::NAN);
-            let asked = metric.distances(against.host, &batch, out);
-            asked.map_err(|source| MethodError::Metric { name: name.clone(), source })?;
+        // Rows are of places among the neurons that were asked for.
+        for (metric, distances) in against.metrics.iter().zip(&mut held.distances) {
+            metric.distances(against.host, &batch, neurons, out).map_err(|error| name(error, asked))?;
             neurons.iter().zip(&*out).for_each(|(&at, &distance)| distances[at] = distance);
         }
         Ok(())

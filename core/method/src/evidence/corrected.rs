@@ -78,12 +78,11 @@ pub(super) fn corrected(
     units: &Units,
     neurons: &[usize],
     against: Against<'_>,
-    affine: &[bool],
     resampling: &Resampling,
 ) -> MethodResult<AllCorrected> {
     let seed = resampling.seed;
-    let metrics: Vec<&Metric> =
-        against.metrics.iter().zip(affine).filter(|(_, affine)| **affine).map(|(of, _)| *of).collect();
+    let all = against.metrics;
+    let metrics: Vec<&Metric> = against.metrics.iter().copied().filter(|metric| metric.affine).collect();
     let against = Against { metrics: &metrics, ..against };
     let of_all = squares(cells, units, neurons, against, (seed, SPLITS), |_| true)?;
 
@@ -95,7 +94,7 @@ pub(super) fn corrected(
         without.push(squares(cells, units, neurons, jackknifed, (seed, JACKKNIFED), |row| blocks[row] != block)?);
     }
     let mut of_metrics = of_all.neurons.iter().enumerate();
-    let of_neurons = affine.iter().map(|affine| match affine.then(|| of_metrics.next()).flatten() {
+    let of_neurons = all.iter().map(|metric| match metric.affine.then(|| of_metrics.next()).flatten() {
         None => vec![None; neurons.len()],
         Some((metric, squares)) => {
             let neuron = |(neuron, square): (usize, &Option<f64>)| {

@@ -94,7 +94,7 @@ pub struct Joint {
     pub tested: Option<Tested>,
 }
 
-/// Finds out what the distances of two stages are worth. `affine`, `[metrics]`: whose affinity `1 - d²` is one, so that it can be corrected.
+/// Finds out what the distances of two stages are worth.
 ///
 /// # Errors
 /// Stages that are said to read the same text and do not; those of the metrics, and of the weighting.
@@ -102,7 +102,6 @@ pub fn evidence(
     sides: [Side<'_>; 2],
     settings: &Settings<'_>,
     metrics: &[Metric],
-    affine: &[bool],
     resampling: &Resampling,
     host: &Host<'_>,
 ) -> MethodResult<Evidence> {
@@ -118,7 +117,7 @@ pub fn evidence(
         let cells = Cells::new(&units, observed, Some((at, numbers)), settings.min_count, neurons);
         let all: Vec<&Metric> = metrics.iter().collect();
         let against = Against { weighting: settings.weighting, share: &share, names: &names, metrics: &all, host };
-        layer(&cells, &units, neurons, against, affine, resampling)
+        layer(&cells, &units, neurons, against, resampling)
     });
     let layers = layers.collect::<MethodResult<Vec<_>>>()?;
     let count = |testing: &Testing| test::counts(&units, observed, neurons, testing, resampling.seed, host);
@@ -131,7 +130,6 @@ fn layer(
     units: &Units,
     neurons: usize,
     against: Against<'_>,
-    affine: &[bool],
     resampling: &Resampling,
 ) -> MethodResult<LayerEvidence> {
     let everyone: Vec<usize> = (0..neurons).filter(|&neuron| cells.entries(neuron) > 0).collect();
@@ -142,7 +140,7 @@ fn layer(
     let [distance, usage, preference] = Affinity::of(&held).unwrap_or_default().distance();
     let mut joint = Joint { distance, usage, preference, corrected: None, tested: None };
 
-    let (of_neurons, of_joint) = corrected::corrected(cells, units, &everyone, against, affine, resampling)?;
+    let (of_neurons, of_joint) = corrected::corrected(cells, units, &everyone, against, resampling)?;
     joint.corrected = of_joint;
     let corrected = of_neurons.into_iter().map(|of| spread(of, &everyone, neurons)).collect();
     let tested = match &resampling.test {

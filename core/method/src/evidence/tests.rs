@@ -76,11 +76,12 @@ fn found(design: Design, sides: [&Observed; 2], test: Option<Testing>) -> LayerE
     let share = vec![1.0 / FEATURES as f64; FEATURES];
     let numbers: Vec<u32> = (0..FEATURES as u32).collect();
     let cells = Cells::new(&units, sides, Some(([0, 0], [numbers.clone(), numbers])), 1, NEURONS);
-    let metrics: [Metric; 1] = [("hellinger".to_owned(), Box::new(Hellinger))];
+    let metrics: [Metric; 1] =
+        [Metric { name: "hellinger".to_owned(), metric: Box::new(Hellinger), bounded: true, affine: true }];
     let all: Vec<&Metric> = metrics.iter().collect();
     let host = Host::detached();
     let against = Against { weighting: &Weighting::Mass, share: &share, names: &names, metrics: &all, host: &host };
-    layer(&cells, &units, NEURONS, against, &[true], &Resampling { design, seed: 7, test, intervals: true }).unwrap()
+    layer(&cells, &units, NEURONS, against, &Resampling { design, seed: 7, test, intervals: true }).unwrap()
 }
 
 const TESTING: Testing = Testing { permutations: 199, most: 199, fdr: 0.05, max_t: false };
