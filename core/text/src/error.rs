@@ -300,6 +300,24 @@ pub enum CorpusError {
         /// The columns.
         found: Vec<String>,
     },
+    /// A table of one column, which looks like several.
+    #[error(
+        "{}:{line}: the header is one column, '{column}'; if its fields stand between {between}, set {remedy}, and else name \
+         the column by `text`",
+        path.display()
+    )]
+    OneColumn {
+        /// The file.
+        path: PathBuf,
+        /// The line of the header, from 1.
+        line: u64,
+        /// What the column is called.
+        column: String,
+        /// What seems to stand between fields: "`;`".
+        between: String,
+        /// The options that say so.
+        remedy: String,
+    },
     /// A table of which an option means a column, and two are called so.
     #[error("{}:{line}: the column '{column}' stands twice in the header; give each its own name", path.display())]
     ColumnTwice {
@@ -367,12 +385,12 @@ pub enum CorpusError {
         /// Whether quotes stand in the row.
         quotes: bool,
     },
-    /// A row of a table whose document has no text.
-    #[error("{}:{line}: the column '{column}' is empty; leave the row out", path.display())]
+    /// A table whose documents have no text, none of them.
+    #[error("{}:{line}: the column '{column}' is empty, here and in every other row; name another by `text`", path.display())]
     NoText {
         /// The file.
         path: PathBuf,
-        /// The line, from 1.
+        /// The line of the first row, from 1.
         line: u64,
         /// The column of the text.
         column: String,
