@@ -78,6 +78,16 @@ pub enum CorpusError {
         /// What the unpacking says of it.
         reason: String,
     },
+    /// A file with something behind what gzip packed.
+    #[error(
+        "{} is packed by gzip, and goes on behind the end of that; get it again, or take what unpacks of it, `gunzip < FILE > \
+         TEXT`",
+        path.display()
+    )]
+    GoesOn {
+        /// The file.
+        path: PathBuf,
+    },
     /// A packed file that unpacks to more than a text can.
     #[error(
         "{} unpacks to more than {} times its size ({} MiB so far), as no text does; if it is meant, unpack it yourself",
