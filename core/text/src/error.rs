@@ -283,6 +283,9 @@ pub enum CorpusError {
         /// What is wrong with it.
         message: String,
     },
+    /// A pattern that no word can match.
+    #[error("it matches no character of any text; write what the words that it is meant for have")]
+    MatchesNothing,
     /// An annotator of patterns without any.
     #[error("there is no pattern; give at least one, such as `number = \"[0-9]+\"`")]
     NoPattern,
