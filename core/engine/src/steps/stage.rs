@@ -205,7 +205,8 @@ fn model_of(check: &mut Check<'_>, pointer: &str, keys: Keys) -> Option<Checked>
             (false, true) => annotators.extend(check.find::<Annotator>(&place, layer)),
             (false, false) => {
                 let all = known.iter().cloned().chain(check.names::<Annotator>());
-                let help = suggestion(layer, all.collect::<Vec<_>>().iter().map(String::as_str));
+                let suggested = || suggestion(layer, all.collect::<Vec<_>>().iter().map(String::as_str));
+                let help = text.corpus.no_layer(layer).unwrap_or_else(suggested);
                 let message = format!(
                     "the corpus `{}` has no layer `{layer}`, and there is no annotator of that name",
                     text.corpus.name
