@@ -181,6 +181,12 @@ fn distance(joint: JointSummary) -> String {
     }
 }
 
+/// The share of a stage's tokens that its vocabulary does not know: none of them, where a part of it has no document.
+fn unknown(figures: StageFigures, record: Option<&StepRecord>) -> f64 {
+    let tokens = record.and_then(|record| record.tokens).unwrap_or(0);
+    figures.unknown as f64 / tokens.max(1) as f64
+}
+
 fn stages(text: &mut String, pipeline: &Pipeline, outcome: &Outcome) -> Result<()> {
     let header = ["stage", "model", "text", "tokens", "unknown", "neurons alive", "mass", "tokens/s"];
     let mut table = Table::new(&header, &[3, 4, 5, 6, 7]);
@@ -193,7 +199,7 @@ fn stages(text: &mut String, pipeline: &Pipeline, outcome: &Outcome) -> Result<(
             StageOf::Model { model, text, .. } => (model.to_string(), text.name()),
             StageOf::Source(source) => (source.kind.clone(), String::new()),
         };
-        let unknown = figures.unknown as f64 / record.and_then(|record| record.tokens).unwrap_or(0) as f64;
+        let unknown = unknown(figures, record);
         table.row([
             stage.name.to_string(),
             of,
@@ -380,8 +386,7 @@ fn unknown_in(text: &mut String, compared: &[(Arc<Comparison>, Summary)], outcom
         let mut shares = [0.0; 2];
         for (share, stage) in shares.iter_mut().zip([&comparison.from, &comparison.to]) {
             let figures: StageFigures = outcome.finished.figures(&**stage)?;
-            let tokens = record(outcome, &**stage).and_then(|record| record.tokens).unwrap_or(0);
-            *share = figures.unknown as f64 / tokens.max(1) as f64;
+            *share = unknown(figures, record(outcome, &**stage));
         }
         if shares.iter().any(|share| *share >= MUCH_UNKNOWN) || (shares[0] - shares[1]).abs() >= MUCH_UNKNOWN / 2.0 {
             let [from, to] = shares.map(percent);

@@ -87,9 +87,31 @@ struct Current {
     name: String,
     /// When progress was last told without a bar.
     told: Instant,
-    /// Where progress began: a new phase counts from its own beginning.
+    /// When progress began, and with how much: a new phase counts from its own beginning.
     start: Instant,
+    from: u64,
     done: u64,
+}
+
+impl Current {
+    fn new(name: &str, now: Instant) -> Self {
+        Self { name: name.to_owned(), told: now, start: now, from: 0, done: 0 }
+    }
+
+    /// Takes what is done by now. Whether that begins a new phase of the step, whose rate is its own.
+    fn advance(&mut self, done: u64, now: Instant) -> bool {
+        let is_new = done < self.done;
+        if is_new {
+            (self.told, self.start, self.from) = (now, now, done);
+        }
+        self.done = done;
+        is_new
+    }
+
+    /// What of a phase is done in a second.
+    fn rate(&self, now: Instant) -> f64 {
+        (self.done - self.from) as f64 / now.duration_since(self.start).as_secs_f64()
+    }
 }
 
 impl Terminal {
@@ -99,7 +121,7 @@ impl Terminal {
         let shown = is_terminal && verbosity != Verbosity::Quiet;
         let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let now = Instant::now();
-        let current = Mutex::new(Current { name: String::new(), told: now, start: now, done: 0 });
+        let current = Mutex::new(Current::new("", now));
         Self {
             verbosity,
             threads,
@@ -149,21 +171,19 @@ impl HostServices for Terminal {
 
     fn progress(&self, done: u64, total: u64, message: &str) {
         let mut current = self.current();
-        if done < current.done {
-            // A new phase of the step: its rate is its own.
-            current.start = Instant::now();
+        let now = Instant::now();
+        if current.advance(done, now) {
             self.bar.reset();
         }
-        current.done = done;
         if self.is_terminal {
             if total > 0 {
                 self.bar.set_length(total);
             }
             self.bar.set_position(done);
             self.bar.set_message(one_line(message).into_owned());
-        } else if self.verbosity != Verbosity::Quiet && current.told.elapsed() >= LINE_EVERY {
-            current.told = Instant::now();
-            let rate = done as f64 / current.start.elapsed().as_secs_f64();
+        } else if self.verbosity != Verbosity::Quiet && now.duration_since(current.told) >= LINE_EVERY {
+            current.told = now;
+            let rate = current.rate(now);
             let left = if total > done && rate > 0.0 {
                 format!(", {} left", seconds((total - done) as f64 / rate))
             } else {
@@ -184,7 +204,7 @@ impl HostServices for Terminal {
 impl Observer for Terminal {
     fn begin(&self, name: &str) {
         let now = Instant::now();
-        *self.current() = Current { name: name.to_owned(), told: now, start: now, done: 0 };
+        *self.current() = Current::new(name, now);
         let template = "  {prefix} {wide_bar} {human_pos}/{human_len} tokens, {per_sec}, {eta} left {msg}";
         if let Ok(style) = ProgressStyle::with_template(template) {
             self.bar.set_style(style.with_key(
@@ -241,6 +261,20 @@ fn seconds(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Its first line told a rate of all that was done before it, in no time.
+    #[test]
+    fn a_new_phase_counts_from_its_own_beginning() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut current = Current::new("stage.a", start);
+        assert!(!current.advance(1_000, at(100)));
+        assert_eq!(current.rate(at(100)), 10.0);
+        assert!(current.advance(500, at(101)));
+        assert_eq!(current.told, at(101));
+        assert!(!current.advance(700, at(111)));
+        assert_eq!(current.rate(at(111)), 20.0);
+    }
 
     #[test]
     fn figures_read_well() {

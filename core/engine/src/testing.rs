@@ -19,7 +19,8 @@ use crate::error::Error as EngineError;
 use crate::out::OutDirectory;
 use crate::pipeline::Pipeline;
 use crate::plan::Plan;
-use crate::run::{Observer, Outcome, run};
+use crate::run::{Observer, Outcome, merge, run};
+use crate::shard::{Parts, Shard};
 use crate::steps::catalogue;
 use crate::store::Store;
 
@@ -370,10 +371,42 @@ pub fn run_in(folder: &Path, text: &str) -> (std::result::Result<Outcome, Engine
 
 /// The same, told to an observer.
 pub fn run_with(folder: &Path, text: &str, told: &Told) -> std::result::Result<Outcome, EngineError> {
+    run_part(folder, text, None, &folder.join("out"), told)
+}
+
+/// Runs a part of a pipeline in a folder into a directory.
+pub fn run_shard(
+    folder: &Path,
+    text: &str,
+    shard: Shard,
+    out: &Path,
+    told: &Told,
+) -> std::result::Result<Outcome, EngineError> {
+    run_part(folder, text, Some(shard), out, told)
+}
+
+fn run_part(
+    folder: &Path,
+    text: &str,
+    shard: Option<Shard>,
+    out: &Path,
+    told: &Told,
+) -> std::result::Result<Outcome, EngineError> {
+    let (pipeline, registry) = (read(folder, text).unwrap(), registry());
+    let host = Host::detached();
+    let plan = Plan::of(&pipeline, &registry, &host, shard).unwrap();
+    let store = Store::create(&folder.join("store")).unwrap();
+    let out = OutDirectory::open(out, &host, || ()).map_err(EngineError::from);
+    out.and_then(|mut out| run(&pipeline, &registry, &plan, &store, &mut out, told))
+}
+
+/// Merges the parts of a pipeline in a folder, with a store of its own, as on another machine.
+pub fn merge_parts(folder: &Path, text: &str, parts: &Parts) -> std::result::Result<Outcome, EngineError> {
     let (pipeline, registry) = (read(folder, text).unwrap(), registry());
     let host = Host::detached();
     let plan = Plan::of(&pipeline, &registry, &host, None).unwrap();
-    let store = Store::create(&folder.join("store")).unwrap();
-    let out = OutDirectory::open(&folder.join("out"), &host, || ()).map_err(EngineError::from);
-    out.and_then(|mut out| run(&pipeline, &registry, &plan, &store, &mut out, told))
+    let store = tempfile::tempdir().unwrap();
+    let store = Store::create(&store.path().join("store")).unwrap();
+    let mut out = OutDirectory::open(&folder.join("merged"), &host, || ()).map_err(EngineError::from)?;
+    merge(&pipeline, &registry, &plan, &store, &mut out, &Told::default(), parts)
 }

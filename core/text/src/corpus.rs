@@ -59,6 +59,11 @@ pub trait Corpus: Send + Sync {
     /// that name, `label` where documents have labels.
     fn layers(&self) -> Vec<String>;
 
+    /// Why it has no such layer, where there is more to say than that.
+    fn no_layer(&self, _layer: &str) -> Option<String> {
+        None
+    }
+
     /// The files that `split` is read from, for hashing; none for a generated split.
     fn files(&self, split: &str) -> Vec<PathBuf>;
 

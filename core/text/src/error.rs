@@ -78,6 +78,16 @@ pub enum CorpusError {
         /// What the unpacking says of it.
         reason: String,
     },
+    /// A file with something behind what gzip packed.
+    #[error(
+        "{} is packed by gzip, and goes on behind the end of that; get it again, or take what unpacks of it, `gunzip < FILE > \
+         TEXT`",
+        path.display()
+    )]
+    GoesOn {
+        /// The file.
+        path: PathBuf,
+    },
     /// A packed file that unpacks to more than a text can.
     #[error(
         "{} unpacks to more than {} times its size ({} MiB so far), as no text does; if it is meant, unpack it yourself",
@@ -273,6 +283,9 @@ pub enum CorpusError {
         /// What is wrong with it.
         message: String,
     },
+    /// A pattern that no word can match.
+    #[error("it matches no character of any text; write what the words that it is meant for have")]
+    MatchesNothing,
     /// An annotator of patterns without any.
     #[error("there is no pattern; give at least one, such as `number = \"[0-9]+\"`")]
     NoPattern,
@@ -299,6 +312,24 @@ pub enum CorpusError {
         header: bool,
         /// The columns.
         found: Vec<String>,
+    },
+    /// A table of one column, which looks like several.
+    #[error(
+        "{}:{line}: the header is one column, '{column}'; if its fields stand between {between}, set {remedy}, and else name \
+         the column by `text`",
+        path.display()
+    )]
+    OneColumn {
+        /// The file.
+        path: PathBuf,
+        /// The line of the header, from 1.
+        line: u64,
+        /// What the column is called.
+        column: String,
+        /// What seems to stand between fields: "`;`".
+        between: String,
+        /// The options that say so.
+        remedy: String,
     },
     /// A table of which an option means a column, and two are called so.
     #[error("{}:{line}: the column '{column}' stands twice in the header; give each its own name", path.display())]
@@ -367,12 +398,12 @@ pub enum CorpusError {
         /// Whether quotes stand in the row.
         quotes: bool,
     },
-    /// A row of a table whose document has no text.
-    #[error("{}:{line}: the column '{column}' is empty; leave the row out", path.display())]
+    /// A table whose documents have no text, none of them.
+    #[error("{}:{line}: the column '{column}' is empty, here and in every other row; name another by `text`", path.display())]
     NoText {
         /// The file.
         path: PathBuf,
-        /// The line, from 1.
+        /// The line of the first row, from 1.
         line: u64,
         /// The column of the text.
         column: String,

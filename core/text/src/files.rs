@@ -14,6 +14,9 @@ pub trait Files: Sync {
     /// # Errors
     /// Why it cannot be; the text reads well after "cannot read PATH: ".
     fn open(&self, path: &Path) -> io::Result<Box<dyn Read + Send>>;
+
+    /// Hears of a row of a file, by its line or, where it has none, its number: it has no text, and is left out.
+    fn left_out(&self, _path: &Path, _row: u64) {}
 }
 
 /// The files as they lie on the disk: regular ones alone.
@@ -66,7 +69,7 @@ pub(crate) fn other_than_file(metadata: &Metadata) -> Option<&'static str> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::path::PathBuf;
     use std::sync::Mutex;
 
@@ -74,6 +77,26 @@ mod tests {
     use crate::formats::of_lines;
     use crate::unpack::tests::{gzip, zstd};
     use crate::{ANNOTATORS, Context, CorpusError, Document, Resolver, Tokenizer, Vocabulary};
+
+    /// The files on the disk, and the rows of them that are left out.
+    #[derive(Default)]
+    pub(crate) struct LeftOut(Mutex<Vec<u64>>);
+
+    impl LeftOut {
+        pub(crate) fn rows(&self) -> Vec<u64> {
+            self.0.lock().unwrap().clone()
+        }
+    }
+
+    impl Files for LeftOut {
+        fn open(&self, path: &Path) -> io::Result<Box<dyn Read + Send>> {
+            Disk.open(path)
+        }
+
+        fn left_out(&self, _: &Path, row: u64) {
+            self.0.lock().unwrap().push(row);
+        }
+    }
 
     fn read(path: &Path) -> io::Result<String> {
         io::read_to_string(Disk.open(path)?)
@@ -151,8 +174,11 @@ mod tests {
                 let path = config.join(format.kind);
                 fs::write(&path, bytes).unwrap();
                 let mut table = serde_json::json!({ "train": format.kind });
-                if format.kind == "tsv" {
+                if ["csv", "tsv"].contains(&format.kind) {
                     table["text"] = "a".into();
+                }
+                if format.kind == "csv" {
+                    table["delimiter"] = "\t".into();
                 }
                 for (limit, shuffle) in [(9, false), (1, false), (9, true), (1, true)] {
                     let mut table = table.clone();

@@ -163,6 +163,9 @@ mod tests {
             assert!(option["description"].is_string(), "{option}");
             let open = |max: Option<u32>| {
                 let mut table = serde_json::json!({ "train": "file" });
+                if format.kind == "csv" {
+                    table["delimiter"] = "\t".into();
+                }
                 if let Some(max) = max {
                     table[MaxDocumentBytes::OPTION] = max.into();
                 }

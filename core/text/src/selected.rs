@@ -122,6 +122,10 @@ impl Corpus for Selected {
         self.corpus.layers()
     }
 
+    fn no_layer(&self, layer: &str) -> Option<String> {
+        self.corpus.no_layer(layer)
+    }
+
     fn files(&self, split: &str) -> Vec<PathBuf> {
         self.corpus.files(split)
     }

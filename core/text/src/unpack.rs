@@ -1,9 +1,10 @@
 //! Files that are packed: known by how they begin, whatever they are called, and unpacked while they stream.
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::mem;
 use std::path::{Path, PathBuf};
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
@@ -29,7 +30,7 @@ pub(crate) fn unpacked(path: &Path, reader: Box<dyn Read + Send>) -> Result<Box<
     let failed = |source| reading(path, source);
     let packed = headed(BufReader::with_capacity(1 << 16, reader)).map_err(failed)?;
     let decoder = match &packed.head {
-        [0x1f, 0x8b, ..] => Decoder::Gzip(Box::new(MultiGzDecoder::new(Packed::new(packed.reader)))),
+        [0x1f, 0x8b, ..] => Decoder::Gzip(Box::new(GzDecoder::new(Packed::new(packed.reader)))),
         // A frame, or one that holds nothing but what a program notes for itself.
         [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
             Decoder::Zstd { decoder: Box::new(FrameDecoder::new()), source: Packed::new(packed.reader), within: false }
@@ -97,12 +98,14 @@ struct Packed {
     taken: u64,
     /// Whether a decoder asked for more than there is.
     ended: bool,
+    /// Whether what follows the end is not packed.
+    goes_on: bool,
     failed: Option<io::Error>,
 }
 
 impl Packed {
     fn new(reader: Box<dyn BufRead + Send>) -> Self {
-        Self { reader, taken: 0, ended: false, failed: None }
+        Self { reader, taken: 0, ended: false, goes_on: false, failed: None }
     }
 }
 
@@ -141,7 +144,7 @@ impl Read for Packed {
 
 enum Decoder {
     /// Of as many members as there are.
-    Gzip(Box<MultiGzDecoder<Packed>>),
+    Gzip(Box<GzDecoder<Packed>>),
     /// Of as many frames as there are.
     Zstd { decoder: Box<FrameDecoder>, source: Packed, within: bool },
 }
@@ -156,7 +159,7 @@ impl Decoder {
 
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let (decoder, source, within) = match self {
-            Self::Gzip(decoder) => return decoder.read(buffer),
+            Self::Gzip(decoder) => return members(decoder, buffer),
             Self::Zstd { decoder, source, within } => (decoder, source, within),
         };
         loop {
@@ -193,6 +196,29 @@ impl Decoder {
     }
 }
 
+/// Reads one member of gzip after the other. Zeros behind one fill up a block of a tape, and are nothing.
+fn members(decoder: &mut GzDecoder<Packed>, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        let read = decoder.read(buffer)?;
+        if read > 0 || buffer.is_empty() {
+            return Ok(read);
+        }
+        let source = decoder.get_mut();
+        match source.fill_buf()?.first().copied() {
+            None => return Ok(0),
+            Some(0) => source.consume(1),
+            Some(0x1f) => {
+                let source = mem::replace(source, Packed::new(Box::new(io::empty())));
+                decoder.reset(source);
+            }
+            Some(_) => {
+                source.goes_on = true;
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+        }
+    }
+}
+
 struct Unpacker {
     path: PathBuf,
     decoder: Decoder,
@@ -208,6 +234,7 @@ impl Read for Unpacker {
                 let packed = self.decoder.packed();
                 return Err(match packed.failed.take() {
                     Some(failed) => failed,
+                    None if packed.goes_on => io::Error::other(CorpusError::GoesOn { path: path() }),
                     None if packed.ended => io::Error::other(CorpusError::CutShort { path: path() }),
                     None => io::Error::other(CorpusError::Broken { path: path(), reason: error.to_string() }),
                 });

@@ -216,6 +216,8 @@ fn what_cannot_be_cut_is_told() {
         assert!(said.contains("such as 1/4 to 4/4"), "{said}");
     }
     // More parts than documents: some have none.
+    let empty = folder.txray(["run", "pipeline.toml", "--shard", "1/5", "--out", "part-1-of-5"]).succeeded();
+    assert!(empty.stdout.contains(" 0.0 % ") && !empty.stdout.contains("NaN"), "{}", empty.stdout);
     let parts = run_in_shards(&folder, 5, &[1, 2, 3, 4, 5], &[]);
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     folder.txray([&["merge", "--out", "merged", "-q"][..], &parts].concat()).succeeded();

@@ -1,12 +1,15 @@
 //! `[corpus.NAME]`, and the step `text`: a split that is read through once before anything depends on it.
 
-use std::sync::Arc;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use txray_config::{Name, child, suggestion};
-use txray_plugin::Level;
-use txray_text::{Context, CorpusError, Counts, Documents, OpenError, OptionError};
+use txray_plugin::{Host, Level};
+use txray_text::{Context, CorpusError, Counts, Documents, Files, OpenError, OptionError};
 
 use crate::check::{Check, Section};
 use crate::error::{Error, Result};
@@ -71,9 +74,9 @@ impl Section for Corpus {
     }
 }
 
-/// Where a split is given in the table of its corpus, or else the table.
+/// Where a split is given in the table of its corpus, or what all of them are in, or else the table.
 fn place(check: &Check<'_>, pointer: &str, split: &str) -> String {
-    let places = [child(pointer, split), child(&child(pointer, "splits"), split)];
+    let places = [child(pointer, split), child(&child(pointer, "splits"), split), child(pointer, "path")];
     let given = places.into_iter().find(|place| check.document.value().pointer(place).is_some());
     given.unwrap_or_else(|| pointer.to_owned())
 }
@@ -82,6 +85,11 @@ impl Corpus {
     /// The layers that its documents carry beyond `token` and `word`.
     pub fn layers(&self) -> Vec<String> {
         self.corpus.layers()
+    }
+
+    /// Why it has no such layer, where there is more to say than that.
+    pub fn no_layer(&self, layer: &str) -> Option<String> {
+        self.corpus.no_layer(layer)
     }
 
     /// A split of it, if it has that.
@@ -143,13 +151,42 @@ pub struct TextFigures {
     pub documents: u64,
     /// The words of them all, between white space.
     pub words: u64,
+    /// The rows that are left out, because they have no text.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub left_out: u64,
+}
+
+fn is_none(left_out: &u64) -> bool {
+    *left_out == 0
+}
+
+/// Files, of which somebody counts what is left out.
+struct Counted<'a> {
+    files: &'a dyn Files,
+    left_out: AtomicU64,
+    /// Where the first of it stands.
+    first: OnceLock<String>,
+}
+
+impl Files for Counted<'_> {
+    fn open(&self, path: &Path) -> io::Result<Box<dyn Read + Send>> {
+        self.files.open(path)
+    }
+
+    fn left_out(&self, path: &Path, row: u64) {
+        self.left_out.fetch_add(1, Ordering::Relaxed);
+        self.first.get_or_init(|| format!("{}:{row}", path.display()));
+    }
 }
 
 impl Text {
     /// Streams its documents. They end where the user asks to stop.
     pub fn documents<'a>(&'a self, making: &Making<'a>) -> Result<Documents<'a>> {
-        let host = making.host;
-        let documents = self.corpus.corpus.documents(&self.split, making.inputs)?;
+        self.documents_of(making.inputs, making.host)
+    }
+
+    fn documents_of<'a>(&'a self, files: &'a dyn Files, host: &'a Host<'a>) -> Result<Documents<'a>> {
+        let documents = self.corpus.corpus.documents(&self.split, files)?;
         let stopped = || CorpusError::Io { path: self.name().into(), source: stopped() };
         Ok(Box::new(documents.map(move |document| if host.cancelled() { Err(stopped()) } else { document })))
     }
@@ -202,11 +239,27 @@ impl Step for Text {
 
     /// Reads it through, before hours of training depend on it: bad encoding, bad rows and empty files are found here.
     fn make(&self, making: &Making<'_>) -> Result<Made> {
-        let mut figures = TextFigures { documents: 0, words: 0 };
-        for document in self.documents(making)? {
+        let mut figures = TextFigures { documents: 0, words: 0, left_out: 0 };
+        let counted = Counted { files: making.inputs, left_out: AtomicU64::new(0), first: OnceLock::new() };
+        for document in self.documents_of(&counted, making.host)? {
             figures.documents += 1;
             figures.words += document?.text.split_whitespace().count() as u64;
+        }
+        figures.left_out = counted.left_out.into_inner();
+        if let Some(first) = counted.first.get() {
+            let TextFigures { documents, left_out, .. } = figures;
+            let rows = if left_out == 1 { "row of it has" } else { "rows of it have" };
+            let level = if left_out > documents / 100 { Level::Warning } else { Level::Information };
+            let table = self.table();
+            let message = format!(
+                "[{table}] `{}`: {left_out} {rows} no text, and are left out; the first stands at {first}",
+                self.name()
+            );
+            making.host.log(level, &message);
         }
         Made::with(self, &figures)
     }
 }
+
+#[cfg(test)]
+mod tests;

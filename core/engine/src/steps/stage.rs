@@ -121,6 +121,9 @@ pub struct StageFigures {
     pub documents: u64,
     /// Tokens that the vocabulary did not know.
     pub unknown: u64,
+    /// Tokens that the tokenizer put beside the text: of a part, for the merge to know whether anything of the whole is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub special: Option<u64>,
     /// What of the text no token reads, where there is some.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropped: Option<Dropped>,
@@ -243,7 +246,8 @@ fn model_of(check: &mut Check<'_>, pointer: &str, reads: Reads<'_>) -> Option<Ch
             (false, true) => annotators.extend(check.find::<Annotator>(&place, layer)),
             (false, false) => {
                 let all = known.iter().cloned().chain(check.names::<Annotator>());
-                let help = suggestion(layer, all.collect::<Vec<_>>().iter().map(String::as_str));
+                let suggested = || suggestion(layer, all.collect::<Vec<_>>().iter().map(String::as_str));
+                let help = text.corpus.no_layer(layer).unwrap_or_else(suggested);
                 let message = format!(
                     "the corpus `{}` has no layer `{layer}`, and there is no annotator of that name",
                     text.corpus.name
@@ -488,13 +492,24 @@ impl Stage {
             return Err(error);
         }
         let (stage, times) = read?;
-        if extent == Extent::Whole {
-            text.check_counts(making, &self.table(), source.counts())?;
+        match extent {
+            Extent::Whole => text.check_counts(making, &self.table(), source.counts())?,
+            // Other parts may know words, and then all of them together are read.
+            Extent::Part if source.counts().is_all_unknown() => {
+                let message = format!(
+                    "[{}] knows no word of this part of `{}`; where no part has one that it knows, they do not merge",
+                    self.table(),
+                    text.name()
+                );
+                making.host.log(Level::Warning, &message);
+            }
+            Extent::Part => {}
         }
         let seconds = (times.source.saturating_sub(source.tokenize) + times.aggregate).as_secs_f64();
         let figures = StageFigures {
             load_seconds: Some(load_seconds),
             tokenize_seconds: Some(source.tokenize.as_secs_f64()),
+            special: (extent == Extent::Part).then_some(source.counts().special),
             ..figures(&stage, times)
         };
         Ok(Made::with(self, &figures)?.seconds(seconds).tokens(stage.coverage.tokens))
@@ -524,6 +539,7 @@ fn figures(stage: &txray_method::Stage, times: Times) -> StageFigures {
         write_seconds: times.write.as_secs_f64(),
         documents: stage.coverage.documents,
         unknown: stage.coverage.unknown,
+        special: None,
         dropped: (stage.coverage.dropped > 0).then_some(Dropped {
             characters: stage.coverage.dropped,
             of: stage.coverage.characters,
@@ -536,10 +552,10 @@ fn figures(stage: &txray_method::Stage, times: Times) -> StageFigures {
     }
 }
 
-/// What was read of a text, as its tokenizer counts.
-fn counts(stage: &txray_method::Stage) -> Counts {
+/// What was read of a text, as its tokenizer counts, which put `special` tokens beside it.
+fn counts(stage: &txray_method::Stage, special: u64) -> Counts {
     let Coverage { tokens, documents, characters, unknown, dropped, dropped_documents, .. } = stage.coverage;
-    Counts { documents, tokens, unknown, special: 0, characters, dropped, dropped_documents }
+    Counts { documents, tokens, unknown, special, characters, dropped, dropped_documents }
 }
 
 /// Why a stage is not read in parts whose state goes from document to document.
@@ -626,7 +642,8 @@ impl Step for Stage {
         let stage = txray_method::merge(&folders, making.host, &making.folder())?;
         let write_seconds = start.elapsed().as_secs_f64();
         if let StageOf::Model { text, .. } = &self.of {
-            text.check_counts(making, &self.table(), counts(&stage))?;
+            let special = parts.records(self.id()).filter_map(|record| record.figures.get("special")?.as_u64()).sum();
+            text.check_counts(making, &self.table(), counts(&stage, special))?;
         }
         let figures = StageFigures { write_seconds, ..figures(&stage, Times::default()) };
         let seconds = parts.records(self.id()).map(|record| record.seconds).sum();

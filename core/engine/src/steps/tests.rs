@@ -3,9 +3,12 @@ use std::fs;
 use crate::error::Error;
 use crate::files::CHANGED;
 use crate::out::OutError;
+use crate::shard::Parts;
 use crate::steps::model::{Model, ModelFigures};
 use crate::steps::stage::{Stage, StageFigures};
-use crate::testing::{LOADS, MOOD, Mood, PIPELINE, Told, errors, errors_in, read, run_in, run_with};
+use crate::testing::{
+    LOADS, MOOD, Mood, PIPELINE, Told, errors, errors_in, merge_parts, read, run_in, run_shard, run_with,
+};
 
 fn said(from: &str, to: &str) -> Vec<String> {
     assert!(PIPELINE.contains(from), "{from}");
@@ -305,6 +308,47 @@ init = \"lm\"
 model = \"same\"
 corpus = \"news.valid\"
 ";
+
+/// Nothing of a part may be known where others know something; what is known of none is an error, as in one run.
+#[test]
+fn parts_of_which_nothing_is_known_say_so_and_merge_as_one_run_reads() {
+    let folder = with_model();
+    let known = fs::read_to_string(folder.path().join("text.txt")).unwrap();
+    let pipeline = "
+[corpus.c]
+kind = \"text\"
+valid = \"lines.txt\"
+
+[model.lm]
+path = \"model\"
+kind = \"fake\"
+
+[stage.s]
+model = \"lm\"
+corpus = \"c.valid\"
+";
+    let told = |lines: &str| {
+        fs::write(folder.path().join("lines.txt"), lines).unwrap();
+        let whole = run_in(folder.path(), pipeline).0.map(drop).map_err(|error| error.to_string());
+        let logs = [1, 2].map(|index| {
+            let told = Told::default();
+            let (shard, out) = (format!("{index}/2").parse().unwrap(), folder.path().join(format!("part-{index}")));
+            run_shard(folder.path(), pipeline, shard, &out, &told).unwrap();
+            told.logs.into_inner().unwrap()
+        });
+        let parts = Parts::read(&[1, 2].map(|index| folder.path().join(format!("part-{index}")))).unwrap();
+        let merged = merge_parts(folder.path(), pipeline, &parts).map(drop).map_err(|error| error.to_string());
+        assert_eq!(merged, whole);
+        (whole, logs)
+    };
+    let (merged, logs) = told(&format!("zzz zzz\n{known}\n"));
+    let said =
+        "[stage.s] knows no word of this part of `c.valid`; where no part has one that it knows, they do not merge";
+    assert_eq!((merged, logs), (Ok(()), [vec![said.to_owned()], vec![]]));
+    let (merged, logs) = told("zzz zzz\nzzz\n");
+    assert!(merged.unwrap_err().contains("c.valid"));
+    assert_eq!(logs, [[said], [said]]);
+}
 
 fn with_model() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();

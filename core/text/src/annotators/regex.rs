@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 use regex_automata::meta::Regex;
+use regex_automata::util::syntax;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -38,9 +39,12 @@ impl AnnotatorOptions for RegexOptions {
             return Err(of_table(CorpusError::NoPattern));
         }
         let fault = |(name, pattern): (&String, &String)| {
-            let error = Regex::new(pattern).err()?;
-            let pointer = pointer(&["patterns", name]);
-            Some(OptionError { pointer, error: CorpusError::Pattern { message: message(&error) } })
+            let error = match Regex::new(pattern) {
+                Err(error) => CorpusError::Pattern { message: message(&error) },
+                Ok(_) if matches_nothing(pattern) => CorpusError::MatchesNothing,
+                Ok(_) => return None,
+            };
+            Some(OptionError { pointer: pointer(&["patterns", name]), error })
         };
         let faults: Vec<OptionError> = self.patterns.iter().filter_map(fault).collect();
         if !faults.is_empty() {
@@ -53,6 +57,14 @@ impl AnnotatorOptions for RegexOptions {
         let names = self.patterns.keys().map(|name| name.as_str().into()).collect();
         Ok(Box::new(Patterns { regex, names, patterns: self.patterns.clone().into_iter().collect() }))
     }
+}
+
+/// Whether a pattern matches nothing, such as `\bno[a&&b]`, or the empty text alone, such as `^`.
+fn matches_nothing(pattern: &str) -> bool {
+    syntax::parse(pattern).is_ok_and(|parsed| {
+        let lengths = parsed.properties();
+        lengths.minimum_len().is_none() || lengths.maximum_len() == Some(0)
+    })
 }
 
 /// What is wrong with a pattern: of syntax, where.

@@ -58,7 +58,7 @@ fn one_of_each(folder: &Path) -> Vec<Box<dyn Annotator>> {
         ("perceptron", json!({ "train": "bank" })),
         ("lookup", json!({ "file": "list" })),
         ("lookup", json!({ "file": "list", "lowercase": true, "default": "other" })),
-        ("regex", json!({ "patterns": { "a": r"\s*\w+\s", "b": "", "c": r"[^a-z]*", "d": "." } })),
+        ("regex", json!({ "patterns": { "a": r"\s*\w+\s", "b": "x*", "c": r"[^a-z]*", "d": "." } })),
     ];
     tables.into_iter().map(|(kind, table)| make(folder, kind, &table).unwrap()).collect()
 }
@@ -170,6 +170,11 @@ fn faulty_patterns_are_shown() {
     assert_eq!(faults[0].1, "regex parse error:\n    [0-9\n    ^\nerror: unclosed character class");
     assert_eq!(faults[1].0, "/patterns/c~1d");
     assert!(faults[1].1.ends_with("error: look-around, including look-ahead and look-behind, is not supported"));
+    for nothing in ["", "^", r"\b", "(?:|^)", "a[a&&b]"] {
+        let told = super::tests::faults(Path::new("."), "regex", &json!({ "patterns": { "a": nothing, "b": "x|" } }));
+        let expected = "it matches no character of any text; write what the words that it is meant for have";
+        assert_eq!(told, [("/patterns/a".to_owned(), expected.to_owned())], "{nothing}");
+    }
     let none = super::tests::faults(Path::new("."), "regex", &json!({ "patterns": {} }));
     let expected = "there is no pattern; give at least one, such as `number = \"[0-9]+\"`";
     assert_eq!(none, [("/patterns".to_owned(), expected.to_owned())]);

@@ -36,7 +36,7 @@ pub enum TableFault {
     },
     /// A column of other values than are meant.
     #[error(
-        "the column '{}' is of type {}, where {meant} are meant; choose another column",
+        "the column '{}' is of type {}, where {meant} are meant; write it so, or choose another column",
         shortened(column),
         shortened(found)
     )]
@@ -54,11 +54,9 @@ pub enum TableFault {
         /// Their name.
         column: String,
     },
-    /// A row without a text.
-    #[error("row {row}: the column '{}' is empty; leave the row out", shortened(column))]
+    /// A table of rows without a text.
+    #[error("the column '{}' is empty in every row; name another by `text`", shortened(column))]
     NoText {
-        /// The row, from 1.
-        row: u64,
         /// The column of the text.
         column: String,
     },

@@ -14,7 +14,7 @@ use crate::lines::MaxDocumentBytes;
 use crate::resolve::Context;
 use crate::splits::Splits;
 
-/// A table with commas, or whatever `delimiter` says, between fields: a row is a document.
+/// A table with commas, or whatever `delimiter` says, between fields: a row is a document. Rows whose text is empty are left out, and counted.
 ///
 /// In a quoted field places are counted in its value, where the quotes around it are gone and each two inside are one. The
 /// line of a document is the one that its row starts on.

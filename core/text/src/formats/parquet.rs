@@ -34,16 +34,27 @@ impl FormatOptions for ParquetOptions {
         let splits = Splits::resolve(named, &self.splits, self.max_document_bytes, context.resolver)?;
         let mut errors = Vec::new();
         let mut labelled = false;
+        // Columns that are called as a label's, and hold none.
+        let mut others = Vec::new();
         for (split, path) in splits.iter() {
             // A check is not yet a reading: nobody watches it.
             let opened = open_file(path).map_err(|source| CorpusError::Io { path: path.clone(), source });
             match opened.and_then(|file| builder(path, file)).and_then(|builder| self.columns(path, &builder)) {
-                Ok(columns) => labelled |= columns.label.is_some(),
+                Ok(columns) => {
+                    labelled |= columns.label.is_some();
+                    let fault = columns.no_label.map(|fault| CorpusError::Table { path: path.clone(), fault });
+                    others.extend(fault.map(|error| OptionError { pointer: self.culprit(split, &error), error }));
+                }
                 Err(error) => errors.push(OptionError { pointer: self.culprit(split, &error), error }),
             }
         }
+        let no_label = others.first().map(|other| other.error.to_string());
+        if labelled {
+            // Documents of one split would have labels, and of another none.
+            errors.append(&mut others);
+        }
         if errors.is_empty() {
-            Ok(Box::new(ParquetCorpus { splits, labelled, options: self.clone() }))
+            Ok(Box::new(ParquetCorpus { splits, labelled, no_label, options: self.clone() }))
         } else {
             Err(errors)
         }
@@ -126,6 +137,8 @@ fn copy(path: &Path, files: &dyn Files) -> Result<File, CorpusError> {
 struct ParquetCorpus {
     splits: Splits,
     labelled: bool,
+    /// Why a column that is called as a label's is none.
+    no_label: Option<String>,
     options: ParquetOptions,
 }
 
@@ -136,6 +149,10 @@ impl Corpus for ParquetCorpus {
 
     fn layers(&self) -> Vec<String> {
         self.labelled.then(|| "label".to_owned()).into_iter().collect()
+    }
+
+    fn no_layer(&self, layer: &str) -> Option<String> {
+        self.no_label.clone().filter(|_| layer == "label")
     }
 
     fn files(&self, split: &str) -> Vec<PathBuf> {
@@ -162,15 +179,16 @@ impl Corpus for ParquetCorpus {
                 Some(reader) => reader,
                 None => reader.insert(Reader::open(&path, &self.options, files)?),
             };
-            reader.next(max).map_err(|fault| CorpusError::Table { path: path.clone(), fault })
+            let next = reader.next(max, |row| files.left_out(&path, row));
+            next.map_err(|fault| CorpusError::Table { path: path.clone(), fault })
         };
         Ok(stream(next, empty))
     }
 }
 
-/// The bytes of text that are meant to be in memory at once.
-const BATCH_BYTES: i64 = 8 << 20;
-const BATCH_ROWS: i64 = 1024;
+/// The rows that are decoded at once. How large they come out nothing in a file tells: of a text that many rows have, a dictionary
+/// has one, and the mean over a file does not know its longest. Rows in batches this small take no longer.
+const BATCH_ROWS: usize = 16;
 
 struct Reader {
     batches: ParquetRecordBatchReader,
@@ -178,46 +196,63 @@ struct Reader {
     batch: Option<RecordBatch>,
     /// The next row of `batch`.
     at: usize,
-    /// The rows that were read.
+    /// The rows that were read, and those of them that have a text.
     rows: u64,
+    documents: u64,
 }
 
 impl Reader {
     fn open(path: &Path, options: &ParquetOptions, files: &dyn Files) -> Result<Self, CorpusError> {
         let builder = builder(path, copy(path, files)?)?;
         let columns = options.columns(path, &builder)?;
-        let metadata = builder.metadata();
-        let bytes: i64 =
-            metadata.row_groups().iter().map(|group| group.total_byte_size().max(0)).fold(0, i64::saturating_add);
-        let a_row = bytes / metadata.file_metadata().num_rows().max(1) + 1;
-        let rows = (BATCH_BYTES / a_row).clamp(1, BATCH_ROWS);
         let mask = ProjectionMask::roots(builder.parquet_schema(), columns.roots());
-        let batches = guarded(|| builder.with_projection(mask).with_batch_size(rows as usize).build());
+        let batches = guarded(|| builder.with_projection(mask).with_batch_size(BATCH_ROWS).build());
         let batches = batches.map_err(|fault| CorpusError::Table { path: path.to_owned(), fault })?;
-        Ok(Self { batches, columns, batch: None, at: 0, rows: 0 })
+        Ok(Self { batches, columns, batch: None, at: 0, rows: 0, documents: 0 })
     }
 
-    fn next(&mut self, max: u64) -> Result<Option<Document>, TableFault> {
-        let batch = loop {
-            match &self.batch {
-                Some(batch) if self.at < batch.num_rows() => break batch,
-                _ => {}
+    /// The next row with a text. `left_out` hears of those without one.
+    fn next(&mut self, max: u64, left_out: impl Fn(u64)) -> Result<Option<Document>, TableFault> {
+        loop {
+            let batch = match &self.batch {
+                Some(batch) if self.at < batch.num_rows() => batch,
+                _ => {
+                    // After an error nothing more is asked of it: what a panic leaves half done is not used again.
+                    match guarded(|| self.batches.next().transpose())? {
+                        Some(next) => self.batch = Some(next),
+                        None if self.rows > 0 && self.documents == 0 => {
+                            return Err(TableFault::NoText { column: self.columns.text.to_string() });
+                        }
+                        None => return Ok(None),
+                    }
+                    self.at = 0;
+                    continue;
+                }
+            };
+            let document = self.document(batch, max)?;
+            self.rows += 1;
+            self.at += 1;
+            match document {
+                Some(document) => {
+                    self.documents += 1;
+                    return Ok(Some(document));
+                }
+                None => left_out(self.rows),
             }
-            // After an error nothing more is asked of it: what a panic leaves half done is not used again.
-            let Some(next) = guarded(|| self.batches.next().transpose())? else { return Ok(None) };
-            self.batch = Some(next);
-            self.at = 0;
-        };
+        }
+    }
+
+    /// The document of the next row of a batch, where it has a text.
+    fn document(&self, batch: &RecordBatch, max: u64) -> Result<Option<Document>, TableFault> {
         let row = self.rows + 1;
         let of = |column: &Arc<str>| batch.column_by_name(column).and_then(|column| value(column, self.at));
-        let no_text = || TableFault::NoText { row, column: self.columns.text.to_string() };
-        let stands = of(&self.columns.text).ok_or_else(no_text)?;
+        let Some(stands) = of(&self.columns.text) else { return Ok(None) };
         if stands.len() as u64 > max {
             return Err(TableFault::TooLong { row, max });
         }
         let text = stands.trim();
         if text.is_empty() {
-            return Err(no_text());
+            return Ok(None);
         }
         // An empty value says that the document has no label or group.
         let named = |column: &Option<Arc<str>>| -> Option<Arc<str>> {
@@ -225,18 +260,15 @@ impl Reader {
             let value = value.trim();
             (!value.is_empty()).then(|| value.into())
         };
-        let document = Document {
-            id: self.rows,
+        Ok(Some(Document {
+            id: self.documents,
             line: Some(row),
             indent: indent(&stands),
             text: text.to_owned(),
             group: named(&self.columns.group),
             label: named(&self.columns.label),
             ..Document::default()
-        };
-        self.rows += 1;
-        self.at += 1;
-        Ok(Some(document))
+        }))
     }
 }
 

@@ -14,7 +14,7 @@ use crate::lines::MaxDocumentBytes;
 use crate::resolve::Context;
 use crate::splits::Splits;
 
-/// A table with tabs between fields: a row is a document.
+/// A table with tabs between fields: a row is a document. Rows whose text is empty are left out, and counted.
 ///
 /// In a quoted field places are counted in its value, where the quotes around it are gone and each two inside are one. The
 /// line of a document is the one that its row starts on.
@@ -42,8 +42,8 @@ pub struct TsvOptions {
     /// Whether the first row names the columns. Without a header, their names are numbers from 1: `text = 2`.
     #[serde(default = "header")]
     pub header: bool,
-    /// What quotes mean. When it is not given, they are characters of the text, as in SST-2, unless one of the first 1,000
-    /// rows looks as if they held fields together, as pandas writes them: then it has to be given.
+    /// What quotes mean. When it is not given, they are characters of the text, as in SST-2, unless a row looks as if
+    /// they held fields together, as pandas writes them: then it has to be given.
     pub quoting: Option<Quoting>,
 }
 

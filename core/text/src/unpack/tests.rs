@@ -120,8 +120,22 @@ fn broken_packing_is_told_from_a_missing_end() {
     let mut broken = zstd(b"some text");
     *broken.last_mut().unwrap() ^= 1;
     assert!(read(&broken).unwrap_err().to_string().contains("(its check sum is another)"));
-    // What follows a member is one.
-    assert!(matches!(read(&[&*gzip(b"a"), b"some more than a header"].concat()), Err(CorpusError::Broken { .. })));
+}
+
+/// What follows a member of gzip is one, or zeros, as `gunzip` takes it.
+#[test]
+fn what_goes_on_behind_its_end_is_told() {
+    let behind = |bytes: &[u8]| read(&[&gzip(b"a"), bytes].concat());
+    for bytes in [&b"\n"[..], b"some more than a header", b"\0\0some", b"(\xb5/\xfd"] {
+        let message = behind(bytes).unwrap_err().to_string();
+        let expected = "file is packed by gzip, and goes on behind the end of that; get it again, or take what unpacks of it, \
+                        `gunzip < FILE > TEXT`";
+        assert_eq!(message, expected);
+    }
+    assert_eq!(behind(&[0; 1000]).unwrap(), b"a");
+    assert_eq!(behind(&[&[0; 600], &*gzip(b"b"), &[0; 7]].concat()).unwrap(), b"ab");
+    assert!(matches!(behind(b"\x1f"), Err(CorpusError::CutShort { .. })));
+    assert!(matches!(behind(b"\x1f\x8bno header of it"), Err(CorpusError::Broken { .. })));
 }
 
 /// Zeros: a thousandth is left of them by gzip, and next to nothing by zstd.

@@ -20,7 +20,8 @@ use crate::lines::{Lines, MaxDocumentBytes};
 use crate::resolve::Context;
 use crate::splits::{Splits, pointer};
 
-/// JSON Lines: a line is a JSON object, and that a document. Blank lines are none.
+/// JSON Lines: a line is a JSON object, and that a document. Blank lines are none. Objects whose text is `null` or empty are
+/// left out, and counted.
 ///
 /// Keys of objects inside the object are reached with dots, `meta.label`, where no key is called so itself. Of a key that
 /// stands twice the last one counts.
@@ -41,7 +42,8 @@ pub struct JsonlOptions {
     /// The key of the text, a string. Places are counted in its value, whatever of it is escaped in the file.
     #[serde(default = "text")]
     pub text: String,
-    /// The key of the document's label: a string, a number, `true` or `false`; `null` and an empty string are no label.
+    /// The key of the document's label: a string, a number as it is written, `true` or `false`; `null` and an empty string are no
+    /// label.
     /// When it is not given, it is `label` in the files whose first object has that key, and may be missing elsewhere.
     pub label: Option<String>,
     /// The key of the document's group (its article, its movie), of the same kinds of values.
@@ -71,8 +73,8 @@ impl FormatOptions for JsonlOptions {
         let mut labelled = self.label.is_some();
         for (split, _) in splits.iter() {
             // A check is not yet a reading: nobody watches it.
-            let lines = splits.lines(split, &Disk).map(|lines| Reader { lines, options: self, id: 0, may_have: true });
-            match lines.and_then(|mut reader| reader.next()) {
+            let lines = splits.lines(split, &Disk).map(|lines| Reader::new(lines, self, true));
+            match lines.and_then(|mut reader| reader.next(&Disk)) {
                 Ok(Some(first)) => labelled |= first.label.is_some(),
                 // Of an empty file tells whoever reads it.
                 Ok(None) => {}
@@ -137,8 +139,8 @@ impl Corpus for JsonlCorpus {
     fn documents<'a>(&'a self, split: &str, files: &'a dyn Files) -> Result<Documents<'a>, CorpusError> {
         let lines = self.splits.lines(split, files)?;
         let empty = CorpusError::Empty { split: split.to_owned(), path: Some(lines.path().clone()) };
-        let mut reader = Reader { lines, options: &self.options, id: 0, may_have: self.labelled };
-        Ok(stream(move || reader.next(), empty))
+        let mut reader = Reader::new(lines, &self.options, self.labelled);
+        Ok(stream(move || reader.next(files), empty))
     }
 }
 
@@ -148,19 +150,41 @@ struct Reader<'a> {
     id: u64,
     /// Whether a key `label` that no option names is a label.
     may_have: bool,
+    /// The first line without a text, to name should no line have one.
+    no_text: Option<CorpusError>,
 }
 
-impl Reader<'_> {
-    fn next(&mut self) -> Result<Option<Document>, CorpusError> {
-        let (number, line) = loop {
+impl<'a> Reader<'a> {
+    fn new(lines: Lines, options: &'a JsonlOptions, may_have: bool) -> Self {
+        Self { lines, options, id: 0, may_have, no_text: None }
+    }
+
+    /// The next line with a text.
+    fn next(&mut self, files: &dyn Files) -> Result<Option<Document>, CorpusError> {
+        loop {
             match self.lines.next().transpose()? {
-                None => return Ok(None),
+                None => return self.no_text.take().map_or(Ok(None), Err),
                 Some((_, line)) if line.trim().is_empty() => {}
-                Some(line) => break line,
+                Some((number, line)) => {
+                    if let Some(document) = self.document(number, &line, files)? {
+                        return Ok(Some(document));
+                    }
+                }
             }
+        }
+    }
+
+    /// The document of a line, where it has a text.
+    fn document(&mut self, number: u64, line: &str, files: &dyn Files) -> Result<Option<Document>, CorpusError> {
+        let object = Object::parse(line, self.lines.path(), number)?;
+        let Some(stands) = object.text(&self.options.text)? else {
+            files.left_out(self.lines.path(), number);
+            if self.id == 0 && self.no_text.is_none() {
+                self.no_text = Some(object.no_text(&self.options.text));
+            }
+            return Ok(None);
         };
-        let object = Object::parse(&line, self.lines.path(), number)?;
-        let stands = object.text(&self.options.text)?;
+        self.no_text = None;
         let indent = indent(stands);
         let label = match &self.options.label {
             Some(key) => object.value(key)?,

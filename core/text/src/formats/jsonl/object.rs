@@ -1,8 +1,10 @@
 //! One line: an object, and what stands under its keys.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::corpus::Span;
@@ -11,14 +13,15 @@ use crate::shown::{list, shortened};
 
 pub(super) struct Object<'a> {
     keys: Map<String, Value>,
+    text: &'a str,
     path: &'a Path,
     line: u64,
 }
 
 impl<'a> Object<'a> {
-    pub(super) fn parse(text: &str, path: &'a Path, line: u64) -> Result<Self, CorpusError> {
+    pub(super) fn parse(text: &'a str, path: &'a Path, line: u64) -> Result<Self, CorpusError> {
         let reason = match serde_json::from_str(text) {
-            Ok(Value::Object(keys)) => return Ok(Self { keys, path, line }),
+            Ok(Value::Object(keys)) => return Ok(Self { keys, text, path, line }),
             Ok(other) => format!("it is {}", kind(&other)),
             // Its line is always the first: here it stands in another one.
             Err(error) => {
@@ -47,15 +50,20 @@ impl<'a> Object<'a> {
         CorpusError::Key { path: self.path.to_owned(), line: self.line, key: key.to_owned(), fault }
     }
 
-    /// A text as it stands, of which some is no white space.
-    pub(super) fn text(&self, key: &str) -> Result<&str, CorpusError> {
+    /// A text as it stands; none where it is null, or white space alone.
+    pub(super) fn text(&self, key: &str) -> Result<Option<&str>, CorpusError> {
         let is = match self.find(key) {
-            Some(Value::String(text)) if !text.trim().is_empty() => return Ok(text),
-            Some(Value::String(_)) => "empty",
+            Some(Value::String(text)) => return Ok((!text.trim().is_empty()).then_some(text)),
+            Some(Value::Null) => return Ok(None),
             Some(other) => kind(other),
             None => "missing",
         };
         Err(self.fault(key, is, "a text"))
+    }
+
+    /// The error that no line has a text, of which this is the first.
+    pub(super) fn no_text(&self, key: &str) -> CorpusError {
+        self.fault(key, "empty, here and in every other line", "a text")
     }
 
     /// A label or a group.
@@ -63,6 +71,9 @@ impl<'a> Object<'a> {
         let value = match self.find(key) {
             Some(Value::Null) => return Ok(None),
             Some(Value::String(value)) => value.trim().to_owned(),
+            Some(Value::Number(number)) if number.is_f64() => {
+                written(self.text, key).map_or_else(|| number.to_string(), str::to_owned)
+            }
             Some(value @ (Value::Number(_) | Value::Bool(_))) => value.to_string(),
             Some(other) => return Err(self.fault(key, kind(other), "a string, a number or a boolean")),
             None => return Err(self.fault(key, "missing", "a string, a number, a boolean or null")),
@@ -117,6 +128,18 @@ impl<'a> Object<'a> {
         }
         Ok(spans)
     }
+}
+
+/// What stands in the text of an object under a key. A float has other digits than the number that it was read from, which may be
+/// an integer of more than 64 bits.
+fn written<'t>(text: &'t str, key: &str) -> Option<&'t str> {
+    let keys = |text: &'t str| serde_json::from_str::<HashMap<String, &'t RawValue>>(text).ok();
+    let all = keys(text)?;
+    let found = all.get(key).copied().or_else(|| {
+        let (first, rest) = key.split_once('.')?;
+        rest.split('.').try_fold(*all.get(first)?, |value, key| keys(value.get())?.get(key).copied())
+    });
+    found.map(RawValue::get)
 }
 
 fn kind(value: &Value) -> &'static str {

@@ -30,13 +30,40 @@ fn objects_become_documents() {
         .map(|d| (d.id, d.line.unwrap(), d.indent, &*d.text, d.label.as_deref(), d.group.as_deref()))
         .collect();
     let expected = [
-        (0, 1, 1, "aé", Some("1.5"), Some("Heat")),
+        (0, 1, 1, "aé", Some("1.50"), Some("Heat")),
         (1, 3, 0, "b", None, Some("true")),
         (2, 4, 0, "c", None, Some("own")),
     ];
     assert_eq!(found, expected);
     let (layers, documents) = open("{\"text\": \"a\"}\n{\"text\": \"b\", \"label\": \"x\"}\n", "").unwrap();
     assert!(layers.is_empty() && documents[1].label.is_none());
+}
+
+/// A float has other digits, and a label is a name.
+#[test]
+fn numbers_are_labels_as_they_are_written() {
+    let numbers = ["18446744073709551616", "-0", "1.50", "1E3", "0.1000000000000000055511151231257827", "7"];
+    for number in numbers {
+        let text = format!("{{\"text\": \"a\", \"x\": {{\"y\": 1.0, \"y\": {number} }}, \"label\": {number}}}");
+        let (_, documents) = open(&text, "group = 'x.y'").unwrap();
+        assert_eq!((documents[0].label.as_deref(), documents[0].group.as_deref()), (Some(number), Some(number)));
+    }
+}
+
+#[test]
+fn objects_without_a_text_are_left_out_and_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let text =
+        "{\"text\": \"\", \"label\": 1}\n{\"text\": \"a\", \"label\": 1}\n\n{\"text\": null}\n{\"text\": \"b\"}\n";
+    std::fs::write(folder.path().join("a.jsonl"), text).unwrap();
+    let options: JsonlOptions = toml::from_str("train = 'a.jsonl'").unwrap();
+    let resolver = Resolver { data: None, config: folder.path().to_owned() };
+    let corpus = options.open(&Context { resolver: &resolver, seed: 0 }).unwrap();
+    let told = crate::files::tests::LeftOut::default();
+    let documents: Vec<Document> = corpus.documents("train", &told).unwrap().map(Result::unwrap).collect();
+    let found: Vec<_> = documents.iter().map(|d| (d.id, d.line.unwrap(), &*d.text, d.label.as_deref())).collect();
+    assert_eq!(found, [(0, 2, "a", Some("1")), (1, 5, "b", None)]);
+    assert_eq!(told.rows(), [1, 4]);
 }
 
 #[test]
@@ -65,12 +92,17 @@ fn faults_are_located() {
         ("{\"a\": 1, \"b\": 2}", "", "/train", "a.jsonl:1: 'text' is missing, and a text is meant; the line has a, b"),
         ("{\"a\": 1}", "text = 'a'", "/text", "a.jsonl:1: 'a' is a number, and a text is meant; the line has a"),
         ("{\"a\": {}}", "text = 'a.b'", "/text", "a.jsonl:1: 'a.b' is missing, and a text is meant; the line has a"),
-        ("{\"text\": \" \"}", "", "/train", "a.jsonl:1: 'text' is empty, and a text is meant; the line has text"),
         (
-            "{\"text\": \"a\"}\n\n{\"text\": null}",
+            "{\"text\": \" \"}\n{\"text\": null}",
+            "",
+            "/train",
+            "a.jsonl:1: 'text' is empty, here and in every other line, and a text is meant; the line has text",
+        ),
+        (
+            "{\"text\": \"a\"}\n\n{\"text\": 1}",
             "",
             "",
-            "a.jsonl:3: 'text' is null, and a text is meant; the line has text",
+            "a.jsonl:3: 'text' is a number, and a text is meant; the line has text",
         ),
         (
             "{\"text\": \"a\"}",

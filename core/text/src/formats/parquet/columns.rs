@@ -17,6 +17,8 @@ pub(super) struct Columns {
     pub(super) text: Arc<str>,
     pub(super) label: Option<Arc<str>>,
     pub(super) group: Option<Arc<str>>,
+    /// What is wrong with a column that would be the label's by its name.
+    pub(super) no_label: Option<TableFault>,
     roots: Vec<usize>,
 }
 
@@ -71,7 +73,13 @@ pub(super) fn find(schema: &Schema, options: &ParquetOptions) -> Result<Columns,
     let text = require(text, is_string, "strings")?;
     let label = label.map(|column| require(column, is_plain, PLAIN)).transpose()?;
     let group = options.group.as_ref().map(|column| require(column, is_plain, PLAIN)).transpose()?;
-    Ok(Columns { text, label, group, roots })
+    let is_label = |name: &str| options.label.is_none() && label.is_none() && name == "label";
+    let no_label = fields.iter().find(|field| is_label(field.name())).map(|field| TableFault::Type {
+        column: field.name().clone(),
+        found: field.data_type().to_string(),
+        meant: PLAIN,
+    });
+    Ok(Columns { text, label, group, no_label, roots })
 }
 
 fn is_string(of: &DataType) -> bool {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::lines::MaxDocumentBytes;
 
 /// A Parquet table, such as those of data sets on Hugging Face: a row is a document, and its number, from 1, stands for the
-/// line.
+/// line. Rows whose text is null or empty are left out, and counted.
 ///
 /// Packing by Snappy, Zstandard, gzip and LZ4 is read.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

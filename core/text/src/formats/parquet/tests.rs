@@ -2,8 +2,8 @@ use std::fs;
 
 use arrow_array::types::Int32Type;
 use arrow_array::{
-    ArrayRef, BooleanArray, DictionaryArray, Float32Array, Int64Array, LargeStringArray, ListArray, StringArray,
-    StringViewArray, UInt8Array,
+    ArrayRef, BooleanArray, DictionaryArray, Float32Array, Int64Array, LargeStringArray, ListArray, NullArray,
+    StringArray, StringViewArray, UInt8Array,
 };
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
@@ -14,7 +14,8 @@ use super::*;
 use crate::{Disk, Resolver};
 
 fn table_as(columns: &[(&str, ArrayRef)], packing: Compression, group: usize) -> Vec<u8> {
-    let batch = RecordBatch::try_from_iter(columns.iter().cloned()).unwrap();
+    let columns = columns.iter().map(|(name, column)| (*name, column.clone(), true));
+    let batch = RecordBatch::try_from_iter_with_nullable(columns).unwrap();
     let properties =
         WriterProperties::builder().set_compression(packing).set_max_row_group_row_count(Some(group)).build();
     let mut bytes = Vec::new();
@@ -106,9 +107,54 @@ fn columns_are_strings_numbers_or_dictionaries_of_them() {
             }
         }
     }
-    // A label that was not asked for may be anything.
-    let bytes = table(&[("text", texts[0].clone()), ("label", Arc::new(Float32Array::from(vec![0.0; 3])))]);
-    assert_eq!(read(&bytes, "").unwrap().1[0].label, None);
+}
+
+/// As pandas writes whole numbers of which some are missing, or a column of which all are.
+#[test]
+fn a_column_that_is_called_label_and_is_none_is_told() {
+    let floats: ArrayRef = Arc::new(Float32Array::from(vec![0.0]));
+    for (label, found) in [(floats, "Float32"), (Arc::new(NullArray::new(1)) as ArrayRef, "Null")] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a"), table(&[("text", strings(&["a"])), ("label", label)])).unwrap();
+        fs::write(folder.path().join("b"), table(&[("text", strings(&["a"])), ("label", strings(&["x"]))])).unwrap();
+        let resolver = Resolver { data: None, config: folder.path().to_owned() };
+        let open = |options: &str| {
+            let options: ParquetOptions = toml::from_str(options).unwrap();
+            options.open(&Context { resolver: &resolver, seed: 0 })
+        };
+        let expected = format!(
+            "{}: the column 'label' is of type {found}, where strings, integers or booleans are meant; write it so, or choose \
+             another column",
+            folder.path().join("a").display()
+        );
+        // One that is not asked for may be anything.
+        let corpus = open("train = 'a'").unwrap();
+        assert!(corpus.layers().is_empty());
+        assert_eq!(corpus.no_layer("label"), Some(expected.clone()));
+        assert_eq!(corpus.no_layer("pos"), None);
+        let errors = open("train = 'b'\ntest = 'a'").err().unwrap();
+        assert_eq!((&*errors[0].pointer, errors[0].error.to_string()), ("/test", expected));
+        assert_eq!(errors.len(), 1);
+    }
+}
+
+/// Two thousand rows of a tenth of a megabyte are one in a dictionary.
+#[test]
+fn few_texts_are_in_memory_at_once() {
+    let long = "x".repeat(100_000);
+    let dictionary: DictionaryArray<Int32Type> = [&*long; 2000].into_iter().collect();
+    let bytes = table(&[("text", Arc::new(dictionary))]);
+    assert!(bytes.len() < 1 << 20);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.parquet");
+    fs::write(&path, bytes).unwrap();
+    let options: ParquetOptions = toml::from_str("train = 'a.parquet'").unwrap();
+    let mut reader = Reader::open(&path, &options, &Disk).unwrap();
+    for _ in 0..2000 {
+        assert_eq!(reader.next(1 << 20, |_| ()).unwrap().unwrap().text, long);
+        let batch = reader.batch.as_ref().unwrap();
+        assert!(batch.get_array_memory_size() < 8 << 20);
+    }
 }
 
 #[test]
@@ -125,13 +171,13 @@ fn a_fault_points_at_the_option_that_mends_it() {
             &one,
             "text = 'score'",
             "/text",
-            "FILE: the column 'score' is of type Float32, where strings are meant; choose another column",
+            "FILE: the column 'score' is of type Float32, where strings are meant; write it so, or choose another column",
         ),
         (
             &one,
             "label = 'score'",
             "/label",
-            "FILE: the column 'score' is of type Float32, where strings, integers or booleans are meant; choose another column",
+            "FILE: the column 'score' is of type Float32, where strings, integers or booleans are meant; write it so, or choose another column",
         ),
         (&two, "", "/splits/extra", "FILE: which column has the text? name it by `text`; of strings there are a, b"),
         (
@@ -150,12 +196,26 @@ fn a_fault_points_at_the_option_that_mends_it() {
 }
 
 #[test]
-fn a_row_without_a_text_is_named() {
-    let nulls: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), None]));
-    for text in [nulls, strings(&["a", ""]), strings(&["a", " \n"])] {
-        let message = read(&table(&[("text", text)]), "").unwrap_err().1;
-        assert_eq!(message, "FILE: row 2: the column 'text' is empty; leave the row out");
+fn rows_without_a_text_are_left_out_and_told() {
+    let nulls: ArrayRef = Arc::new(StringArray::from(vec![None, Some("a"), None, Some("b")]));
+    for text in [nulls, strings(&["", "a", "", "b"]), strings(&["\n", "a", " \n", "b"])] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a.parquet"), table(&[("text", text)])).unwrap();
+        let options: ParquetOptions = toml::from_str("train = 'a.parquet'").unwrap();
+        let resolver = Resolver { data: None, config: folder.path().to_owned() };
+        let corpus = options.open(&Context { resolver: &resolver, seed: 0 }).unwrap();
+        let told = crate::files::tests::LeftOut::default();
+        let documents: Vec<Document> = corpus.documents("train", &told).unwrap().map(Result::unwrap).collect();
+        let found: Vec<_> = documents.iter().map(|d| (d.id, d.line.unwrap(), &*d.text)).collect();
+        assert_eq!(found, [(0, 2, "a"), (1, 4, "b")]);
+        assert_eq!(told.rows(), [1, 3]);
     }
+    let message = read(&table(&[("text", strings(&["", " "]))]), "").unwrap_err().1;
+    assert_eq!(message, "FILE: the column 'text' is empty in every row; name another by `text`");
+}
+
+#[test]
+fn a_text_has_a_length_and_a_table_a_row() {
     let bytes = table(&[("text", strings(&["abc", "abé"]))]);
     let message = read(&bytes, "max_document_bytes = 3").unwrap_err().1;
     assert_eq!(

@@ -8,8 +8,10 @@ use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::rows::Row;
+use super::{Table, named};
 use crate::error::CorpusError;
 use crate::lines::Lines;
+use crate::shown::shortened;
 
 /// A column: its name in the header or, without a header, its number from 1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -124,7 +126,9 @@ pub(crate) type Fault = Box<(Option<&'static str>, CorpusError)>;
 
 impl Columns {
     /// Finds them by the first row, which is a header or is not.
-    pub(crate) fn find(wanted: &Wanted, first: &Row, header: bool, lines: &Lines) -> Result<Self, Fault> {
+    pub(crate) fn find(table: &Table, first: &Row, lines: &Lines) -> Result<Self, Fault> {
+        let Table { wanted, header, .. } = table;
+        let header = *header;
         let name = |(at, field): (usize, &str)| if header { field.trim().to_owned() } else { (at + 1).to_string() };
         let names: Vec<String> = first.fields().enumerate().map(name).collect();
         let (path, line) = (lines.path(), first.line);
@@ -135,12 +139,15 @@ impl Columns {
                 (found, None) => Ok(found),
             }
         };
-        let missing = |column: &str| CorpusError::Column {
-            path: path.clone(),
-            line,
-            column: column.to_owned(),
-            header,
-            found: names.clone(),
+        let one = || if header { one_column(table, first, lines) } else { None };
+        let missing = |column: &str| {
+            one().unwrap_or_else(|| CorpusError::Column {
+                path: path.clone(),
+                line,
+                column: column.to_owned(),
+                header,
+                found: names.clone(),
+            })
         };
         let require = |option: &'static str, column: &Column| -> Result<usize, Fault> {
             let found = find(&column.0).and_then(|found| found.ok_or_else(|| missing(&column.0)));
@@ -149,7 +156,7 @@ impl Columns {
         let own = |error| Box::new((None, error));
         let text = match &wanted.text {
             Some(column) => require("text", column)?,
-            None if names.len() == 1 => 0,
+            None if names.len() == 1 => one().map_or(Ok(0), |error| Err(own(error)))?,
             None => {
                 let known = wanted.texts.iter().map(|name| find(name)).find_map(Result::transpose);
                 known.unwrap_or_else(|| Err(missing(wanted.texts.first().unwrap_or(&"text")))).map_err(own)?
@@ -162,4 +169,24 @@ impl Columns {
         let group = wanted.group.as_ref().map(|column| require("group", column)).transpose()?;
         Ok(Self { text, label, group, names })
     }
+}
+
+/// The error that a header is one column, where it looks as if other delimiters stood in it than the table's: every row would be
+/// one text, its label in it.
+fn one_column(table: &Table, header: &Row, lines: &Lines) -> Option<CorpusError> {
+    let column = (header.len() == 1).then(|| header.field(0))?;
+    let other = *b"\t;,|".iter().find(|&&other| other != table.delimiter && column.contains(char::from(other)))?;
+    let delimiter = format!("`delimiter = \"{}\"`", char::from(other).escape_default());
+    let remedy = match (table.kind, other) {
+        ("csv", _) => delimiter,
+        (_, b',') => "`kind = \"csv\"`".to_owned(),
+        _ => format!("`kind = \"csv\"` and {delimiter}"),
+    };
+    Some(CorpusError::OneColumn {
+        path: lines.path().clone(),
+        line: header.line,
+        column: shortened(column),
+        between: named(other),
+        remedy,
+    })
 }

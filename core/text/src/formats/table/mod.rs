@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 pub(crate) use self::columns::{Column, Delimiter, Wanted};
 use self::columns::{Columns, Fault};
 pub(crate) use self::rows::Quoting;
-use self::rows::{LOOKED_AT, Row, Rows};
+use self::rows::{Row, Rows};
 use crate::corpus::{Corpus, Document, Documents, indent, stream};
 use crate::error::{CorpusError, OptionError};
 use crate::files::{Disk, Files};
@@ -54,6 +54,9 @@ impl Table {
     }
 }
 
+/// The rows that are looked at before anything runs, where quotes have to be asked for.
+const LOOKED_AT: u64 = 1000;
+
 struct TableCorpus {
     table: Table,
     labelled: bool,
@@ -90,7 +93,7 @@ impl Corpus for TableCorpus {
         let path = lines.path().clone();
         let mut reader = Reader::open(split, lines, &self.table).map_err(|fault| fault.1)?;
         let empty = CorpusError::NoRow { split: split.to_owned(), path };
-        Ok(stream(move || reader.next(), empty))
+        Ok(stream(move || reader.next(files), empty))
     }
 }
 
@@ -101,6 +104,8 @@ struct Reader {
     first: Option<Row>,
     id: u64,
     delimiter: u8,
+    /// The first row without a text, to name should no row have one.
+    no_text: Option<CorpusError>,
 }
 
 impl Reader {
@@ -112,9 +117,9 @@ impl Reader {
             let path = Some(rows.lines.path().clone());
             return Err(own(CorpusError::Empty { split: split.to_owned(), path }));
         };
-        let columns = Columns::find(&table.wanted, &first, table.header, &rows.lines)?;
+        let columns = Columns::find(table, &first, &rows.lines)?;
         let first = (!table.header).then_some(first);
-        Ok(Self { rows, columns, first, id: 0, delimiter: table.delimiter })
+        Ok(Self { rows, columns, first, id: 0, delimiter: table.delimiter, no_text: None })
     }
 
     /// Which columns there are; before anything runs, some rows tell as well whether quotes have to be asked for.
@@ -142,29 +147,33 @@ impl Reader {
             return Err(self.rows.undeclared(row));
         }
         let path = self.rows.lines.path().clone();
-        let between = match self.delimiter {
-            b'\t' => "tabs".to_owned(),
-            b',' => "commas".to_owned(),
-            other => format!("`{}`", char::from(other)),
-        };
+        let between = named(self.delimiter);
         let quotes = row.had_quotes;
         Err(CorpusError::Fields { path, line: row.line, found: row.len(), expected, between, quotes })
     }
 
-    fn next(&mut self) -> Result<Option<Document>, CorpusError> {
-        let row = match self.first.take() {
-            None => self.rows.next()?,
-            first => first,
+    /// The next row with a text.
+    fn next(&mut self, files: &dyn Files) -> Result<Option<Document>, CorpusError> {
+        let row = loop {
+            let row = match self.first.take() {
+                None => self.rows.next()?,
+                first => first,
+            };
+            let Some(row) = row else { return self.no_text.take().map_or(Ok(None), Err) };
+            self.fit(&row)?;
+            if !row.field(self.columns.text).trim().is_empty() {
+                break row;
+            }
+            let path = self.rows.lines.path();
+            files.left_out(path, row.line);
+            if self.id == 0 && self.no_text.is_none() {
+                let column = self.columns.names[self.columns.text].clone();
+                self.no_text = Some(CorpusError::NoText { path: path.clone(), line: row.line, column });
+            }
         };
-        let Some(row) = row else { return Ok(None) };
-        self.fit(&row)?;
+        self.no_text = None;
         let stands = row.field(self.columns.text);
         let text = stands.trim();
-        if text.is_empty() {
-            let path = self.rows.lines.path().clone();
-            let column = self.columns.names[self.columns.text].clone();
-            return Err(CorpusError::NoText { path, line: row.line, column });
-        }
         // An empty field says that the document has no label or group.
         let value = |column: Option<usize>| -> Option<Arc<str>> {
             let field = row.field(column?).trim();
@@ -181,5 +190,14 @@ impl Reader {
         };
         self.id += 1;
         Ok(Some(document))
+    }
+}
+
+/// What a message calls a delimiter.
+fn named(delimiter: u8) -> String {
+    match delimiter {
+        b'\t' => "tabs".to_owned(),
+        b',' => "commas".to_owned(),
+        other => format!("`{}`", char::from(other)),
     }
 }

@@ -20,9 +20,6 @@ pub enum Quoting {
     Double,
 }
 
-/// The rows in which quotes are looked for where nothing says what they mean.
-pub(crate) const LOOKED_AT: u64 = 1000;
-
 pub(crate) struct Row {
     /// The line that it starts on.
     pub line: u64,
@@ -61,18 +58,17 @@ pub(crate) struct Rows {
     /// Nothing where no option says it; quotes are then characters, and looked at.
     quoting: Option<Quoting>,
     parser: Reader,
-    read: u64,
 }
 
 impl Rows {
     pub(crate) fn new(lines: Lines, delimiter: u8, quoting: Option<Quoting>) -> Self {
         let parser = ReaderBuilder::new().delimiter(delimiter).terminator(Terminator::Any(b'\n')).build();
-        Self { lines, delimiter, quoting, parser, read: 0 }
+        Self { lines, delimiter, quoting, parser }
     }
 
-    /// Whether quotes are looked at in the row that was read last.
+    /// Whether rows that look as if quotes held fields together are refused.
     pub(crate) fn looks_for_quotes(&self) -> bool {
-        self.quoting.is_none() && self.read <= LOOKED_AT
+        self.quoting.is_none()
     }
 
     /// The error that says that nothing says what quotes mean.
@@ -89,7 +85,6 @@ impl Rows {
                 Some(line) => break line,
             }
         };
-        self.read += 1;
         if self.quoting == Some(Quoting::Double) {
             return self.quoted(line, &text).map(Some);
         }

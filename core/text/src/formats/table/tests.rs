@@ -73,6 +73,29 @@ fn the_column_of_the_text_is_found() {
     assert!(error.ends_with("a.tsv:1: no column 'text'; the header has a, b"), "{error}");
 }
 
+/// Were it read, each row would be one text, with its label at the end.
+#[test]
+fn a_table_with_another_delimiter_is_told() {
+    let semicolons = "review;sentiment\nfine;1\n";
+    for options in ["", "text = 'review'", "label = 'sentiment'\ntext = 'review'"] {
+        let message = csv(semicolons, options).unwrap_err().to_string();
+        let expected = "a.tsv:1: the header is one column, 'review;sentiment'; if its fields stand between `;`, set \
+                        `delimiter = \";\"`, and else name the column by `text`";
+        assert!(message.ends_with(expected), "{message}");
+    }
+    assert_eq!(csv(semicolons, "delimiter = ';'\ntext = 'review'").unwrap()[0].text, "fine");
+    assert_eq!(csv(semicolons, "text = 'review;sentiment'").unwrap()[0].text, "fine;1");
+    let message = csv("text\tlabel\nfine\t1\n", "").unwrap_err().to_string();
+    assert!(message.contains(r#"between tabs, set `delimiter = "\t"`, and"#), "{message}");
+    let tsv = |table: &str| open(table.as_bytes(), "").unwrap_err().to_string();
+    let message = tsv("sentence,label\nfine,1\n");
+    assert!(message.contains(r#"between commas, set `kind = "csv"`, and"#), "{message}");
+    let message = tsv("sentence;label\nfine;1\n");
+    assert!(message.contains(r#"between `;`, set `kind = "csv"` and `delimiter = ";"`, and"#), "{message}");
+    // A text may have any of them where it is no header.
+    assert_eq!(csv("fine; bleak\n", "header = false").unwrap()[0].text, "fine; bleak");
+}
+
 #[test]
 fn without_a_header_columns_are_numbers() {
     for column in ["'2'", "2"] {
@@ -93,6 +116,28 @@ fn a_label_may_be_missing_only_where_it_was_not_asked_for() {
     assert!(error.ends_with("a.tsv:1: no column 'label'; the header has sentence, score"), "{error}");
 }
 
+/// Exports of data bases and of pandas have such rows.
+#[test]
+fn rows_without_a_text_are_left_out_and_told() {
+    let rows = "text,label\n,1\na,1\n\"  \",\n,,\n";
+    let message = csv(rows, "").unwrap_err().to_string();
+    assert!(message.ends_with(":5: 3 fields between commas where the header has 2"), "{message}");
+    for (kind, delimiter) in [("csv", ","), ("tsv", "\t")] {
+        let rows = "text,label\n,1\na,1\n  ,\n,\n\nb,0\n,\n".replace(',', delimiter);
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.tsv"), rows).unwrap();
+        let resolver = Resolver { data: None, config: folder.path().to_owned() };
+        let format = crate::FORMATS.iter().find(|format| format.kind == kind).unwrap();
+        let table = json!({ "train": "a.tsv", "text": "text" });
+        let corpus = (format.open)(&table, &Context { resolver: &resolver, seed: 0 }).unwrap();
+        let told = crate::files::tests::LeftOut::default();
+        let documents: Vec<Document> = corpus.documents("train", &told).unwrap().map(Result::unwrap).collect();
+        let found: Vec<_> = documents.iter().map(|d| (d.id, d.line.unwrap(), &*d.text)).collect();
+        assert_eq!(found, [(0, 3, "a"), (1, 7, "b")]);
+        assert_eq!(told.rows(), [2, 4, 5, 8]);
+    }
+}
+
 #[test]
 fn faulty_tables_are_located() {
     let message = |bytes: &[u8]| open(bytes, "").unwrap_err().to_string();
@@ -101,7 +146,10 @@ fn faulty_tables_are_located() {
         (b"sentence\tlabel\nfine\t1\nbleak\n", ":3: 1 field between tabs where the header has 2"),
         (b"sentence\tlabel\nfine\tx\t1\n", ":2: 3 fields between tabs where the header has 2"),
         (b"sentence\tlabel\n\xffine\t1\n", ":2: not UTF-8 at byte 15"),
-        (b"sentence\tlabel\nfine\t1\n \t1\n", ":3: the column 'sentence' is empty"),
+        (
+            b"sentence\tlabel\n \t1\n\t\n",
+            ":2: the column 'sentence' is empty, here and in every other row; name another by `text`",
+        ),
         (b"", "the split 'train' has no document: "),
         (b"\n\n", "a.tsv holds nothing but white space"),
         (b"sentence\tlabel\n", "a.tsv has a header and no row"),
@@ -171,10 +219,12 @@ fn quotes_that_nothing_explains_are_refused() {
         assert_eq!(open(text.as_bytes(), "").unwrap()[0].text, fine);
     }
     assert_eq!(open(b"sentence\n\"fine\"\n", "quoting = 'none'").unwrap()[0].text, "\"fine\"");
-    // Rows are looked at when the corpus is opened, and again when it is read: it may be another file by then.
-    let rows = |before: usize| format!("sentence\n{}\"fine\"\n", "a\n".repeat(before));
-    assert!(open(rows(998).as_bytes(), "").is_err());
-    assert_eq!(open(rows(1000).as_bytes(), "").unwrap().len(), 1001);
+    // The first rows are looked at when the corpus is opened, and all of them when it is read.
+    for before in [0, 998, 1000, 2000] {
+        let text = format!("sentence\n{}\"fine\"\n", "a\n".repeat(before));
+        let message = open(text.as_bytes(), "").unwrap_err().to_string();
+        assert!(message.contains(&format!("a.tsv:{}: quotes hold fields", before + 2)), "{message}");
+    }
 }
 
 #[test]
