@@ -436,19 +436,30 @@ fn changed_most(text: &mut String, comparison: &Comparison, summary: &Summary) {
     ));
     let before = format!("prefers in {}", summary.from);
     let after = format!("prefers in {}", summary.to);
-    let mut table = Table::new(&["neuron", &changed.metric, "observations", &before, &after], &[1, 2]);
+    let header = ["neuron", &changed.metric, "corrected", "q", "observations", &before, &after];
+    // What nothing is known of has no column.
+    let has =
+        [changed.neurons.iter().any(|of| of.corrected.is_some()), changed.neurons.iter().any(|of| of.q.is_some())];
+    let is_told = |column: usize| !matches!(column, 2 | 3) || has[column - 2];
+    let told = |cells: Vec<String>| cells.into_iter().enumerate().filter(|(at, _)| is_told(*at)).map(|(_, cell)| cell);
+    let header: Vec<String> = told(header.map(str::to_owned).to_vec()).collect();
+    let right: Vec<usize> = (1..header.len() - 2).collect();
+    let mut table = Table::new(&header.iter().map(String::as_str).collect::<Vec<_>>(), &right);
     for neuron in &changed.neurons {
         let prefers = |shares: &[Share]| {
             let told = shares.iter().map(|share| format!("{} {}", short(&share.feature), percent(share.share)));
             told.collect::<Vec<_>>().join("  ")
         };
-        table.row([
+        let number = |of: Option<f64>| of.map(|of| format!("{of:.3}")).unwrap_or_default();
+        table.row(told(vec![
             format!("{}[{}]", neuron.site, neuron.neuron),
             format!("{:.4}", neuron.distance),
+            number(neuron.corrected),
+            number(neuron.q),
             neuron.observations.map(thousands).join(" -> "),
             prefers(&neuron.from),
             prefers(&neuron.to),
-        ]);
+        ]));
     }
     add(text, &table);
 }

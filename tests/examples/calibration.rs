@@ -119,7 +119,7 @@ fn weighted(
 ) -> Evidence {
     let layers = [LAYER.to_owned()];
     let settings = Settings { layers: &layers, weighting: &weighting, min_count: 1, texts_differ: false };
-    let resampling = Resampling { design, seed, test, intervals: false };
+    let resampling = Resampling { design, seed, test, intervals: false, is_one_text: false };
     evidence(sides, &settings, metrics, &resampling, &Host::detached()).unwrap()
 }
 

@@ -59,7 +59,9 @@ pub fn compare(
         if settings.texts_differ {
             let (factors, stays) = frequencies(sides);
             let common = Pairs::of(sides, neurons.len(), settings, Some(&factors))?;
-            for (metric, distances) in common.distances(name, metrics, host)?.into_iter().enumerate() {
+            let distances = common.distances(name, metrics, host)?.into_iter().enumerate();
+            // Counts are what they were: of metrics that may read them, and not distributions alone, nothing is told.
+            for (metric, distances) in distances.filter(|(metric, _)| metrics[*metric].affine) {
                 for (&neuron, distance) in common.rows.neurons.iter().zip(distances) {
                     worth[neuron][metric].standardized = Some(distance).filter(|distance| !distance.is_nan());
                 }
@@ -233,7 +235,7 @@ impl Pairs {
         distances.collect()
     }
 
-    /// The neurons that moved furthest of those with enough observations, with what they preferred.
+    /// The neurons with enough observations, those that moved furthest first, with what they preferred.
     fn changed_most(&self, metric: &str, distances: &[f64], place: impl Fn(usize) -> (String, u32)) -> ChangedMost {
         // Of the features that make up the distance, and no others.
         let counts = |row: usize| {
@@ -246,10 +248,20 @@ impl Pairs {
         let mut rows: Vec<usize> = (0..self.rows.neurons.len()).filter(has_enough).collect();
         let of = rows.len() as u64;
         rows.sort_by(|&a, &b| distances[b].total_cmp(&distances[a]));
-        let changed = rows.into_iter().take(TOLD).map(|row| {
+        let changed = rows.into_iter().map(|row| {
             let (site, neuron) = place(self.rows.neurons[row]);
             let [from, to] = [0, 1].map(|side| self.preferred(row, side));
-            Changed { site, neuron, distance: distances[row], observations: counts(row), from, to }
+            Changed {
+                site,
+                neuron,
+                distance: distances[row],
+                corrected: None,
+                q: None,
+                at: self.rows.neurons[row],
+                observations: counts(row),
+                from,
+                to,
+            }
         });
         ChangedMost { metric: metric.to_owned(), at_least: ENOUGH, of, neurons: changed.collect() }
     }

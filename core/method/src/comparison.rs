@@ -12,7 +12,7 @@ use crate::error::MethodResult;
 use crate::evidence::{Corrected, Evidence, Joint, Tested};
 use crate::fate::{Fate, Fates};
 use crate::summary::{
-    ChangedMost, JointSummary, LayerSummary, LeftOut, MetricSummary, Standardized, Summary, SummaryOf,
+    Changed, ChangedMost, JointSummary, LayerSummary, LeftOut, MetricSummary, Standardized, Summary, SummaryOf,
 };
 
 /// One neuron in one layer.
@@ -289,7 +289,18 @@ impl Compared {
                 }
             }
         }
-        self.joint = evidence.layers.iter().map(|of| Some(of.joint)).collect();
+        // By the first metric, with which they were found.
+        for (changed, of) in self.changed_most.iter_mut().zip(&evidence.layers) {
+            let Some(changed) = changed else { continue };
+            for neuron in &mut changed.neurons {
+                neuron.corrected = of.corrected[0][neuron.at].map(|of| of.distance);
+                neuron.q = of.tested[0][neuron.at].and_then(|of| of.q);
+            }
+            // Stable: those without one stay in the order of their distances, behind.
+            let by = |of: &Changed| of.corrected.unwrap_or(f64::NEG_INFINITY);
+            changed.neurons.sort_by(|a, b| by(b).total_cmp(&by(a)));
+        }
+        self.joint = evidence.layers.iter().map(|of| of.joint).collect();
     }
 
     /// Writes the tables.
@@ -332,7 +343,7 @@ impl Compared {
 
     /// Adds what training again changes: the mean over comparisons of one side, the later one or not, with the same stage of
     /// replicates.
-    pub fn add_between(&mut self, replicates: &[Self], is_later: bool) {
+    pub fn add_between(&mut self, replicates: &[Self], is_later: bool, are_matched: bool) {
         let place = |row: &ComparisonRow| (row.site, row.layer, row.neuron);
         let rows = replicates.iter().flat_map(|of| &of.comparison.rows);
         let mut found: HashMap<(usize, usize, u32), Vec<&ComparisonRow>> = HashMap::new();
@@ -341,7 +352,9 @@ impl Compared {
             let neuron = if is_later { row.neuron_to } else { Some(row.neuron) };
             let Some(of) = neuron.and_then(|neuron| found.get(&(row.site, row.layer, neuron))) else { continue };
             for (metric, worth) in row.worth.iter_mut().enumerate() {
-                worth.between = mean(of.iter().filter_map(|row| row.distances[metric]));
+                // Of half of the units, raw distances are larger by noise alone.
+                let raw = of.iter().filter_map(|row| row.distances[metric]);
+                worth.between = mean(raw.filter(|_| !are_matched));
                 worth.corrected_between = mean(of.iter().filter_map(|row| row.worth[metric].corrected));
             }
         }
@@ -366,7 +379,7 @@ impl Compared {
                 left_out: self.left_out[layer],
                 standardized: self.standardized[layer],
                 metrics: metrics(layer),
-                changed_most: self.changed_most[layer].clone(),
+                changed_most: self.changed_most[layer].as_ref().map(ChangedMost::told),
             };
             (name.clone(), summary)
         });

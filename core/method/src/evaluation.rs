@@ -55,8 +55,10 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    fn map(self, of: impl Fn(f64) -> f64) -> Self {
-        Self { value: of(self.value), interval: self.interval.map(|ends| ends.map(of)) }
+    /// None where it is no number: a model that diverged has no perplexity.
+    fn map(self, of: impl Fn(f64) -> f64) -> Option<Self> {
+        let interval = self.interval.map(|ends| ends.map(&of)).filter(|ends| ends.iter().all(|end| end.is_finite()));
+        Some(Self { value: of(self.value), interval }).filter(|of| of.value.is_finite())
     }
 }
 
@@ -82,14 +84,14 @@ impl Scores {
                 }
             }
         }
-        let loss = mean(&units, seed);
+        let loss = mean(&units, seed).and_then(|loss| loss.map(|loss| loss));
         Self {
             documents: documents.len() as u64,
             predicted: documents.iter().map(|document| document.count).sum(),
             unit,
             units: units.len() as u64,
             loss,
-            perplexity: loss.map(|loss| loss.map(f64::exp)),
+            perplexity: loss.and_then(|loss| loss.map(f64::exp)),
         }
     }
 }

@@ -6,8 +6,10 @@ use txray_plugin::random::Stream;
 
 use crate::evidence::{Observed, shuffle};
 
-/// Word types of nearly equal frequency, among which their features are permuted.
-const ALIKE: usize = 10;
+/// How many times as frequent a word type may be as another whose features it is given.
+const ALIKE: usize = 2;
+/// Layers whose features are not of word types, so that permuting them among these says nothing.
+const NOT_OF_TYPES: [&str; 5] = ["token", "word", "label", "position", "prediction"];
 /// Permutations that a control is the mean of.
 const CONTROLS: u64 = 10;
 
@@ -24,11 +26,16 @@ pub struct Information {
 impl Information {
     /// Of a layer of what was observed; `words` is the layer of its word types, where there is one.
     pub fn of(observed: &Observed, layer: usize, words: Option<usize>, seed: u64) -> Self {
-        let pairs = || observed.neuron.iter().copied().zip(observed.features[layer].iter().copied());
-        let bits = mutual(pairs());
-        let control = words.filter(|&words| words != layer).and_then(|words| {
-            let types = Types::of(&observed.features[words], &observed.features[layer]);
-            let of = |draw| mutual(observed.neuron.iter().copied().zip(types.permuted(seed, draw)));
+        let neurons = || observed.neuron.iter().copied();
+        let is_of_types = !NOT_OF_TYPES.contains(&&*observed.layers[layer].name);
+        let types = words.filter(|_| is_of_types);
+        let types = types.map(|words| Types::of(&observed.features[words], &observed.features[layer]));
+        // Of the rows that the control is of.
+        let is_used = |row: usize| types.is_none() || words.is_none_or(|words| observed.features[words][row] != NULL);
+        let of = observed.features[layer].iter().enumerate();
+        let bits = mutual(neurons().zip(of.map(|(row, &feature)| if is_used(row) { feature } else { NULL })));
+        let control = types.and_then(|types| {
+            let of = |draw| mutual(neurons().zip(types.permuted(seed, draw)));
             let drawn: Vec<f64> = (0..CONTROLS).filter_map(of).collect();
             (!drawn.is_empty()).then(|| drawn.iter().sum::<f64>() / drawn.len() as f64)
         });
@@ -78,16 +85,22 @@ impl<'a> Types<'a> {
         Self { features, rows: rows.into_iter().map(|(_, rows)| rows).collect() }
     }
 
-    /// `[rows]`: the feature of as many an occurrence of another type; [`NULL`] where there is no type.
+    /// `[rows]`: the feature of an occurrence of another type; [`NULL`] where there is no type.
     fn permuted(&self, seed: u64, draw: u64) -> Vec<u32> {
         let mut random = Stream::new(seed, "control", draw);
         let mut features = vec![NULL; self.features.len()];
-        for alike in self.rows.chunks(ALIKE) {
+        let mut rest = &self.rows[..];
+        while let Some(first) = rest.first() {
+            let count = rest.iter().take_while(|rows| ALIKE * rows.len() > first.len()).count();
+            let alike;
+            (alike, rest) = rest.split_at(count);
             let mut other: Vec<usize> = (0..alike.len()).collect();
             shuffle(&mut other, &mut random);
             for (rows, other) in alike.iter().zip(other) {
-                let from = alike[other].iter().cycle();
-                rows.iter().zip(from).for_each(|(&row, &from)| features[row] = self.features[from]);
+                // An occurrence of it by chance, and not the one at the same place: neighbours may have one topic.
+                let from = &alike[other];
+                let mut one = || from[random.below(from.len() as u32) as usize];
+                rows.iter().for_each(|&row| features[row] = self.features[one()]);
             }
         }
         features

@@ -21,8 +21,16 @@ pub struct ChangedMost {
     pub at_least: u64,
     /// How many neurons have as many, and a distance.
     pub of: u64,
-    /// The first of them.
+    /// The first of them; until they are told, all.
     pub neurons: Vec<Changed>,
+}
+
+impl ChangedMost {
+    /// As many as are told.
+    pub(crate) fn told(&self) -> Self {
+        let neurons = self.neurons.iter().take(TOLD).cloned().collect();
+        Self { metric: self.metric.clone(), neurons, ..*self }
+    }
 }
 
 /// A neuron that moved.
@@ -34,6 +42,15 @@ pub struct Changed {
     pub neuron: u32,
     /// How far.
     pub distance: f64,
+    /// The same without what finite samples add, by which they are ranked, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corrected: Option<f64>,
+    /// q of the distance, where it is tested.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub q: Option<f64>,
+    /// Counted through all sites.
+    #[serde(skip)]
+    pub(crate) at: usize,
     /// How often it met the features that its distance is of, from and to.
     pub observations: [u64; 2],
     /// What it preferred most before.

@@ -69,7 +69,7 @@ pub type Reading = (Stage, Observed);
 /// Layers whose features are the word types of a text.
 const WORDS: [&str; 2] = ["word", "token"];
 
-/// What so many checkpoints come to, a row a checkpoint and layer. Each is read as it is needed, so that few are held at once.
+/// What so many checkpoints come to, a row a checkpoint and layer, and what was drawn as a whole. Each is read as it is needed, so that few are held at once.
 ///
 /// # Errors
 /// Those of `read`; checkpoints of different sites, or of different texts.
@@ -79,7 +79,7 @@ pub fn trajectory<E: From<MethodError>>(
     settings: &Settings<'_>,
     seed: u64,
     host: &Host<'_>,
-) -> Result<Vec<TrajectoryRow>, E> {
+) -> Result<(Unit, Vec<TrajectoryRow>), E> {
     let mut fewest: Option<Vec<Vec<u64>>> = None;
     let mut unit = Unit::Group;
     for at in 0..checkpoints {
@@ -99,13 +99,15 @@ pub fn trajectory<E: From<MethodError>>(
         });
     }
     let fewest = fewest.unwrap_or_default();
-    let resampling = Resampling { design: Design::Swap, seed, test: None, intervals: true };
+    let resampling = Resampling { design: Design::Swap, seed, test: None, intervals: true, is_one_text: true };
     let held = |from: &Reading, to: &Reading| {
         let sides = [Side { stage: &from.0, observed: &from.1 }, Side { stage: &to.0, observed: &to.1 }];
         let found = evidence(sides, settings, &[], &resampling, host)?;
-        Ok::<_, MethodError>(found.layers.into_iter().map(|layer| JointSummary::of(layer.joint)).collect::<Vec<_>>())
+        Ok::<_, MethodError>(
+            found.layers.into_iter().map(|layer| layer.joint.map(JointSummary::of)).collect::<Vec<_>>(),
+        )
     };
-    let Some(end) = checkpoints.checked_sub(1) else { return Ok(Vec::new()) };
+    let Some(end) = checkpoints.checked_sub(1) else { return Ok((unit, Vec::new())) };
     let last = read(end, unit)?;
     let mut rows = Vec::new();
     let mut before: Option<Reading> = None;
@@ -114,14 +116,14 @@ pub fn trajectory<E: From<MethodError>>(
         let previous = before.as_ref().map(|before| held(before, &this)).transpose()?;
         let to_last = if at == end { None } else { Some(held(&this, &last)?) };
         for (layer, name) in settings.layers.iter().enumerate() {
-            let of = |joints: &Option<Vec<JointSummary>>| joints.as_ref().map(|joints| joints[layer]);
+            let of = |joints: &Option<Vec<Option<JointSummary>>>| joints.as_ref().and_then(|joints| joints[layer]);
             let mut row = learned(&this, name, settings, &fewest[layer], seed)?;
             (row.checkpoint, row.previous, row.last) = (at, of(&previous), of(&to_last));
             rows.push(row);
         }
         before = Some(this);
     }
-    Ok(rows)
+    Ok((unit, rows))
 }
 
 /// `[neurons]`: how often each met features of a layer.

@@ -270,7 +270,7 @@ tables! {
         /// other, and its count changed significantly; `rare` where it was observed on one side alone, and that is too little to say.
         /// Null where nothing is tested.
         FATE_TESTED: Text or null = "fate_tested",
-        /// p of the change of its share of all observations. Null where that is not tested, and below 20 observations on both sides.
+        /// p of the change of its share of all observations at its site. Null where that is not tested, and below 20 observations on both sides.
         COUNT_P: F64 or null = "count_p",
         /// The smallest rate of false discoveries at which that is one.
         COUNT_Q: F64 or null = "count_q",
@@ -301,7 +301,7 @@ tables! {
         each "metric" /// Where it ends.
         "" "_high": F64 or null,
         each "metric" /// The distance with both texts brought to the same frequencies of features, of those that both have; null where the
-        /// stages read the same text.
+        /// stages read the same text, and of metrics that claim no affinity.
         "" "_standardized": F64 or null,
         each "metric" /// The mean distance where nothing changed, by permutation.
         "" "_null": F64 or null,
@@ -312,9 +312,9 @@ tables! {
         each "metric" /// p against the largest of all neurons, where `max_t` asks for it.
         "" "_p_max": F64 or null,
         each "metric" /// How far training again moves the neuron: the mean distance of the later stage (of the earlier one, where that alone has
-        /// them) to the same stage of each replicate. Null without replicates, and where they began apart and are not matched.
+        /// them) to the same stage of each replicate. Null without replicates, and where they began apart.
         "" "_between": F64 or null,
-        each "metric" /// The same of the corrected distances.
+        each "metric" /// The same of the corrected distances; null of replicates that began apart and are not matched.
         "" "_corrected_between": F64 or null,
     }
 
@@ -374,9 +374,9 @@ tables! {
         HILL_2: F64 or null = "hill_2",
         /// The mutual information of neuron and feature over observations, bits.
         INFORMATION: F64 or null = "information",
-        /// The same with the features permuted among word types of nearly equal frequency (ten neighbours by frequency; the mean of 10
-        /// permutations): what neurons tell of words, and what samples of this size add. Null of `token` and `word` themselves, and
-        /// where the trajectory has neither.
+        /// The same with the features permuted among word types of which none is more than twice as frequent as another
+        /// (the mean of 10 permutations): what neurons tell of words, and what samples of this size add. Null of layers that are not of word
+        /// types (`token`, `word`, `label`, `position`, `prediction`), and where the trajectory has neither of the first two.
         INFORMATION_CONTROL: F64 or null = "information_control",
         /// The joint distance (all neurons together) to the checkpoint before it; null at the first.
         DISTANCE_PREVIOUS: F64 or null = "distance_previous",

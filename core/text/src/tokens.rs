@@ -53,7 +53,7 @@ const LARGEST: u64 = 1 << 28;
 const HOLES: usize = 1 << 16;
 
 /// Which words a learned vocabulary has.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Vocabulary {
     /// Words seen less often are unknown.

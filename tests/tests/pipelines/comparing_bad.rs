@@ -56,6 +56,9 @@ fn stages_with_nothing_to_compare_are_told_without_a_distance() {
             for column in ["hellinger", "hellinger_corrected", "hellinger_p"] {
                 assert!(table.numbers::<Float64Type>(column).iter().all(Option::is_none), "{column}");
             }
+            // What is undefined is null, and not 1.
+            let summary = std::fs::read_to_string(folder.path("out/comparisons/x.json")).unwrap();
+            assert_eq!(summary.contains("\"joint\""), a != &dead && b != &dead, "{summary}");
             for no_number in ["NaN", "inf"] {
                 assert!(!ran.stdout.contains(no_number), "{}", ran.stdout);
             }
@@ -73,6 +76,22 @@ fn of_one_group_nothing_can_be_tested() {
     for column in ["hellinger_p", "hellinger_q", "hellinger_corrected", "count_p"] {
         assert!(table.numbers::<Float64Type>(column).iter().all(Option::is_none), "{column}: {}", ran.stdout);
     }
+}
+
+/// One document that is in no group beside others that are in some is a group of its own.
+#[test]
+fn a_document_in_no_group_is_one_of_its_own() {
+    let by = |shift: u32| {
+        recorded(0..24, |document| document / 2, move |document, position| ((document + position * shift) % 4, 0.5))
+    };
+    let alone = |table: String| table.replace("\tg0\t", "\t\t");
+    let folder = folder(&alone(by(1)), &alone(by(3)), TESTED);
+    let ran = folder.txray(["run", "pipeline.toml", "--out", "out"]).succeeded();
+    let summary = std::fs::read_to_string(folder.path("out/comparisons/x.json")).unwrap();
+    let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
+    let evidence = &summary["evidence"];
+    assert_eq!((&evidence["unit"], &evidence["units"]), (&"group".into(), &serde_json::json!([13, 13])), "{evidence}");
+    assert!(!ran.stderr.contains("they are in no groups"), "{}", ran.stderr);
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn its_metric_has_a_column_with_its_distances() {
     let table = Table::read(&folder.path("out/comparisons/learning.parquet"));
     let columns = table.columns();
     let of_metric = |name: &str| columns.iter().filter(|column| column.starts_with(name)).count();
-    assert_eq!((of_metric("hellinger"), of_metric("energy")), (9, 9), "{columns:?}");
+    assert_eq!((of_metric("hellinger"), of_metric("energy")), (11, 11), "{columns:?}");
     let (p, q) = (shares(&folder, "before"), shares(&folder, "after"));
     let mut defined = 0;
     for (neuron, energy) in (0..).zip(table.numbers::<Float64Type>("energy")) {

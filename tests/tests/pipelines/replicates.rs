@@ -139,6 +139,20 @@ fn strangers_are_not_put_side_by_side() {
         let told = folder.txray(["check", "pipeline.toml"]).failed(2);
         assert!(told.contains(expected), "{expected}: {told}");
     }
+    folder.write(
+        "pipeline.toml",
+        format!("{TRAINED}[trajectory.t]\nmodels = [\"lm\", \"lm#2\"]\ncorpus = \"c.valid\"\n"),
+    );
+    let told = folder.txray(["check", "pipeline.toml"]).failed(2);
+    assert!(told.contains("`lm#2` and the first of them began apart"), "{told}");
+    // Words of another text have other weights, though the seed is the same.
+    let texts = TRAINED.replace("seeds = [1, 2, 3]\n", "")
+        + "\n[corpus.d]\nkind = \"grammar\"\ndomain = \"harbour\"\ntrain = 300\n[model.other]\n\
+                 kind = \"lstm\"\nembedding = 12\nhidden = 12\ntask = { kind = \"language-model\", corpus = \"d\" }\n[stage.other]\n\
+                 model = \"other\"\ncorpus = \"c.valid\"\nlayers = [\"word\"]\n[comparison.x]\nfrom = \"late\"\nto = \"other\"\n";
+    folder.write("pipeline.toml", texts);
+    let told = folder.txray(["check", "pipeline.toml"]).failed(2);
+    assert!(told.contains("the models of `late` and `other` began apart"), "{told}");
     for (from, to, expected) in [
         ("seeds = [1, 2, 3]", "seeds = []", "one seed at least"),
         ("seeds = [1, 2, 3]", "seeds = [1, 1]", "the seed 1 is named twice"),

@@ -126,6 +126,35 @@ fn checkpoints_of_folders_and_twins() {
     assert!(bytes == std::fs::read(folder.path("again/trajectories/t.parquet")).unwrap());
 }
 
+/// A model that stops before its last checkpoint ends with what it has, and one that diverges has no perplexity.
+#[test]
+fn trainings_that_end_early_or_nowhere() {
+    let folder = Folder::new();
+    let pipeline = TRAINED.replace(
+        "epochs = 4, checkpoints = [1, 2]",
+        "epochs = 9, checkpoints = [1, 9], patience = 1, learning_rate = 50.0",
+    );
+    folder.write("pipeline.toml", &pipeline);
+    let ran = folder.txray(["run", "pipeline.toml", "--out", "out"]).succeeded();
+    let table = Table::read(&folder.path("out/trajectories/learning.parquet"));
+    let epochs: Vec<u64> = table.numbers::<UInt64Type>("epoch").into_iter().flatten().collect();
+    assert!(epochs.iter().all(|&epoch| epoch < 9), "{epochs:?} {}", ran.stderr);
+    assert!(!ran.stdout.contains("inf") && !ran.stdout.contains("NaN"), "{}", ran.stdout);
+}
+
+/// Of a document in which nothing is above the threshold, both readings are of one text all the same.
+#[test]
+fn documents_without_an_observation_are_there() {
+    let folder = folder();
+    let stages = "[stage.a]\nmodel = \"a\"\ncorpus = \"c.valid\"\nrecord = RULE\n[stage.c]\nmodel = \"c\"\ncorpus = \"c.valid\"\nrecord = RULE\n\
+                  [comparison.x]\nfrom = \"a\"\nto = \"c\"\nsignificance = { permutations = 20 }\n";
+    let read = READ.split("[trajectory").next().unwrap().to_owned() + stages;
+    for above in ["0.05", "0.2", "0.4"] {
+        folder.write("pipeline.toml", read.replace("RULE", &format!("{{ kind = \"threshold\", above = {above} }}")));
+        folder.txray(["run", "pipeline.toml", "--out", "out"]).succeeded();
+    }
+}
+
 #[test]
 fn what_is_no_trajectory_is_told() {
     let folder = folder();

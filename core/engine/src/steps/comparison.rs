@@ -336,7 +336,8 @@ impl Comparison {
             Some(aligned) => aligned.sides.each_ref().map(|(stage, observed)| Side { stage, observed }),
         };
         let mut compared = compare(sides[0].stage, sides[1].stage, &settings, metrics, making.host)?;
-        let resampling = Resampling { design, seed: self.seed, test, intervals: true };
+        let is_one_text = matches!((&from.of, &to.of), (StageOf::Model { .. }, StageOf::Model { .. }));
+        let resampling = Resampling { design, seed: self.seed, test, intervals: true, is_one_text };
         let found = evidence(sides, &settings, metrics, &resampling, making.host)?;
         compared.add(&found, test.map_or(0.0, |test| test.fdr));
         let used = sides[0].observed.unit;
@@ -380,7 +381,7 @@ impl Comparison {
         let pair = |other| Pair { stages: [&**stage, other], design, test: None, texts_differ: false };
         let held = stage.replicates.iter().map(|other| self.compared(making, metrics, pair(other)));
         let held: Vec<Compared> = held.map(|found| Ok(found?.compared)).collect::<Result<_>>()?;
-        compared.add_between(&held, is_later);
+        compared.add_between(&held, is_later, are_strangers);
         let of_layer = |at: usize| held.iter().map(|compared| compared.joints()[at]).collect();
         let between = Between {
             stage: stage.name.to_string(),
@@ -460,9 +461,10 @@ impl Step for Comparison {
         self.from.read(making)?;
         self.to.read(making)?;
         let start = Instant::now();
+        let neurons = self.from.read(making)?.neurons.len();
         let test = self.significance.as_ref().map(|of| Testing {
             permutations: of.permutations,
-            most: of.most(),
+            most: of.most(neurons),
             fdr: of.fdr,
             max_t: of.max_t,
         });

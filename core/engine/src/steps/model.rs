@@ -193,6 +193,8 @@ pub struct ModelRef {
     pub model: Arc<Model>,
     /// The epoch of the checkpoint; none: after the last.
     pub epoch: Option<u64>,
+    /// Whether the last weights stand for a checkpoint that training stopped before.
+    pub or_last: bool,
 }
 
 impl std::fmt::Display for ModelRef {
@@ -228,7 +230,7 @@ impl ModelRef {
             check.error_with_help(pointer, format!("`{name}` keeps no checkpoint of epoch {epoch}"), help);
             return None;
         }
-        Some(Self { model, epoch })
+        Some(Self { model, epoch, or_last: false })
     }
 
     /// The checkpoints of the model in their order, each with its number; the last weights last, unless they are one of these.
@@ -236,7 +238,7 @@ impl ModelRef {
         let mut epochs = self.model.checkpoints.clone();
         epochs.sort_unstable();
         let trained = self.model.epochs.as_ref().and_then(|at| self.model.plugin.options.pointer(at)?.as_u64());
-        let of = |epoch| Self { model: Arc::clone(&self.model), epoch };
+        let of = |epoch| Self { model: Arc::clone(&self.model), epoch, or_last: true };
         let last = epochs.last().copied();
         let mut all: Vec<(u64, Self)> = epochs.into_iter().map(|epoch| (epoch, of(Some(epoch)))).collect();
         if last != trained || last.is_none() {
@@ -249,7 +251,8 @@ impl ModelRef {
     pub fn trained(&self, making: &Making<'_>) -> Result<Option<u64>> {
         match (self.epoch, self.model.is_trained()) {
             (None, true) => Ok(Some(making.figures::<ModelFigures>(&*self.model)?.epochs)),
-            (epoch, _) => Ok(epoch),
+            (Some(epoch), true) => Ok(Some(epoch.min(making.figures::<ModelFigures>(&*self.model)?.epochs))),
+            (epoch, false) => Ok(epoch),
         }
     }
 
@@ -259,10 +262,11 @@ impl ModelRef {
             (Origin::Directory(path), None) => Ok(path.clone()),
             (Origin::Init(to), None) => to.weights(making),
             _ => {
-                let part = self.epoch.map_or_else(|| LAST.to_owned(), checkpoint);
-                let path = making.input(&*self.model)?.join(&part);
                 let last = making.figures::<ModelFigures>(&*self.model)?.epochs;
-                match self.epoch {
+                let epoch = self.epoch.filter(|&epoch| epoch <= last || !self.or_last);
+                let part = epoch.map_or_else(|| LAST.to_owned(), checkpoint);
+                let path = making.input(&*self.model)?.join(&part);
+                match epoch {
                     Some(epoch) if epoch > last => Err(Error::NoCheckpoint { epoch, last }),
                     _ => Ok(path),
                 }

@@ -172,7 +172,7 @@ impl Section for Stage {
         let model = ModelRef::find(check, place, of);
         let Keys { layers, subwords, record, state, .. } = &keys;
         let reads = Reads {
-            model: model?,
+            model,
             place,
             corpus,
             layers: layers.clone(),
@@ -197,8 +197,8 @@ type Checked = (StageOf, Vec<String>, Vec<Site>);
 
 /// What a table at a pointer reads: a model over a text, by the keys that every such table has.
 pub struct Reads<'a> {
-    /// The model.
-    pub model: ModelRef,
+    /// The model; none where it has errors of its own.
+    pub model: Option<ModelRef>,
     /// The place that names it.
     pub place: &'a str,
     /// `corpus`
@@ -260,7 +260,7 @@ fn model_of(check: &mut Check<'_>, pointer: &str, reads: Reads<'_>) -> Option<Ch
     if layers.is_empty() {
         check.error(&child(pointer, "layers"), "a stage needs at least one layer");
     }
-    let recording = recording?;
+    let (model, recording) = (model?, recording?);
     check_abilities(check, pointer, of_model, &model, &recording, state);
     if let Some(index) = layers.iter().position(|layer| layer == PREDICTION)
         && !model.model.predicts()

@@ -8,13 +8,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use txray_config::{Name, child};
-use txray_method::{Checkpoint, MethodError, Settings, TrajectoryRow, Weighting, trajectory, write_trajectory};
+use txray_method::{Checkpoint, MethodError, Settings, TrajectoryRow, Unit, Weighting, trajectory, write_trajectory};
 use txray_plugin::{Level, State};
 use txray_tables::Folder;
 use txray_tables::columns::{observations, trajectory as columns};
 
 use super::evaluation::Evaluation;
-use super::model::ModelRef;
+use super::model::{Kin, ModelRef};
 use super::stage::{Reads, Stage, StageOf, Subwords};
 use crate::check::{Check, Section};
 use crate::error::{Error, Result};
@@ -77,6 +77,8 @@ pub struct Trajectory {
 pub struct TrajectorySummary {
     /// The text.
     pub corpus: String,
+    /// What was drawn as a whole for corrected distances and intervals.
+    pub unit: Unit,
     /// In their order.
     pub checkpoints: Vec<Checkpoint>,
     /// A row a checkpoint and layer.
@@ -95,7 +97,7 @@ impl Section for Trajectory {
         let mut evaluations = Vec::new();
         for (number, model, place) in checkpoints {
             let reads = Reads {
-                model: model.clone(),
+                model: Some(model.clone()),
                 place: &place,
                 corpus: &keys.corpus,
                 layers: keys.layers.clone(),
@@ -117,6 +119,11 @@ impl Section for Trajectory {
             {
                 let message =
                     format!("the checkpoints do not compare: the first reads {of_first}, `{model}` {of_this}");
+                check.error(&place, message);
+                return None;
+            }
+            if stages.first().is_some_and(|(first, _)| first.kin(&stage) == Kin::Strangers) {
+                let message = format!("`{model}` and the first of them began apart: their neurons are strangers");
                 check.error(&place, message);
                 return None;
             }
@@ -258,20 +265,36 @@ impl Step for Trajectory {
         };
         let mut checkpoints = Vec::new();
         let mut corpus = String::new();
-        for ((_, model), evaluation) in self.stages.iter().zip(&self.evaluations) {
+        // A model that stopped early ends with its last weights, and has no checkpoints behind them.
+        let mut there: Vec<usize> = Vec::new();
+        for (at, ((_, model), evaluation)) in self.stages.iter().zip(&self.evaluations).enumerate() {
+            let epoch = model.trained(making)?;
+            if epoch.is_some() && checkpoints.last().is_some_and(|last: &Checkpoint| last.epoch == epoch) {
+                continue;
+            }
+            there.push(at);
             let scores = evaluation.scores(making)?.into_iter().next();
             let (text, scores) = scores.unwrap_or_default();
             corpus = text;
             checkpoints.push(Checkpoint {
                 name: model.to_string(),
-                epoch: model.trained(making)?,
+                epoch,
                 perplexity: scores.and_then(|scores| scores.perplexity),
             });
         }
-        let read = |at: usize, unit| self.stages[at].0.reading(making, unit);
-        let rows = trajectory(self.stages.len(), read, &settings, self.seed, making.host)?;
+        if there.len() < self.stages.len() {
+            let message = format!(
+                "[trajectory.{}] has {} of {} checkpoints: training stopped before the others",
+                self.name,
+                there.len(),
+                self.stages.len()
+            );
+            making.host.log(Level::Warning, &message);
+        }
+        let read = |at: usize, unit| self.stages[there[at]].0.reading(making, unit);
+        let (unit, rows) = trajectory(there.len(), read, &settings, self.seed, making.host)?;
         write_trajectory(&making.folder(), &checkpoints, &rows)?;
-        making.folder().write_json(SUMMARY, &TrajectorySummary { corpus, checkpoints, rows })?;
+        making.folder().write_json(SUMMARY, &TrajectorySummary { corpus, unit, checkpoints, rows })?;
         Ok(Made::default().seconds(start.elapsed().as_secs_f64()))
     }
 

@@ -44,23 +44,32 @@ pub struct JointCorrected {
     pub preference: f64,
 }
 
+/// An affinity of halves of one side below which they have next to nothing in common, so that what they have is noise, and the cosine
+/// divides by it.
+const LITTLE: f64 = 1e-3;
+
 /// Affinities between halves, summed over splits: of different sides, of the first's, of the second's.
 #[derive(Clone, Copy, Default)]
-struct Halves([f64; 3]);
+struct Halves {
+    sums: [f64; 3],
+    /// How many splits these are.
+    of: f64,
+}
 
 impl Halves {
     /// Of the pairs (A1, B2), (A2, B1), (A1, A2), (B1, B2).
     fn add(&mut self, [a, b, first, second]: [f64; 4]) {
         let mean = (a + b) / 2.0;
         if (mean + first + second).is_finite() {
-            self.0.iter_mut().zip([mean, first, second]).for_each(|(sum, one)| *sum += one);
+            self.sums.iter_mut().zip([mean, first, second]).for_each(|(sum, one)| *sum += one);
+            self.of += 1.0;
         }
     }
 
-    /// The cosine between both sides; none where halves of a side have nothing in common.
+    /// The cosine between both sides; none where halves of a side have next to nothing in common.
     fn cosine(self) -> Option<f64> {
-        let of = (self.0[1] * self.0[2]).sqrt();
-        (of > 0.0).then(|| self.0[0] / of)
+        let [mean, first, second] = self.sums.map(|sum| sum / self.of);
+        (first.min(second) > LITTLE).then(|| mean / (first * second).sqrt())
     }
 }
 
@@ -77,6 +86,7 @@ pub(super) fn corrected(
     cells: &Cells,
     units: &Units,
     neurons: &[usize],
+    is_eligible: &[bool],
     against: Against<'_>,
     resampling: &Resampling,
 ) -> MethodResult<AllCorrected> {
@@ -84,11 +94,20 @@ pub(super) fn corrected(
     let all = against.metrics;
     let metrics: Vec<&Metric> = against.metrics.iter().copied().filter(|metric| metric.affine).collect();
     let against = Against { metrics: &metrics, ..against };
-    let of_all = squares(cells, units, neurons, against, (seed, SPLITS), |_| true)?;
+    let mut of_all = squares(cells, units, neurons, against, (seed, SPLITS), |_| true)?;
+    // Of fewer observations or units, halves have too little to tell.
+    for of_metric in &mut of_all.neurons {
+        of_metric.iter_mut().zip(is_eligible).filter(|(_, is)| !**is).for_each(|(square, _)| *square = None);
+    }
 
     let has_few = against.names.len() <= FEW;
     let jackknifed = Against { metrics: if has_few { &metrics } else { &[] }, ..against };
     let blocks = units.blocks(seed, BLOCKS);
+    // The same splits of all units: what blocks move them by tells how far small samples carry them off, too.
+    let whole =
+        squares(cells, units, neurons, jackknifed, (seed, if resampling.intervals { JACKKNIFED } else { 0 }), |_| {
+            true
+        })?;
     let mut without = Vec::new();
     for block in 0..if resampling.intervals { BLOCKS } else { 0 } {
         without.push(squares(cells, units, neurons, jackknifed, (seed, JACKKNIFED), |row| blocks[row] != block)?);
@@ -98,14 +117,16 @@ pub(super) fn corrected(
         None => vec![None; neurons.len()],
         Some((metric, squares)) => {
             let neuron = |(neuron, square): (usize, &Option<f64>)| {
-                let without = without.iter().map(|of| of.neurons.get(metric).and_then(|of| of[neuron]));
-                square.map(|square| Corrected { distance: signed_root(square), interval: interval(square, without) })
+                let of = |squares: &Squares| squares.neurons.get(metric).and_then(|of| of[neuron]);
+                let interval = |square| interval(square, of(&whole), without.iter().map(of));
+                square.map(|square| Corrected { distance: signed_root(square), interval: interval(square) })
             };
             squares.iter().enumerate().map(neuron).collect()
         }
     });
     let joint = of_all.joint.map(|[all, usage]| {
-        let interval = interval(all, without.iter().map(|of| of.joint.map(|[all, _]| all)));
+        let of = |squares: &Squares| squares.joint.map(|[all, _]| all);
+        let interval = interval(all, of(&whole), without.iter().map(of));
         let distance = Corrected { distance: signed_root(all), interval };
         JointCorrected { distance, usage, preference: all - usage }
     });
@@ -159,8 +180,9 @@ fn signed_root(square: f64) -> f64 {
     square.abs().sqrt().copysign(square)
 }
 
-/// By what it would be without each block; none where that is not known of each.
-fn interval(square: f64, without: impl Iterator<Item = Option<f64>>) -> Option<[f64; 2]> {
+/// By what it would be without each block, and by as many splits of all (`whole`); none where that is not known of each. Its middle is
+/// where the square would be without what small samples carry it off by, as the jackknife tells that (Quenouille 1956).
+fn interval(square: f64, whole: Option<f64>, without: impl Iterator<Item = Option<f64>>) -> Option<[f64; 2]> {
     let without: Vec<f64> = without.collect::<Option<_>>()?;
     if without.is_empty() {
         return None;
@@ -169,5 +191,6 @@ fn interval(square: f64, without: impl Iterator<Item = Option<f64>>) -> Option<[
     let mean = without.iter().sum::<f64>() / count;
     let variance = without.iter().map(|one| (one - mean).powi(2)).sum::<f64>() * (count - 1.0) / count;
     let half = T * variance.sqrt();
-    Some([square - half, square + half].map(|square| signed_root(square.min(1.0))))
+    let middle = square - (count - 1.0) * (mean - whole?);
+    Some([middle - half, middle + half].map(|square| signed_root(square.min(1.0))))
 }

@@ -45,6 +45,8 @@ pub struct Resampling {
     pub test: Option<Testing>,
     /// Whether corrected distances have intervals: these take most of the time.
     pub intervals: bool,
+    /// Whether it is known that both sides read one text: a unit that one of them has no observation of is there all the same.
+    pub is_one_text: bool,
 }
 
 /// A side of a comparison.
@@ -74,8 +76,8 @@ pub struct LayerEvidence {
     pub corrected: Vec<Vec<Option<Corrected>>>,
     /// `[metrics][neurons]`: none where nothing is tested, or the distance is undefined.
     pub tested: Vec<Vec<Option<Tested>>>,
-    /// All neurons together.
-    pub joint: Joint,
+    /// All neurons together; none where a side has no mass.
+    pub joint: Option<Joint>,
 }
 
 /// One distance of all neurons together: `H² = 1 - sum_n sqrt(w_n v_n) BC_n`, of the neurons' shares w and v of mass, and the affinity
@@ -106,7 +108,7 @@ pub fn evidence(
     host: &Host<'_>,
 ) -> MethodResult<Evidence> {
     let observed = sides.map(|side| side.observed);
-    let units = Units::new(resampling.design, observed)?;
+    let units = Units::new(resampling, observed)?;
     let neurons = sides[0].stage.neurons.len();
     let layers = settings.layers.iter().map(|name| {
         let preferences = [sides[0].stage.layer(name)?, sides[1].stage.layer(name)?];
@@ -120,7 +122,8 @@ pub fn evidence(
         layer(&cells, &units, neurons, against, resampling)
     });
     let layers = layers.collect::<MethodResult<Vec<_>>>()?;
-    let count = |testing: &Testing| test::counts(&units, observed, neurons, testing, resampling.seed, host);
+    let sites = &sides[0].stage.neurons.sites;
+    let count = |testing: &Testing| test::counts(&units, observed, sites, testing, resampling.seed, host);
     let counts = resampling.test.as_ref().map(count).transpose()?;
     Ok(Evidence { layers, counts })
 }
@@ -137,17 +140,28 @@ fn layer(
     units.as_they_are(&mut table, 0);
     // One code path: what is observed is a draw.
     let held = cells.hold(&everyone, &table, &[[0, 1]], against)?.swap_remove(0);
-    let [distance, usage, preference] = Affinity::of(&held).unwrap_or_default().distance();
+    let affinity = Affinity::of(&held);
+    let [distance, usage, preference] = affinity.unwrap_or_default().distance();
     let mut joint = Joint { distance, usage, preference, corrected: None, tested: None };
 
-    let (of_neurons, of_joint) = corrected::corrected(cells, units, &everyone, against, resampling)?;
+    let is_eligible = test::eligible(cells, units, &everyone);
+    let (of_neurons, of_joint) = corrected::corrected(cells, units, &everyone, &is_eligible, against, resampling)?;
     joint.corrected = of_joint;
     let corrected = of_neurons.into_iter().map(|of| spread(of, &everyone, neurons)).collect();
     let tested = match &resampling.test {
         None => vec![vec![None; neurons]; against.metrics.len()],
         Some(testing) => {
-            let (of_neurons, of_joint) =
-                test::distances(cells, units, &everyone, &held, joint.distance, against, testing, resampling.seed)?;
+            let (of_neurons, of_joint) = test::distances(
+                cells,
+                units,
+                &everyone,
+                &is_eligible,
+                &held,
+                joint.distance,
+                against,
+                testing,
+                resampling.seed,
+            )?;
             joint.tested = Some(of_joint);
             of_neurons.into_iter().map(|of| spread(of, &everyone, neurons)).collect()
         }
@@ -155,7 +169,7 @@ fn layer(
     let defined = |distance: f64| Some(distance).filter(|distance| !distance.is_nan());
     let observed = held.distances.into_iter();
     let observed = observed.map(|of| spread(of.into_iter().map(defined), &everyone, neurons)).collect();
-    Ok(LayerEvidence { observed, corrected, tested, joint })
+    Ok(LayerEvidence { observed, corrected, tested, joint: affinity.map(|_| joint) })
 }
 
 /// What is known of some neurons, among all of them.

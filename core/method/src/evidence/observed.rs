@@ -29,7 +29,7 @@ pub enum Unit {
 /// The observations of a stage whose strength is > 0, without their places in the text: `[rows]` each.
 #[derive(Clone, Debug)]
 pub struct Observed {
-    /// What its units are: documents, where it has no groups.
+    /// What its units are: documents, where none of them is in a group; among groups, a document that is in none is one of its own.
     pub unit: Unit,
     /// The names of the units: of groups, or the numbers of documents.
     pub units: Vec<String>,
@@ -105,8 +105,12 @@ impl Observed {
                 }
             }
         }
-        if all.unit == Unit::Group && (groups.is_empty() || of_group.contains(&NULL)) {
+        if all.unit == Unit::Group && groups.is_empty() {
             all.unit = Unit::Document;
+        }
+        // A document in no group, beside others that are in some, is a unit of its own.
+        for (group, &document) in of_group.iter_mut().zip(&of_document).filter(|(group, _)| **group == NULL) {
+            *group = groups.number(&format!("\u{0}{}", documents.names[document as usize]));
         }
         (all.of, all.units) = match all.unit {
             Unit::Group => (of_group, groups.names().as_strings().iter().map(str::to_owned).collect()),

@@ -1,6 +1,6 @@
 //! Permutation tests: how often chance alone gives as much.
 
-use txray_plugin::{ExactSum, Host};
+use txray_plugin::{ExactSum, Host, Site};
 
 use super::affinity::Affinity;
 use super::cells::{Against, Cells, Held};
@@ -113,8 +113,8 @@ fn threshold(p: &[f64], fdr: f64) -> f64 {
 }
 
 /// Which neurons have observations and units enough on both sides, as they are.
-fn eligible(cells: &Cells, units: &Units, neurons: &[usize]) -> Vec<bool> {
-    let from = units.rows[0].len() as u32;
+pub(super) fn eligible(cells: &Cells, units: &Units, neurons: &[usize]) -> Vec<bool> {
+    let from = units.first as u32;
     let mut seen = vec![usize::MAX; units.len()];
     let has_enough = |&neuron: &usize| {
         let (mut observations, mut of_units) = ([0.0; 2], [0; 2]);
@@ -148,13 +148,13 @@ pub(super) fn distances(
     cells: &Cells,
     units: &Units,
     neurons: &[usize],
+    is_eligible: &[bool],
     observed: &Held,
     joint: f64,
     against: Against<'_>,
     testing: &Testing,
     seed: u64,
 ) -> MethodResult<(Vec<Vec<Option<Tested>>>, Tested)> {
-    let is_eligible = eligible(cells, units, neurons);
     let mut falls = vec![vec![Fall::default(); neurons.len()]; against.metrics.len()];
     let mut of_joint = Fall::default();
     // `[metrics][draws][neurons]`, for the largest of them.
@@ -164,7 +164,9 @@ pub(super) fn distances(
         let draw = |chunk| {
             let (table, pairs) = drawn(units, seed, chunk);
             let held = cells.hold(neurons, &table, &pairs, against)?;
-            Ok(held.into_iter().map(|held| (Affinity::of(&held), held.distances)).collect::<Vec<_>>())
+            let asked = testing.permutations - chunk * AT_ONCE;
+            let held = held.into_iter().take(asked as usize);
+            Ok(held.map(|held| (Affinity::of(&held), held.distances)).collect::<Vec<_>>())
         };
         in_order(against.host, first..chunks.min(first + CHUNKS), draw, |draws| {
             for (affinity, distances) in draws {
@@ -195,7 +197,8 @@ pub(super) fn distances(
         };
         all.push((0..neurons.len()).map(test).collect());
     }
-    let p = units.rows.iter().all(|rows| rows.len() >= UNITS).then(|| of_joint.p());
+    let is_told = of_joint.draws > 0 && units.rows.iter().all(|rows| rows.len() >= UNITS);
+    let p = is_told.then(|| of_joint.p());
     Ok((all, Tested { fall: of_joint, p, q: None, p_max: None }))
 }
 
@@ -273,34 +276,37 @@ fn largest(every: &[Vec<f64>], observed: &[f64], p: &[Option<f64>]) -> Vec<Optio
     (0..scale.len()).map(p).collect()
 }
 
-/// Tests whether neurons were observed more or less often, by their share of all observations of a side: a neuron each, none
-/// where it was never observed.
+/// Tests whether neurons were observed more or less often, by their share of all observations of a side at their site: a neuron
+/// each, none where it was never observed.
 pub(super) fn counts(
     units: &Units,
     sides: [&Observed; 2],
-    neurons: usize,
+    sites: &[Site],
     testing: &Testing,
     seed: u64,
     host: &Host<'_>,
 ) -> MethodResult<Vec<Option<Tested>>> {
+    let of_site: Vec<usize> = sites.iter().enumerate().flat_map(|(at, site)| vec![at; site.width]).collect();
+    let neurons = of_site.len();
     let cells = Cells::new(units, sides, None, 1, neurons);
     let everyone: Vec<usize> = (0..neurons).filter(|&neuron| cells.entries(neuron) > 0).collect();
     // `[neurons][draws]`
     let changes = |table: &[Lanes]| {
         let mut counts = vec![[0.0; LANES]; everyone.len()];
-        let mut all = [0.0; LANES];
+        let mut all = vec![[0.0; LANES]; sites.len()];
         for (counts, &neuron) in counts.iter_mut().zip(&everyone) {
             for at in cells.of(neuron) {
                 let (row, count) = cells.cell(at);
                 counts.iter_mut().zip(&table[row as usize]).for_each(|(sum, lane)| *sum += count * lane);
             }
-            all.iter_mut().zip(&*counts).for_each(|(all, count)| *all += count);
+            all[of_site[neuron]].iter_mut().zip(&*counts).for_each(|(all, count)| *all += count);
         }
-        let change = |counts: &Lanes| -> [f64; LANES / 2] {
+        let change = |(counts, &neuron): (&Lanes, &usize)| -> [f64; LANES / 2] {
+            let all = &all[of_site[neuron]];
             // Without an observation on a side it is no number, and the draw undefined.
             std::array::from_fn(|d| (counts[2 * d] / all[2 * d] - counts[2 * d + 1] / all[2 * d + 1]).abs())
         };
-        counts.iter().map(change).collect::<Vec<_>>()
+        counts.iter().zip(&everyone).map(change).collect::<Vec<_>>()
     };
     let mut table = vec![[0.0; LANES]; units.len()];
     units.as_they_are(&mut table, 0);
@@ -315,7 +321,7 @@ pub(super) fn counts(
             }
         })?;
     }
-    let from = units.rows[0].len() as u32;
+    let from = units.first as u32;
     let enough = |&neuron: &usize| {
         let sides = cells.of(neuron).map(|at| cells.cell(at)).fold([0.0; 2], |mut sides, (row, count)| {
             sides[usize::from(row >= from)] += count;

@@ -70,8 +70,13 @@ fn read(text: u64, model: u64, unit: Unit, changed: f32) -> Observed {
     observed
 }
 
+fn resampling(design: Design, test: Option<Testing>) -> Resampling {
+    Resampling { design, seed: 7, test, intervals: true, is_one_text: false }
+}
+
 fn found(design: Design, sides: [&Observed; 2], test: Option<Testing>) -> LayerEvidence {
-    let units = Units::new(design, sides).unwrap();
+    let resampling = resampling(design, test);
+    let units = Units::new(&resampling, sides).unwrap();
     let names: StringTable = (0..FEATURES).map(|feature| format!("{feature:02}")).collect();
     let share = vec![1.0 / FEATURES as f64; FEATURES];
     let numbers: Vec<u32> = (0..FEATURES as u32).collect();
@@ -81,7 +86,7 @@ fn found(design: Design, sides: [&Observed; 2], test: Option<Testing>) -> LayerE
     let all: Vec<&Metric> = metrics.iter().collect();
     let host = Host::detached();
     let against = Against { weighting: &Weighting::Mass, share: &share, names: &names, metrics: &all, host: &host };
-    layer(&cells, &units, NEURONS, against, &Resampling { design, seed: 7, test, intervals: true }).unwrap()
+    layer(&cells, &units, NEURONS, against, &resampling).unwrap()
 }
 
 const TESTING: Testing = Testing { permutations: 199, most: 199, fdr: 0.05, max_t: false };
@@ -144,7 +149,7 @@ fn a_corrected_distance_is_not_biased() {
                 corrected += one.distance * one.distance.abs();
                 count += 1.0;
             }
-            raw += of.joint.distance.powi(2) * NEURONS as f64;
+            raw += of.joint.unwrap().distance.powi(2) * NEURONS as f64;
         }
         (corrected / count, raw / count)
     };
@@ -200,7 +205,7 @@ fn the_same_is_drawn_on_any_number_of_threads() {
 fn a_draw_keeps_what_is_kept() {
     let (a, b) = (read(1, 1, Unit::Group, 0.0), read(2, 1, Unit::Group, 0.0));
     for (design, sides) in [(Design::Pool, [&a, &b]), (Design::Swap, [&a, &a])] {
-        let units = Units::new(design, sides).unwrap();
+        let units = Units::new(&resampling(design, None), sides).unwrap();
         let mut table = vec![[f64::NAN; units::LANES]; units.len()];
         for draw in 0..50 {
             units.draw(3, draw, &mut table, 2);
@@ -220,6 +225,49 @@ fn a_draw_keeps_what_is_kept() {
 #[test]
 fn stages_of_other_texts_are_not_swapped() {
     let (a, b) = (read(1, 1, Unit::Group, 0.0), read(2, 1, Unit::Group, 0.0));
-    let error = Units::new(Design::Swap, [&a, &b]).err().unwrap().to_string();
+    let error = Units::new(&resampling(Design::Swap, None), [&a, &b]).err().unwrap().to_string();
     assert!(error.contains("`1/0` was read by one of them alone"), "{error}");
+}
+
+/// Observations of several readings, their units apart.
+fn together(parts: &[Observed]) -> Observed {
+    let mut all = parts[0].clone();
+    for part in &parts[1..] {
+        let before = all.units.len() as u32;
+        all.units.extend(part.units.iter().cloned());
+        all.of.extend(part.of.iter().map(|unit| before + unit));
+        all.neuron.extend(&part.neuron);
+        all.strength.extend(&part.strength);
+        all.features[0].extend(&part.features[0]);
+    }
+    all
+}
+
+/// Of texts whose distances are known from 40 times as much of them.
+#[test]
+fn intervals_cover_what_is_so() {
+    for (design, changed) in [(Design::Pool, 0.3), (Design::Swap, 0.3), (Design::Swap, 0.0)] {
+        let sides = |text: u64| {
+            let other = if design == Design::Pool { text + 5000 } else { text };
+            [read(text, 1, Unit::Group, 0.0), read(other, 2, Unit::Group, changed)]
+        };
+        let (from, to): (Vec<_>, Vec<_>) = (0..40).map(|text| sides(1000 + text).into()).unzip();
+        let truth = found(design, [&together(&from), &together(&to)], None);
+        let (mut covered, mut of, mut joint) = (0, 0, 0);
+        for split in 0..40 {
+            let [a, b] = sides(split);
+            let found = found(design, [&a, &b], None);
+            let known = truth.corrected[0].iter().zip(&found.corrected[0]);
+            for (truth, found) in known.filter_map(|(truth, found)| Some((truth.as_ref()?, found.as_ref()?))) {
+                let [low, high] = found.interval.unwrap();
+                covered += usize::from((low..=high).contains(&truth.distance));
+                of += 1;
+            }
+            let [truth, found] = [&truth, &found].map(|of| of.joint.unwrap().corrected.unwrap().distance);
+            let [low, high] = found.interval.unwrap();
+            joint += usize::from((low..=high).contains(&truth.distance));
+        }
+        println!("{design:?}, {changed} changed: {covered} of {of} neurons covered, {joint} of 40 joint distances");
+        assert!(100 * covered >= 88 * of && joint >= 36, "{covered} of {of}, {joint} of 40");
+    }
 }

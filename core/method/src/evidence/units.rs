@@ -2,13 +2,14 @@
 
 use std::ops::Range;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use txray_plugin::random::Stream;
 use txray_plugin::{Error, Host};
 
+use super::Resampling;
 use super::observed::Observed;
 use crate::error::{MethodError, MethodResult};
 
@@ -32,6 +33,8 @@ pub(crate) struct Units {
     pub design: Design,
     /// `[sides]`: by the side's own number, the row of its reading.
     pub rows: [Vec<u32>; 2],
+    /// Rows of readings of the first side; those of the second follow.
+    pub first: usize,
     /// Units that are drawn apart.
     count: usize,
 }
@@ -39,41 +42,50 @@ pub(crate) struct Units {
 impl Units {
     /// # Errors
     /// Units that the two do not share, though they read the same text.
-    pub fn new(design: Design, sides: [&Observed; 2]) -> MethodResult<Self> {
+    pub fn new(resampling: &Resampling, sides: [&Observed; 2]) -> MethodResult<Self> {
+        let design = resampling.design;
         let [from, to] = sides.map(|side| side.units.len());
         match design {
             Design::Pool => {
                 let rows = [(0..from as u32).collect(), (from as u32..(from + to) as u32).collect()];
-                Ok(Self { design, rows, count: from + to })
+                Ok(Self { design, rows, first: from, count: from + to })
             }
             Design::Swap => {
-                let numbers: HashMap<&str, u32> = sides[0].units.iter().map(String::as_str).zip(0..).collect();
-                let of_other: Option<Vec<u32>> =
-                    sides[1].units.iter().map(|unit| numbers.get(&**unit).map(|number| from as u32 + number)).collect();
-                let of_other = of_other.filter(|rows| rows.len() == from);
-                let Some(of_other) = of_other else {
+                let mut numbers: HashMap<&str, u32> = sides[0].units.iter().map(String::as_str).zip(0..).collect();
+                let of_from: Vec<u32> = (0..from as u32).collect();
+                let mut of_to = Vec::with_capacity(to);
+                for unit in &sides[1].units {
+                    let next = numbers.len() as u32;
+                    of_to.push(*numbers.entry(unit).or_insert(next));
+                }
+                let count = numbers.len();
+                // What one of them lacks is another text, unless it is known to be the same.
+                if (count, count) != (from, to) && !resampling.is_one_text {
+                    let known: [HashSet<&str>; 2] = sides.map(|side| side.units.iter().map(String::as_str).collect());
                     let lacks =
-                        |a: &Observed, b: &Observed| a.units.iter().find(|unit| !b.units.contains(unit)).cloned();
-                    let lacking = lacks(sides[0], sides[1]).or_else(|| lacks(sides[1], sides[0]));
-                    return Err(MethodError::OtherText { unit: lacking.unwrap_or_default() });
-                };
-                Ok(Self { design, rows: [(0..from as u32).collect(), of_other], count: from })
+                        |a: usize, b: usize| sides[a].units.iter().find(|unit| !known[b].contains(unit.as_str()));
+                    let lacking = lacks(0, 1).or_else(|| lacks(1, 0));
+                    return Err(MethodError::OtherText { unit: lacking.cloned().unwrap_or_default() });
+                }
+                of_to.iter_mut().for_each(|row| *row += count as u32);
+                Ok(Self { design, rows: [of_from, of_to], first: count, count })
             }
         }
     }
 
     /// Rows of a table of lanes.
     pub fn len(&self) -> usize {
-        self.rows.iter().map(Vec::len).sum()
+        match self.design {
+            Design::Pool => self.count,
+            Design::Swap => 2 * self.count,
+        }
     }
 
     /// As the stages are, in two lanes.
     pub fn as_they_are(&self, table: &mut [Lanes], lane: usize) {
-        for (side, rows) in self.rows.iter().enumerate() {
-            for &row in rows {
-                table[row as usize][lane..lane + 2].copy_from_slice(&[0.0, 0.0]);
-                table[row as usize][lane + side] = 1.0;
-            }
+        for (row, lanes) in table.iter_mut().enumerate() {
+            let side = usize::from(row >= self.first);
+            (lanes[lane + side], lanes[lane + 1 - side]) = (1.0, 0.0);
         }
     }
 
@@ -83,7 +95,7 @@ impl Units {
         match self.design {
             Design::Pool => {
                 let mut is_second = vec![false; self.count];
-                self.rows[1].iter().for_each(|&row| is_second[row as usize] = true);
+                is_second[self.first..].fill(true);
                 shuffle(&mut is_second, &mut random);
                 for (row, is_second) in table.iter_mut().zip(is_second) {
                     let side = usize::from(is_second);
@@ -111,12 +123,12 @@ impl Units {
             shuffle(&mut is_second, &mut random);
             is_second
         };
-        let first = halves(0, self.rows[0].len());
+        let from = self.first;
+        let first = halves(0, from);
         let second = match self.design {
-            Design::Pool => halves(1, self.rows[1].len()),
+            Design::Pool => halves(1, self.count - from),
             Design::Swap => first.clone(),
         };
-        let from = self.rows[0].len();
         for (row, lanes) in table.iter_mut().enumerate() {
             let (side, is_second) = if row < from { (0, first[row]) } else { (2, second[row - from]) };
             lanes[lane..lane + 4].fill(0.0);

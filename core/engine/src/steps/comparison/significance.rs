@@ -15,7 +15,8 @@ use crate::steps::stage::{Stage, StageOf};
 pub struct Significance {
     /// How often units are drawn anew, for every neuron.
     pub permutations: u64,
-    /// How often at most for one of which so many do not tell on which side of the threshold it is. Default: 20 times as often.
+    /// How often at most for one of which so many do not tell on which side of the threshold it is. Default: 20 times as often, and
+    /// so often that a single one of all neurons can be found.
     pub most: Option<u64>,
     /// The share of false discoveries that is allowed among the neurons that are said to have changed.
     pub fdr: f64,
@@ -45,9 +46,10 @@ impl Default for Significance {
 }
 
 impl Significance {
-    /// `most`, or what stands for it.
-    pub fn most(&self) -> u64 {
-        self.most.unwrap_or(20 * self.permutations).max(self.permutations)
+    /// `most`, or what stands for it: so many that one of so many neurons that changed can be told from chance.
+    pub fn most(&self, neurons: usize) -> u64 {
+        let enough = (neurons as f64 / self.fdr).ceil() as u64;
+        self.most.unwrap_or((20 * self.permutations).max(enough)).max(self.permutations)
     }
 }
 

@@ -6,6 +6,7 @@ use txray_config::child;
 
 use super::{Model, Origin, TRAIN, without};
 use crate::check::Check;
+use crate::step::Step;
 
 /// Whether neurons of the same number in two models are the same neuron.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,18 +62,24 @@ impl Model {
     pub fn kin(&self, other: &Self) -> Kin {
         let (a, b) = (self.root(), other.root());
         match (&a.origin, &b.origin) {
-            (Origin::New(_), Origin::New(_)) => {
-                let drawn =
-                    |model: &Self| (model.seed, model.plugin.kind.clone(), without(&model.plugin.options, TRAIN));
-                if drawn(a) == drawn(b) { Kin::Kin } else { Kin::Strangers }
+            (Origin::New(of_a), Origin::New(of_b)) => {
+                let drawn = |model: &Self| {
+                    // Words have the weights of their numbers, which the text and the vocabulary give them.
+                    let text = model.task.as_ref().map(|task| task.train.name());
+                    (model.seed, model.plugin.kind.clone(), without(&model.plugin.options, TRAIN), text)
+                };
+                if drawn(a) == drawn(b) && of_a == of_b { Kin::Kin } else { Kin::Strangers }
             }
             (Origin::Directory(a), Origin::Directory(b)) if a == b => Kin::Kin,
             _ => Kin::Unknown,
         }
     }
 
-    /// What it began from, be it by way of other models.
+    /// What it began from, be it by way of other models of its kind: another may make other neurons of the same weights.
     fn root(&self) -> &Self {
-        self.origin.model().map_or(self, Self::root)
+        match self.origin.model() {
+            Some(from) if !self.is_of_another_kind() => from.root(),
+            _ => self,
+        }
     }
 }
