@@ -11,7 +11,7 @@ const TRAINED: &str = r#"
 kind = "grammar"
 domain = "kitchen"
 train = 300
-valid = 120
+valid = 300
 
 [model.lm]
 kind = "lstm"
@@ -97,7 +97,9 @@ to = \"tuned\"
     assert_eq!((&between["stage"], &between["aligned"]), (&"late".into(), &true.into()));
     assert_eq!(between["replicates"], serde_json::json!(["late#2", "late#3"]));
     assert_eq!(between["layers"]["word"].as_array().unwrap().len(), 2);
-    assert!(column(&folder, "out/comparisons/matched.parquet", "hellinger_between").iter().any(Option::is_some));
+    assert!(
+        column(&folder, "out/comparisons/matched.parquet", "hellinger_corrected_between").iter().any(Option::is_some)
+    );
 
     // Begun from one model, their neurons are each other's: tuned again, they move less far than tuning moved them.
     let summary = json(&folder, "out/comparisons/tuning.json");

@@ -192,5 +192,6 @@ fn interval(square: f64, whole: Option<f64>, without: impl Iterator<Item = Optio
     let variance = without.iter().map(|one| (one - mean).powi(2)).sum::<f64>() * (count - 1.0) / count;
     let half = T * variance.sqrt();
     let middle = square - (count - 1.0) * (mean - whole?);
-    Some([middle - half, middle + half].map(|square| signed_root(square.min(1.0))))
+    // With what it is an interval of: who reads both should not find the one outside of the other.
+    Some([(middle - half).min(square), (middle + half).max(square)].map(|square| signed_root(square.min(1.0))))
 }
