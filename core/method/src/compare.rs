@@ -271,15 +271,9 @@ impl Pairs {
         let at = self.rows.offsets[row] as usize..self.rows.offsets[row + 1] as usize;
         let [p, q] = [0, 1].map(|side| &self.rows.probability[side][at.clone()]);
         let term = |i: usize| (p[i].sqrt() - q[i].sqrt()).powi(2) / 2.0;
-        let most = |of: &dyn Fn(usize) -> f64, count: usize| {
-            let mut order: Vec<usize> = (0..p.len()).collect();
-            order.sort_by(|&a, &b| of(b).total_cmp(&of(a)));
-            order.truncate(count);
-            order
-        };
-        let mut told = most(&term, CARRYING);
-        told.extend(most(&|i| p[i], TOLD).into_iter().filter(|&i| p[i] > 0.0));
-        told.extend(most(&|i| q[i], TOLD).into_iter().filter(|&i| q[i] > 0.0));
+        let mut told = most(p.len(), term, CARRYING);
+        told.extend(most(p.len(), |i| p[i], TOLD).into_iter().filter(|&i| p[i] > 0.0));
+        told.extend(most(q.len(), |i| q[i], TOLD).into_iter().filter(|&i| q[i] > 0.0));
         told.sort_by(|&a, &b| term(b).total_cmp(&term(a)).then(a.cmp(&b)));
         told.dedup();
         let feature = |i: usize| FeatureRow {
@@ -298,14 +292,25 @@ impl Pairs {
     fn preferred(&self, row: usize, side: usize) -> Vec<Share> {
         let at = self.rows.offsets[row] as usize..self.rows.offsets[row + 1] as usize;
         let (features, probability) = (&self.rows.features[at.clone()], &self.rows.probability[side][at]);
-        let mut order: Vec<usize> = (0..features.len()).filter(|&i| probability[i] > 0.0).collect();
-        order.sort_by(|&a, &b| probability[b].total_cmp(&probability[a]));
+        let order = most(features.len(), |i| probability[i], TOLD).into_iter().filter(|&i| probability[i] > 0.0);
         let share = |i: usize| {
             let feature = self.names.get(features[i] as usize).unwrap_or_default().to_owned();
             Share { feature, share: probability[i] }
         };
-        order.into_iter().take(TOLD).map(share).collect()
+        order.map(share).collect()
     }
+}
+
+/// Those of so many with the greatest values, the greatest first; ties in their order.
+fn most(of: usize, value: impl Fn(usize) -> f64, count: usize) -> Vec<usize> {
+    let by = |a: &usize, b: &usize| value(*b).total_cmp(&value(*a)).then(a.cmp(b));
+    let mut order: Vec<usize> = (0..of).collect();
+    if of > count {
+        order.select_nth_unstable_by(count, by);
+        order.truncate(count);
+    }
+    order.sort_unstable_by(by);
+    order
 }
 
 /// What makes both texts have the same frequencies of the features that both of them have, and none of the others; and how much

@@ -15,7 +15,19 @@ pub(crate) fn rarefied(counts: &[u64], draws: u64) -> Option<f64> {
         others if others < draws => 0.0,
         others => (ways(others) - of_all).exp(),
     };
-    Some(counts.iter().filter(|count| **count > 0).map(|&count| 1.0 - none_of(count)).sum())
+    // Most features were met a few times: the same logarithms again and again.
+    const FEW: usize = 64;
+    let mut few = [f64::NAN; FEW];
+    let mut known = |count: u64| match few.get_mut(count as usize) {
+        None => none_of(count),
+        Some(known) => {
+            if known.is_nan() {
+                *known = none_of(count);
+            }
+            *known
+        }
+    };
+    Some(counts.iter().filter(|count| **count > 0).map(|&count| 1.0 - known(count)).sum())
 }
 
 /// The Hill numbers of order 1 and 2 of a distribution: the exponential of its entropy, and 1 / sum of p² (Hill 1973).
