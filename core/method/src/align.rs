@@ -113,7 +113,8 @@ pub fn align(
         let masses = &compared[side].0.neurons.mass;
         let of: f64 = masses.iter().zip(&has_partner).filter(|(_, has)| **has).map(|(mass, _)| mass).sum();
         let all: f64 = masses.iter().sum();
-        if all > 0.0 { of / all } else { 0.0 }
+        // The sum of nothing is -0.
+        if all > 0.0 { of / all + 0.0 } else { 0.0 }
     };
     let count = |side: usize, fit: bool| is_fit[side].iter().filter(|&&is| is == fit).count() as u64;
     let summary = AlignmentSummary {

@@ -338,6 +338,10 @@ impl Compared {
         self.features.retain(|row| is_own(row.site, row.neuron));
         for row in &mut self.comparison.rows {
             row.neuron_to = partners[row.site][row.neuron as usize];
+            // Without a partner it is not known what became of it.
+            if row.neuron_to.is_none() && row.fate_tested.is_some() {
+                (row.fate_tested, row.count_p, row.count_q) = (Some(Fate::Rare), None, None);
+            }
         }
     }
 

@@ -164,7 +164,8 @@ impl Section for Comparison {
         let design = check_design(check, pointer, &from, &to, keys.significance.as_ref());
         if keys.align && design.is_none() {
             let message = "neurons are matched by observations, of stages that are known to have read one text, or two";
-            check.error(&child(pointer, "align"), message);
+            let help = "of stages with a `source`, say `significance = { design = \"swap\" }` or `\"pool\"`";
+            check.error_with_help(&child(pointer, "align"), message, help);
         }
         let comparison = Self {
             name: name.into(),

@@ -146,7 +146,7 @@ fn layer(
 
     let is_eligible = test::eligible(cells, units, &everyone);
     let (of_neurons, of_joint) = corrected::corrected(cells, units, &everyone, &is_eligible, against, resampling)?;
-    joint.corrected = of_joint;
+    joint.corrected = of_joint.filter(|_| test::are_enough(units));
     let corrected = of_neurons.into_iter().map(|of| spread(of, &everyone, neurons)).collect();
     let tested = match &resampling.test {
         None => vec![vec![None; neurons]; against.metrics.len()],

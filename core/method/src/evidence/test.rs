@@ -112,6 +112,11 @@ fn threshold(p: &[f64], fdr: f64) -> f64 {
     step * found.unwrap_or(1) as f64
 }
 
+/// Whether there are units enough to say anything.
+pub(super) fn are_enough(units: &Units) -> bool {
+    units.rows.iter().all(|rows| rows.len() >= UNITS)
+}
+
 /// Which neurons have observations and units enough on both sides, as they are.
 pub(super) fn eligible(cells: &Cells, units: &Units, neurons: &[usize]) -> Vec<bool> {
     let from = units.first as u32;
@@ -197,7 +202,7 @@ pub(super) fn distances(
         };
         all.push((0..neurons.len()).map(test).collect());
     }
-    let is_told = of_joint.draws > 0 && units.rows.iter().all(|rows| rows.len() >= UNITS);
+    let is_told = of_joint.draws > 0 && are_enough(units);
     let p = is_told.then(|| of_joint.p());
     Ok((all, Tested { fall: of_joint, p, q: None, p_max: None }))
 }
@@ -329,7 +334,7 @@ pub(super) fn counts(
         });
         sides.iter().any(|&of| of >= ENOUGH as f64)
     };
-    let has_units = units.rows.iter().all(|rows| rows.len() >= UNITS);
+    let has_units = are_enough(units);
     let p: Vec<Option<f64>> =
         everyone.iter().zip(&falls).map(|(neuron, fall)| (has_units && enough(neuron)).then(|| fall.p())).collect();
     let mut all = vec![None; neurons];
