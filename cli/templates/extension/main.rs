@@ -11,7 +11,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use recorded::Recorded;
-use txray_method::{Comparison, Extent, MethodResult, Record, RecordRule, Settings, Stage, Weigh, Weighting, compare};
+use txray_method::{
+    Comparison, Extent, Metric, MethodResult, Record, RecordRule, Settings, Stage, Weigh, Weighting, compare,
+};
 use txray_plugin::{Host, MetricBatch, PreferenceMetric};
 use txray_tables::Folder;
 use {{crate}}::{OverMean, Surprisal};
@@ -33,8 +35,9 @@ fn compared(from: &Stage, to: &Stage, weighting: &dyn Weigh) -> MethodResult<Com
     let layers: Vec<String> = from.layers.iter().map(|layer| layer.layer.clone()).collect();
     let layers: Vec<String> = layers.into_iter().filter(|layer| to.layer(layer).is_ok()).collect();
     let settings = Settings { layers: &layers, weighting, min_count: 1, texts_differ: false };
-    let metrics = [("hellinger".to_owned(), Box::new(Hellinger) as _)];
-    Ok(compare(from, to, &settings, &metrics, &Host::detached())?.comparison)
+    let hellinger =
+        Metric { name: "hellinger".to_owned(), metric: Box::new(Hellinger), bounded: true, affine: false };
+    Ok(compare(from, to, &settings, &[hellinger], &Host::detached())?.comparison)
 }
 
 fn compare_stages(from: &Path, to: &Path) -> Result<(), Box<dyn std::error::Error>> {
