@@ -13,7 +13,7 @@ use txray_plugin::{NULL, Site};
 
 use crate::error::{MethodError, MethodResult};
 use crate::evidence::{Design, Observed, shuffle};
-use crate::stage::{Stage, starts};
+use crate::stage::starts;
 use crate::trajectory::Reading;
 use crate::weighting::{Met, Weigh};
 
@@ -95,7 +95,7 @@ pub fn align(
     let compared = [0, 1].map(|side| {
         let places: Vec<u32> = sides[side].0.neurons.places().map(|(site, neuron)| place(side, site, neuron)).collect();
         let rest = observed[side].rest(&is_fit[side], &places);
-        (Stage::of_observed(&rest, &padded), rest)
+        (rest.stage(&padded), rest)
     });
     let share = |side: usize| {
         let has_partner: Vec<bool> = padded
@@ -287,7 +287,7 @@ mod tests {
             }
         }
         let sites = [Site { name: "hidden".to_owned(), width }];
-        (Stage::of_observed(&observed, &sites), observed)
+        (observed.stage(&sites), observed)
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! A stage: all that its tables hold of a source that was read to its end, and nothing that they do not.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::types::{Float32Type, Float64Type, Int64Type, UInt32Type, UInt64Type};
@@ -8,12 +7,11 @@ use arrow_array::{
     Array, ArrayRef, BooleanArray, Float32Array, Float64Array, Int64Array, StringArray, UInt32Array, UInt64Array,
 };
 use serde::{Deserialize, Serialize};
-use txray_plugin::{ExactSum, NULL, Site, Unjoined};
+use txray_plugin::{ExactSum, Site, Unjoined};
 use txray_tables::columns::{neurons, preferences};
 use txray_tables::{Folder, ROWS};
 
 use crate::error::{MethodError, MethodResult};
-use crate::evidence::Observed;
 use crate::preferences::{Preference, Preferences};
 use crate::symbols::Symbols;
 
@@ -110,51 +108,6 @@ impl Neurons {
 }
 
 impl Stage {
-    /// What observations come to, at these sites: their neurons are counted through all of them. What observations do not tell is
-    /// not there: moments, and what of a text was covered.
-    pub(crate) fn of_observed(observed: &Observed, sites: &[Site]) -> Self {
-        let neurons = sites.iter().map(|site| site.width).sum();
-        let mut counts = vec![0_u64; neurons];
-        let mut masses = vec![ExactSum::ZERO; neurons];
-        let mut rows: Vec<Vec<usize>> = vec![Vec::new(); neurons];
-        for (row, (&neuron, &strength)) in observed.neuron.iter().zip(&observed.strength).enumerate() {
-            counts[neuron as usize] += 1;
-            masses[neuron as usize] += f64::from(strength);
-            rows[neuron as usize].push(row);
-        }
-        let layers = observed.layers.iter().zip(&observed.features).map(|(layer, features)| {
-            let mut is_met = vec![false; layer.symbols.len()];
-            features.iter().filter(|feature| **feature != NULL).for_each(|&feature| is_met[feature as usize] = true);
-            let (names, places) = layer.symbols.ordered(|number| is_met[number as usize]);
-            let mut preferences = Preferences::new(layer.name.clone(), names);
-            for rows in &rows {
-                let mut met: BTreeMap<u32, Preference> = BTreeMap::new();
-                for &row in rows.iter().filter(|&&row| features[row] != NULL) {
-                    let strength = observed.strength[row];
-                    let one = Preference { count: 1, mass: ExactSum::of(f64::from(strength)), max: strength };
-                    met.entry(places[features[row] as usize]).or_default().merge(&one);
-                }
-                preferences.push(met);
-            }
-            preferences
-        });
-        let layers: Vec<Preferences> = layers.collect();
-        let covered =
-            layers.iter().map(|of| LayerCoverage { name: of.layer.clone(), unjoined: 0, examples: Vec::new() });
-        let coverage = Coverage {
-            tokens: 0,
-            documents: 0,
-            characters: 0,
-            unknown: 0,
-            dropped: 0,
-            dropped_documents: 0,
-            layers: covered.collect(),
-            not_positive: 0,
-        };
-        let mass = masses.into_iter().map(ExactSum::to_f64).collect();
-        Self { coverage, neurons: Neurons { sites: sites.to_vec(), count: counts, mass, moments: None }, layers }
-    }
-
     /// What is preferred in a layer.
     ///
     /// # Errors

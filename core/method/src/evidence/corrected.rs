@@ -5,7 +5,6 @@
 //! `H_c² = 1 - 1/2 [BC(A1, B2) + BC(A2, B1)] / sqrt(BC(A1, A2) BC(B1, B2))`, which is the cosine between what both sides
 //! are in the mean: no sample is held against itself.
 
-use super::Resampling;
 use super::affinity::Affinity;
 use super::cells::{Against, Cells, Held};
 use super::units::{LANES, Units, in_order};
@@ -88,9 +87,8 @@ pub(super) fn corrected(
     neurons: &[usize],
     is_eligible: &[bool],
     against: Against<'_>,
-    resampling: &Resampling,
+    (seed, intervals): (u64, bool),
 ) -> MethodResult<AllCorrected> {
-    let seed = resampling.seed;
     let all = against.metrics;
     let metrics: Vec<&Metric> = against.metrics.iter().copied().filter(|metric| metric.affine).collect();
     let against = Against { metrics: &metrics, ..against };
@@ -104,12 +102,9 @@ pub(super) fn corrected(
     let jackknifed = Against { metrics: if has_few { &metrics } else { &[] }, ..against };
     let blocks = units.blocks(seed, BLOCKS);
     // The same splits of all units: what blocks move them by tells how far small samples carry them off, too.
-    let whole =
-        squares(cells, units, neurons, jackknifed, (seed, if resampling.intervals { JACKKNIFED } else { 0 }), |_| {
-            true
-        })?;
+    let whole = squares(cells, units, neurons, jackknifed, (seed, if intervals { JACKKNIFED } else { 0 }), |_| true)?;
     let mut without = Vec::new();
-    for block in 0..if resampling.intervals { BLOCKS } else { 0 } {
+    for block in 0..if intervals { BLOCKS } else { 0 } {
         without.push(squares(cells, units, neurons, jackknifed, (seed, JACKKNIFED), |row| blocks[row] != block)?);
     }
     let mut of_metrics = of_all.neurons.iter().enumerate();

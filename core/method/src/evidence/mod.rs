@@ -108,7 +108,7 @@ pub fn evidence(
     host: &Host<'_>,
 ) -> MethodResult<Evidence> {
     let observed = sides.map(|side| side.observed);
-    let units = Units::new(resampling, observed)?;
+    let units = Units::new(resampling.design, resampling.is_one_text, observed)?;
     let neurons = sides[0].stage.neurons.len();
     let layers = settings.layers.iter().map(|name| {
         let preferences = [sides[0].stage.layer(name)?, sides[1].stage.layer(name)?];
@@ -145,7 +145,8 @@ fn layer(
     let mut joint = Joint { distance, usage, preference, corrected: None, tested: None };
 
     let is_eligible = test::eligible(cells, units, &everyone);
-    let (of_neurons, of_joint) = corrected::corrected(cells, units, &everyone, &is_eligible, against, resampling)?;
+    let (of_neurons, of_joint) =
+        corrected::corrected(cells, units, &everyone, &is_eligible, against, (resampling.seed, resampling.intervals))?;
     joint.corrected = of_joint.filter(|_| test::are_enough(units));
     let corrected = of_neurons.into_iter().map(|of| spread(of, &everyone, neurons)).collect();
     let tested = match &resampling.test {

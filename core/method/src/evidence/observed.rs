@@ -1,9 +1,11 @@
 //! What a stage observed, by the units that hang together.
 
+use std::collections::BTreeMap;
+
 use hashbrown::HashMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use txray_plugin::{NULL, Site};
+use txray_plugin::{ExactSum, NULL, Site};
 use txray_tables::columns::observations;
 use txray_tables::{Folder, TableResult};
 
@@ -12,7 +14,8 @@ use arrow_array::types::{Float32Type, UInt32Type, UInt64Type};
 
 use crate::error::MethodResult;
 use crate::observations::{Layer, has_column};
-use crate::stage::starts;
+use crate::preferences::{Preference, Preferences};
+use crate::stage::{Coverage, LayerCoverage, Neurons, Stage, starts};
 use crate::symbols::Symbols;
 
 /// What is drawn as a whole, because what is in it hangs together.
@@ -160,6 +163,51 @@ impl Observed {
             strength: rows.iter().map(|&row| self.strength[row]).collect(),
             features: self.features.iter().map(|of| rows.iter().map(|&row| of[row]).collect()).collect(),
         }
+    }
+
+    /// What observations come to, at these sites: their neurons are counted through all of them. What observations do not tell is
+    /// not there: moments, and what of a text was covered.
+    pub(crate) fn stage(&self, sites: &[Site]) -> Stage {
+        let neurons = sites.iter().map(|site| site.width).sum();
+        let mut counts = vec![0_u64; neurons];
+        let mut masses = vec![ExactSum::ZERO; neurons];
+        let mut rows: Vec<Vec<usize>> = vec![Vec::new(); neurons];
+        for (row, (&neuron, &strength)) in self.neuron.iter().zip(&self.strength).enumerate() {
+            counts[neuron as usize] += 1;
+            masses[neuron as usize] += f64::from(strength);
+            rows[neuron as usize].push(row);
+        }
+        let layers = self.layers.iter().zip(&self.features).map(|(layer, features)| {
+            let mut is_met = vec![false; layer.symbols.len()];
+            features.iter().filter(|feature| **feature != NULL).for_each(|&feature| is_met[feature as usize] = true);
+            let (names, places) = layer.symbols.ordered(|number| is_met[number as usize]);
+            let mut preferences = Preferences::new(layer.name.clone(), names);
+            for rows in &rows {
+                let mut met: BTreeMap<u32, Preference> = BTreeMap::new();
+                for &row in rows.iter().filter(|&&row| features[row] != NULL) {
+                    let strength = self.strength[row];
+                    let one = Preference { count: 1, mass: ExactSum::of(f64::from(strength)), max: strength };
+                    met.entry(places[features[row] as usize]).or_default().merge(&one);
+                }
+                preferences.push(met);
+            }
+            preferences
+        });
+        let layers: Vec<Preferences> = layers.collect();
+        let covered =
+            layers.iter().map(|of| LayerCoverage { name: of.layer.clone(), unjoined: 0, examples: Vec::new() });
+        let coverage = Coverage {
+            tokens: 0,
+            documents: 0,
+            characters: 0,
+            unknown: 0,
+            dropped: 0,
+            dropped_documents: 0,
+            layers: covered.collect(),
+            not_positive: 0,
+        };
+        let mass = masses.into_iter().map(ExactSum::to_f64).collect();
+        Stage { coverage, neurons: Neurons { sites: sites.to_vec(), count: counts, mass, moments: None }, layers }
     }
 
     /// The numbers of its features among other names; [`NULL`] for those that are not there.

@@ -76,7 +76,7 @@ fn resampling(design: Design, test: Option<Testing>) -> Resampling {
 
 fn found(design: Design, sides: [&Observed; 2], test: Option<Testing>) -> LayerEvidence {
     let resampling = resampling(design, test);
-    let units = Units::new(&resampling, sides).unwrap();
+    let units = Units::new(design, false, sides).unwrap();
     let names: StringTable = (0..FEATURES).map(|feature| format!("{feature:02}")).collect();
     let share = vec![1.0 / FEATURES as f64; FEATURES];
     let numbers: Vec<u32> = (0..FEATURES as u32).collect();
@@ -205,7 +205,7 @@ fn the_same_is_drawn_on_any_number_of_threads() {
 fn a_draw_keeps_what_is_kept() {
     let (a, b) = (read(1, 1, Unit::Group, 0.0), read(2, 1, Unit::Group, 0.0));
     for (design, sides) in [(Design::Pool, [&a, &b]), (Design::Swap, [&a, &a])] {
-        let units = Units::new(&resampling(design, None), sides).unwrap();
+        let units = Units::new(design, false, sides).unwrap();
         let mut table = vec![[f64::NAN; units::LANES]; units.len()];
         for draw in 0..50 {
             units.draw(3, draw, &mut table, 2);
@@ -225,7 +225,7 @@ fn a_draw_keeps_what_is_kept() {
 #[test]
 fn stages_of_other_texts_are_not_swapped() {
     let (a, b) = (read(1, 1, Unit::Group, 0.0), read(2, 1, Unit::Group, 0.0));
-    let error = Units::new(&resampling(Design::Swap, None), [&a, &b]).err().unwrap().to_string();
+    let error = Units::new(Design::Swap, false, [&a, &b]).err().unwrap().to_string();
     assert!(error.contains("`1/0` was read by one of them alone"), "{error}");
 }
 

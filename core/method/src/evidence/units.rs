@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use txray_plugin::random::Stream;
 use txray_plugin::{Error, Host};
 
-use super::Resampling;
 use super::observed::Observed;
 use crate::error::{MethodError, MethodResult};
 
@@ -42,8 +41,7 @@ pub(crate) struct Units {
 impl Units {
     /// # Errors
     /// Units that the two do not share, though they read the same text.
-    pub fn new(resampling: &Resampling, sides: [&Observed; 2]) -> MethodResult<Self> {
-        let design = resampling.design;
+    pub fn new(design: Design, is_one_text: bool, sides: [&Observed; 2]) -> MethodResult<Self> {
         let [from, to] = sides.map(|side| side.units.len());
         match design {
             Design::Pool => {
@@ -60,7 +58,7 @@ impl Units {
                 }
                 let count = numbers.len();
                 // What one of them lacks is another text, unless it is known to be the same.
-                if (count, count) != (from, to) && !resampling.is_one_text {
+                if (count, count) != (from, to) && !is_one_text {
                     let known: [HashSet<&str>; 2] = sides.map(|side| side.units.iter().map(String::as_str).collect());
                     let lacks =
                         |a: usize, b: usize| sides[a].units.iter().find(|unit| !known[b].contains(unit.as_str()));
