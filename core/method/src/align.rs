@@ -12,9 +12,8 @@ use txray_plugin::random::Stream;
 use txray_plugin::{NULL, Site};
 
 use crate::error::{MethodError, MethodResult};
-use crate::evidence::{Design, Observed, shuffle};
+use crate::evidence::{Design, Observed, Reading, shuffle};
 use crate::stage::starts;
-use crate::trajectory::Reading;
 use crate::weighting::{Met, Weigh};
 
 /// Two stages whose neurons are matched.

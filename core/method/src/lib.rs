@@ -57,8 +57,8 @@ pub use comparison::{Compared, Comparison, ComparisonRow, FeatureRow, Worth};
 pub use error::{MethodError, MethodResult};
 pub use evaluation::{Estimate, Predicted, Scores, write_predicted};
 pub use evidence::{
-    Corrected, Design, Evidence, Fall, Joint, JointCorrected, LayerEvidence, Observed, Resampling, Side, Tested,
-    Testing, Unit, evidence, q_values,
+    Corrected, Design, Evidence, Fall, Joint, JointCorrected, LayerEvidence, Observed, Reading, Resampling, Side,
+    Tested, Testing, Unit, evidence, q_values,
 };
 pub use fate::{Fate, Fates};
 pub use observations::{Layer, Legend, Observations};
@@ -74,5 +74,5 @@ pub use summary::{
 };
 pub use symbols::Symbols;
 pub use tally::Tally;
-pub use trajectory::{Checkpoint, Reading, TrajectoryRow, trajectory, write_trajectory};
+pub use trajectory::{Checkpoint, TrajectoryRow, trajectory, write_trajectory};
 pub use weighting::{Met, Weigh, Weighting};

@@ -11,12 +11,11 @@ use txray_tables::columns::trajectory;
 use crate::diversity::{hill, rarefied};
 use crate::error::{MethodError, MethodResult};
 use crate::evaluation::Estimate;
-use crate::evidence::{Design, Observed, Resampling, Side, Unit, evidence};
+use crate::evidence::{Design, Reading, Resampling, Side, Unit, evidence};
 use crate::fate::ENOUGH;
 use crate::information::Information;
 use crate::preferences::{Preference, Preferences};
 use crate::sides::{Settings, shares};
-use crate::stage::Stage;
 use crate::summary::JointSummary;
 use crate::weighting::Met;
 
@@ -62,9 +61,6 @@ pub struct TrajectoryRow {
     /// Held against the last checkpoint.
     pub last: Option<JointSummary>,
 }
-
-/// What of a checkpoint is read: its tables, and its observations by units.
-pub type Reading = (Stage, Observed);
 
 /// Layers whose features are the word types of a text.
 const WORDS: [&str; 2] = ["word", "token"];

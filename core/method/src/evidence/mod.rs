@@ -28,7 +28,7 @@ use crate::stage::Stage;
 use affinity::Affinity;
 use cells::{Against, Cells};
 pub use corrected::{Corrected, JointCorrected};
-pub use observed::{Observed, Unit};
+pub use observed::{Observed, Reading, Unit};
 pub use test::{Fall, Tested, Testing, q_values};
 pub use units::Design;
 use units::Units;

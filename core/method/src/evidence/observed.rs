@@ -47,6 +47,9 @@ pub struct Observed {
     pub(crate) features: Vec<Vec<u32>>,
 }
 
+/// What of a stage is read: its tables, and its observations by units.
+pub type Reading = (Stage, Observed);
+
 impl Observed {
     /// Reads the table of observations of a stage of these sites; `strength` is what an activation at a site counts for.
     ///
