@@ -51,8 +51,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use txray_plugin::{
-    Ability, Capabilities, Carry, Component, Encode, EncodeRequest, Error, Head, Host, Lack, Model, ModelDescription,
-    Opaque, Predict, PredictRequest, Result, RuleKind, Site, State, Task, Text,
+    Ability, Capabilities, Carry, Component, Encode, EncodeRequest, Error, Extend, Head, Host, Lack, Model,
+    ModelDescription, Opaque, Predict, PredictRequest, Result, RuleKind, Site, State, Task, Text,
 };
 
 use crate::cpu::lanes::Network;
@@ -209,7 +209,16 @@ impl Model for Lstm {
         checkpoint::save(self.weights()?, self.trained_state, directory)
     }
 
-    txray_plugin::abilities!(encode, predict, train, carry);
+    txray_plugin::abilities!(encode, predict, train, carry, extend);
+}
+
+impl Extend for Lstm {
+    fn extend(&mut self, _: &Host<'_>, vocabulary: usize, like: u32) -> Result<()> {
+        let weights = self.weights()?.extended(vocabulary, like)?;
+        let trained_state = self.trained_state;
+        *self = Self { weights: Some(weights), trained_state, ..Self::new(self.options.clone()) };
+        Ok(())
+    }
 }
 
 impl Encode for Lstm {

@@ -335,6 +335,33 @@ impl Weights {
         Ok(Self { sizes, encoder, layers, own_decoder: None, bias: None, classifier: Some(classifier) })
     }
 
+    /// The same with more rows of the embedding and of the decoder, which begin as those of the token `like`.
+    ///
+    /// # Errors
+    /// The vocabulary would be shorter, or has no such token.
+    pub fn extended(&self, vocabulary: usize, like: u32) -> Result<Self> {
+        let has = self.sizes.vocabulary;
+        if vocabulary < has || like as usize >= has {
+            let what = format!("a vocabulary of {has} is extended to {vocabulary} tokens like token {like}");
+            return Err(Error::failed(what));
+        }
+        let sizes = Sizes { vocabulary, ..self.sizes };
+        sizes.validate()?;
+        memory::check("", &format!("a model with a vocabulary of {vocabulary}"), sizes.bytes())?;
+        let mut variables = self.variables().into_iter();
+        Self::build(sizes, |name, shape| {
+            let variable = variables.next().ok_or_else(|| Error::failed("a tensor is missing"))?;
+            let mut values = to_vec(variable)?;
+            if [ENCODER, DECODER, BIAS].contains(&name) {
+                let width = values.len() / has;
+                let row = values[like as usize * width..][..width].to_vec();
+                values.reserve_exact(shape.iter().product::<usize>() - values.len());
+                (has..vocabulary).for_each(|_| values.extend(&row));
+            }
+            Ok(values)
+        })
+    }
+
     /// Every variable, in the order of [`Sizes::tensors`].
     pub fn variables(&self) -> Vec<&Var> {
         let layers = self.layers.iter().flat_map(|l| [&l.w_ih, &l.w_hh, &l.b_ih, &l.b_hh].into_iter().chain(&l.w_hr));

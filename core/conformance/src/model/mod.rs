@@ -1,6 +1,8 @@
 //! The suite of models, for what `txray.model/0` is so far: weights and checkpoints here, and of the abilities that a model
-//! has, reading in `reading`, losses of language models in `predicting`, labels in `labels`, training in `training`.
+//! has, reading in `reading`, losses of language models in `predicting`, labels in `labels`, training in `training`, a growing
+//! vocabulary in `extending`.
 
+mod extending;
 mod labels;
 mod predicting;
 mod reading;
@@ -79,6 +81,9 @@ pub(crate) fn hold(bench: &mut Bench<'_>) {
         if has(|model| model.as_encode().is_some()) {
             reading::hold(bench, &maker);
         }
+        if has(|model| model.extends() && model.as_encode().is_some()) {
+            extending::hold(bench, &maker);
+        }
         let is_language_model = has(|model| model.capabilities().tasks.contains(&Task::LanguageModel));
         if has(|model| model.as_predict().is_some()) && is_language_model {
             predicting::hold(bench, &maker);
@@ -95,13 +100,14 @@ pub(crate) fn hold(bench: &mut Bench<'_>) {
 }
 
 /// Which abilities a model has.
-fn abilities(model: &dyn Model) -> [bool; 4] {
-    [model.as_encode().is_some(), model.as_predict().is_some(), model.as_train().is_some(), model.as_carry().is_some()]
+fn abilities(model: &dyn Model) -> [bool; 5] {
+    let [encode, predict] = [model.as_encode().is_some(), model.as_predict().is_some()];
+    [encode, predict, model.as_train().is_some(), model.as_carry().is_some(), model.extends()]
 }
 
 /// Abilities and capabilities fit together.
 fn capabilities(model: &dyn Model) -> Result<(), String> {
-    let ([encodes, predicts, trains, _], capabilities) = (abilities(model), model.capabilities());
+    let ([encodes, predicts, trains, ..], capabilities) = (abilities(model), model.capabilities());
     if !encodes && !predicts {
         return Err("it can be neither read nor asked to predict".to_owned());
     }

@@ -9,7 +9,7 @@ use txray_plugin::Result;
 
 use super::embedding::RowGradient;
 use super::loss::DecoderGradient;
-use crate::cpu::kernel::{Pass, vectorized};
+use crate::cpu::kernel::{Pass, not_tiny, vectorized};
 use crate::options::{Optimizer, TrainOptions};
 use crate::weights::{Weights, failed, to_vec};
 
@@ -285,8 +285,8 @@ impl Pass for AdamPass<'_> {
         let means = self.first.iter_mut().zip(self.second);
         for ((weight, (first, second)), value) in self.weights.iter_mut().zip(means).zip(self.values) {
             let gradient = factor * value;
-            *first = b1 * *first + (1.0 - b1) * gradient;
-            *second = b2 * *second + (1.0 - b2) * gradient * gradient;
+            *first = not_tiny(b1 * *first + (1.0 - b1) * gradient);
+            *second = not_tiny(b2 * *second + (1.0 - b2) * gradient * gradient);
             *weight = keep * *weight - rate * *first / (second.sqrt() * correction + epsilon);
         }
     }

@@ -7,7 +7,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::{contiguous, gru};
-use crate::cpu::kernel::{Matrix, MatrixMut, Pass, Write, product, sigmoid, tanh, vectorized};
+use crate::cpu::kernel::{Matrix, MatrixMut, Pass, Write, not_tiny, product, sigmoid, tanh, vectorized};
 use crate::tracker::Stop;
 use crate::weights::{Cell, GATE_SUMS};
 
@@ -312,11 +312,11 @@ impl Pass for Backward<'_> {
             let t = cell_tanh[n];
             let d_c = (d_h * o[n]).mul_add(1.0 - t * t, d_cell[n]);
             let (i_n, f_n, g_n, o_n) = (i[n], f[n], g[n], o[n]);
-            i[n] = d_c * g_n * i_n * (1.0 - i_n);
-            f[n] = d_c * cell_before[n] * f_n * (1.0 - f_n);
-            g[n] = d_c * i_n * (1.0 - g_n * g_n);
-            o[n] = d_h * t * o_n * (1.0 - o_n);
-            d_cell[n] = d_c * f_n;
+            i[n] = not_tiny(d_c * g_n * i_n * (1.0 - i_n));
+            f[n] = not_tiny(d_c * cell_before[n] * f_n * (1.0 - f_n));
+            g[n] = not_tiny(d_c * i_n * (1.0 - g_n * g_n));
+            o[n] = not_tiny(d_h * t * o_n * (1.0 - o_n));
+            d_cell[n] = not_tiny(d_c * f_n);
             d_hidden[n] = 0.0;
         }
     }
