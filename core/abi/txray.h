@@ -71,6 +71,7 @@ extern "C" {
 #define TXRAY_PREDICT "txray.model.predict/0"   /* txray_predict_table: losses and outputs */
 #define TXRAY_TRAIN "txray.model.train/0"       /* txray_train_table: training */
 #define TXRAY_CARRY "txray.model.carry/0"       /* txray_carry_table: a state that goes from text to text */
+#define TXRAY_EXTEND "txray.model.extend/0"     /* txray_extend_table: a vocabulary that grows */
 #define TXRAY_SURGERY "txray.model.surgery/0"   /* reserved: masks made physical, views of the weights of each neuron */
 #define TXRAY_GRADIENT "txray.model.gradient/0" /* reserved: the importance of each neuron for a task */
 
@@ -519,6 +520,17 @@ typedef struct txray_carry_table {
     /* Ends a state, once, before its model; other calls on that may be under way. */
     void (*end)(void *state);
 } txray_carry_table;
+
+/* -- extend -- */
+
+/* A model whose vocabulary can grow. */
+typedef struct txray_extend_table {
+    size_t size; /* sizeof(txray_extend_table) */
+    /* Makes the vocabulary `vocabulary` tokens long, which is no fewer than it has. What is computed of the others does not change, but
+     * that a language model's probabilities have more to be shared among; each new one begins as the token `like`, one of theirs.
+     * Where it fails, the model is as it was. */
+    txray_status (*extend)(void *model, const txray_host *host, uint64_t vocabulary, uint32_t like);
+} txray_extend_table;
 
 /* ---- Conveniences -------------------------------------------------------------------------------------------- */
 

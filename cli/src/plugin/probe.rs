@@ -110,6 +110,7 @@ fn able(registry: &Registry, kind: &str) -> Vec<String> {
                 ("predict", model.as_predict().is_some()),
                 ("train", model.as_train().is_some()),
                 ("carry", model.as_carry().is_some()),
+                ("extend", model.extends()),
             ]),
         ),
         ("tasks", names(json!(can.tasks))),

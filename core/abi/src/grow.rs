@@ -3,8 +3,9 @@
 use core::mem::{MaybeUninit, offset_of};
 
 use crate::{
-    ActivationBatch, CarryTable, Columns, EncodeRequest, EncodeTable, Host, MetricBatch, MetricTable, ModelTable,
-    Plugin, PredictRequest, PredictTable, PrunerTable, SinkTable, SourceTable, TrainReport, TrainRequest, TrainTable,
+    ActivationBatch, CarryTable, Columns, EncodeRequest, EncodeTable, ExtendTable, Host, MetricBatch, MetricTable,
+    ModelTable, Plugin, PredictRequest, PredictTable, PrunerTable, SinkTable, SourceTable, TrainReport, TrainRequest,
+    TrainTable,
 };
 
 /// A struct that says its size and may grow at its end. All others are frozen: they never change.
@@ -52,6 +53,7 @@ grows! {
     PredictTable,
     TrainTable,
     CarryTable,
+    ExtendTable,
     EncodeRequest,
     PredictRequest,
     TrainRequest,

@@ -17,6 +17,8 @@ pub const PREDICT: &str = "txray.model.predict/0";
 pub const TRAIN: &str = "txray.model.train/0";
 /// A recurrent state that is carried from text to text: [`CarryTable`].
 pub const CARRY: &str = "txray.model.carry/0";
+/// A vocabulary that grows: [`ExtendTable`].
+pub const EXTEND: &str = "txray.model.extend/0";
 /// Reserved: masks made physical, and views of the weights of each neuron.
 pub const SURGERY: &str = "txray.model.surgery/0";
 /// Reserved: the importance of each neuron for a task, of first order.
@@ -157,6 +159,18 @@ pub struct CarryTable {
     ) -> Status,
     /// Ends a state, once, before its model; other calls on that may be under way.
     pub end: unsafe extern "C" fn(state: *mut c_void),
+}
+
+/// `txray.model.extend/0`: a model whose vocabulary can grow.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ExtendTable {
+    /// `sizeof(ExtendTable)` of the plugin.
+    pub size: usize,
+    /// Makes the vocabulary `vocabulary` tokens long, which is no fewer than it has. What is computed of the others does not change, but
+    /// that a language model's probabilities have more to be shared among; each new one begins as the token `like`, one of theirs.
+    /// Where it fails, the model is as it was.
+    pub extend: unsafe extern "C" fn(model: *mut c_void, host: *const Host, vocabulary: u64, like: u32) -> Status,
 }
 
 /// Ragged documents.

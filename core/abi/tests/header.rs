@@ -57,6 +57,7 @@ fn layouts() -> Vec<Layout> {
         PredictTable { size, predict }
         TrainTable { size, begin, step, save_session, end }
         CarryTable { size, make, end }
+        ExtendTable { size, extend }
         Text { ids, offsets }
         Examples { text, targets }
         Mask { site, reserved, values }
@@ -86,7 +87,7 @@ fn constants() -> Vec<(&'static str, String)> {
     constants! {
         MAGIC ABI_MAJOR ABI_MINOR ENTRY METRIC PRUNER SOURCE SINK NULL;
         OK INVALID FAILED CANCELLED;
-        MODEL MODEL_REVISION ENCODE PREDICT TRAIN CARRY SURGERY GRADIENT
+        MODEL MODEL_REVISION ENCODE PREDICT TRAIN CARRY EXTEND SURGERY GRADIENT
         RULE_TOP RULE_ABOVE RULE_ALL SIGN_POSITIVE SIGN_NEGATIVE SIGN_ABSOLUTE
         TASK_LANGUAGE_MODEL TASK_CLASSIFICATION TASK_TAGGING
     }

@@ -73,7 +73,7 @@ pub use error::{Error, Fault, Result};
 pub use host::{Host, HostServices, Level, Threads};
 pub use metric::{Claim, MetricBatch, Pair, PreferenceMetric};
 pub use model::{
-    Ability, Block, Capabilities, Carry, Emit, Encode, EncodeRequest, Examples, Head, Lack, Mask, Model,
+    Ability, Block, Capabilities, Carry, Emit, Encode, EncodeRequest, Examples, Extend, Head, Lack, Mask, Model,
     ModelDescription, Opaque, OwnedText, Predict, PredictRequest, Rule, RuleKind, Score, Sign, SiteRequest, State,
     Task, Text, Train, TrainReport, TrainRequest,
 };

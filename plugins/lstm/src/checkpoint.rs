@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use txray_plugin::{Component, Error, Host, Level, Result, State};
 
 use crate::Lstm;
+use crate::labels::{Labels, Pooling};
 use crate::tensors::{self, Checkpoint, invalid};
-use crate::weights::{BIAS, Cell, DECODER, ENCODER, Sizes, Weights};
+use crate::weights::{BIAS, CLASSIFIER, CLASSIFIER_BIAS, Cell, DECODER, ENCODER, Sizes, Weights};
 
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
@@ -50,10 +51,31 @@ pub struct Config {
     /// The width that an LSTM's outputs are projected to. 0 is none. Default: the first side of `weight_hr_l0`, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     proj_size: Option<usize>,
+    /// What the linear layer after the layers tells, where it is not the next token: the label of a document, or of each token. It is
+    /// then `classifier.weight`, whatever it is called in the file. Default: nothing; a layer over something else than the
+    /// vocabulary is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    task: Option<Labelled>,
+    /// How many labels there are. Default: the first side of `classifier.weight`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    num_labels: Option<usize>,
+    /// What of the last layer's outputs a classifier of documents reads. Default: `"last"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pooling: Option<Pooling>,
     /// What happened to the state where a document began, while it was trained: a stage that does not say its `state` reads so. No
     /// tensor tells it. Default: unknown, and a stage reads with `"reset"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     trained_state: Option<State>,
+}
+
+/// What has labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum Labelled {
+    /// Documents.
+    Classification,
+    /// Tokens.
+    Tagging,
 }
 
 fn is_false(value: &Option<bool>) -> bool {
@@ -76,6 +98,11 @@ impl Config {
             tied: Some(sizes.tied),
             bidirectional: Some(sizes.bidirectional),
             proj_size: sizes.projection,
+            task: sizes
+                .labels
+                .map(|of| if of.pooling.is_some() { Labelled::Classification } else { Labelled::Tagging }),
+            num_labels: sizes.labels.map(|labels| labels.classes),
+            pooling: sizes.labels.and_then(|labels| labels.pooling),
             trained_state,
         }
     }
@@ -116,7 +143,7 @@ pub(crate) fn load(host: &Host<'_>, directory: &Path) -> Result<(Weights, Option
     let has_biases = sizes.tensors().iter().any(|(name, _)| name.starts_with(&of_layers) && file.has(name));
     let is_left_out = |name: &str| {
         let is_bias = name.contains(".bias");
-        is_bias && !file.has(name) && (name.starts_with("decoder.") || !has_biases)
+        is_bias && !file.has(in_file(name)) && (!name.starts_with(&of_layers) || !has_biases)
     };
     // A decoder that is the embedding's weights, though the config does not say so.
     if config.tied.is_none()
@@ -127,11 +154,11 @@ pub(crate) fn load(host: &Host<'_>, directory: &Path) -> Result<(Weights, Option
         let shape = [sizes.vocabulary, sizes.embedding];
         sizes.tied = file.values(DECODER, &shape)? == file.values(ENCODER, &shape)?;
     }
-    let mut names: Vec<String> = sizes.tensors().into_iter().map(|(name, _)| name).collect();
+    let mut names: Vec<String> = sizes.tensors().into_iter().map(|(name, _)| in_file(&name).to_owned()).collect();
     // PyTorch writes the decoder of a tied model as well.
     let written = sizes.tied && file.has(DECODER);
     names.extend(written.then(|| DECODER.to_owned()));
-    if sizes.headless && (file.has(DECODER) || file.has(BIAS)) {
+    if sizes.headless && sizes.labels.is_none() && (file.has(DECODER) || file.has(BIAS)) {
         // Left out, it would change what the layers read.
         if file.matrix(DECODER) == Some([sizes.embedding; 2]) {
             let what = format_args!(
@@ -143,7 +170,7 @@ pub(crate) fn load(host: &Host<'_>, directory: &Path) -> Result<(Weights, Option
         }
         let why = match sizes.bidirectional {
             true => "a network that reads from both ends predicts nothing",
-            false => "it is not one over the vocabulary",
+            false => "it is not one over the vocabulary, and no `task` in config.json says that it is one over labels",
         };
         host.log(Level::Information, &format!("{}: its output layer is left out: {why}", file.path().display()));
         names.extend([DECODER.to_owned(), BIAS.to_owned()]);
@@ -151,7 +178,7 @@ pub(crate) fn load(host: &Host<'_>, directory: &Path) -> Result<(Weights, Option
     file.only(&names)?;
     let weights = Weights::build(sizes, |name, shape| match is_left_out(name) {
         true => Ok(vec![0.0; shape.iter().product()]),
-        false => file.values(name, shape),
+        false => file.values(in_file(name), shape),
     })?;
     if written && config.tied == Some(true) {
         let decoder = file.values(DECODER, &[sizes.vocabulary, sizes.last()])?;
@@ -168,6 +195,15 @@ pub(crate) fn load(host: &Host<'_>, directory: &Path) -> Result<(Weights, Option
         );
     }
     Ok((weights, config.trained_state))
+}
+
+/// What a tensor is called among those of a file: the layer after the recurrent ones is the decoder there, whatever it is over.
+fn in_file(name: &str) -> &str {
+    match name {
+        CLASSIFIER => DECODER,
+        CLASSIFIER_BIAS => BIAS,
+        other => other,
+    }
 }
 
 /// The sizes that a config says, and those that it leaves out from the tensors.
@@ -211,7 +247,24 @@ fn sizes(config: &Config, file: &Checkpoint) -> Result<Sizes> {
         headless: false,
         bidirectional,
         projection,
+        labels: None,
     };
+    if let Some(task) = config.task {
+        if bidirectional {
+            let what =
+                "a network that reads from both ends predicts nothing: leave `task` out, and its output layer is";
+            return Err(invalid(file.path(), format_args!("{what}")));
+        }
+        let Some([rows, _]) = file.matrix(DECODER) else {
+            let what = format_args!(
+                "{CONFIG} says `task`, and there is no linear layer after the layers, `{CLASSIFIER}`; it has"
+            );
+            return Err(invalid(file.path(), format_args!("{what} {}", file.some())));
+        };
+        let pooling = (task == Labelled::Classification).then_some(config.pooling.unwrap_or_default());
+        let labels = Labels { classes: config.num_labels.unwrap_or(rows), pooling };
+        return Ok(Sizes { headless: true, tied: false, labels: Some(labels), ..sizes });
+    }
     // A network that reads from both ends has read what it would predict. What is there but called otherwise is unexpected.
     let is_over_the_vocabulary = match file.matrix(DECODER) {
         Some(shape) => shape == [sizes.vocabulary, sizes.last()],

@@ -56,13 +56,22 @@ pub(crate) struct Part {
 }
 
 impl<'a> Decoder<'a> {
-    /// That of a model.
+    /// That of a language model.
     ///
     /// # Errors
     /// It has none.
     pub fn of(weights: &Slices<'a>) -> Result<Self> {
         let (weight, bias) = weights.decoder()?;
         Ok(Self { weight, bias, hidden: weights.sizes.last() })
+    }
+
+    /// The head over labels, whose words are the labels and whose rows are features.
+    ///
+    /// # Errors
+    /// The model has none.
+    pub fn of_labels(weights: &Slices<'a>) -> Result<Self> {
+        let (labels, weight, bias) = weights.classifier()?;
+        Ok(Self { weight, bias, hidden: labels.features(weights.sizes.last()) })
     }
 }
 
@@ -134,6 +143,29 @@ impl Decoder<'_> {
         let best =
             parts.into_iter().fold(first, |best, part| best.into_iter().zip(part).map(|(a, b)| better(a, b)).collect());
         Ok(best.into_iter().take(count).map(|(word, _)| word).collect())
+    }
+
+    /// `[rows, words]`: the logarithm of each word's probability; in any company.
+    pub fn log_probabilities(&self, hidden: &[f32], tracker: &Tracker<'_>) -> Result<Vec<f32>> {
+        let (count, words) = (hidden.len() / self.hidden, self.bias.len());
+        let (hidden, rows) = self.padded(hidden);
+        let parts = self.blocks(rows, tracker, |first, scores| {
+            self.scores(&hidden, rows, TILE, first, scores);
+            (first, scores.to_vec())
+        })?;
+        let mut all = vec![0.0; count * words];
+        for (first, scores) in parts {
+            for (word, scores) in (first..).zip(scores.chunks_exact(rows)) {
+                scores[..count].iter().enumerate().for_each(|(row, score)| all[row * words + word] = *score);
+            }
+        }
+        for row in all.chunks_exact_mut(words) {
+            let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let sum: f64 = row.iter().map(|&score| f64::from(score - max).exp()).sum();
+            let normalizer = f64::from(max) + sum.ln();
+            row.iter_mut().for_each(|score| *score = (f64::from(*score) - normalizer) as f32);
+        }
+        Ok(all)
     }
 
     /// Rows as they are, and others of zeros, so that they are whole tiles. Gives how many there are then.

@@ -3,16 +3,17 @@
 use std::collections::HashMap;
 
 use rayon::prelude::*;
-use txray_plugin::{Block, Emit, EncodeRequest, Error, ExactSum, Result, Rule, Sign, SiteRequest, Text};
+use txray_plugin::{Block, Emit, EncodeRequest, Error, ExactSum, Result, Rule, Sign, SiteRequest, Task, Text};
 
 use crate::cpu::lanes::{Network, Observer, Step, Tail, plan};
 use crate::cpu::layer::Moments;
 use crate::cpu::workspace::STRIPS;
 use crate::decoder::Decoder;
+use crate::labels::{Pool, Pooling};
 use crate::predict::Rows;
 use crate::state::Carried;
 use crate::tracker::Tracker;
-use crate::weights::Sizes;
+use crate::weights::{Parameters, Sizes};
 
 /// Observations after which a block of them is emitted.
 const BLOCK: usize = 1 << 14;
@@ -33,7 +34,10 @@ pub(crate) fn encode(network: Network<'_>, request: &mut EncodeRequest<'_>, trac
     let documents: Vec<&[u32]> = (0..text.len()).map(|d| text.document(d)).collect();
     let lengths: Vec<usize> = documents.iter().map(|d| d.len()).collect();
     let EncodeRequest { state, sites, predictions, emit, .. } = request;
-    let predictions = predictions.as_mut().map(|(_, predictions)| &mut **predictions);
+    let predictions = match predictions {
+        Some((task, predictions)) => Some((&mut **predictions, Running::new(*task, network.weights)?)),
+        None => None,
+    };
     let mut outputs = Outputs::split(sites, predictions, &lengths, network.sites);
     let alone = |mut tail: Tail, mut unit: Unit<'_>| {
         network.prepared.spare_alone.lend(|alone| {
@@ -128,22 +132,50 @@ pub(crate) struct Outputs<'a> {
     pub moments: Vec<[&'a mut [ExactSum]; 3]>,
     /// `[documents]`
     documents: Vec<Output<'a>>,
-    predicts: bool,
+    /// What predictions are made of; none: nobody asks.
+    running: Option<Running>,
+}
+
+/// What a model's own prediction at a token is made of: the last output there, or what a classifier reads of all tokens so far.
+#[derive(Clone, Debug)]
+pub(crate) struct Running {
+    /// `pooling` of outputs so wide, of a classifier.
+    pooled: Option<(Pooling, usize)>,
+    /// By document.
+    pools: HashMap<usize, Pool>,
+}
+
+impl Running {
+    /// For a task that the model predicts.
+    pub fn new<T>(task: Task, weights: &Parameters<T>) -> Result<Self> {
+        let pooled = match task {
+            Task::LanguageModel => weights.decoder().map(|_| None)?,
+            _ => weights.classifier().map(|(labels, ..)| labels.pooling.map(|of| (of, weights.sizes.last())))?,
+        };
+        Ok(Self { pooled, pools: HashMap::new() })
+    }
+
+    /// That of some of the documents alone, from here on.
+    fn split(&mut self, documents: &[usize]) -> Self {
+        let pools = documents.iter().filter_map(|document| self.pools.remove_entry(document)).collect();
+        Self { pooled: self.pooled, pools }
+    }
 }
 
 impl<'a> Outputs<'a> {
     /// `of_a_layer`: how many sites a layer has.
     pub fn split(
         sites: &'a mut [SiteRequest<'_>],
-        mut predictions: Option<&'a mut [u32]>,
+        predictions: Option<(&'a mut [u32], Running)>,
         lengths: &[usize],
         of_a_layer: usize,
     ) -> Self {
+        let (mut predictions, running) = predictions.unzip();
         let mut outputs = Self {
             wanted: Vec::new(),
             moments: Vec::new(),
             documents: lengths.iter().map(|_| Output::default()).collect(),
-            predicts: predictions.is_some(),
+            running,
         };
         for SiteRequest { site, rule, sign, sum, sum_abs, sum_sq } in sites {
             let (keep, mut neurons, mut activations): (_, &mut [u32], &mut [f32]) = match rule {
@@ -183,7 +215,8 @@ impl<'a> Outputs<'a> {
             blocks: self.wanted.iter().map(|_| Columns::default()).collect(),
             emit,
             ranked: Vec::new(),
-            rows: self.predicts.then(Rows::new),
+            running: self.running.clone(),
+            rows: Rows::new(),
         }
     }
 }
@@ -218,8 +251,10 @@ pub(crate) struct Record<'a> {
     emit: &'a Emit<'a>,
     /// Room for [`top_k`], kept from token to token.
     ranked: Vec<(u32, f32)>,
-    /// The last outputs at tokens (document, position) that are still to be predicted at; none: nobody asks.
-    rows: Option<Rows<(usize, usize)>>,
+    /// What predictions are made of; none: nobody asks.
+    running: Option<Running>,
+    /// That of tokens (document, position) that are still to be predicted at.
+    rows: Rows<(usize, usize)>,
 }
 
 impl Record<'_> {
@@ -279,22 +314,31 @@ impl Record<'_> {
             blocks: self.wanted.iter().map(|_| Columns::default()).collect(),
             emit: self.emit,
             ranked: Vec::new(),
-            rows: self.rows.as_ref().map(|_| Rows::new()),
+            running: self.running.as_mut().map(|running| running.split(documents)),
+            rows: Rows::new(),
         }
     }
 
-    /// Keeps the last output at a token, if predictions are asked for; true: enough of them for [`Record::predict`].
-    pub fn push(&mut self, at: (usize, usize), last: impl Iterator<Item = f32>) -> bool {
-        self.rows.as_mut().is_some_and(|rows| {
-            rows.push(last, at);
-            rows.is_full()
-        })
+    /// Adds the last output at a token, if predictions are asked for; true: enough of them for [`Record::predict`].
+    pub fn push(&mut self, (document, position): (usize, usize), last: impl Iterator<Item = f32>) -> bool {
+        let Some(Running { pooled, pools }) = &mut self.running else { return false };
+        match pooled {
+            None => self.rows.push(last, (document, position)),
+            Some((pooling, width)) => {
+                let pool = pools.entry(document).or_insert_with(|| Pool::new(*pooling, *width));
+                pool.add(last.collect::<Vec<f32>>().into_iter());
+                self.rows.push(pool.features(), (document, position));
+                if self.outputs.get(&document).is_some_and(|output| position + 1 == output.predictions.len()) {
+                    pools.remove(&document);
+                }
+            }
+        }
+        self.rows.is_full()
     }
 
-    /// Predicts at the tokens that were pushed, by the best of `[rows, hidden]` outputs.
+    /// Predicts at the tokens that were pushed, by the best of `[rows, hidden]` outputs, or of features.
     pub fn predict(&mut self, best: impl FnOnce(&[f32], usize) -> Result<Vec<u32>>) -> Result<()> {
-        let Some(rows) = &mut self.rows else { return Ok(()) };
-        rows.take(|hidden, places| {
+        self.rows.take(|hidden, places| {
             for (&(document, position), predicted) in places.iter().zip(best(hidden, places.len())?) {
                 if let Some(output) = self.outputs.get_mut(&document) {
                     output.predictions[position] = predicted;
@@ -324,7 +368,13 @@ impl Unit<'_> {
 
     fn predict(&mut self) -> Result<()> {
         let Self { record, network, tracker } = self;
-        record.predict(|hidden, _| Decoder::of(network.weights)?.best(hidden, tracker))
+        record.predict(|hidden, _| {
+            let decoder = match network.weights.sizes.labels {
+                Some(_) => Decoder::of_labels(network.weights)?,
+                None => Decoder::of(network.weights)?,
+            };
+            decoder.best(hidden, tracker)
+        })
     }
 
     fn finish(&mut self) -> Result<()> {

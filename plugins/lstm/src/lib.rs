@@ -1,16 +1,18 @@
-//! The LSTM encoder and language model of `txray`, on candle.
+//! The LSTM encoder of `txray`, on candle: language models, classifiers of documents, taggers.
 //!
 //! ```text
 //! checkpoint / initialize --> weights --packed once--> panels, table
 //!                                |                        |
 //! text --> train (candle's graph, own operations)   text --> lanes: units of documents --> layer by layer, step by step
 //!              |                                              |            (under masks)
-//!          step: weights, losses                  encode: what record rules keep; predict: losses
+//!          step: weights, losses                  encode: what record rules keep; predict: losses, labels
 //! ```
 //!
 //! - Reading ([`Encode`], [`Predict`]) is in `cpu/`: documents side by side in lanes of fixed units, one thread a unit.
 //!   `encode` and `predict` keep what was asked for of each step; `masks` hold neurons to values, `state` is what is carried.
-//! - Training ([`Train`]) is in `train`: candle's graph, with operations of our own where the time goes.
+//! - A head over labels (`labels`) stands in the place of the decoder: what it reads of documents is gathered in `features`.
+//! - Training ([`Train`](txray_plugin::Train)) is in `train`: candle's graph, with operations of our own where the time goes; its
+//!   sessions are in `session`.
 //! - `network` is all of this as candle-nn has it, and `plain` answers the requests by it: the meaning that the rest is held to in
 //!   tests, and what runs with `fast = false`.
 //! - `cpu/kernel` holds the products and the vectorised functions, and the crate's only `unsafe`; `decoder` the softmax over
@@ -23,9 +25,12 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod checkpoint;
+mod class_weights;
 mod cpu;
 mod decoder;
 mod encode;
+mod features;
+mod labels;
 mod masks;
 mod memory;
 mod names;
@@ -35,6 +40,7 @@ mod pickle;
 mod plain;
 mod predict;
 mod resume;
+mod session;
 mod state;
 mod tensors;
 mod tracker;
@@ -43,29 +49,30 @@ mod weights;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use txray_plugin::{
-    Ability, Capabilities, Carry, Component, Encode, EncodeRequest, Error, Head, Host, Lack, Model, ModelDescription,
-    Opaque, OwnedText, Predict, PredictRequest, Result, RuleKind, Site, State, Task, Train, TrainReport, TrainRequest,
+    Ability, Capabilities, Carry, Component, Encode, EncodeRequest, Error, Extend, Head, Host, Lack, Model,
+    ModelDescription, Opaque, Predict, PredictRequest, Result, RuleKind, Site, State, Task, Text,
 };
 
 use crate::cpu::lanes::Network;
 use crate::cpu::table::Prepared;
+use crate::decoder::Decoder;
+use crate::features::{Outcomes, Sink};
 use crate::masks::Masks;
-use crate::resume::Training;
 use crate::state::Carried;
-use crate::tracker::{Stop, Tracker, pool, watched};
-use crate::train::{Begun, Progress, Session, Streams, Trainer};
+use crate::tracker::{Tracker, pool};
 use crate::weights::{Sizes, Slices, Weights};
 
 pub use checkpoint::Config;
+pub use class_weights::ClassWeights;
+pub use labels::Pooling;
 pub use options::{LstmOptions, Optimizer, Schedule, TrainOptions};
 pub use weights::Cell;
 
 txray_plugin::components!(models = [Lstm]);
 
-/// Recurrent layers, LSTM or GRU, with an embedding below them and a softmax over the vocabulary above.
+/// Recurrent layers, LSTM or GRU, with an embedding below them, and above a softmax over the vocabulary or over labels.
 #[derive(Debug)]
 pub struct Lstm {
     options: LstmOptions,
@@ -77,7 +84,7 @@ pub struct Lstm {
 
 impl Component for Lstm {
     const KIND: &'static str = "lstm";
-    const ABOUT: &'static str = "a language model of LSTM or GRU layers";
+    const ABOUT: &'static str = "a language model, classifier or tagger of LSTM or GRU layers";
     const DEVICES: &'static [&'static str] = &["cpu"];
     type Options = LstmOptions;
 
@@ -155,7 +162,7 @@ impl Model for Lstm {
     fn capabilities(&self) -> Capabilities {
         let LstmOptions { hidden, layers, cell, .. } = self.options;
         Capabilities {
-            tasks: vec![Task::LanguageModel],
+            tasks: vec![Task::LanguageModel, Task::Classification, Task::Tagging],
             rules: vec![RuleKind::Top, RuleKind::Above, RuleKind::All],
             masks: true,
             predictions: true,
@@ -171,9 +178,10 @@ impl Model for Lstm {
             sites: self.sites(sizes),
             vocabulary: sizes.vocabulary,
             parameters: sizes.parameters(),
-            heads: match sizes.headless {
-                true => Vec::new(),
-                false => vec![Head { task: Task::LanguageModel, classes: sizes.vocabulary }],
+            heads: match sizes.labels {
+                Some(labels) => vec![Head { task: labels.task(), classes: labels.classes }],
+                None if sizes.headless => Vec::new(),
+                None => vec![Head { task: Task::LanguageModel, classes: sizes.vocabulary }],
             },
             // Cells: the step of candle-nn's LSTM, to which all is held, gives them with the outputs that they have made.
             unmaskable: (0..sizes.passes() * of_a_pass).filter(|site| site % of_a_pass != 0).collect(),
@@ -201,7 +209,16 @@ impl Model for Lstm {
         checkpoint::save(self.weights()?, self.trained_state, directory)
     }
 
-    txray_plugin::abilities!(encode, predict, train, carry);
+    txray_plugin::abilities!(encode, predict, train, carry, extend);
+}
+
+impl Extend for Lstm {
+    fn extend(&mut self, _: &Host<'_>, vocabulary: usize, like: u32) -> Result<()> {
+        let weights = self.weights()?.extended(vocabulary, like)?;
+        let trained_state = self.trained_state;
+        *self = Self { weights: Some(weights), trained_state, ..Self::new(self.options.clone()) };
+        Ok(())
+    }
 }
 
 impl Encode for Lstm {
@@ -221,17 +238,67 @@ impl Encode for Lstm {
 
 impl Predict for Lstm {
     fn predict(&self, host: &Host<'_>, request: &mut PredictRequest<'_>) -> Result<()> {
-        let sizes = self.weights()?.sizes;
-        let text = request.examples.text;
-        only_language_models(request.task)?;
+        let weights = self.weights()?;
+        let (sizes, text) = (weights.sizes, request.examples.text);
         encode::check_text(text, sizes)?;
         let masks = Masks::new(request.masks, sizes, self.sites_of_a_pass())?;
+        if request.task != Task::LanguageModel {
+            return self.predict_labels(host, &masks, request);
+        }
         let tracker = Tracker::new(host, "scoring", text.ids.len());
         if !self.is_fast(sizes) {
-            let weights = self.weights()?;
             return pool(host)?.install(|| plain::predict(weights, &masks, request, &tracker));
         }
+        weights.decoder()?;
         self.read(host, &tracker, text.ids, &masks, |network| predict::predict(network, request, &tracker))
+    }
+}
+
+impl Lstm {
+    /// What a head over labels tells of each document or token.
+    fn predict_labels(&self, host: &Host<'_>, masks: &Masks, request: &mut PredictRequest<'_>) -> Result<()> {
+        let (labels, ..) = self.weights()?.classifier()?;
+        if labels.task() != request.task {
+            return Err(Error::failed("it predicts labels of another kind"));
+        }
+        if request.state.is_some() {
+            return Err(Error::invalid("a model of labels reads each document from an empty state: none is carried"));
+        }
+        let log_probabilities = |features: &[f32]| self.log_probabilities(host, features);
+        let (targets, keeps_probabilities) = (request.examples.targets, request.probabilities.is_some());
+        let new_sink = || Outcomes::new(targets, keeps_probabilities, &log_probabilities);
+        let outcomes = self.features(host, masks, request.examples.text, new_sink)?;
+        features::write(labels, &outcomes, request);
+        Ok(())
+    }
+
+    /// Reads a text for the head over labels, into sinks.
+    fn features<S: Sink>(
+        &self,
+        host: &Host<'_>,
+        masks: &Masks,
+        text: Text<'_>,
+        new_sink: impl Fn() -> S + Sync + Send,
+    ) -> Result<Vec<S>> {
+        let weights = self.weights()?;
+        let (labels, ..) = weights.classifier()?;
+        let tracker = Tracker::new(host, "scoring", text.ids.len());
+        if !self.is_fast(weights.sizes) {
+            let read = || plain::read(weights, masks, labels, text, &tracker, new_sink);
+            return Ok(vec![pool(host)?.install(read)?]);
+        }
+        self.read(host, &tracker, text.ids, masks, |network| features::read(network, labels, text, &tracker, new_sink))
+    }
+
+    /// `[rows, labels]`: of features `[rows, features]` the logarithms of all labels' probabilities.
+    fn log_probabilities(&self, host: &Host<'_>, features: &[f32]) -> Result<Vec<f32>> {
+        let weights = self.weights()?;
+        match self.is_fast(weights.sizes) {
+            true => weights.read(|weights| {
+                Decoder::of_labels(weights)?.log_probabilities(features, &Tracker::new(host, "scoring", 0))
+            }),
+            false => plain::log_probabilities(weights, features),
+        }
     }
 }
 
@@ -263,83 +330,5 @@ impl Carry for Lstm {
             Some(from) => Ok(Opaque::new(from.get::<Carried>()?.of(sizes)?.clone())),
             None => Ok(Opaque::new(Carried::new(sizes))),
         }
-    }
-}
-
-impl Train for Lstm {
-    fn begin(&mut self, _: &Host<'_>, request: &TrainRequest<'_>, from: Option<&Path>) -> Result<Opaque> {
-        only_language_models(request.task)?;
-        if from.is_none() {
-            let weights = self.weights()?;
-            refuse_lack(weights.sizes, Ability::Train)?;
-            weights.decoder()?;
-        }
-        let options = &self.options.train;
-        let streams = Streams::new(request.train.text, options)?;
-        let valid = request.valid.map(|valid| valid.text);
-        if valid.is_some_and(|text| !predict::is_predictable(text, options.state)) {
-            return Err(Error::invalid("the validation text has nothing to predict: no token follows another"));
-        }
-        let begun = Begun::of(request);
-        let (went_on, progress) = match from {
-            None => (None, Progress::new(options, begun)),
-            Some(directory) => {
-                let Training { weights, progress } = resume::load(&self.options, directory)?;
-                progress.goes_on(&begun, streams.windows())?;
-                (Some(weights), progress)
-            }
-        };
-        let sizes = went_on.as_ref().map_or_else(|| self.weights(), Ok)?.sizes;
-        for text in [Some(request.train.text), valid].into_iter().flatten() {
-            encode::check_text(text, sizes)?;
-        }
-        train::check_memory(sizes, options, streams.rows())?;
-        let (weights, trained_state) = (went_on.or_else(|| self.weights.take()), Some(options.state));
-        *self = Self { weights, trained_state, ..Self::new(self.options.clone()) };
-        Ok(Opaque::new(Session { streams, valid: valid.map(OwnedText::from), seed: request.seed, progress }))
-    }
-
-    /// The recurrent state is cleared where an epoch begins. Validation belongs to the epoch: where time is over after the
-    /// last step, validation is left to the next call.
-    fn step(&mut self, host: &Host<'_>, session: &mut Opaque, pause: Option<f64>) -> Result<TrainReport> {
-        let start = Instant::now();
-        let over = || pause.is_some_and(|seconds| start.elapsed().as_secs_f64() >= seconds);
-        let Session { streams, valid, seed, progress } = session.get_mut()?;
-        let (options, fast) = (self.options.train.clone(), self.options.fast);
-        self.prepared = Mutex::default();
-
-        let (pool, stop) = (pool(host)?, Stop::default());
-        let done = streams.tokens_before(progress.cursor.windows);
-        let tracker = Tracker::new(host, "", streams.tokens()).counting_from(done);
-        let trainer = Trainer::new(self.weights()?, &options, streams, *seed, stop.clone(), fast);
-        let (seconds, paused) = watched(host, &pool, &stop, || trainer.run(progress, over, &tracker))?;
-        let loss = progress.cursor.mean();
-        let mut valid_loss = None;
-        if !paused {
-            if let Some(valid) = valid {
-                let mut state = match options.state {
-                    State::Reset => None,
-                    State::Carry => Some(self.state(host, None)?),
-                };
-                let score = self.score(host, valid.text(), state.as_mut())?;
-                valid_loss = Some(score.nll / score.tokens as f64);
-                // What scoring has prepared from the weights is stale once they change again.
-                self.prepared = Mutex::default();
-            }
-            progress.end_epoch(valid_loss, &options);
-        }
-        let Progress { epoch, tokens, .. } = *progress;
-        Ok(TrainReport { epoch, tokens, loss, valid_loss, seconds, done: progress.is_done(&options), paused })
-    }
-
-    fn save_session(&self, _: &Host<'_>, session: &Opaque, directory: &Path) -> Result<()> {
-        resume::save(self.weights()?, &self.options, &session.get::<Session>()?.progress, directory)
-    }
-}
-
-fn only_language_models(task: Task) -> Result<()> {
-    match task {
-        Task::LanguageModel => Ok(()),
-        Task::Classification | Task::Tagging => Err(Error::failed("it is a language model, and of no other task")),
     }
 }

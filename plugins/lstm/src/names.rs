@@ -7,8 +7,9 @@ const WRAPPERS: [&str; 2] = ["module.", "_orig_mod."];
 /// What the embedding's module is called.
 const ENCODERS: [&str; 8] =
     ["encoder", "embedding", "embeddings", "embed", "emb", "word_embedding", "word_embeddings", "embed_tokens"];
-/// What the module over the vocabulary is called.
-const DECODERS: [&str; 9] = ["decoder", "fc", "linear", "out", "output", "proj", "lm_head", "head", "generator"];
+/// What the module over the vocabulary, or over labels, is called.
+const DECODERS: [&str; 10] =
+    ["decoder", "fc", "linear", "out", "output", "proj", "lm_head", "head", "generator", "classifier"];
 
 /// For each name of some tensors, given with their shapes, the one that it has here, if it is known what it is:
 /// `encoder.weight`, `decoder.*`, and the recurrent layers' under `recurrent` (such as `lstm`). Others stay as they are, less what

@@ -3,6 +3,7 @@
 //! ```text
 //! ids [steps, lanes] --embedding--> [steps * lanes, embedding] --candle_nn::LSTM or GRU, layer by layer, step by step-->
 //!     outputs [layer][steps, lanes, hidden] --linear--> scores [rows, vocabulary] --cross_entropy--> the mean loss
+//!                                           --pooled--> features [documents, features] --linear--> scores [documents, labels]
 //! ```
 //!
 //! `fast = false` in a pipeline reads, scores and trains by this, and bidirectional and projected networks are always read by it. The fast path is held to it in tests: the same observations
@@ -12,8 +13,9 @@ use std::collections::HashMap;
 
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::rnn::{GRU, GRUState, LSTM, LSTMState, RNN};
-use candle_nn::{GRUConfig, LSTMConfig, VarBuilder};
+use candle_nn::{GRUConfig, LSTMConfig, Linear, Module, VarBuilder};
 
+use crate::labels::Pooling;
 use crate::masks::Masks;
 use crate::weights::{Cell, Sizes, Weights};
 
@@ -28,6 +30,8 @@ pub(crate) struct Network {
     masks: Vec<Option<(Tensor, Tensor)>>,
     /// Its weights and its bias; none of a model that predicts nothing.
     decoder: Option<(Tensor, Tensor)>,
+    /// The same of the head over labels.
+    classifier: Option<(Tensor, Tensor)>,
 }
 
 /// A layer, or one direction of it.
@@ -102,6 +106,10 @@ impl Network {
             Ok((weight, bias)) => Some((on_device(weight.as_tensor())?, on_device(bias.as_tensor())?)),
             Err(_) => None,
         };
+        let classifier = match weights.classifier() {
+            Ok((_, weight, bias)) => Some((on_device(weight.as_tensor())?, on_device(bias.as_tensor())?)),
+            Err(_) => None,
+        };
         let mask = |pass| {
             masks.and_then(|masks| masks.pass(pass)).map(|values: &[f32]| {
                 let tensor = |values: Vec<f32>| Tensor::from_vec(values, (1, sizes.output()), device);
@@ -113,7 +121,7 @@ impl Network {
             })
         };
         let masks = (0..sizes.passes()).map(|pass| mask(pass).transpose()).collect::<Result<_>>()?;
-        Ok(Self { device: device.clone(), sizes, encoder, layers, masks, decoder })
+        Ok(Self { device: device.clone(), sizes, encoder, layers, masks, decoder, classifier })
     }
 
     pub fn zeros(&self, lanes: usize) -> Result<Vec<State>> {
@@ -151,6 +159,59 @@ impl Network {
             all.push(states);
         }
         Ok((x, all))
+    }
+
+    /// Reads documents side by side, the longest first, each from an empty state, without padding: the rows of a step are from
+    /// `steps[step]` on, of the lanes that have not ended, which are the first. Gives the last layer's outputs `[rows, hidden]`;
+    /// `dropout` as in [`Network::run`].
+    pub fn side_by_side(
+        &self,
+        ids: &[u32],
+        steps: &[usize],
+        dropout: &mut dyn FnMut(Tensor, Option<usize>) -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        let mut x = dropout(self.embed(ids)?, None)?;
+        for (k, layer) in self.layers.iter().enumerate() {
+            let mut state = self.zeros(steps.get(1).copied().unwrap_or(0))?.swap_remove(k);
+            let mut outputs = Vec::new();
+            for at in steps.windows(2) {
+                let lanes = at[1] - at[0];
+                let going_on = |tensor: &Tensor| tensor.narrow(0, 0, lanes)?.contiguous();
+                state =
+                    State { hidden: going_on(&state.hidden)?, cell: state.cell.as_ref().map(going_on).transpose()? };
+                state = layer.step(&x.narrow(0, at[0], lanes)?.contiguous()?, state)?;
+                outputs.push(state.hidden.clone());
+            }
+            x = dropout(Tensor::cat(&outputs, 0)?, Some(k))?;
+        }
+        Ok(x)
+    }
+
+    /// `[documents, features]`: of each document, given the rows of its tokens in their order, what a classifier reads.
+    pub fn pooled(outputs: &Tensor, pooling: Pooling, documents: impl Iterator<Item = Vec<u32>>) -> Result<Tensor> {
+        let (width, device) = (outputs.dim(1)?, outputs.device());
+        let of = |rows: Vec<u32>| {
+            if rows.is_empty() {
+                let width = if pooling == Pooling::Concat { 3 * width } else { width };
+                return Tensor::zeros(width, DType::F32, device);
+            }
+            let outputs = outputs.index_select(&Tensor::new(rows, device)?, 0)?;
+            match pooling {
+                Pooling::Last => outputs.get(outputs.dim(0)? - 1),
+                Pooling::Mean => outputs.mean(0),
+                Pooling::Max => outputs.max(0),
+                Pooling::Concat => {
+                    Tensor::cat(&[outputs.get(outputs.dim(0)? - 1)?, outputs.mean(0)?, outputs.max(0)?], 0)
+                }
+            }
+        };
+        Tensor::stack(&documents.map(of).collect::<Result<Vec<_>>>()?, 0)
+    }
+
+    /// `[rows, labels]`: of features `[rows, features]` the logarithm of each label's probability, by a head's weights and bias.
+    pub fn labels(weight: &Tensor, bias: &Tensor, features: &Tensor) -> Result<Tensor> {
+        let head = Linear::new(weight.clone(), Some(bias.clone()));
+        candle_nn::ops::log_softmax(&head.forward(features)?, 1)
     }
 
     /// One pass over its input `[steps * lanes, width]`, from a state, which is cleared as [`Network::run`] says. Gives the state
@@ -195,9 +256,12 @@ impl Network {
         candle_nn::ops::log_softmax(&self.scores(outputs)?, 1)?.gather(&targets, 1)?.neg()?.squeeze(1)?.to_vec1()
     }
 
-    /// `[rows]`: the token that is most probable to follow.
+    /// `[rows]`: the token that is most probable to follow, or of features the most probable label.
     pub fn best(&self, outputs: &Tensor) -> Result<Vec<u32>> {
-        self.scores(outputs)?.argmax(1)?.to_vec1()
+        match &self.classifier {
+            Some((weight, bias)) => Self::labels(weight, bias, outputs)?.argmax(1)?.to_vec1(),
+            None => self.scores(outputs)?.argmax(1)?.to_vec1(),
+        }
     }
 
     /// `[rows, vocabulary]`

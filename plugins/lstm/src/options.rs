@@ -2,12 +2,14 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use txray_plugin::{Error, Result, State};
+use txray_plugin::{Error, Result, State, Task};
 
+use crate::class_weights::ClassWeights;
+use crate::labels::Pooling;
 use crate::memory;
-use crate::weights::{Cell, MAX_LAYERS, MAX_WIDTH, Sizes};
+use crate::weights::{CLASSIFIER, CLASSIFIER_BIAS, Cell, ENCODER, MAX_LAYERS, MAX_WIDTH, Sizes};
 
-/// An LSTM language model: its sizes, and how it is trained.
+/// An LSTM: its sizes, and how it is trained, as a language model or for labels of documents or tokens.
 ///
 /// A model loaded from a checkpoint takes its sizes from there.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -25,6 +27,10 @@ pub struct LstmOptions {
     pub tied: bool,
     /// Whether the cell state of every LSTM layer is a site, too: `lstm.0.cell`.
     pub cell_sites: bool,
+    /// What of the last layer's outputs a classifier of documents reads: `last`, `mean`, `max`, or `concat`, which is all three side by
+    /// side. A model loaded with a classifier is trained on where its pooling and its number of labels are these; else it is given
+    /// a new one.
+    pub pooling: Pooling,
     /// Memory for the first layer's input by token id, in MiB. Where a text has more distinct tokens than fit, that
     /// input is made at each step: slower, with the same results.
     pub input_table: usize,
@@ -45,6 +51,7 @@ impl Default for LstmOptions {
             cell: Cell::Lstm,
             tied: false,
             cell_sites: false,
+            pooling: Pooling::Last,
             input_table: 1024,
             fast: true,
             train: TrainOptions::default(),
@@ -52,7 +59,8 @@ impl Default for LstmOptions {
     }
 }
 
-/// Language modelling by truncated backpropagation through time.
+/// How a model is trained: a language model by truncated backpropagation through time; for labels of documents or tokens by whole
+/// documents, those of like length side by side, each from an empty state.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainOptions {
@@ -60,17 +68,19 @@ pub struct TrainOptions {
     /// runs over all of them.
     #[schemars(extend("format" = "epochs"))]
     pub epochs: u64,
-    /// Streams that the training text is cut into, read side by side.
+    /// What is read side by side: streams that the text of a language model is cut into; for labels the documents of a step.
     pub batch: usize,
-    /// Tokens of each stream in a step; gradients go back no further.
+    /// Tokens of each stream in a step of a language model; gradients go back no further. For labels they go back through the
+    /// whole document.
     pub bptt: usize,
-    /// How gradients change the weights: `sgd`, `adam` or `adamw`.
-    pub optimizer: Optimizer,
+    /// How gradients change the weights: `sgd`, `adam` or `adamw`. Without it `sgd` for language models, and `adam` for labels.
+    pub optimizer: Option<Optimizer>,
     /// Step size; without it 20 for `sgd`, as the authors trained, and 0.001 for the others.
     pub learning_rate: Option<f64>,
     /// Gradients are scaled down to this norm.
     pub clip: f64,
-    /// Share of the values set to zero in training: of embeddings, between layers, and of outputs.
+    /// Share of the values set to zero in training: of embeddings, between layers, and of outputs (of pooled ones, where a
+    /// classifier reads these).
     pub dropout: f64,
     /// How the step size goes on: `plateau` divides it by `decay` after an epoch in which the validation loss did not
     /// improve, `constant` keeps it, `linear` and `cosine` bring it to zero over all epochs.
@@ -79,7 +89,8 @@ pub struct TrainOptions {
     pub decay: f64,
     /// Optimizer steps in which the step size rises from zero.
     pub warmup: u64,
-    /// Training ends after this many epochs in a row in which the validation loss did not improve.
+    /// Training ends after this many epochs in a row in which the validation loss did not improve. Trained for labels, a model then
+    /// has, whenever its training ends, the weights of the epoch with the least validation loss; a language model has the last.
     pub patience: Option<u64>,
     /// Decay of the means that `adam` and `adamw` take of the gradient and of its square.
     pub betas: [f64; 2],
@@ -87,8 +98,20 @@ pub struct TrainOptions {
     pub epsilon: f64,
     /// `adamw` shrinks weights by this share of the step size at each step.
     pub weight_decay: f64,
-    /// The training text is cut after this many tokens.
+    /// The training text of a language model is cut after this many tokens.
     pub max_tokens: Option<u64>,
+    /// For labels: documents to train on are cut after this many tokens; how much that leaves out, the log tells. Validation and
+    /// predictions read whole documents.
+    pub max_length: Option<usize>,
+    /// For labels: whether the embeddings stay as they are.
+    pub freeze_embedding: bool,
+    /// For labels: whether embeddings and layers stay as they are, and only the head is trained. Each document is then read once,
+    /// whatever the number of epochs, and dropout is of what the head reads alone.
+    pub freeze_encoder: bool,
+    /// For labels: how much each counts in the training loss, a list in their order, or `"balanced"`, which is in inverse
+    /// proportion to how often it occurs (all / (labels * its own), as scikit-learn has it). Without it all count the same. Validation
+    /// losses and predictions know no such weights.
+    pub class_weights: Option<ClassWeights>,
     /// What happens to the state where a document begins: `reset` clears it, `carry` keeps it, as is usual in PyTorch.
     pub state: State,
 }
@@ -134,7 +157,7 @@ impl Default for TrainOptions {
             epochs: 10,
             batch: 20,
             bptt: 35,
-            optimizer: Optimizer::Sgd,
+            optimizer: None,
             learning_rate: None,
             clip: 0.25,
             dropout: 0.2,
@@ -146,6 +169,10 @@ impl Default for TrainOptions {
             epsilon: 1e-8,
             weight_decay: 0.01,
             max_tokens: None,
+            max_length: None,
+            freeze_embedding: false,
+            freeze_encoder: false,
+            class_weights: None,
             state: State::Reset,
         }
     }
@@ -153,7 +180,51 @@ impl Default for TrainOptions {
 
 impl TrainOptions {
     pub(crate) fn learning_rate(&self) -> f64 {
-        self.learning_rate.unwrap_or(if self.optimizer == Optimizer::Sgd { 20.0 } else { 1e-3 })
+        self.learning_rate.unwrap_or(if self.optimizer() == Optimizer::Sgd { 20.0 } else { 1e-3 })
+    }
+
+    pub(crate) fn optimizer(&self) -> Optimizer {
+        self.optimizer.unwrap_or_default()
+    }
+
+    /// The same, with what a task goes without saying.
+    ///
+    /// # Errors
+    /// Something is said that this task does not have.
+    pub(crate) fn of_task(&self, task: Task) -> Result<Self> {
+        let of_labels = task != Task::LanguageModel;
+        let beyond = [
+            (
+                "max_tokens",
+                of_labels && self.max_tokens.is_some(),
+                "is of language models: `max_length` cuts documents",
+            ),
+            ("max_length", !of_labels && self.max_length.is_some(), "is of labels: `max_tokens` cuts the text"),
+            (
+                "freeze_embedding",
+                !of_labels && self.freeze_embedding,
+                "is of labels: a language model is trained whole",
+            ),
+            ("freeze_encoder", !of_labels && self.freeze_encoder, "is of labels: a language model is trained whole"),
+            (
+                "class_weights",
+                !of_labels && self.class_weights.is_some(),
+                "is of labels, which a language model has not",
+            ),
+        ];
+        if let Some((name, _, why)) = beyond.into_iter().find(|(_, is_said, _)| *is_said) {
+            return Err(Error::at(format!("/train/{name}"), why));
+        }
+        let usual = if of_labels { Optimizer::Adam } else { Optimizer::Sgd };
+        Ok(Self { optimizer: Some(self.optimizer.unwrap_or(usual)), ..self.clone() })
+    }
+
+    /// Whether a tensor is changed.
+    pub(crate) fn trains(&self, tensor: &str) -> bool {
+        match self.freeze_encoder {
+            true => [CLASSIFIER, CLASSIFIER_BIAS].contains(&tensor),
+            false => !(self.freeze_embedding && tensor == ENCODER),
+        }
     }
 
     /// What the schedule multiplies the step size by. `step` counts from the beginning of training, from 0.
@@ -195,6 +266,10 @@ impl LstmOptions {
         if train.max_tokens == Some(0) {
             return Err(Error::at("/train/max_tokens", "must be at least 1"));
         }
+        if train.max_length == Some(0) {
+            return Err(Error::at("/train/max_length", "must be at least 1"));
+        }
+        train.class_weights.as_ref().map_or(Ok(()), ClassWeights::validate)?;
         if train.patience == Some(0) {
             return Err(Error::at("/train/patience", "must be at least 1"));
         }
@@ -258,6 +333,7 @@ mod tests {
         // Each of them could be, but not all: 8.8 TB.
         refused("/hidden", r#"{"hidden": 65536, "embedding": 65536, "layers": 64}"#);
         refused("/tied", r#"{"tied": true, "embedding": 3}"#);
+        refused("/train/class_weights/1", r#"{"train": {"class_weights": [1, -0.5]}}"#);
         refused("/train/betas/1", r#"{"train": {"betas": [0.9, 1.0]}}"#);
         for (name, value) in [
             ("epochs", "0"),
@@ -273,6 +349,7 @@ mod tests {
             ("patience", "0"),
             ("epsilon", "0"),
             ("weight_decay", "-1"),
+            ("max_length", "0"),
         ] {
             refused(&format!("/train/{name}"), &format!(r#"{{"train": {{"{name}": {value}}}}}"#));
         }

@@ -4,11 +4,13 @@
 use candle_core::{Device, Tensor};
 use txray_plugin::{EncodeRequest, Error, Opaque, PredictRequest, Result, Text};
 
-use crate::encode::Outputs;
+use crate::encode::{Outputs, Running};
+use crate::features::{self, Gatherer, Sink};
+use crate::labels::Labels;
 use crate::masks::Masks;
 use crate::memory;
 use crate::network::{Network, State};
-use crate::predict::{self, Losses, Target};
+use crate::predict::{self, Losses, Target, Unit};
 use crate::state::Carried;
 use crate::tracker::Tracker;
 use crate::weights::{Cell, Sizes, Weights, failed};
@@ -28,9 +30,7 @@ pub(crate) fn encode(
     request: &mut EncodeRequest<'_>,
     tracker: &Tracker<'_>,
 ) -> Result<()> {
-    if request.predictions.is_some() {
-        weights.decoder()?;
-    }
+    let running = request.predictions.as_ref().map(|(task, _)| Running::new(*task, weights)).transpose()?;
     let plain = Plain::new(weights, masks, tracker)?;
     let EncodeRequest { text, state, sites: requests, predictions, emit, .. } = request;
     let text = *text;
@@ -39,10 +39,11 @@ pub(crate) fn encode(
     let stream = [0, text.ids.len() as u64];
     let offsets = if carried.is_some() { &stream[..] } else { text.offsets };
     let lengths: Vec<usize> = offsets.windows(2).map(|at| (at[1] - at[0]) as usize).collect();
-    let mut outputs = Outputs::split(requests, predictions.as_mut().map(|(_, of)| &mut **of), &lengths, sites);
+    let predictions = predictions.as_mut().map(|(_, of)| &mut **of);
+    let mut outputs = Outputs::split(requests, predictions.zip(running), &lengths, sites);
     let mut record = outputs.record(0..lengths.len(), offsets, *emit);
     let best = |hidden: &[f32], rows: usize| {
-        let best = Tensor::from_slice(hidden, (rows, plain.sizes.last()), plain.network.device());
+        let best = Tensor::from_slice(hidden, (rows, hidden.len() / rows), plain.network.device());
         best.and_then(|outputs| plain.network.best(&outputs)).map_err(failed)
     };
     plain.read(Text { offsets, ..text }, carried, |(document, from), tokens| {
@@ -115,6 +116,40 @@ pub(crate) fn predict(
     })?;
     losses.write(request);
     Ok(())
+}
+
+/// Reads a text for a head over labels, into a sink.
+pub(crate) fn read<S: Sink>(
+    weights: &Weights,
+    masks: &Masks,
+    labels: Labels,
+    text: Text<'_>,
+    tracker: &Tracker<'_>,
+    new_sink: impl Fn() -> S + Sync,
+) -> Result<S> {
+    let plain = Plain::new(weights, masks, tracker)?;
+    let mut gatherer = Gatherer::new(plain.sizes, labels, text, &new_sink);
+    plain.read(text, None, |(document, from), tokens| {
+        for (position, passes) in (from..).zip(tokens) {
+            let last = &passes[plain.sizes.passes() - 1].hidden;
+            gatherer.add((document, position), last.iter().copied())?;
+        }
+        Ok(())
+    })?;
+    let mut sink = gatherer.finish()?;
+    features::of_empty(labels, plain.sizes, text, &mut sink)?;
+    Ok(sink)
+}
+
+/// Of features `[rows, features]` the logarithms of all labels' probabilities, `[rows, labels]`.
+pub(crate) fn log_probabilities(weights: &Weights, features: &[f32]) -> Result<Vec<f32>> {
+    let (_, weight, bias) = weights.classifier()?;
+    let width = weight.dim(1).map_err(failed)?;
+    let logarithms = || {
+        let features = Tensor::from_slice(features, (features.len() / width, width), &Device::Cpu)?;
+        Network::labels(&weight.detach(), &bias.detach(), &features)?.flatten_all()?.to_vec1::<f32>()
+    };
+    logarithms().map_err(failed)
 }
 
 /// What a pass gave at a token.

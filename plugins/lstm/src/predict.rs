@@ -126,36 +126,8 @@ pub(crate) fn predict(network: Network<'_>, request: &mut PredictRequest<'_>, tr
     };
     let parts: Vec<Losses> = match request.state.as_deref_mut() {
         None => {
-            let documents: Vec<&[u32]> = (0..text.len()).map(|d| text.document(d)).collect();
-            let lengths: Vec<usize> = documents.iter().map(|d| d.len()).collect();
-            plan(&lengths, STRIPS * 16)
-                .into_par_iter()
-                .with_max_len(1)
-                .map(|lanes| {
-                    let mut unit = likelihood(Some(&documents));
-                    let tails = network
-                        .prepared
-                        .spare
-                        .lend(|workspace| network.read(workspace, &documents, &lanes, &mut unit, tracker))?;
-                    let mut losses = unit.finish()?;
-                    let of_tail = |tail: Tail| {
-                        let losses = losses.split(&tail.documents);
-                        (tail, Likelihood { losses, ..likelihood(Some(&documents)) })
-                    };
-                    let tails: Vec<_> = tails.into_iter().map(of_tail).collect();
-                    let tails = tails.into_par_iter().with_max_len(1).map(|(mut tail, mut likelihood)| {
-                        network
-                            .prepared
-                            .spare_alone
-                            .lend(|alone| network.read_alone(alone, &documents, &mut tail, &mut likelihood, tracker))?;
-                        likelihood.finish()
-                    });
-                    tails.chain([Ok(losses)]).collect::<Result<Vec<_>>>()
-                })
-                .collect::<Result<Vec<_>>>()?
-                .into_iter()
-                .flatten()
-                .collect()
+            let documents = documents_of(text);
+            read_documents(network, &documents, tracker, || likelihood(Some(&documents)))?
         }
         Some(state) => {
             let carried: &mut Carried = state.get_mut()?;
@@ -177,6 +149,48 @@ pub(crate) fn predict(network: Network<'_>, request: &mut PredictRequest<'_>, tr
     };
     parts.iter().for_each(|losses| losses.write(request));
     Ok(())
+}
+
+/// The documents of a text.
+pub(crate) fn documents_of(text: Text<'_>) -> Vec<&[u32]> {
+    (0..text.len()).map(|document| text.document(document)).collect()
+}
+
+/// Takes what it wants of the documents of a unit, or of those of a lane that goes on alone.
+pub(crate) trait Unit: Observer + Send + Sized {
+    /// What it comes to.
+    type Out: Send;
+    /// Another for some of the documents, from here on.
+    fn split(&mut self, documents: &[usize]) -> Result<Self>;
+    /// All documents are read.
+    fn finish(self) -> Result<Self::Out>;
+}
+
+/// Reads documents, each from an empty state, on the current thread pool, each unit with an observer of its own.
+pub(crate) fn read_documents<U: Unit>(
+    network: Network<'_>,
+    documents: &[&[u32]],
+    tracker: &Tracker<'_>,
+    unit: impl Fn() -> U + Sync,
+) -> Result<Vec<U::Out>> {
+    let lengths: Vec<usize> = documents.iter().map(|document| document.len()).collect();
+    let read = |lanes: Vec<Vec<usize>>| {
+        let mut unit = unit();
+        let spare = &network.prepared.spare;
+        let tails = spare.lend(|workspace| network.read(workspace, documents, &lanes, &mut unit, tracker))?;
+        let of_tail = |tail: Tail| Ok((unit.split(&tail.documents)?, tail));
+        let tails: Vec<(U, Tail)> = tails.into_iter().map(of_tail).collect::<Result<_>>()?;
+        let tails = tails.into_par_iter().with_max_len(1).map(|(mut unit, mut tail)| {
+            let spare = &network.prepared.spare_alone;
+            spare.lend(|alone| network.read_alone(alone, documents, &mut tail, &mut unit, tracker))?;
+            unit.finish()
+        });
+        let tails = tails.collect::<Result<Vec<_>>>()?;
+        Ok(tails.into_iter().chain([unit.finish()?]).collect::<Vec<_>>())
+    };
+    // Taken one at a time: of larger shares, a thread that is done could take nothing over from the others.
+    let units = plan(&lengths, STRIPS * 16).into_par_iter().with_max_len(1).map(read);
+    Ok(units.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
 /// Gathers the outputs of the last layer with the tokens that follow them, and adds up their likelihoods.
@@ -208,11 +222,6 @@ impl Likelihood<'_> {
         })
     }
 
-    fn finish(mut self) -> Result<Losses> {
-        self.flush()?;
-        Ok(self.losses)
-    }
-
     /// What follows the token at a position of a document, or of the stream.
     fn following(&self, document: usize, position: usize) -> Option<Target> {
         match self.documents {
@@ -225,6 +234,29 @@ impl Likelihood<'_> {
                 Some(Target { token, document: document_of(self.text, token), id })
             }
         }
+    }
+}
+
+impl Unit for Likelihood<'_> {
+    type Out = Losses;
+
+    fn split(&mut self, documents: &[usize]) -> Result<Self> {
+        self.flush()?;
+        let Self { last, decoder, text, documents: all, tracker, .. } = *self;
+        Ok(Self {
+            last,
+            decoder,
+            text,
+            documents: all,
+            rows: Rows::new(),
+            losses: self.losses.split(documents),
+            tracker,
+        })
+    }
+
+    fn finish(mut self) -> Result<Losses> {
+        self.flush()?;
+        Ok(self.losses)
     }
 }
 

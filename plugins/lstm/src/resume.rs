@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use txray_plugin::{Error, Result};
 
-use crate::options::{LstmOptions, Optimizer};
+use crate::options::{LstmOptions, Optimizer, TrainOptions};
 use crate::tensors::{self, TensorFile, invalid};
 use crate::train::{LayerState, Means, Progress};
 use crate::weights::{Sizes, Weights, failed};
@@ -17,7 +17,7 @@ const FILE: &str = "training.safetensors";
 /// The key of the [`Record`] in the file's metadata.
 const RECORD: &str = "training";
 /// Grows when the record or the meaning of anything in it changes.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 
 /// Everything that is not a tensor, as JSON in the file's metadata.
 #[derive(Serialize, Deserialize)]
@@ -56,18 +56,36 @@ fn lasting(options: &LstmOptions) -> Result<Value> {
 }
 
 /// Writes `training.safetensors` into a directory that exists.
-pub(crate) fn save(weights: &Weights, options: &LstmOptions, progress: &Progress, directory: &Path) -> Result<()> {
+///
+/// `train` are the training's options with what its task goes without saying.
+pub(crate) fn save(
+    weights: &Weights,
+    options: &LstmOptions,
+    train: &TrainOptions,
+    progress: &Progress,
+    directory: &Path,
+) -> Result<()> {
     let (sizes, epochs) = (weights.sizes, options.train.epochs);
     let record = Record { format: FORMAT, sizes, options: lasting(options)?, epochs, progress };
     let record = serde_json::to_string(&record).map_err(|e| Error::failed(e.to_string()))?;
     let mut tensors = weights.named();
+    let is_trained = |(name, _): &(String, Vec<usize>)| train.trains(name);
+    let trained: Vec<(String, Vec<usize>)> = sizes.tensors().into_iter().filter(is_trained).collect();
+    for ((name, shape), values) in trained.iter().zip(progress.last.iter().flatten()) {
+        let tensor = Tensor::from_slice(values, shape.as_slice(), &Device::Cpu).map_err(failed)?;
+        tensors.iter_mut().filter(|(of, _)| of == name).for_each(|(_, value)| *value = tensor.clone());
+    }
+    for ((name, shape), values) in trained.iter().zip(progress.best.iter().flatten()) {
+        let tensor = Tensor::from_slice(values, shape.as_slice(), &Device::Cpu).map_err(failed)?;
+        tensors.push((format!("{BEST}.{name}"), tensor));
+    }
     let shape = (options.train.batch, weights.sizes.hidden);
     for (k, state) in progress.cursor.states.iter().enumerate() {
         for (name, values) in state_names(k).into_iter().zip([&state.hidden, &state.cell]) {
             tensors.push((name, Tensor::from_slice(values, shape, &Device::Cpu).map_err(failed)?));
         }
     }
-    for ((name, shape), means) in weights.sizes.tensors().into_iter().zip(&progress.means) {
+    for ((name, shape), means) in sizes.tensors().into_iter().zip(&progress.means).filter(|(of, _)| is_trained(of)) {
         for (part, values) in MEANS.into_iter().zip([&means.first, &means.second]) {
             let tensor = Tensor::from_slice(values, shape.as_slice(), &Device::Cpu).map_err(failed)?;
             tensors.push((format!("{part}.{name}"), tensor));
@@ -76,6 +94,8 @@ pub(crate) fn save(weights: &Weights, options: &LstmOptions, progress: &Progress
     tensors::write(&directory.join(FILE), tensors, (RECORD, record))
 }
 
+/// What the names of the tensors of the best epoch begin with.
+const BEST: &str = "best";
 /// What the names of the tensors of [`Means`] begin with.
 const MEANS: [&str; 2] = ["adam.first", "adam.second"];
 
@@ -89,7 +109,9 @@ fn state_names(k: usize) -> [String; 2] {
 /// # Errors
 /// Where the file is missing, malformed, or not finite, the training was begun with other options, or its validation
 /// loss had stopped improving, so that more epochs change nothing.
-pub(crate) fn load(options: &LstmOptions, directory: &Path) -> Result<Training> {
+///
+/// `train` as in [`save`].
+pub(crate) fn load(options: &LstmOptions, train: &TrainOptions, directory: &Path) -> Result<Training> {
     let path = directory.join(FILE);
     let bytes = tensors::read(&path)?;
     let file = TensorFile::parse(&path, &bytes, "its record")?;
@@ -120,12 +142,19 @@ pub(crate) fn load(options: &LstmOptions, directory: &Path) -> Result<Training> 
         ));
     }
 
-    let layers = if progress.cursor.windows == 0 { 0 } else { sizes.layers };
+    let layers = if progress.cursor.windows == 0 || sizes.labels.is_some() { 0 } else { sizes.layers };
+    let trained: Vec<(String, Vec<usize>)> =
+        sizes.tensors().into_iter().filter(|(name, _)| train.trains(name)).collect();
     let mut names: Vec<String> = sizes.tensors().into_iter().map(|(name, _)| name).collect();
     // Adam has no means before its first step.
-    let has_means = options.train.optimizer != Optimizer::Sgd && progress.tokens > 0;
+    let has_means = train.optimizer() != Optimizer::Sgd && (progress.epoch > 0 || progress.cursor.windows > 0);
     if has_means {
-        names.extend(sizes.tensors().iter().flat_map(|(name, _)| MEANS.map(|part| format!("{part}.{name}"))));
+        names.extend(trained.iter().flat_map(|(name, _)| MEANS.map(|part| format!("{part}.{name}"))));
+    }
+    // An epoch that was validated has been the best.
+    let has_best = sizes.labels.is_some() && progress.best_valid.is_some();
+    if has_best {
+        names.extend(trained.iter().map(|(name, _)| format!("{BEST}.{name}")));
     }
     names.extend((0..layers).flat_map(state_names));
     file.only(&names)?;
@@ -137,9 +166,17 @@ pub(crate) fn load(options: &LstmOptions, directory: &Path) -> Result<Training> 
     }
     if has_means {
         for (name, shape) in sizes.tensors() {
+            if !train.trains(&name) {
+                progress.means.push(Means::default());
+                continue;
+            }
             let [first, second] = MEANS.map(|part| file.values(&format!("{part}.{name}"), &shape));
             progress.means.push(Means { first: first?, second: second? });
         }
+    }
+    if has_best {
+        let values = trained.iter().map(|(name, shape)| file.values(&format!("{BEST}.{name}"), shape));
+        progress.best = Some(values.collect::<Result<_>>()?);
     }
     Ok(Training { weights, progress })
 }

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use rayon::ThreadPool;
 use txray_plugin::{Error, Host, Result};
 
+use crate::weights::failed;
+
 /// How often a host is told of progress at most, and how often it is asked whether to stop while a call waits.
 const EVERY_MS: u64 = 50;
 
@@ -73,6 +75,11 @@ impl Stop {
 
     pub fn is_wanted(&self) -> bool {
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// An operation of ours that was told to stop ends in an error of candle's, which the user need not see.
+    pub fn or(&self, error: candle_core::Error) -> Error {
+        if self.is_wanted() { Error::cancelled() } else { failed(error) }
     }
 
     /// An error once stopping is wanted, to be passed on with `?` by candle's operations.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use txray_plugin::random::Stream;
 use txray_plugin::{Error, Result};
 
+use crate::labels::Labels;
 use crate::memory;
 
 /// The widest embedding or layer.
@@ -16,6 +17,10 @@ pub(crate) const DECODER: &str = "decoder.weight";
 pub(crate) const BIAS: &str = "decoder.bias";
 /// The embeddings.
 pub(crate) const ENCODER: &str = "encoder.weight";
+/// The head over labels, `[labels, features]`.
+pub(crate) const CLASSIFIER: &str = "classifier.weight";
+/// Its bias.
+pub(crate) const CLASSIFIER_BIAS: &str = "classifier.bias";
 pub(crate) const MAX_LAYERS: usize = 64;
 /// Gate sums of a neuron: what is added up before the nonlinearities. An LSTM has one a gate: i, f, g, o. A GRU has r,
 /// z, and two for its candidate, whose part of the state is scaled by r before it joins the part of the input.
@@ -61,7 +66,7 @@ pub(crate) struct Sizes {
     pub cell: Cell,
     /// Whether the decoder's weights are the embeddings.
     pub tied: bool,
-    /// Whether there is no decoder at all: such a model is read, and predicts nothing.
+    /// Whether there is no decoder over the vocabulary: such a model predicts labels, or is only read.
     #[serde(default)]
     pub headless: bool,
     /// Whether each layer reads in both directions: two passes, the second from the end.
@@ -70,6 +75,9 @@ pub(crate) struct Sizes {
     /// The width that an LSTM's outputs are projected to, PyTorch's `proj_size`; none: they are as they are.
     #[serde(default)]
     pub projection: Option<usize>,
+    /// The head over labels, in place of the decoder.
+    #[serde(default)]
+    pub labels: Option<Labels>,
 }
 
 impl Sizes {
@@ -95,7 +103,7 @@ impl Sizes {
         if self.cell == Cell::Gru && self.projection.is_some() {
             return Err(Error::invalid("the outputs of a GRU are not projected"));
         }
-        Ok(())
+        self.labels.as_ref().map_or(Ok(()), Labels::validate)
     }
 
     /// Whether the fast path reads it, and it can be trained; others are read by the plain network.
@@ -166,6 +174,10 @@ impl Sizes {
                 push("weight_hr", vec![projection, hidden]);
             }
         }
+        if let Some(labels) = self.labels {
+            all.push((CLASSIFIER.to_owned(), vec![labels.classes, labels.features(self.last())]));
+            all.push((CLASSIFIER_BIAS.to_owned(), vec![labels.classes]));
+        }
         if headless {
             return all;
         }
@@ -188,7 +200,7 @@ impl Sizes {
 }
 
 /// The parameters of a layer, or of one direction of it; gates in PyTorch's order: those of an LSTM i, f, g, o, of a GRU r, z, n.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Layer<T> {
     /// `[gates * hidden, input]`
     pub w_ih: T,
@@ -202,8 +214,8 @@ pub(crate) struct Layer<T> {
     pub w_hr: Option<T>,
 }
 
-/// All parameters, each a [`Var`] in [`Weights`] and a slice in [`Slices`].
-#[derive(Debug)]
+/// All parameters, each a [`Var`] in [`Weights`] and a slice in [`Slices`]. A clone of weights has the very same variables.
+#[derive(Clone, Debug)]
 pub(crate) struct Parameters<T> {
     pub sizes: Sizes,
     /// `[vocabulary, embedding]`
@@ -214,6 +226,8 @@ pub(crate) struct Parameters<T> {
     own_decoder: Option<T>,
     /// `[vocabulary]`; `None` where there is no decoder.
     bias: Option<T>,
+    /// `[labels, features]` and `[labels]`; `None` where there is no head over labels.
+    classifier: Option<(T, T)>,
 }
 
 pub(crate) type Weights = Parameters<Var>;
@@ -234,6 +248,7 @@ impl<T> Parameters<T> {
                     Ok(Layer { w_ih, w_hh, b_ih, b_hh, w_hr })
                 })
                 .collect::<Result<_>>()?,
+            classifier: sizes.labels.map(|_| Ok((next()?, next()?))).transpose()?,
             own_decoder: if sizes.tied || sizes.headless { None } else { Some(next()?) },
             bias: if sizes.headless { None } else { Some(next()?) },
         })
@@ -244,10 +259,20 @@ impl<T> Parameters<T> {
     /// # Errors
     /// There is none.
     pub fn decoder(&self) -> Result<(&T, &T)> {
-        let missing =
-            "the model has no decoder over its vocabulary: it can be read, and neither predicts nor is trained";
+        let missing = "the model has no decoder over its vocabulary: it predicts no tokens, and is no language model";
         let bias = self.bias.as_ref().ok_or_else(|| Error::invalid(missing))?;
         Ok((self.own_decoder.as_ref().unwrap_or(&self.encoder), bias))
+    }
+
+    /// The head over labels, and its weights `[labels, features]` and bias `[labels]`.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn classifier(&self) -> Result<(Labels, &T, &T)> {
+        match (self.sizes.labels, &self.classifier) {
+            (Some(labels), Some((weight, bias))) => Ok((labels, weight, bias)),
+            _ => Err(Error::invalid("the model has no head over labels: it has not been trained for any")),
+        }
     }
 }
 
@@ -287,10 +312,62 @@ impl Weights {
         })
     }
 
+    /// The same embedding and layers (the very variables) under a head over labels: the one that is there, if it is of that shape,
+    /// else one drawn as PyTorch's `nn.Linear` is, uniform in ±1/√features. A decoder is left behind.
+    pub fn labelled(&self, labels: Labels, seed: u64) -> Result<Self> {
+        let sizes = Sizes { labels: Some(labels), headless: true, tied: false, ..self.sizes };
+        sizes.validate()?;
+        let Self { encoder, layers, classifier, .. } = self;
+        let drawn = |name: &str, shape: &[usize]| {
+            let mut values = vec![0.0; shape.iter().product()];
+            let bound = 1.0 / (labels.features(sizes.last()) as f32).sqrt();
+            Stream::new(seed, name, 0).fill_uniform(&mut values, -bound, bound);
+            Var::from_vec(values, shape, &Device::Cpu).map_err(failed)
+        };
+        let classifier = match classifier.clone().filter(|_| self.sizes.labels == Some(labels)) {
+            Some(classifier) => classifier,
+            None => (
+                drawn(CLASSIFIER, &[labels.classes, labels.features(sizes.last())])?,
+                drawn(CLASSIFIER_BIAS, &[labels.classes])?,
+            ),
+        };
+        let (encoder, layers) = (encoder.clone(), layers.clone());
+        Ok(Self { sizes, encoder, layers, own_decoder: None, bias: None, classifier: Some(classifier) })
+    }
+
+    /// The same with more rows of the embedding and of the decoder, which begin as those of the token `like`.
+    ///
+    /// # Errors
+    /// The vocabulary would be shorter, or has no such token.
+    pub fn extended(&self, vocabulary: usize, like: u32) -> Result<Self> {
+        let has = self.sizes.vocabulary;
+        if vocabulary < has || like as usize >= has {
+            let what = format!("a vocabulary of {has} is extended to {vocabulary} tokens like token {like}");
+            return Err(Error::failed(what));
+        }
+        let sizes = Sizes { vocabulary, ..self.sizes };
+        sizes.validate()?;
+        memory::check("", &format!("a model with a vocabulary of {vocabulary}"), sizes.bytes())?;
+        let mut variables = self.variables().into_iter();
+        Self::build(sizes, |name, shape| {
+            let variable = variables.next().ok_or_else(|| Error::failed("a tensor is missing"))?;
+            let mut values = to_vec(variable)?;
+            if [ENCODER, DECODER, BIAS].contains(&name) {
+                let width = values.len() / has;
+                let row = values[like as usize * width..][..width].to_vec();
+                values.reserve_exact(shape.iter().product::<usize>() - values.len());
+                (has..vocabulary).for_each(|_| values.extend(&row));
+            }
+            Ok(values)
+        })
+    }
+
     /// Every variable, in the order of [`Sizes::tensors`].
     pub fn variables(&self) -> Vec<&Var> {
         let layers = self.layers.iter().flat_map(|l| [&l.w_ih, &l.w_hh, &l.b_ih, &l.b_hh].into_iter().chain(&l.w_hr));
-        std::iter::once(&self.encoder).chain(layers).chain(&self.own_decoder).chain(&self.bias).collect()
+        let classifier = self.classifier.iter().flat_map(|(weight, bias)| [weight, bias]);
+        let decoder = self.own_decoder.iter().chain(&self.bias);
+        std::iter::once(&self.encoder).chain(layers).chain(classifier).chain(decoder).collect()
     }
 
     /// The tensors by name, in the order of [`Sizes::tensors`]. They share the variables' values.

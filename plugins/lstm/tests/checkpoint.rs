@@ -10,7 +10,10 @@ use std::path::Path;
 use common::{Tensors, Trainee, edit, loaded, random, reference};
 use safetensors::{Dtype, SafeTensors};
 use txray_lstm::{Lstm, LstmOptions};
-use txray_plugin::{Carry, Component, Fault, Host, HostServices, Level, Model, Text, TrainRequest};
+use txray_plugin::{
+    Carry, Component, Examples, Fault, Host, HostServices, Level, Model, NULL, Predict, PredictRequest, Task, Text,
+    TrainRequest,
+};
 
 /// A copy of the reference checkpoint, to be broken.
 fn copy() -> tempfile::TempDir {
@@ -123,6 +126,17 @@ fn table_of_the_page(head: &str) -> Vec<Vec<String>> {
     rows.map(|row| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()).collect()
 }
 
+/// Whether a model predicts by a head over labels.
+fn tells_labels(model: &Lstm, text: Text<'_>) -> bool {
+    let Some(head) = model.describe().unwrap().heads.first().copied() else { return false };
+    let count = if head.task == Task::Tagging { text.ids.len() } else { text.len() };
+    let targets = vec![NULL; count];
+    let (mut losses, mut counts) = (vec![0.0; text.len()], vec![0; text.len()]);
+    let examples = Examples { text, targets: &targets };
+    let mut request = PredictRequest::new(head.task, examples, &mut losses, &mut counts);
+    head.task != Task::LanguageModel && model.predict(&Host::detached(), &mut request).is_ok()
+}
+
 #[test]
 fn the_page_says_what_each_kind_can_do() {
     let table = table_of_the_page("checkpoint");
@@ -134,6 +148,7 @@ fn the_page_says_what_each_kind_can_do() {
         &["kinds/sharded", "kinds/pickled"],
         &["gru"],
         &["kinds/no-bias"],
+        &["labels/last", "labels/concat", "labels/tagging"],
         &["kinds/headless", "kinds/classifier"],
         &["kinds/projected", "kinds/tied-alias"],
         &["kinds/bidirectional", "kinds/bidirectional-gru", "kinds/bidirectional-projected"],
@@ -147,11 +162,18 @@ fn the_page_says_what_each_kind_can_do() {
             let (documents, width) = ([vec![1, 5, 3], vec![7, 2]], model.describe().unwrap().sites[0].width);
             let can = [
                 common::encode(&model, &documents, &[(0, width)], None, 1).is_ok(),
-                common::predict(&model, &documents, None, &[], 1).is_ok(),
+                common::predict(&model, &documents, None, &[], 1).is_ok() || tells_labels(&model, text),
                 model.state(&host, None).is_ok(),
-                Trainee::begin(model, &TrainRequest::language_model(text, None, 1)).is_ok(),
+                Trainee::begin(loaded(&reference(example)).unwrap(), &TrainRequest::language_model(text, None, 1))
+                    .is_ok(),
             ];
-            let [read, predict, carry, train] = can.map(|can| if can { "yes" } else { "no" });
+            let [read, predict, carry, mut train] = can.map(|can| if can { "yes" } else { "no" });
+            let labelled = Examples { text, targets: &[1] };
+            let request =
+                TrainRequest { task: Task::Classification, classes: 2, train: labelled, valid: None, seed: 1 };
+            if train == "no" && Trainee::begin(model, &request).is_ok() {
+                train = "labels";
+            }
             assert_eq!(row[1..], [read, predict, train, carry], "{example}, which is {}", row[0]);
         }
     }
@@ -688,4 +710,34 @@ fn what_pytorch_wrote_is_written_again_tensor_by_tensor() {
     for (name, tensor) in theirs.tensors() {
         assert_eq!(ours.tensor(&name).unwrap(), tensor, "{name}");
     }
+}
+
+/// What a config says of labels is held against the tensors.
+#[test]
+fn a_config_that_says_other_labels_is_refused() {
+    let with = |edit: &dyn Fn(&mut serde_json::Map<String, serde_json::Value>)| {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["config.json", "model.safetensors"] {
+            fs::copy(reference("labels/last").join(name), directory.path().join(name)).unwrap();
+        }
+        let path = directory.path().join("config.json");
+        let mut config = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        edit(&mut config);
+        fs::write(&path, serde_json::to_vec(&config).unwrap()).unwrap();
+        directory
+    };
+    refused(with(&|c| drop(c.insert("num_labels".into(), 4.into()))).path(), &["`fc.weight`", "[3, 6]", "[4, 6]"]);
+    refused(with(&|c| drop(c.insert("pooling".into(), "concat".into()))).path(), &["`fc.weight`", "[3, 6]", "[3, 18]"]);
+    refused(with(&|c| drop(c.insert("num_labels".into(), 1.into()))).path(), &["at least 2 labels"]);
+    refused(with(&|c| drop(c.insert("task".into(), "regression".into()))).path(), &["unknown variant `regression`"]);
+    // Pooling is `last` where it does not say, and without a task there is no head.
+    let model = loaded(with(&|c| drop(c.remove("pooling"))).path()).unwrap();
+    assert_eq!(model.describe().unwrap().heads.len(), 1);
+    let model = loaded(with(&|c| drop(c.remove("task"))).path()).unwrap();
+    assert_eq!(model.describe().unwrap().heads, []);
+    let bidirectional = tempfile::tempdir().unwrap();
+    let file = "model.safetensors";
+    fs::copy(reference("kinds/bidirectional").join(file), bidirectional.path().join(file)).unwrap();
+    fs::write(bidirectional.path().join("config.json"), r#"{"model_type": "lstm", "task": "tagging"}"#).unwrap();
+    refused(bidirectional.path(), &["leave `task` out"]);
 }

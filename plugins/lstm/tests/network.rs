@@ -215,7 +215,7 @@ fn it_trains_the_same() {
             epochs: 2,
             batch: 5,
             bptt: 7,
-            optimizer,
+            optimizer: Some(optimizer),
             learning_rate: Some(if optimizer == Optimizer::Sgd { 1.0 } else { 1e-3 }),
             dropout: 0.2,
             ..TrainOptions::default()

@@ -11,7 +11,9 @@ use common::{Trainee, encode, loaded, ragged, reference, state, unsorted};
 use safetensors::SafeTensors;
 use serde_json::Value;
 use txray_lstm::{Lstm, LstmOptions, TrainOptions};
-use txray_plugin::{Component, Host, Model, Predict, State, Text, Threads, TrainRequest};
+use txray_plugin::{
+    Component, Examples, Host, Model, NULL, Predict, PredictRequest, State, Task, Text, Threads, TrainRequest,
+};
 
 /// The models, PyTorch's values for them, and where they lie.
 fn models() -> [(Lstm, Value, PathBuf); 2] {
@@ -144,4 +146,55 @@ fn an_epoch_of_training_agrees() {
             assert_ne!(floats(&file), floats(&before), "{name} was not trained");
         }
     }
+}
+
+/// Classifiers and a tagger that PyTorch made, trained and saved: `tests/reference/labels.py`.
+#[test]
+fn heads_over_labels_agree() {
+    let mut heads = 0;
+    for place in std::fs::read_dir(reference("labels")).unwrap() {
+        let place = place.unwrap().path();
+        let values: Value = serde_json::from_slice(&std::fs::read(place.join("reference.json")).unwrap()).unwrap();
+        let config: Value = serde_json::from_slice(&std::fs::read(place.join("config.json")).unwrap()).unwrap();
+        let targets: Vec<i64> = serde_json::from_value(values["targets"].clone()).unwrap();
+        let targets: Vec<u32> = targets.into_iter().map(|target| u32::try_from(target).unwrap_or(NULL)).collect();
+        let (ids, offsets) = ragged(&documents(&values));
+        let examples = Examples { text: Text { ids: &ids, offsets: &offsets }, targets: &targets };
+        let task: Task = serde_json::from_value(config["task"].clone()).unwrap();
+
+        let train: TrainOptions = serde_json::from_value(values["options"].clone()).unwrap();
+        let pooling = config.get("pooling").map(|pooling| serde_json::from_value(pooling.clone()).unwrap());
+        let host = Host::detached();
+        let options = LstmOptions { train, pooling: pooling.unwrap_or_default(), ..LstmOptions::default() };
+        let mut model = Lstm::create(options, &host).unwrap();
+        model.load(&host, &place).unwrap();
+        let theirs: Vec<Vec<f32>> = serde_json::from_value(values["log_probabilities"].clone()).unwrap();
+        let mut ours = vec![0.0; targets.len() * 3];
+        let (mut losses, mut counts) = (vec![0.0; offsets.len() - 1], vec![0; offsets.len() - 1]);
+        let request = PredictRequest::new(task, examples, &mut losses, &mut counts);
+        let mut request = PredictRequest { probabilities: Some(&mut ours), ..request };
+        model.predict(&Host::new(&Threads(2)), &mut request).unwrap();
+        near(&ours, &theirs.concat().iter().map(|logarithm| logarithm.exp()).collect::<Vec<_>>(), 2e-6);
+
+        let request = TrainRequest { task, classes: 3, train: examples, valid: None, seed: 0 };
+        let mut trainee = Trainee::begin(model, &request).unwrap();
+        for loss in values["losses"].as_array().unwrap() {
+            let found = trainee.step(&host, None).unwrap().loss;
+            let loss = loss.as_f64().unwrap();
+            assert!((found - loss).abs() < 1e-5, "{}: {found} or {loss}", place.display());
+        }
+        let directory = tempfile::tempdir().unwrap();
+        trainee.model.save(&host, directory.path()).unwrap();
+        let bytes = std::fs::read(directory.path().join("model.safetensors")).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        for (name, theirs) in values["weights"].as_object().unwrap() {
+            let theirs: Vec<f32> = serde_json::from_value(theirs.clone()).unwrap();
+            let ours = name.replace("embedding.", "encoder.").replace("fc.", "classifier.");
+            let cell = if task == Task::Tagging { "gru." } else { "lstm." };
+            let (ours, _) = file.tensor(&ours.replace("rnn.", cell)).unwrap().data().as_chunks::<4>();
+            near(&ours.iter().map(|&value| f32::from_le_bytes(value)).collect::<Vec<_>>(), &theirs, 5e-5);
+        }
+        heads += 1;
+    }
+    assert_eq!(heads, 5);
 }

@@ -1,6 +1,9 @@
 //! The suite of models, for what `txray.model/0` is so far: weights and checkpoints here, and of the abilities that a model
-//! has, reading in `reading`, losses in `predicting`, training in `training`.
+//! has, reading in `reading`, losses of language models in `predicting`, labels in `labels`, training in `training`, a growing
+//! vocabulary in `extending`.
 
+mod extending;
+mod labels;
 mod predicting;
 mod reading;
 mod training;
@@ -43,9 +46,14 @@ pub(crate) fn hold(bench: &mut Bench<'_>) {
         if found.sites.is_empty() || found.sites.iter().any(|site| site.width == 0) {
             return Err(Failure::from(format!("there is nothing to read at its sites: {:?}", found.sites)));
         }
-        let head = |task: &Task| found.classes(*task).is_some();
-        if !bare.capabilities().tasks.iter().all(head) && bare.as_predict().is_some() {
+        let (head, tasks) = (|task: &Task| found.classes(*task).is_some(), bare.capabilities().tasks);
+        // One for a number of labels, training may make.
+        let is_expected = |task: &&Task| **task == Task::LanguageModel || bare.as_train().is_none();
+        if !tasks.iter().filter(is_expected).all(head) && bare.as_predict().is_some() {
             return Err(Failure::from(format!("its heads are {:?}: one for each task that it predicts", found.heads)));
+        }
+        if let Some(head) = found.heads.iter().find(|head| !tasks.contains(&head.task)) {
+            return Err(Failure::from(format!("it has a head for {:?}, and its tasks are {tasks:?}", head.task)));
         }
         if bare.capabilities().predictions && found.heads.is_empty() {
             return Err(Failure::from("it says that it tells predictions, and has no head".to_owned()));
@@ -73,11 +81,17 @@ pub(crate) fn hold(bench: &mut Bench<'_>) {
         if has(|model| model.as_encode().is_some()) {
             reading::hold(bench, &maker);
         }
+        if has(|model| model.extends() && model.as_encode().is_some()) {
+            extending::hold(bench, &maker);
+        }
         let is_language_model = has(|model| model.capabilities().tasks.contains(&Task::LanguageModel));
         if has(|model| model.as_predict().is_some()) && is_language_model {
             predicting::hold(bench, &maker);
         }
-        if has(|model| model.as_train().is_some()) && is_language_model {
+        if has(|model| model.as_predict().is_some() && !labels::tasks(model).is_empty()) {
+            labels::hold(bench, &maker);
+        }
+        if has(|model| model.as_train().is_some()) {
             training::hold(bench, &maker);
         }
     }
@@ -86,13 +100,14 @@ pub(crate) fn hold(bench: &mut Bench<'_>) {
 }
 
 /// Which abilities a model has.
-fn abilities(model: &dyn Model) -> [bool; 4] {
-    [model.as_encode().is_some(), model.as_predict().is_some(), model.as_train().is_some(), model.as_carry().is_some()]
+fn abilities(model: &dyn Model) -> [bool; 5] {
+    let [encode, predict] = [model.as_encode().is_some(), model.as_predict().is_some()];
+    [encode, predict, model.as_train().is_some(), model.as_carry().is_some(), model.extends()]
 }
 
 /// Abilities and capabilities fit together.
 fn capabilities(model: &dyn Model) -> Result<(), String> {
-    let ([encodes, predicts, trains, _], capabilities) = (abilities(model), model.capabilities());
+    let ([encodes, predicts, trains, ..], capabilities) = (abilities(model), model.capabilities());
     if !encodes && !predicts {
         return Err("it can be neither read nor asked to predict".to_owned());
     }

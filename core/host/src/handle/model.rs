@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use txray_plugin::abi::{self, Slice, SliceMut, Str};
 use txray_plugin::guard::catch;
 use txray_plugin::{
-    Block, Capabilities, Carry, Emit, Encode, EncodeRequest, Error, Examples, Host, Mask, Model, ModelDescription,
-    Opaque, Predict, PredictRequest, Result, Rule, Sign, Task, Text, Train, TrainReport, TrainRequest,
+    Block, Capabilities, Carry, Emit, Encode, EncodeRequest, Error, Examples, Extend, Host, Mask, Model,
+    ModelDescription, Opaque, Predict, PredictRequest, Result, Rule, Sign, Task, Text, Train, TrainReport,
+    TrainRequest,
 };
 
 use super::{Functions, Handle, Owned, functions, utf8, values};
@@ -26,6 +27,7 @@ pub(crate) struct ModelHandle {
     predict: Option<abi::PredictTable>,
     train: Option<abi::TrainTable>,
     carry: Option<abi::CarryTable>,
+    extend: Option<abi::ExtendTable>,
 }
 
 // SAFETY: by its definition in `txray-abi`.
@@ -36,6 +38,8 @@ unsafe impl Functions for abi::PredictTable {}
 unsafe impl Functions for abi::TrainTable {}
 // SAFETY: as above.
 unsafe impl Functions for abi::CarryTable {}
+// SAFETY: as above.
+unsafe impl Functions for abi::ExtendTable {}
 
 impl ModelHandle {
     /// Asks a model for its abilities.
@@ -45,6 +49,7 @@ impl ModelHandle {
             predict: ability(&base, abi::PREDICT)?,
             train: ability(&base, abi::TRAIN)?,
             carry: ability(&base, abi::CARRY)?,
+            extend: ability(&base, abi::EXTEND)?,
             capabilities: base.describe(&"capabilities", base.table.capabilities, bounds::capabilities)?,
             description: Mutex::default(),
             generation: 0,
@@ -219,6 +224,12 @@ impl Model for ModelHandle {
     }
     fn as_carry(&self) -> Option<&dyn Carry> {
         self.carry.is_some().then_some(self)
+    }
+    fn as_extend(&mut self) -> Option<&mut dyn Extend> {
+        self.extend.is_some().then_some(self)
+    }
+    fn extends(&self) -> bool {
+        self.extend.is_some()
     }
 }
 
@@ -488,6 +499,24 @@ impl Train for ModelHandle {
         let directory = Str::text(utf8(directory)?);
         // SAFETY: component and session are this table's, and every argument lives for the call.
         self.base.call(host, &"save_session", |host| unsafe { (table.save_session)(model, session, host, directory) })
+    }
+}
+
+impl Extend for ModelHandle {
+    fn extend(&mut self, host: &Host<'_>, vocabulary: usize, like: u32) -> Result<()> {
+        let table = *self.extend.as_ref().ok_or_else(|| self.lacks(abi::EXTEND))?;
+        let has = self.described()?.vocabulary;
+        if vocabulary < has || like as usize >= has || vocabulary > UNWRITTEN as usize {
+            return Err(self.beyond(&format!("a vocabulary of {vocabulary} like token {like}, and it has {has}")));
+        }
+        let base = self.change();
+        let model = base.component();
+        // SAFETY: the component is this table's, and every argument lives for the call.
+        base.call(host, &"extend", |host| unsafe { (table.extend)(model, host, vocabulary as u64, like) })?;
+        match self.described()?.vocabulary {
+            found if found == vocabulary => Ok(()),
+            found => Err(self.base.fault(&format!("extended to {vocabulary} tokens, it says that it has {found}"))),
+        }
     }
 }
 

@@ -36,6 +36,7 @@ unsafe extern "C" fn ability(model: *const c_void, name: Str) -> *const c_void {
     static TRAIN: abi::TrainTable =
         abi::TrainTable { size: size_of::<abi::TrainTable>(), begin, step, save_session, end };
     static CARRY: abi::CarryTable = abi::CarryTable { size: size_of::<abi::CarryTable>(), make, end };
+    static EXTEND: abi::ExtendTable = abi::ExtendTable { size: size_of::<abi::ExtendTable>(), extend };
     // SAFETY: see above.
     let (model, name) = unsafe { (component::<dyn Model>(model), name.get_text()) };
     let table = catch(|| match name {
@@ -43,6 +44,7 @@ unsafe extern "C" fn ability(model: *const c_void, name: Str) -> *const c_void {
         Some(abi::PREDICT) => model.as_predict().map(|_| std::ptr::from_ref(&PREDICT).cast()),
         Some(abi::TRAIN) => model.as_train().map(|_| std::ptr::from_ref(&TRAIN).cast()),
         Some(abi::CARRY) => model.as_carry().map(|_| std::ptr::from_ref(&CARRY).cast()),
+        Some(abi::EXTEND) => model.extends().then_some(std::ptr::from_ref(&EXTEND).cast()),
         _ => None,
     });
     table.ok().flatten().unwrap_or(std::ptr::null())
@@ -343,6 +345,16 @@ unsafe extern "C" fn make(
             let state = ability.state(host, from.cast::<Opaque>().as_ref())?;
             *out = Box::into_raw(Box::new(state)).cast();
             Ok(())
+        })
+    }
+}
+
+unsafe extern "C" fn extend(model: *mut c_void, host: *const abi::Host, vocabulary: u64, like: u32) -> Status {
+    // SAFETY: see above.
+    unsafe {
+        call(host, |host| {
+            let ability = component_mut::<dyn Model>(model).as_extend().ok_or_else(|| lacks(abi::EXTEND))?;
+            ability.extend(host, vocabulary as usize, like)
         })
     }
 }

@@ -5,7 +5,8 @@
 //!   ├── as_encode   Encode    documents -> activations, reduced by a record rule
 //!   ├── as_predict  Predict   documents -> losses, classes, probabilities
 //!   ├── as_train    Train     sessions: begun from text and targets, stepped, saved
-//!   └── as_carry    Carry     a recurrent state that goes from text to text
+//!   ├── as_carry    Carry     a recurrent state that goes from text to text
+//!   └── as_extend   Extend    a vocabulary that grows
 //! ```
 
 mod encode;
@@ -63,6 +64,14 @@ pub trait Model: Send + Sync {
     fn as_carry(&self) -> Option<&dyn Carry> {
         None
     }
+    /// Itself, if its vocabulary can grow.
+    fn as_extend(&mut self) -> Option<&mut dyn Extend> {
+        None
+    }
+    /// Whether its vocabulary can grow, known without changing it.
+    fn extends(&self) -> bool {
+        false
+    }
 }
 
 /// Says within `impl Model` what a model can do beyond the base: `txray_plugin::abilities!(encode, predict, train, carry);`,
@@ -90,6 +99,14 @@ macro_rules! abilities {
             Some(self)
         }
     };
+    (@ extend) => {
+        fn as_extend(&mut self) -> Option<&mut dyn $crate::Extend> {
+            Some(self)
+        }
+        fn extends(&self) -> bool {
+            true
+        }
+    };
     (@ carry) => {
         fn as_carry(&self) -> Option<&dyn $crate::Carry> {
             Some(self)
@@ -104,6 +121,14 @@ macro_rules! abilities {
 pub trait Carry: Send + Sync {
     /// A state that has read nothing, or a copy of one.
     fn state(&self, host: &Host<'_>, from: Option<&Opaque>) -> Result<Opaque>;
+}
+
+/// A vocabulary that grows, so that a model is trained on words which it has never seen.
+pub trait Extend: Send + Sync {
+    /// Makes the vocabulary `vocabulary` tokens long, which is no fewer than it has. What is computed of the others does not change,
+    /// bit for bit, but that a language model's probabilities have more to be shared among; each new token begins as the
+    /// token `like`, one of theirs: a text reads as if that stood in its place. Where it fails, the model is as it was.
+    fn extend(&mut self, host: &Host<'_>, vocabulary: usize, like: u32) -> Result<()>;
 }
 
 /// Something of a component's own that its caller keeps for it, and cannot look into.

@@ -15,6 +15,25 @@ pub(super) struct RowGradient {
     pub values: Vec<f32>,
 }
 
+impl RowGradient {
+    /// The sum of both, of rows `width` wide.
+    pub fn plus(&self, other: &Self, width: usize) -> Self {
+        let mut rows = [&self.rows[..], &other.rows].concat();
+        rows.sort_unstable();
+        rows.dedup();
+        let mut values = vec![0.0; rows.len() * width];
+        for part in [self, other] {
+            let mut at = 0;
+            for (row, added) in part.rows.iter().zip(part.values.chunks_exact(width)) {
+                // Both rise.
+                at += rows[at..].partition_point(|other| other < row);
+                values[at * width..][..width].iter_mut().zip(added).for_each(|(sum, value)| *sum += value);
+            }
+        }
+        Self { rows, values }
+    }
+}
+
 /// `encoder [vocabulary, embedding] -> [tokens, embedding]`. The gradient goes to `gradient`: candle's own would be a
 /// dense `[vocabulary, embedding]`, nearly all of it zero.
 pub(super) struct Lookup {

@@ -1,6 +1,6 @@
 //! A GRU's steps, forward and back.
 
-use crate::cpu::kernel::{Pass, sigmoid, tanh};
+use crate::cpu::kernel::{Pass, not_tiny, sigmoid, tanh};
 
 /// One lane's step. `gates` `[4 hidden]` hold the gate sums: r, z, the candidate's part of the input and its part of
 /// the state. The first three become r, z, n; the last stays.
@@ -53,11 +53,11 @@ impl Pass for Backward<'_> {
             let d_h = d_out[i] + d_hidden[i];
             let (r_i, z_i, n_i, state) = (r[i], z[i], n[i], of_state[i]);
             let d_n = d_h * (1.0 - z_i) * (1.0 - n_i * n_i);
-            r[i] = d_n * state * r_i * (1.0 - r_i);
-            z[i] = d_h * (hidden_before[i] - n_i) * z_i * (1.0 - z_i);
-            n[i] = d_n;
-            of_state[i] = d_n * r_i;
-            d_hidden[i] = d_h * z_i;
+            r[i] = not_tiny(d_n * state * r_i * (1.0 - r_i));
+            z[i] = not_tiny(d_h * (hidden_before[i] - n_i) * z_i * (1.0 - z_i));
+            n[i] = not_tiny(d_n);
+            of_state[i] = not_tiny(d_n * r_i);
+            d_hidden[i] = not_tiny(d_h * z_i);
         }
     }
 }

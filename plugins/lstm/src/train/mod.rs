@@ -1,13 +1,17 @@
-//! Training: truncated backpropagation through time over candle's graph.
+//! Training over candle's graph: here language models, by truncated backpropagation through time; in `labels` classifiers and
+//! taggers, by whole documents, which `lesson` shares out.
 //!
 //! A step's graph is `lookup -> dropout -> (recurrence -> dropout)* -> linear-cross-entropy`. These operations are our
-//! own, for speed; the graph, the variables and the chain rule are candle's.
+//! own, for speed; the graph, the variables and the chain rule are candle's, and so is a head over labels.
 
 mod dropout;
 mod embedding;
 mod gru;
+mod labels;
+mod lesson;
 mod loss;
 mod optimizer;
+mod pool;
 mod progress;
 mod recurrence;
 #[cfg(test)]
@@ -19,10 +23,12 @@ use std::time::Instant;
 use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, Layout, Tensor, Var};
 use txray_plugin::random::Stream;
-use txray_plugin::{Error, OwnedText, Result, State, Text};
+use txray_plugin::{Error, Result, State, Text};
 
 use self::dropout::Dropout;
 use self::embedding::{Lookup, RowGradient};
+pub(crate) use self::labels::Labelling;
+pub(crate) use self::lesson::Lesson;
 use self::loss::{DecoderGradient, LinearCrossEntropy};
 pub(crate) use self::optimizer::Means;
 use self::optimizer::Update;
@@ -35,14 +41,6 @@ use crate::network::Network;
 use crate::options::{Optimizer, TrainOptions};
 use crate::tracker::{Stop, Tracker};
 use crate::weights::{Cell, GATE_SUMS, Layer, Sizes, Weights, failed};
-
-/// A training under way, kept by the caller of a model.
-pub(crate) struct Session {
-    pub streams: Streams,
-    pub valid: Option<OwnedText>,
-    pub seed: u64,
-    pub progress: Progress,
-}
 
 /// The training text as streams side by side, time-major.
 pub(crate) struct Streams {
@@ -121,12 +119,65 @@ impl Streams {
 
 /// Refuses a training that cannot be held: of the weights there are gradients, and means of Adam; and of every row of a step
 /// its embedding, and in each layer gate sums, state and output. There is more, which is smaller.
-pub(crate) fn check_memory(sizes: Sizes, options: &TrainOptions, rows: usize) -> Result<()> {
-    let copies = if options.optimizer == Optimizer::Sgd { 2 } else { 4 };
+/// `pointer` is the option that would make it smaller.
+pub(crate) fn check_memory(sizes: Sizes, options: &TrainOptions, rows: usize, pointer: &str) -> Result<()> {
+    let copies = if options.optimizer() == Optimizer::Sgd { 2 } else { 4 };
     let row = sizes.embedding + sizes.layers * sizes.hidden * (GATE_SUMS + 2);
     let needed = sizes.bytes() * copies + (rows * row * size_of::<f32>()) as u128;
-    let what = format!("a step over {rows} tokens, {} streams side by side,", options.batch);
-    memory::check("/train/bptt", &what, needed)
+    let side_by_side = if sizes.labels.is_some() { "documents" } else { "streams" };
+    let what = format!("a step over {rows} tokens, {} {side_by_side} side by side,", options.batch);
+    memory::check(pointer, &what, needed)
+}
+
+/// What makes the optimizer steps of an epoch.
+pub(crate) trait Epoch: Sync {
+    /// How many there are.
+    fn steps(&self) -> usize;
+    /// Makes the step at which a training stands: forward, backward and update. Gives the number of tokens read. Where it fails,
+    /// nothing has changed.
+    fn step(&self, progress: &mut Progress) -> Result<u64>;
+}
+
+/// Makes the steps that are left of the epoch, or stops after a step when time is `over`. Gives the seconds that
+/// the steps took, and whether time was over. The weights and `progress` change together, at the end of a step.
+pub(crate) fn run(
+    of: &impl Epoch,
+    epochs: u64,
+    progress: &mut Progress,
+    over: impl Fn() -> bool,
+    tracker: &Tracker<'_>,
+) -> Result<(f64, bool)> {
+    let mut seconds = 0.0;
+    while progress.cursor.windows < of.steps() {
+        let start = Instant::now();
+        let tokens = of.step(progress)?;
+        seconds += start.elapsed().as_secs_f64();
+        tracker.advance_saying(tokens, || {
+            let epoch = progress.epoch + 1;
+            format!("epoch {epoch}/{}, loss {:.2}", epochs.max(epoch), progress.cursor.mean())
+        })?;
+        if over() {
+            return Ok((seconds, true));
+        }
+    }
+    Ok((seconds, false))
+}
+
+/// Training that cannot go on: `what` has become `value`.
+fn diverged(progress: &Progress, what: &str, value: f64) -> Error {
+    let (epoch, step) = (progress.epoch + 1, progress.cursor.windows + 1);
+    Error::at(
+        "/train/learning_rate",
+        format!("training diverged in epoch {epoch}, at its step {step}: {what} is {value}; a lower rate may help"),
+    )
+}
+
+/// Dropout of the values of one (seed, name, number).
+fn dropout(x: Tensor, probability: f32, seed: u64, name: &str, number: u64) -> candle_core::Result<Tensor> {
+    match probability {
+        0.0 => Ok(x),
+        probability => x.apply_op1(Dropout::new(probability, Stream::new(seed, name, number))),
+    }
 }
 
 /// What one optimizer step reads: `bptt` steps of every stream, `[steps * batch]` each, time-major.
@@ -136,7 +187,7 @@ struct Window {
     targets: Vec<u32>,
 }
 
-/// Makes optimizer steps, on the current thread pool.
+/// Makes the optimizer steps of a language model, on the current thread pool.
 pub(crate) struct Trainer<'a> {
     weights: &'a Weights,
     options: &'a TrainOptions,
@@ -147,6 +198,56 @@ pub(crate) struct Trainer<'a> {
     fast: bool,
     encoder: Arc<Mutex<RowGradient>>,
     decoder: Arc<Mutex<DecoderGradient>>,
+}
+
+impl Epoch for Trainer<'_> {
+    fn steps(&self) -> usize {
+        self.streams.windows()
+    }
+
+    fn step(&self, progress: &mut Progress) -> Result<u64> {
+        let index = progress.cursor.windows;
+        let window = self.streams.window(index);
+        let (tokens, targets) = (window.ids.len() as u64, &window.targets);
+        let predicted = targets.iter().filter(|&&t| t != NO_TARGET).count() as u64;
+        let number = progress.epoch * self.streams.windows() as u64 + index as u64;
+        let states = self.states(&progress.cursor.states);
+
+        let loss =
+            if self.fast { self.loss(window, &states, number) } else { self.plain_loss(window, &states, number) };
+        let loss = loss.map_err(|e| self.stop.or(e))?;
+        let mean = f64::from(loss.to_scalar::<f32>().map_err(failed)?);
+        if !mean.is_finite() {
+            return Err(diverged(progress, "the loss", mean));
+        }
+        let gradients = loss.backward().map_err(|e| self.stop.or(e))?;
+        if !self.fast {
+            self.keep_gradients(&gradients)?;
+        }
+        let update = Update {
+            options: self.options,
+            learning_rate: progress.learning_rate * self.options.factor(number, self.streams.windows() as u64),
+            steps: number,
+        };
+        let norm = update.language_model(
+            self.weights,
+            &gradients,
+            &self.encoder.lock().unwrap_or_else(PoisonError::into_inner),
+            &mut self.decoder.lock().unwrap_or_else(PoisonError::into_inner),
+            &mut progress.means,
+        )?;
+        if !norm.is_finite() {
+            return Err(diverged(progress, "the gradient's norm", norm));
+        }
+
+        let cursor = &mut progress.cursor;
+        cursor.windows += 1;
+        cursor.loss += mean * predicted as f64;
+        cursor.predicted += predicted;
+        cursor.states = states.iter().map(|s| s.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect();
+        progress.tokens += tokens;
+        Ok(tokens)
+    }
 }
 
 impl<'a> Trainer<'a> {
@@ -161,78 +262,6 @@ impl<'a> Trainer<'a> {
         Self { weights, options, streams, seed, stop, fast, encoder: Arc::default(), decoder: Arc::default() }
     }
 
-    /// Makes the steps that are left of the epoch, or stops after a step when time is `over`. Gives the seconds that
-    /// the steps took, and whether time was over. The weights and `progress` change together, at the end of a step.
-    pub fn run(&self, progress: &mut Progress, over: impl Fn() -> bool, tracker: &Tracker<'_>) -> Result<(f64, bool)> {
-        let mut seconds = 0.0;
-        while progress.cursor.windows < self.streams.windows() {
-            let start = Instant::now();
-            let tokens = self.step(progress)?;
-            seconds += start.elapsed().as_secs_f64();
-            tracker.advance_saying(tokens, || {
-                let epoch = progress.epoch + 1;
-                format!("epoch {epoch}/{}, loss {:.2}", self.options.epochs.max(epoch), progress.cursor.mean())
-            })?;
-            if over() {
-                return Ok((seconds, true));
-            }
-        }
-        Ok((seconds, false))
-    }
-
-    /// Forward, backward and update on one window. Gives the number of tokens read. Where it fails, nothing has
-    /// changed.
-    fn step(&self, progress: &mut Progress) -> Result<u64> {
-        let index = progress.cursor.windows;
-        let window = self.streams.window(index);
-        let (tokens, targets) = (window.ids.len() as u64, &window.targets);
-        let predicted = targets.iter().filter(|&&t| t != NO_TARGET).count() as u64;
-        let number = progress.epoch * self.streams.windows() as u64 + index as u64;
-        let states = self.states(&progress.cursor.states);
-        let diverged = |what: &str, value: f64| {
-            let epoch = progress.epoch + 1;
-            Error::at(
-                "/train/learning_rate",
-                format!("training diverged in epoch {epoch}: {what} is {value}; a lower rate may help"),
-            )
-        };
-
-        let loss =
-            if self.fast { self.loss(window, &states, number) } else { self.plain_loss(window, &states, number) };
-        let loss = loss.map_err(|e| self.failed(e))?;
-        let mean = f64::from(loss.to_scalar::<f32>().map_err(failed)?);
-        if !mean.is_finite() {
-            return Err(diverged("the loss", mean));
-        }
-        let gradients = loss.backward().map_err(|e| self.failed(e))?;
-        if !self.fast {
-            self.keep_gradients(&gradients)?;
-        }
-        let update = Update {
-            options: self.options,
-            learning_rate: progress.learning_rate * self.options.factor(number, self.streams.windows() as u64),
-            steps: number,
-        };
-        let norm = update.run(
-            self.weights,
-            &gradients,
-            &self.encoder.lock().unwrap_or_else(PoisonError::into_inner),
-            &mut self.decoder.lock().unwrap_or_else(PoisonError::into_inner),
-            &mut progress.means,
-        )?;
-        if !norm.is_finite() {
-            return Err(diverged("the gradient's norm", norm));
-        }
-
-        let cursor = &mut progress.cursor;
-        cursor.windows += 1;
-        cursor.loss += mean * predicted as f64;
-        cursor.predicted += predicted;
-        cursor.states = states.iter().map(|s| s.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect();
-        progress.tokens += tokens;
-        Ok(tokens)
-    }
-
     /// `[layers]`: the states that a window begins with, zeros where there are none before it. The window leaves its
     /// last states in their place.
     fn states(&self, before: &[LayerState]) -> Vec<Arc<Mutex<LayerState>>> {
@@ -245,7 +274,8 @@ impl<'a> Trainer<'a> {
     /// The mean loss of a window as a graph. `number` counts steps from the beginning of training, for dropout.
     fn loss(&self, window: Window, states: &[Arc<Mutex<LayerState>>], number: u64) -> candle_core::Result<Tensor> {
         let Weights { encoder, layers, .. } = self.weights;
-        let clear = Arc::new(window.clear);
+        let starts = (0..=window.ids.len() / self.streams.batch).map(|step| step * self.streams.batch);
+        let (clear, starts) = (Arc::new(window.clear), Arc::new(starts.collect::<Vec<usize>>()));
         let lookup = Lookup { ids: window.ids, gradient: self.encoder.clone() };
         let mut x = self.dropout(encoder.apply_op1(lookup)?, number, "dropout.embedding")?;
         for (k, (layer, state)) in layers.iter().zip(states).enumerate() {
@@ -253,9 +283,10 @@ impl<'a> Trainer<'a> {
             let b = beginning(self.weights.sizes, layer)?;
             let recurrence = Recurrence {
                 cell: self.weights.sizes.cell,
-                batch: self.streams.batch,
+                steps: starts.clone(),
                 clear: clear.clone(),
                 state: state.clone(),
+                of_input: true,
                 trace: Mutex::default(),
                 stop: self.stop.clone(),
             };
@@ -321,15 +352,7 @@ impl<'a> Trainer<'a> {
     }
 
     fn dropout(&self, x: Tensor, number: u64, name: &str) -> candle_core::Result<Tensor> {
-        match self.options.dropout as f32 {
-            0.0 => Ok(x),
-            probability => x.apply_op1(Dropout::new(probability, Stream::new(self.seed, name, number))),
-        }
-    }
-
-    /// An operation of ours that was told to stop ends in an error of candle's, which the user need not see.
-    fn failed(&self, error: candle_core::Error) -> Error {
-        if self.stop.is_wanted() { Error::cancelled() } else { failed(error) }
+        dropout(x, self.options.dropout as f32, self.seed, name, number)
     }
 }
 

@@ -3,13 +3,13 @@
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::backprop::GradStore;
-use candle_core::{CpuStorage, InplaceOp1, Layout};
+use candle_core::{CpuStorage, InplaceOp1, Layout, Var};
 use rayon::prelude::*;
 use txray_plugin::Result;
 
 use super::embedding::RowGradient;
 use super::loss::DecoderGradient;
-use crate::cpu::kernel::{Pass, vectorized};
+use crate::cpu::kernel::{Pass, not_tiny, vectorized};
 use crate::options::{Optimizer, TrainOptions};
 use crate::weights::{Weights, failed, to_vec};
 
@@ -18,16 +18,26 @@ const BLOCK: usize = 1 << 14;
 
 /// Adam's running means of a tensor's gradient and of its square, in the tensor's shape. (The paper calls them moments,
 /// a word that `txray` has for the sums of h, |h| and h².)
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Means {
     pub first: Vec<f32>,
     pub second: Vec<f32>,
 }
 
-enum Gradient<'a> {
+#[derive(Clone, Copy)]
+pub(super) enum Gradient<'a> {
     Dense(&'a [f32]),
     /// Of some rows of a matrix; the gradient of all others is zero.
     Rows(&'a RowGradient),
+}
+
+impl Gradient<'_> {
+    fn squares(&self) -> f64 {
+        match self {
+            Self::Dense(values) => squares(values),
+            Self::Rows(gradient) => squares(&gradient.values),
+        }
+    }
 }
 
 pub(super) struct Update<'a> {
@@ -39,10 +49,8 @@ pub(super) struct Update<'a> {
 }
 
 impl Update<'_> {
-    /// Updates every weight. The gradients together are first scaled down to the norm `clip`; the result is their norm
-    /// before that, and where it is not finite, nothing is updated. `means` has one entry a variable, or none before
-    /// Adam's first step.
-    pub fn run(
+    /// Updates every weight of a language model by the gradients of its layers, embeddings and decoder. See [`Update::run`].
+    pub fn language_model(
         &self,
         weights: &Weights,
         gradients: &GradStore,
@@ -66,37 +74,48 @@ impl Update<'_> {
                 out.iter_mut().zip(values).for_each(|(out, value)| *out += value / decoder.scale);
             }
         }
-        let mut squares = (squares(&decoder.weight) + self::squares(&decoder.bias)) * scale * scale;
-        squares += layers.iter().map(|(_, gradient)| self::squares(gradient)).sum::<f64>();
-        squares += if tied { 0.0 } else { self::squares(&encoder.values) };
-        let norm = squares.sqrt();
+        let mut all = vec![
+            (if tied { 0 } else { last - 1 }, Gradient::Dense(&decoder.weight), scale),
+            (last, Gradient::Dense(&decoder.bias), scale),
+        ];
+        all.extend(layers.iter().map(|(index, values)| (*index, Gradient::Dense(values), 1.0)));
+        all.extend((!tied).then_some((0, Gradient::Rows(encoder), 1.0)));
+        self.run(&variables, &all, means)
+    }
+
+    /// Updates variables by their gradients (the variable's index, its gradient, and by what that is still to be multiplied). All
+    /// gradients together are first scaled down to the norm `clip`; the result is their norm before that, and where it is not
+    /// finite, nothing is updated. `means` has one entry a variable, or none before Adam's first step; those of variables
+    /// that are not trained stay empty.
+    pub fn run(
+        &self,
+        variables: &[&Var],
+        gradients: &[(usize, Gradient<'_>, f64)],
+        means: &mut Vec<Means>,
+    ) -> Result<f64> {
+        let norm = gradients.iter().map(|(_, gradient, scale)| gradient.squares() * scale * scale).sum::<f64>().sqrt();
         if !norm.is_finite() {
             return Ok(norm);
         }
-
         let clip = (self.options.clip / (norm + 1e-6)).min(1.0);
-        let mut all: Vec<(usize, Gradient<'_>, f64)> =
-            layers.iter().map(|(index, values)| (*index, Gradient::Dense(values), clip)).collect();
-        all.push((if tied { 0 } else { last - 1 }, Gradient::Dense(&decoder.weight), clip * scale));
-        all.push((last, Gradient::Dense(&decoder.bias), clip * scale));
-        if !tied {
-            all.push((0, Gradient::Rows(encoder), clip));
+        let optimizer = self.options.optimizer();
+        if optimizer != Optimizer::Sgd && means.is_empty() {
+            means.resize_with(variables.len(), Means::default);
         }
-        if self.options.optimizer != Optimizer::Sgd && means.is_empty() {
-            let zeros = |n| Means { first: vec![0.0; n], second: vec![0.0; n] };
-            means.extend(variables.iter().map(|variable| zeros(variable.elem_count())));
-        }
-        for (index, gradient, factor) in all {
-            let variable = variables[index];
-            match self.options.optimizer {
+        for (index, gradient, scale) in gradients {
+            let (variable, factor) = (variables[*index], clip * scale);
+            match optimizer {
                 Optimizer::Sgd => {
                     let factor = (-self.learning_rate * factor) as f32;
-                    variable.inplace_op1(&Sgd { gradient, factor }).map_err(failed)?;
+                    variable.inplace_op1(&Sgd { gradient: *gradient, factor }).map_err(failed)?;
                 }
                 Optimizer::Adam | Optimizer::Adamw => {
                     let adam = self.adam(factor);
-                    let means = Mutex::new(&mut means[index]);
-                    variable.inplace_op1(&AdamOp { gradient, adam, means }).map_err(failed)?;
+                    let of = &mut means[*index];
+                    of.first.resize(variable.elem_count(), 0.0);
+                    of.second.resize(variable.elem_count(), 0.0);
+                    let means = Mutex::new(of);
+                    variable.inplace_op1(&AdamOp { gradient: *gradient, adam, means }).map_err(failed)?;
                 }
             }
         }
@@ -107,7 +126,7 @@ impl Update<'_> {
         let TrainOptions { betas: [first, second], epsilon, weight_decay, .. } = *self.options;
         // With that many steps the powers below are zero, as they are with more.
         let steps = i32::try_from(self.steps + 1).unwrap_or(i32::MAX);
-        let decay = if self.options.optimizer == Optimizer::Adamw { self.learning_rate * weight_decay } else { 0.0 };
+        let decay = if self.options.optimizer() == Optimizer::Adamw { self.learning_rate * weight_decay } else { 0.0 };
         Adam {
             factor: factor as f32,
             first: first as f32,
@@ -266,8 +285,8 @@ impl Pass for AdamPass<'_> {
         let means = self.first.iter_mut().zip(self.second);
         for ((weight, (first, second)), value) in self.weights.iter_mut().zip(means).zip(self.values) {
             let gradient = factor * value;
-            *first = b1 * *first + (1.0 - b1) * gradient;
-            *second = b2 * *second + (1.0 - b2) * gradient * gradient;
+            *first = not_tiny(b1 * *first + (1.0 - b1) * gradient);
+            *second = not_tiny(b2 * *second + (1.0 - b2) * gradient * gradient);
             *weight = keep * *weight - rate * *first / (second.sqrt() * correction + epsilon);
         }
     }

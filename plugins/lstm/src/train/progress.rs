@@ -1,12 +1,14 @@
 //! How far a training has come, and what it was begun with, so that it can be saved and go on.
 
+use candle_core::{Tensor, Var};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use txray_plugin::{Error, Result, Text, TrainRequest};
+use txray_plugin::{Error, Examples, Result, Task, TrainRequest};
 
 use super::optimizer::Means;
 use super::recurrence::LayerState;
 use crate::options::{Schedule, TrainOptions};
+use crate::weights::{Weights, failed, to_vec};
 
 /// How far a training has come. It always stands between two optimizer steps.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -22,9 +24,32 @@ pub(crate) struct Progress {
     /// Epochs in a row in which the validation loss did not improve.
     pub stale: u64,
     pub cursor: Cursor,
-    /// One a variable; none before Adam's first step. Saved as tensors.
+    /// One a variable, empty of those that are not trained; none before Adam's first step. Saved as tensors.
     #[serde(skip)]
     pub means: Vec<Means>,
+    /// The weights of the epoch with the least validation loss, where they are kept. Saved as tensors.
+    #[serde(skip)]
+    pub best: Option<Values>,
+    /// The weights that training goes on from, where the model has the best ones. Saved as its weights.
+    #[serde(skip)]
+    pub last: Option<Values>,
+}
+
+/// The values of the variables that are trained, in their order.
+pub(crate) type Values = Vec<Vec<f32>>;
+
+/// The variables that are trained.
+fn trained<'a>(weights: &'a Weights, options: &TrainOptions) -> Vec<&'a Var> {
+    let names = weights.sizes.tensors().into_iter();
+    names.zip(weights.variables()).filter(|((name, _), _)| options.trains(name)).map(|(_, variable)| variable).collect()
+}
+
+fn put(weights: &Weights, options: &TrainOptions, values: &Values) -> Result<()> {
+    for (variable, values) in trained(weights, options).into_iter().zip(values) {
+        let tensor = Tensor::from_slice(values, variable.shape(), variable.device());
+        tensor.and_then(|tensor| variable.set(&tensor)).map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// How far a training has come in its epoch.
@@ -60,7 +85,31 @@ impl Progress {
             stale: 0,
             cursor: Cursor::default(),
             means: Vec::new(),
+            best: None,
+            last: None,
         }
+    }
+
+    /// Keeps the weights of the epoch that has just ended, if none was better.
+    pub fn keep_best(&mut self, weights: &Weights, options: &TrainOptions) -> Result<()> {
+        if self.stale == 0 {
+            self.best =
+                Some(trained(weights, options).into_iter().map(|variable| to_vec(variable)).collect::<Result<_>>()?);
+        }
+        Ok(())
+    }
+
+    /// Gives the model the best weights, and keeps those that training goes on from.
+    pub fn show_best(&mut self, weights: &Weights, options: &TrainOptions) -> Result<()> {
+        let Some(best) = self.best.as_ref().filter(|_| self.last.is_none()) else { return Ok(()) };
+        self.last =
+            Some(trained(weights, options).into_iter().map(|variable| to_vec(variable)).collect::<Result<_>>()?);
+        put(weights, options, best)
+    }
+
+    /// Gives the model the weights that training goes on from.
+    pub fn take_last(&mut self, weights: &Weights, options: &TrainOptions) -> Result<()> {
+        self.last.take().map_or(Ok(()), |last| put(weights, options, &last))
     }
 
     /// Refuses to go on with anything else than it was begun with. `windows` is the number of windows in an epoch.
@@ -118,6 +167,8 @@ impl Progress {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Begun {
+    task: Task,
+    classes: usize,
     seed: u64,
     train: Identity,
     valid: Option<Identity>,
@@ -126,19 +177,22 @@ pub(crate) struct Begun {
 impl Begun {
     /// By a request.
     pub fn of(request: &TrainRequest<'_>) -> Self {
-        let valid = request.valid.map(|valid| Identity::of(valid.text));
-        Self { seed: request.seed, train: Identity::of(request.train.text), valid }
+        let valid = request.valid.map(Identity::of);
+        let TrainRequest { task, classes, train, seed, .. } = *request;
+        Self { task, classes, seed, train: Identity::of(train), valid }
     }
 
     /// What differs, as an error.
     fn differs_from(&self, now: &Self) -> Error {
         let text = |text: &Identity| format!("{} tokens in {} documents", text.tokens, text.documents);
         let texts = |name: &str, begun: String, now: String| match begun == now {
-            true => format!("another {name} text of as many tokens and documents"),
+            true => format!("another {name} text of as many tokens and documents, or other labels"),
             false => format!("a {name} text of {begun}, not {now}"),
         };
         let valid = |valid: &Option<Identity>| valid.as_ref().map_or_else(|| "0 tokens".to_owned(), text);
-        let what = if self.seed != now.seed {
+        let what = if self.task != now.task || self.classes != now.classes {
+            "another task, or another number of labels".to_owned()
+        } else if self.seed != now.seed {
             format!("seed {}, not {}", self.seed, now.seed)
         } else if self.train != now.train {
             texts("training", text(&self.train), text(&now.train))
@@ -155,18 +209,21 @@ impl Begun {
 struct Identity {
     tokens: usize,
     documents: usize,
-    /// Of the token ids, then of the offsets, each in little-endian order.
+    /// Of the token ids, then of the offsets, then of the labels, each in little-endian order.
     sha256: String,
 }
 
 impl Identity {
-    fn of(text: Text<'_>) -> Self {
+    fn of(Examples { text, targets }: Examples<'_>) -> Self {
         let mut hash = Sha256::new();
         for ids in text.ids.chunks(4096) {
             hash.update(ids.iter().flat_map(|id| id.to_le_bytes()).collect::<Vec<_>>());
         }
         for offsets in text.offsets.chunks(4096) {
             hash.update(offsets.iter().flat_map(|offset| offset.to_le_bytes()).collect::<Vec<_>>());
+        }
+        for targets in targets.chunks(4096) {
+            hash.update(targets.iter().flat_map(|target| target.to_le_bytes()).collect::<Vec<_>>());
         }
         let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         Self { tokens: text.ids.len(), documents: text.len(), sha256 }

@@ -1,12 +1,13 @@
 //! A recurrent layer over a window of streams as one candle operation.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::{contiguous, gru};
-use crate::cpu::kernel::{Matrix, MatrixMut, Pass, Write, product, sigmoid, tanh, vectorized};
+use crate::cpu::kernel::{Matrix, MatrixMut, Pass, Write, not_tiny, product, sigmoid, tanh, vectorized};
 use crate::tracker::Stop;
 use crate::weights::{Cell, GATE_SUMS};
 
@@ -26,16 +27,22 @@ impl LayerState {
     }
 }
 
-/// `(x [steps * batch, input], W [gates hidden, input + hidden], b [4 hidden]) -> h [steps * batch, hidden]`,
-/// time-major. `W` is `W_ih` and `W_hh` side by side, `b` what the gate sums begin with.
+/// Where the rows of each step begin, step after step, and behind them where the last ones end: `[steps + 1]`. The rows of a step
+/// are those of its lanes in their order; a lane that has ended is behind those that go on, and has no row.
+pub(super) type Steps = Arc<Vec<usize>>;
+
+/// `(x [rows, input], W [gates hidden, input + hidden], b [4 hidden]) -> h [rows, hidden]`, time-major. `W` is `W_ih` and `W_hh`
+/// side by side, `b` what the gate sums begin with.
 ///
 /// The state before the window comes from `state`, and the one after it is left there; no gradient goes through it.
 pub(super) struct Recurrence {
     pub cell: Cell,
-    pub batch: usize,
-    /// `[steps * batch]`: whether the state is cleared before the token.
+    pub steps: Steps,
+    /// `[rows]`: whether the state is cleared before the token; empty: nowhere.
     pub clear: Arc<Vec<bool>>,
     pub state: Arc<Mutex<LayerState>>,
+    /// Whether x needs a gradient.
+    pub of_input: bool,
     pub trace: Mutex<Trace>,
     pub stop: Stop,
 }
@@ -73,14 +80,24 @@ fn segments(cell: Cell, width: usize) -> Vec<Segment> {
     }
 }
 
-/// Of x, W and b, in their shapes.
-type Gradients = (Vec<f32>, Vec<f32>, Vec<f32>);
+/// Of x (if it needs one), W and b, in their shapes.
+type Gradients = (Option<Vec<f32>>, Vec<f32>, Vec<f32>);
 
 impl Recurrence {
+    fn rows(&self) -> usize {
+        self.steps.last().copied().unwrap_or(0)
+    }
+
+    /// Which lanes are cleared before a step of these rows.
+    fn cleared(&self, now: &Range<usize>) -> impl Iterator<Item = usize> {
+        let clear = self.clear.get(now.clone()).unwrap_or_default();
+        clear.iter().enumerate().filter(|&(_, &clear)| clear).map(|(lane, _)| lane)
+    }
+
     fn forward(&self, x: &[f32], w: &[f32], b: &[f32]) -> candle_core::Result<(Vec<f32>, Trace)> {
         let width = b.len() / GATE_SUMS;
-        let rows = self.clear.len();
-        let (batch, gate_sums, gate) = (self.batch, GATE_SUMS * width, self.cell.gates() * width);
+        let rows = self.rows();
+        let (gate_sums, gate) = (GATE_SUMS * width, self.cell.gates() * width);
         let (input, columns) = (w.len() / gate - width, w.len() / gate);
         let lstm = self.cell == Cell::Lstm;
         let mut trace = Trace {
@@ -102,28 +119,27 @@ impl Recurrence {
         let transposed: Vec<Vec<f32>> =
             segments.iter().map(|s| transposed(&w[s.row * columns + input..], s.count, width, columns)).collect();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        for step in 0..rows / batch {
+        for now in self.steps.windows(2).map(|at| at[0]..at[1]) {
             self.stop.check()?;
-            let now = step * batch..(step + 1) * batch;
+            let lanes = now.len();
             let hidden_before = &mut trace.hidden_before[now.start * width..now.end * width];
-            hidden_before.copy_from_slice(&state.hidden);
-            let cleared = || self.clear[now.clone()].iter().enumerate().filter(|&(_, &clear)| clear);
-            cleared().for_each(|(lane, _)| hidden_before[lane * width..(lane + 1) * width].fill(0.0));
+            hidden_before.copy_from_slice(&state.hidden[..lanes * width]);
+            self.cleared(&now).for_each(|lane| hidden_before[lane * width..(lane + 1) * width].fill(0.0));
             if lstm {
                 let cell_before = &mut trace.cell_before[now.start * width..now.end * width];
-                cell_before.copy_from_slice(&state.cell);
-                cleared().for_each(|(lane, _)| cell_before[lane * width..(lane + 1) * width].fill(0.0));
+                cell_before.copy_from_slice(&state.cell[..lanes * width]);
+                self.cleared(&now).for_each(|lane| cell_before[lane * width..(lane + 1) * width].fill(0.0));
             }
             let gates = &mut trace.gates[now.start * gate_sums..now.end * gate_sums];
             for (segment, w_hh) in segments.iter().zip(&transposed) {
                 product(
-                    MatrixMut::strided(&mut gates[segment.target..], batch, segment.count, gate_sums),
+                    MatrixMut::strided(&mut gates[segment.target..], lanes, segment.count, gate_sums),
                     Write::Add,
-                    Matrix::new(hidden_before, batch, width),
+                    Matrix::new(hidden_before, lanes, width),
                     Matrix::new(w_hh, width, segment.count),
                 );
             }
-            for lane in 0..batch {
+            for lane in 0..lanes {
                 let row = (now.start + lane) * width..(now.start + lane + 1) * width;
                 let gates = &mut gates[lane * gate_sums..(lane + 1) * gate_sums];
                 if lstm {
@@ -139,23 +155,25 @@ impl Recurrence {
                     vectorized(gru::Forward { gates, hidden_before, hidden: &mut out[row] });
                 }
             }
-            state.hidden.copy_from_slice(&out[now.start * width..now.end * width]);
+            state.hidden[..lanes * width].copy_from_slice(&out[now.start * width..now.end * width]);
         }
         Ok((out, trace))
     }
 
     /// `trace` is used up: its gates become their gradients.
     fn backward(&self, x: &[f32], w: &[f32], trace: &mut Trace, d_out: &[f32]) -> candle_core::Result<Gradients> {
-        let rows = self.clear.len();
+        let rows = self.rows();
         let (width, input) = (d_out.len() / rows, x.len() / rows);
-        let (batch, gate_sums, columns) = (self.batch, GATE_SUMS * width, input + width);
+        let (gate_sums, columns) = (GATE_SUMS * width, input + width);
         let gate = self.cell.gates() * width;
         let segments = segments(self.cell, width);
-        let (mut d_hidden, mut d_cell) = (vec![0.0; batch * width], vec![0.0; batch * width]);
-        for step in (0..rows / batch).rev() {
+        let widest = self.steps.windows(2).map(|at| at[1] - at[0]).next().unwrap_or(0);
+        // Of lanes that have ended they are zero, and nothing comes from behind an end.
+        let (mut d_hidden, mut d_cell) = (vec![0.0; widest * width], vec![0.0; widest * width]);
+        for now in self.steps.windows(2).rev().map(|at| at[0]..at[1]) {
             self.stop.check()?;
-            let first = step * batch;
-            for lane in 0..batch {
+            let (first, lanes) = (now.start, now.len());
+            for lane in 0..lanes {
                 let row = (first + lane) * width..(first + lane + 1) * width;
                 let gates = &mut trace.gates[(first + lane) * gate_sums..(first + lane + 1) * gate_sums];
                 let (d_hidden, d_out) = (&mut d_hidden[lane * width..(lane + 1) * width], &d_out[row.clone()]);
@@ -172,27 +190,30 @@ impl Recurrence {
                     vectorized(gru::Backward { gates, hidden_before: &trace.hidden_before[row], d_out, d_hidden });
                 }
             }
-            let d_gates = &trace.gates[first * gate_sums..(first + batch) * gate_sums];
+            let d_gates = &trace.gates[first * gate_sums..now.end * gate_sums];
             for segment in &segments {
                 product(
-                    MatrixMut::new(&mut d_hidden, batch, width),
+                    MatrixMut::new(&mut d_hidden, lanes, width),
                     Write::Add,
-                    Matrix::strided(&d_gates[segment.target..], batch, segment.count, gate_sums),
+                    Matrix::strided(&d_gates[segment.target..], lanes, segment.count, gate_sums),
                     Matrix::strided(&w[segment.row * columns + input..], segment.count, width, columns),
                 );
             }
-            for (lane, _) in self.clear[first..first + batch].iter().enumerate().filter(|&(_, &clear)| clear) {
+            for lane in self.cleared(&now) {
                 d_hidden[lane * width..(lane + 1) * width].fill(0.0);
                 d_cell[lane * width..(lane + 1) * width].fill(0.0);
             }
         }
         let d_gates = &trace.gates;
-        let mut d_x = vec![0.0; rows * input];
-        let w_ih = Matrix::strided(w, gate, input, columns);
-        d_x.par_chunks_mut(ROWS * input).zip(d_gates.par_chunks(ROWS * gate_sums)).for_each(|(d_x, d_gates)| {
-            let rows = d_gates.len() / gate_sums;
-            let d_gates = Matrix::strided(d_gates, rows, gate, gate_sums);
-            product(MatrixMut::new(d_x, rows, input), Write::Replace, d_gates, w_ih);
+        let d_x = self.of_input.then(|| {
+            let mut d_x = vec![0.0; rows * input];
+            let w_ih = Matrix::strided(w, gate, input, columns);
+            d_x.par_chunks_mut(ROWS * input).zip(d_gates.par_chunks(ROWS * gate_sums)).for_each(|(d_x, d_gates)| {
+                let rows = d_gates.len() / gate_sums;
+                let d_gates = Matrix::strided(d_gates, rows, gate, gate_sums);
+                product(MatrixMut::new(d_x, rows, input), Write::Replace, d_gates, w_ih);
+            });
+            d_x
         });
         let mut d_w = vec![0.0; gate * columns];
         d_w.par_chunks_mut(ROWS * columns).enumerate().for_each(|(chunk, d_w)| {
@@ -291,11 +312,11 @@ impl Pass for Backward<'_> {
             let t = cell_tanh[n];
             let d_c = (d_h * o[n]).mul_add(1.0 - t * t, d_cell[n]);
             let (i_n, f_n, g_n, o_n) = (i[n], f[n], g[n], o[n]);
-            i[n] = d_c * g_n * i_n * (1.0 - i_n);
-            f[n] = d_c * cell_before[n] * f_n * (1.0 - f_n);
-            g[n] = d_c * i_n * (1.0 - g_n * g_n);
-            o[n] = d_h * t * o_n * (1.0 - o_n);
-            d_cell[n] = d_c * f_n;
+            i[n] = not_tiny(d_c * g_n * i_n * (1.0 - i_n));
+            f[n] = not_tiny(d_c * cell_before[n] * f_n * (1.0 - f_n));
+            g[n] = not_tiny(d_c * i_n * (1.0 - g_n * g_n));
+            o[n] = not_tiny(d_h * t * o_n * (1.0 - o_n));
+            d_cell[n] = not_tiny(d_c * f_n);
             d_hidden[n] = 0.0;
         }
     }
@@ -320,7 +341,7 @@ impl CustomOp3 for Recurrence {
         let width = gate / self.cell.gates();
         let fits = gate == self.cell.gates() * width && columns == input + width;
         let fits = fits && b_layout.shape().dims1()? == GATE_SUMS * width;
-        if !fits || rows != self.clear.len() || rows % self.batch != 0 {
+        if !fits || rows != self.rows() {
             candle_core::bail!("recurrence: {x_layout:?}, {w_layout:?} and {b_layout:?}");
         }
         let (out, trace) =
@@ -341,6 +362,6 @@ impl CustomOp3 for Recurrence {
         let values = |t: &Tensor| t.flatten_all()?.to_vec1::<f32>();
         let (d_x, d_w, d_b) = self.backward(&values(x)?, &values(w)?, &mut trace, &values(d_out)?)?;
         let tensor = |values, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device()).map(Some);
-        Ok((tensor(d_x, x)?, tensor(d_w, w)?, tensor(d_b, b)?))
+        Ok((d_x.map_or(Ok(None), |d_x| tensor(d_x, x))?, tensor(d_w, w)?, tensor(d_b, b)?))
     }
 }

@@ -147,7 +147,9 @@ proptest! {
         let expected = (&theirs * weigh.as_tensor()).unwrap().sum_all().unwrap().backward().unwrap();
 
         let state = Arc::new(Mutex::new(initial));
-        let recurrence = Recurrence { cell, batch, clear: Arc::new(clear), state: state.clone(), trace: Mutex::default(), stop: Stop::default() };
+        let starts = Arc::new((0..=steps).map(|step| step * batch).collect());
+        let (clear, trace, stop) = (Arc::new(clear), Mutex::default(), Stop::default());
+        let recurrence = Recurrence { cell, steps: starts, clear, state: state.clone(), of_input: true, trace, stop };
         let ours = x.apply_op3(&w, &b, recurrence).unwrap();
         near(&ours, &theirs, 1e-5);
         let found = (&ours * weigh.as_tensor()).unwrap().sum_all().unwrap().backward().unwrap();
@@ -202,6 +204,7 @@ const SIZES: Sizes = Sizes {
     headless: false,
     bidirectional: false,
     projection: None,
+    labels: None,
 };
 
 fn one_step() -> Window {
@@ -328,7 +331,7 @@ fn train_with(threads: usize, seed: u64, options: &TrainOptions, sizes: Sizes, e
     for _ in 0..epochs {
         let tracker = Tracker::new(&host, "", streams.tokens());
         let trainer = Trainer::new(&weights, options, &streams, seed, Stop::default(), true);
-        pool.install(|| trainer.run(&mut progress, || false, &tracker)).unwrap();
+        pool.install(|| run(&trainer, 1, &mut progress, || false, &tracker)).unwrap();
         losses.push(progress.cursor.mean());
         progress.end_epoch(None, options);
     }
@@ -370,7 +373,7 @@ proptest! {
     ) {
         let embedding = if tied { hidden } else { 5 };
         let sizes = Sizes { vocabulary, embedding, hidden, layers, cell, tied, ..Sizes::default() };
-        let options = TrainOptions { batch, bptt, optimizer, max_tokens: Some(600), ..TrainOptions::default() };
+        let options = TrainOptions { batch, bptt, optimizer: Some(optimizer), max_tokens: Some(600), ..TrainOptions::default() };
         let one = train_with(1, seed, &options, sizes, 1);
         for threads in [2, 4] {
             prop_assert!(one == train_with(threads, seed, &options, sizes, 1), "{threads} threads");
@@ -384,7 +387,8 @@ proptest! {
 fn the_family_learns_alike_on_any_number_of_threads() {
     for (cell, tied) in [(Cell::Lstm, true), (Cell::Gru, false), (Cell::Gru, true)] {
         for (optimizer, rate) in [(Optimizer::Sgd, 4.0), (Optimizer::Adam, 0.01), (Optimizer::Adamw, 0.01)] {
-            let options = TrainOptions { optimizer, learning_rate: Some(rate), clip: 1.0, ..toy_options() };
+            let options =
+                TrainOptions { optimizer: Some(optimizer), learning_rate: Some(rate), clip: 1.0, ..toy_options() };
             let sizes = Sizes { vocabulary: 30, embedding: 20, hidden: 20, cell, tied, ..SIZES };
             let one = train_with(1, 5, &options, sizes, 6);
             assert!(one == train_with(3, 5, &options, sizes, 6), "{cell:?}, tied {tied}, {optimizer:?}");
@@ -397,7 +401,8 @@ fn the_family_learns_alike_on_any_number_of_threads() {
 #[test]
 fn adam_is_that_of_the_paper() {
     for (optimizer, decay) in [(Optimizer::Adam, 0.0), (Optimizer::Adamw, 0.1)] {
-        let options = TrainOptions { optimizer, weight_decay: 0.1, clip: 1e9, ..TrainOptions::default() };
+        let options =
+            TrainOptions { optimizer: Some(optimizer), weight_decay: 0.1, clip: 1e9, ..TrainOptions::default() };
         let sizes = Sizes { vocabulary: 3, embedding: 2, hidden: 2, layers: 1, ..SIZES };
         let weights = Weights::initialize(sizes, 3).unwrap();
         let before = to_vec(weights.decoder().unwrap().0).unwrap();
@@ -410,7 +415,7 @@ fn adam_is_that_of_the_paper() {
             let mut decoder = DecoderGradient::default();
             (decoder.weight, decoder.bias, decoder.scale) = (values.clone(), vec![0.0; 3], 1.0);
             let update = optimizer::Update { options: &options, learning_rate: 0.01, steps };
-            update.run(&weights, &gradients, &RowGradient::default(), &mut decoder, &mut means).unwrap();
+            update.language_model(&weights, &gradients, &RowGradient::default(), &mut decoder, &mut means).unwrap();
             for (i, &g) in values.iter().enumerate() {
                 let g = f64::from(g);
                 first[i] = 0.9 * first[i] + 0.1 * g;
@@ -441,10 +446,10 @@ fn a_step_is_whole_or_not_at_all() {
     let trainer = Trainer::new(&weights, &options, &streams, 1, stop.clone(), true);
     let mut progress = fresh(&options);
     let now = |progress: &Progress| (values(&weights), format!("{progress:?}"));
-    assert!(trainer.run(&mut progress, || true, &tracker).unwrap().1);
+    assert!(run(&trainer, 1, &mut progress, || true, &tracker).unwrap().1);
     let before = now(&progress);
     stop.want();
-    assert_eq!(trainer.run(&mut progress, || true, &tracker).unwrap_err(), Error::cancelled());
+    assert_eq!(run(&trainer, 1, &mut progress, || true, &tracker).unwrap_err(), Error::cancelled());
     assert_eq!(now(&progress), before);
 }
 

@@ -6,8 +6,9 @@ use std::path::Path;
 use txray_plugin::schemars::{self, JsonSchema};
 use txray_plugin::serde::{Deserialize, Serialize, de::DeserializeOwned};
 use txray_plugin::{
-    Capabilities, Carry, Component, Encode, EncodeRequest, Error, Head, Host, Level, Mask, Model, ModelDescription,
-    Opaque, Predict, PredictRequest, Result, RuleKind, Site, State, Task, Train, TrainReport, TrainRequest,
+    Capabilities, Carry, Component, Encode, EncodeRequest, Error, Examples, Head, Host, Level, Mask, Model,
+    ModelDescription, NULL, Opaque, Predict, PredictRequest, Result, RuleKind, Site, State, Task, Train, TrainReport,
+    TrainRequest,
 };
 
 /// Neuron `n` of site `s` at the token `id` has the activation `(id + n + s) mod 5 - 2 + state`, where the state
@@ -178,7 +179,8 @@ impl Predict for Lookup {
             }
             for (at, class) in told.into_iter().flatten() {
                 let class = class % classes as u32;
-                losses.push(f32::from(request.examples.targets[at] != class));
+                let target = request.examples.targets[at];
+                losses.push(if target == NULL { f32::NAN } else { f32::from(target != class) });
                 request.predicted.iter_mut().for_each(|predicted| predicted[at] = class);
                 if let Some(probabilities) = &mut request.probabilities {
                     let row = &mut probabilities[at * classes..][..classes];
@@ -190,7 +192,11 @@ impl Predict for Lookup {
             request.losses[document] = counted().map(|&loss| f64::from(loss)).sum();
             request.counts[document] = counted().count() as u64;
             if let Some(out) = &mut request.token_losses {
-                out[start..start + ids.len()].copy_from_slice(&losses);
+                let out = &mut out[start..start + ids.len()];
+                match request.task {
+                    Task::Classification => out.fill(f32::NAN),
+                    _ => out.copy_from_slice(&losses),
+                }
             }
         }
         Ok(())
@@ -200,6 +206,7 @@ impl Predict for Lookup {
 /// A training: of how many tokens, validated on how many, if at all.
 struct Session {
     ids: Vec<u32>,
+    targets: Vec<u32>,
     valid: Option<usize>,
     paused: bool,
 }
@@ -207,12 +214,13 @@ struct Session {
 impl Train for Lookup {
     fn begin(&mut self, host: &Host<'_>, request: &TrainRequest<'_>, from: Option<&Path>) -> Result<Opaque> {
         host.log(Level::Debug, &format!("{request:?} {from:?}"));
-        let (ids, valid) = (request.train.text.ids.to_vec(), request.valid.map(|valid| valid.text.ids.len()));
-        let mut session = Session { ids, valid, paused: false };
+        let Examples { text, targets } = request.train;
+        let valid = request.valid.map(|valid| valid.text.ids.len());
+        let mut session = Session { ids: text.ids.to_vec(), targets: targets.to_vec(), valid, paused: false };
         if let Some(from) = from {
-            let (vocabulary, seed, epoch, tokens, paused, ids): (usize, _, _, _, _, Vec<u32>) =
+            let (vocabulary, seed, epoch, tokens, paused, ids, targets): (usize, _, _, _, _, Vec<u32>, Vec<u32>) =
                 read(&from.join("training.json"))?;
-            if ids != session.ids {
+            if ids != session.ids || targets != session.targets {
                 return Err(Error::invalid("it was begun with another text"));
             }
             if request.valid.is_some_and(|valid| !valid.text.is_consistent(vocabulary)) {
@@ -251,8 +259,9 @@ impl Train for Lookup {
 
     fn save_session(&self, host: &Host<'_>, session: &Opaque, directory: &Path) -> Result<()> {
         host.log(Level::Debug, &format!("save {directory:?}"));
-        let Session { ids, paused, .. } = session.get()?;
-        write(&directory.join("training.json"), &(self.vocabulary, self.seed, self.epoch, self.tokens, paused, ids))
+        let Session { ids, targets, paused, .. } = session.get()?;
+        let (vocabulary, seed, epoch, tokens) = (self.vocabulary, self.seed, self.epoch, self.tokens);
+        write(&directory.join("training.json"), &(vocabulary, seed, epoch, tokens, paused, ids, targets))
     }
 }
 
