@@ -77,7 +77,9 @@ fn add(text: &mut String, table: &Table) {
 
 fn models(text: &mut String, pipeline: &Pipeline, outcome: &Outcome) -> Result<()> {
     let header = ["model", "epochs", "tokens", "tokens/s", "vocabulary", "perplexity (valid)"];
+    let of_labels = ["model", "labels", "epochs", "tokens", "tokens/s", "vocabulary", "loss (valid)"];
     let mut table = Table::new(&header, &[1, 2, 3, 4, 5]);
+    let mut labelled = Table::new(&of_labels, &[1, 2, 3, 4, 5, 6]);
     for model in pipeline.all::<Model>().filter(|model| model.is_trained()) {
         // Of a shard, only models that a stage reads are made.
         if outcome.manifest.shard.is_some() && record(outcome, &*model).is_none() {
@@ -85,16 +87,21 @@ fn models(text: &mut String, pipeline: &Pipeline, outcome: &Outcome) -> Result<(
         }
         let figures: ModelFigures = outcome.finished.figures(&*model)?;
         let [tokens, rate] = tokens(record(outcome, &*model));
-        table.row([
-            model.name.to_string(),
-            thousands(figures.epochs),
-            tokens,
-            rate,
-            thousands(figures.vocabulary as u64),
-            figures.valid_perplexity.map(|p| format!("{p:.2}")).unwrap_or_default(),
-        ]);
+        let (name, epochs) = (model.name.to_string(), thousands(figures.epochs));
+        let vocabulary = thousands(figures.vocabulary as u64);
+        match figures.labels {
+            None => {
+                let perplexity = figures.valid_perplexity.map(|p| format!("{p:.2}")).unwrap_or_default();
+                table.row([name, epochs, tokens, rate, vocabulary, perplexity]);
+            }
+            Some(labels) => {
+                let (labels, loss) = (thousands(labels as u64), figures.valid_loss.map(|loss| format!("{loss:.4}")));
+                labelled.row([name, labels, epochs, tokens, rate, vocabulary, loss.unwrap_or_default()]);
+            }
+        }
     }
     add(text, &table);
+    add(text, &labelled);
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use txray_config::Diagnostics;
 use txray_method::MethodError;
 use txray_plugin::Fault;
 use txray_tables::TableError;
-use txray_text::{CorpusError, TokenizerError};
+use txray_text::{CorpusError, LabelsError, TokenizerError};
 
 use crate::files::CHANGED;
 use crate::out::OutError;
@@ -43,6 +43,9 @@ pub enum Error {
     /// A tokenizer cannot be had, or a text not encoded.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
+    /// A text or a model has no labels that could be told apart.
+    #[error(transparent)]
+    Labels(#[from] LabelsError),
     /// A tokenizer that is not that of the model beside it.
     #[error(
         "{}: the vocabulary has {found} entries, but the model beside it was made for {expected}; it needs the tokenizer it \
@@ -192,7 +195,7 @@ impl Error {
         let of = |fault| if fault == Fault::Invalid { 2 } else { 1 };
         let whose = |is_ours| if is_ours { 1 } else { 2 };
         match self {
-            Self::Config(_) | Self::Corpus(_) | Self::Tokenizer(_) => 2,
+            Self::Config(_) | Self::Corpus(_) | Self::Tokenizer(_) | Self::Labels(_) => 2,
             Self::Vocabulary { .. } | Self::UnknownText { .. } | Self::Parts { .. } | Self::Whole { .. } => 2,
             Self::Disk { .. } | Self::Changed { .. } | Self::Damaged { .. } | Self::NoCheckpoint { .. } => 2,
             Self::Step { source, .. } => source.exit_code(),

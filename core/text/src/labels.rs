@@ -221,6 +221,12 @@ impl Labels {
         &self.names
     }
 
+    /// Whether others are the same labels of the same column, in whatever order.
+    pub fn is_alike(&self, other: &Self) -> bool {
+        let knows_all = |known: &Self, others: &Self| others.names.iter().all(|name| known.numbers.contains_key(name));
+        self.column == other.column && knows_all(self, other) && knows_all(other, self)
+    }
+
     /// The annotation column whose values they are; none: documents have them.
     pub fn column(&self) -> Option<&str> {
         self.column.as_deref()

@@ -106,6 +106,15 @@ pub enum TokenizerError {
         /// The option.
         max_size: usize,
     },
+    /// No words can be added.
+    #[error(
+        "{}: only a vocabulary of words, one of them the unknown one, can be extended, and this tokenizer is another",
+        path.display()
+    )]
+    Fixed {
+        /// The tokenizer's file.
+        path: PathBuf,
+    },
     /// A model's directory has no tokenizer.
     #[error(
         "{}: there is no such file; a model is read with the tokenizer it was trained with. Of a dict of words and their ids, \
@@ -194,31 +203,47 @@ impl Tokenizer {
     ) -> Result<Self, TokenizerError> {
         options.check()?;
         let room = options.max_size.map_or(usize::MAX, |max_size| max_size - SPECIAL);
-        let mut counts: HashMap<String, u64> = HashMap::new();
-        for document in documents {
-            // The white space of Unicode, which is also what `WhitespaceSplit` splits on.
-            options.words.for_each(&document?.text, |word, _, _| match counts.get_mut(word) {
-                Some(count) => *count += 1,
-                None => {
-                    counts.insert(word.to_owned(), 1);
-                }
-            });
-        }
-        let distinct = counts.len();
-        let mut words: Vec<(String, u64)> = counts
-            .into_iter()
-            .filter(|(word, count)| *count >= options.min_count && word != UNKNOWN && word != END)
-            .collect();
+        let (mut words, distinct) = frequent(documents, options, |word| word != UNKNOWN && word != END)?;
         if words.is_empty() {
             return Err(TokenizerError::NoWord { words: distinct, min_count: options.min_count });
         }
-        words.sort_unstable_by(|(a, m), (b, n)| n.cmp(m).then_with(|| a.cmp(b)));
         words.truncate(room);
-        let forms = [UNKNOWN, END].map(str::to_owned).into_iter();
-        let forms = forms.chain(words.into_iter().map(|(word, _)| word));
+        let forms = [UNKNOWN, END].map(str::to_owned).into_iter().chain(words);
         let path = PathBuf::from(Self::FILE);
         Self::word_level(forms, options.words, path.clone())
             .map_err(|source| TokenizerError::Malformed { path, message: source.to_string() })
+    }
+
+    /// The same with the words of other documents behind its own, by falling count, and by their scalars among equals. `max_size` is
+    /// of all entries; where words end stays as it is.
+    ///
+    /// # Errors
+    /// Those of the documents; [`TokenizerError::Fixed`] of another tokenizer than one of words, which knows an unknown one.
+    pub fn extended(
+        &self,
+        documents: impl Iterator<Item = Result<Document, CorpusError>>,
+        options: &Vocabulary,
+    ) -> Result<Self, TokenizerError> {
+        let fixed = || TokenizerError::Fixed { path: self.path.clone() };
+        let malformed = |message: String| TokenizerError::Malformed { path: self.path.clone(), message };
+        let (Some(plain), Some(_), ModelWrapper::WordLevel(model)) =
+            (&self.plain, self.unknown, self.inner.get_model())
+        else {
+            return Err(fixed());
+        };
+        let room = options.max_size.map_or(usize::MAX, |max_size| max_size.saturating_sub(self.size()));
+        let options = Vocabulary { words: plain.words, ..options.clone() };
+        let (mut words, _) = frequent(documents, &options, |word| model.token_to_id(word).is_none())?;
+        words.truncate(room);
+        let mut vocabulary = self.inner.get_vocab(true);
+        vocabulary.extend(words.into_iter().zip(self.size() as u32..));
+        let extended = WordLevel::builder().vocab(vocabulary.into_iter().collect());
+        let extended =
+            extended.unk_token(model.unk_token.clone()).build().map_err(|error| malformed(error.to_string()))?;
+        let mut inner = self.inner.clone();
+        inner.with_model(extended);
+        let json = inner.to_string(true).map_err(|error| malformed(error.to_string()))?;
+        Self::new(inner, json, self.path.clone()).map_err(malformed)
     }
 
     /// The tokenizer of words with these forms, `<unk>` and `<eos>` first.
@@ -432,6 +457,30 @@ impl Tokenizer {
         out.end_document(characters, 0);
         Ok(())
     }
+}
+
+/// The words of documents that are wanted and seen often enough, the most frequent first, and by their scalars among equals; and how
+/// many different ones there are in all.
+fn frequent(
+    documents: impl Iterator<Item = Result<Document, CorpusError>>,
+    options: &Vocabulary,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<(Vec<String>, usize), TokenizerError> {
+    let mut counts: HashMap<String, u64> = HashMap::new();
+    for document in documents {
+        // The white space of Unicode, which is also what `WhitespaceSplit` splits on.
+        options.words.for_each(&document?.text, |word, _, _| match counts.get_mut(word) {
+            Some(count) => *count += 1,
+            None => {
+                counts.insert(word.to_owned(), 1);
+            }
+        });
+    }
+    let distinct = counts.len();
+    let is_kept = |(word, count): &(String, u64)| *count >= options.min_count && is_wanted(word);
+    let mut words: Vec<(String, u64)> = counts.into_iter().filter(is_kept).collect();
+    words.sort_unstable_by(|(a, m), (b, n)| n.cmp(m).then_with(|| a.cmp(b)));
+    Ok((words.into_iter().map(|(word, _)| word).collect(), distinct))
 }
 
 /// Reads a file whole.

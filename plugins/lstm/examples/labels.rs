@@ -10,7 +10,7 @@ use std::error::Error;
 use std::path::Path;
 use std::thread::available_parallelism;
 
-use txray_lstm::{Lstm, LstmOptions, TrainOptions};
+use txray_lstm::{HeadOptions, Lstm, LstmOptions, TrainOptions};
 use txray_plugin::{Component, Examples, Host, Model, NULL, Task, Text, Threads, Train, TrainRequest};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -34,7 +34,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let pooling = serde_json::from_value(pooling.into())?;
     let services = Threads(available_parallelism()?.get());
     let host = Host::new(&services);
-    let options = LstmOptions { embedding: hidden, hidden, pooling, train, ..LstmOptions::default() };
+    let options =
+        LstmOptions { embedding: hidden, hidden, task: HeadOptions { pooling }, train, ..LstmOptions::default() };
     let mut model = Lstm::create(options, &host)?;
     model.initialize(&host, vocabulary, 1)?;
     let examples = Examples { text: Text { ids: &ids, offsets: &offsets }, targets: &targets };

@@ -67,7 +67,7 @@ use crate::weights::{Sizes, Slices, Weights};
 pub use checkpoint::Config;
 pub use class_weights::ClassWeights;
 pub use labels::Pooling;
-pub use options::{LstmOptions, Optimizer, Schedule, TrainOptions};
+pub use options::{HeadOptions, LstmOptions, Optimizer, Schedule, TrainOptions};
 pub use weights::Cell;
 
 txray_plugin::components!(models = [Lstm]);

@@ -27,10 +27,6 @@ pub struct LstmOptions {
     pub tied: bool,
     /// Whether the cell state of every LSTM layer is a site, too: `lstm.0.cell`.
     pub cell_sites: bool,
-    /// What of the last layer's outputs a classifier of documents reads: `last`, `mean`, `max`, or `concat`, which is all three side by
-    /// side. A model loaded with a classifier is trained on where its pooling and its number of labels are these; else it is given
-    /// a new one.
-    pub pooling: Pooling,
     /// Memory for the first layer's input by token id, in MiB. Where a text has more distinct tokens than fit, that
     /// input is made at each step: slower, with the same results.
     pub input_table: usize,
@@ -38,8 +34,20 @@ pub struct LstmOptions {
     /// they are held to: the same within rounding, and many times slower. In a training of many steps rounding grows, and may end in
     /// other weights.
     pub fast: bool,
+    /// What it is trained for, beside the kind of the task and its corpus.
+    pub task: HeadOptions,
     /// How it is trained.
     pub train: TrainOptions,
+}
+
+/// The head of a task.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct HeadOptions {
+    /// What of the last layer's outputs a classifier of documents reads: `last`, `mean`, `max`, or `concat`, which is all three side by
+    /// side. A model that begins with a classifier is trained on where its pooling and its number of labels are these; else it is given
+    /// a new one.
+    pub pooling: Pooling,
 }
 
 impl Default for LstmOptions {
@@ -51,7 +59,7 @@ impl Default for LstmOptions {
             cell: Cell::Lstm,
             tied: false,
             cell_sites: false,
-            pooling: Pooling::Last,
+            task: HeadOptions::default(),
             input_table: 1024,
             fast: true,
             train: TrainOptions::default(),

@@ -80,7 +80,7 @@ impl Train for Lstm {
         let options = self.options.train.of_task(request.task)?;
         let labels = match request.task {
             Task::LanguageModel => None,
-            task => Some(Labels::new(task, request.classes, self.options.pooling)?),
+            task => Some(Labels::new(task, request.classes, self.options.task.pooling)?),
         };
         // Going on, the weights come from the directory; else they are those of the model, under the head of the task.
         let begun = match from {

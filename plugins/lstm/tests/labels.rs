@@ -8,7 +8,7 @@ use std::sync::Mutex;
 
 use common::{Patience, Trainee, bytes, encode, masked, ragged, random};
 use proptest::prelude::*;
-use txray_lstm::{Cell, ClassWeights, Lstm, LstmOptions, Optimizer, Pooling, TrainOptions};
+use txray_lstm::{Cell, ClassWeights, HeadOptions, Lstm, LstmOptions, Optimizer, Pooling, TrainOptions};
 use txray_plugin::{
     Component, EncodeRequest, Examples, Fault, Head, Host, HostServices, Level, Mask, Model, NULL, Predict,
     PredictRequest, Sign, Task, Text, Threads, TrainRequest,
@@ -112,7 +112,10 @@ fn labels_are_learned() {
     for (task, poolings) in [(Task::Classification, &POOLINGS[..]), (Task::Tagging, &POOLINGS[..1])] {
         for &pooling in poolings {
             let of = lesson(task);
-            let options = LstmOptions { pooling, ..options(TrainOptions { epochs: 40, ..TrainOptions::default() }) };
+            let options = LstmOptions {
+                task: HeadOptions { pooling },
+                ..options(TrainOptions { epochs: 40, ..TrainOptions::default() })
+            };
             let mut trainee = begun(&options, &of);
             let host = Host::detached();
             let first = trainee.step(&host, None).unwrap();
@@ -187,7 +190,7 @@ fn predictions_are_those_of_the_plain_network() {
         for (&pooling, cell) in poolings.iter().flat_map(|pooling| [(pooling, Cell::Lstm), (pooling, Cell::Gru)]) {
             let of = lesson(task);
             let options = options(TrainOptions { epochs: 1, ..TrainOptions::default() });
-            let options = LstmOptions { pooling, cell, layers: 2, ..options };
+            let options = LstmOptions { task: HeadOptions { pooling }, cell, layers: 2, ..options };
             let model = trained(&options, &of, 2).model;
             let directory = tempfile::tempdir().unwrap();
             model.save(&Host::detached(), directory.path()).unwrap();
@@ -220,7 +223,7 @@ fn what_is_predicted_while_reading_ends_as_the_prediction() {
         for pooling in POOLINGS {
             let of = lesson(Task::Classification);
             let options = options(TrainOptions { epochs: 1, ..TrainOptions::default() });
-            let model = trained(&LstmOptions { pooling, fast, ..options }, &of, 2).model;
+            let model = trained(&LstmOptions { task: HeadOptions { pooling }, fast, ..options }, &of, 2).model;
             let whole = told(&model, &of, &[], 2).unwrap();
             let mut predicted = vec![9; of.ids.len()];
             let text = of.examples().text;
@@ -246,7 +249,10 @@ fn what_is_predicted_while_reading_ends_as_the_prediction() {
 fn a_head_is_saved_and_loaded() {
     for (task, pooling) in [(Task::Classification, Pooling::Concat), (Task::Tagging, Pooling::Last)] {
         let of = lesson(task);
-        let options = LstmOptions { pooling, ..options(TrainOptions { epochs: 1, ..TrainOptions::default() }) };
+        let options = LstmOptions {
+            task: HeadOptions { pooling },
+            ..options(TrainOptions { epochs: 1, ..TrainOptions::default() })
+        };
         let model = trained(&options, &of, 2).model;
         let directory = tempfile::tempdir().unwrap();
         model.save(&Host::detached(), directory.path()).unwrap();
@@ -321,7 +327,7 @@ proptest! {
         let (freeze_embedding, freeze_encoder) = freeze;
         let usual = options(TrainOptions { epochs: 3, optimizer, patience, freeze_embedding, freeze_encoder, ..TrainOptions::default() });
         let train = TrainOptions { dropout, learning_rate: Some(0.3), batch: 16, ..usual.train };
-        let options = LstmOptions { pooling, train, ..usual };
+        let options = LstmOptions { task: HeadOptions { pooling }, train, ..usual };
         let undisturbed = trained(&options, &of, 1);
         let request = of.request(Some(&of));
         let mut trainee = begun(&options, &of);
@@ -487,8 +493,8 @@ fn only_the_same_training_goes_on() {
     let more = Labelled { classes: 4, ..of.clone() };
     assert!(refused(&options, &more).message().contains("another number of labels"));
     assert!(refused(&options, &lesson(Task::Tagging)).message().contains("another task"));
-    let pooled = LstmOptions { pooling: Pooling::Max, ..options.clone() };
-    assert_eq!(refused(&pooled, &of).pointer(), "/pooling");
+    let pooled = LstmOptions { task: HeadOptions { pooling: Pooling::Max }, ..options.clone() };
+    assert_eq!(refused(&pooled, &of).pointer(), "/task/pooling");
     let mut frozen = options.clone();
     frozen.train.freeze_embedding = true;
     assert_eq!(refused(&frozen, &of).pointer(), "/train/freeze_embedding");

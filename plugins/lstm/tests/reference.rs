@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use common::{Trainee, encode, loaded, ragged, reference, state, unsorted};
 use safetensors::SafeTensors;
 use serde_json::Value;
-use txray_lstm::{Lstm, LstmOptions, TrainOptions};
+use txray_lstm::{HeadOptions, Lstm, LstmOptions, TrainOptions};
 use txray_plugin::{
     Component, Examples, Host, Model, NULL, Predict, PredictRequest, State, Task, Text, Threads, TrainRequest,
 };
@@ -165,7 +165,8 @@ fn heads_over_labels_agree() {
         let train: TrainOptions = serde_json::from_value(values["options"].clone()).unwrap();
         let pooling = config.get("pooling").map(|pooling| serde_json::from_value(pooling.clone()).unwrap());
         let host = Host::detached();
-        let options = LstmOptions { train, pooling: pooling.unwrap_or_default(), ..LstmOptions::default() };
+        let options =
+            LstmOptions { train, task: HeadOptions { pooling: pooling.unwrap_or_default() }, ..LstmOptions::default() };
         let mut model = Lstm::create(options, &host).unwrap();
         model.load(&host, &place).unwrap();
         let theirs: Vec<Vec<f32>> = serde_json::from_value(values["log_probabilities"].clone()).unwrap();

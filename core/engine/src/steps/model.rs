@@ -1,36 +1,44 @@
 //! `[model.NAME]`: a model that is trained, loaded, or begun from another.
 
 mod kin;
+mod kinds;
 mod looking;
+mod reference;
+mod task;
 mod training;
+mod vocabulary;
 
 use std::cell::OnceCell;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use txray_config::{Name, child, of_format};
-use txray_host::FindError;
-use txray_plugin::{Ability, Capabilities, Host, Model as PluginModel, ModelDescription, Site, State, Task, abi};
-use txray_text::{Tokenizer, Vocabulary, unseen};
+use txray_plugin::{Ability, Model as PluginModel, ModelDescription, Site, State, Task, abi};
+use txray_text::{Labels, Vocabulary};
 
-use super::corpus::{Corpus, Text};
 use crate::check::{Check, Section, merge};
 use crate::component::Component;
 use crate::error::{Error, Result};
-use crate::files::read_small;
 use crate::form::Form;
 use crate::inputs::Hashes;
 use crate::out::{OutPath, Publication};
 use crate::step::{Made, Making, OWN, Step};
 use crate::step_name::StepName;
 use crate::store::{Entry, Record};
+use kinds::kind_of;
 use looking::{look, try_out};
-use training::{Begin, END, LAST, Training, checkpoint, load};
+use task::{Lesson, TaskKeys};
+use training::{Begin, Beside, END, LAST, Training, checkpoint, load};
+use vocabulary::{Extension, VocabularyKeys};
 
 pub use kin::Kin;
+pub use kinds::Abilities;
+pub use reference::ModelRef;
+pub use task::TaskKind;
 pub use training::ModelFigures;
 
 /// The folder of models in the out directory.
@@ -42,6 +50,9 @@ const EPOCHS: &str = "epochs";
 
 /// The options of a model that say how it is trained.
 const TRAIN: &str = "train";
+
+/// The options of a model that say what it is trained for, beside the engine's own.
+const TASK: &str = "task";
 
 /// A model: trained on a corpus, loaded, or begun from another. These keys are those of every model; its kind has others
 /// beside them.
@@ -56,8 +67,9 @@ struct Keys {
     /// Another model, or a checkpoint of one (`"lm@1"`), whose weights and vocabulary this one begins from. Of the options it
     /// has those of the other where it says nothing else, if it is of the same kind; those of `train` are its own.
     init: Option<String>,
-    /// Which words the vocabulary learned from the training text has.
-    vocabulary: Option<Vocabulary>,
+    /// Which words the vocabulary learned from the training text has; of a model that begins from another, `"extend"` or a table with
+    /// `extend`: the words of a text are added to the other's vocabulary.
+    vocabulary: Option<VocabularyKeys>,
     /// What to train for, and on what, such as `{ kind = "language-model", corpus = "wikitext" }`. Without it the model is
     /// not trained.
     task: Option<TaskKeys>,
@@ -69,77 +81,6 @@ struct Keys {
     // Taken out of `train`, whose other keys are the plugin's, before the rest is read.
     #[serde(rename = "train.checkpoints")]
     checkpoints: Vec<u64>,
-}
-
-/// What a model is trained for, such as `{ kind = "language-model", corpus = "wikitext" }`.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct TaskKeys {
-    /// The task.
-    kind: TaskKind,
-    /// The corpus; its splits `train` and, where there is one, `valid` are used.
-    corpus: String,
-}
-
-/// The tasks that models are trained for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum TaskKind {
-    /// To predict the next token.
-    LanguageModel,
-}
-
-impl TaskKind {
-    fn task(self) -> Task {
-        match self {
-            Self::LanguageModel => Task::LanguageModel,
-        }
-    }
-}
-
-/// What the plugin of a model can do, as it said when it was made to check its options.
-#[derive(Clone, Debug)]
-pub struct Abilities {
-    /// Whether it can be read.
-    pub encode: bool,
-    /// Whether it can be trained.
-    pub train: bool,
-    /// Whether it predicts.
-    pub predict: bool,
-    /// Whether it has a state that is carried.
-    pub carry: bool,
-    /// What it can be asked for.
-    pub capabilities: Capabilities,
-}
-
-impl Abilities {
-    fn of(model: &dyn PluginModel) -> Self {
-        Self {
-            encode: model.as_encode().is_some(),
-            train: model.as_train().is_some(),
-            predict: model.as_predict().is_some(),
-            carry: model.as_carry().is_some(),
-            capabilities: model.capabilities(),
-        }
-    }
-
-    /// Refuses a task that the plugin `kind` is not for.
-    fn check_task(&self, check: &mut Check<'_>, pointer: &str, kind: &str, task: TaskKind) {
-        let tasks = &self.capabilities.tasks;
-        if !self.train {
-            let help = "leave out `task`, and say where its weights are: `path = \"...\"`, or `init = \"...\"`";
-            check.error_with_help(pointer, format!("`{kind}` cannot be trained, only read"), help);
-        } else if !tasks.contains(&task.task()) {
-            let name = |task: Task| json!(task).as_str().map(|name| format!("`{name}`")).unwrap_or_default();
-            let known: Vec<String> = tasks.iter().copied().map(name).collect();
-            let message = format!("`{kind}` cannot be trained for {}", name(task.task()));
-            let help = match known.is_empty() {
-                true => "it is for tasks that this txray does not know".to_owned(),
-                false => format!("it is for {}", known.join(", ")),
-            };
-            check.error_with_help(&child(pointer, "kind"), message, help);
-        }
-    }
 }
 
 /// A model of a pipeline.
@@ -159,6 +100,8 @@ pub struct Model {
     described: Option<ModelDescription>,
     /// What it is trained for; none: it is read as it comes.
     task: Option<Lesson>,
+    /// The words that are added to the vocabulary that it begins with.
+    extension: Option<Extension>,
     /// Epochs after which a checkpoint is kept.
     checkpoints: Vec<u64>,
     seed: u64,
@@ -176,110 +119,6 @@ enum Origin {
     Directory(PathBuf),
     /// Those of another model of the pipeline.
     Init(ModelRef),
-}
-
-/// What a model is trained for, and on.
-#[derive(Clone)]
-struct Lesson {
-    kind: TaskKind,
-    train: Arc<Text>,
-    valid: Option<Arc<Text>>,
-}
-
-/// A model of the pipeline, a replicate or a checkpoint of one: `lm`, `lm#2`, `lm@1`, `lm#2@1`.
-#[derive(Clone)]
-pub struct ModelRef {
-    /// The model.
-    pub model: Arc<Model>,
-    /// The epoch of the checkpoint; none: after the last.
-    pub epoch: Option<u64>,
-    /// Whether the last weights stand for a checkpoint that training stopped before.
-    pub or_last: bool,
-}
-
-impl std::fmt::Display for ModelRef {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let name = &self.model.name;
-        self.epoch.map_or_else(|| name.clone(), |epoch| name.at(epoch)).fmt(f)
-    }
-}
-
-impl ModelRef {
-    /// The model, or the checkpoint of one, that `text`, the value at `pointer`, names.
-    pub fn find(check: &mut Check<'_>, pointer: &str, text: &str) -> Option<Self> {
-        let (name, epoch) = match text.rsplit_once('@') {
-            None => (text, None),
-            Some((name, epoch)) => match epoch.parse() {
-                Ok(epoch) => (name, Some(epoch)),
-                Err(_) => {
-                    check.error(pointer, format!("`{epoch}` is no epoch: write NAME@EPOCH, such as `{name}@1`"));
-                    return None;
-                }
-            },
-        };
-        let (base, replicate) = match name.split_once('#') {
-            None => (name, None),
-            Some((base, seed)) => (base, Some(seed)),
-        };
-        let mut model = check.find::<Model>(pointer, base)?;
-        if let Some(seed) = replicate {
-            model = model.replicate(check, pointer, seed)?;
-        }
-        if let Some(epoch) = epoch.filter(|epoch| !model.checkpoints.contains(epoch)) {
-            let help = format!("set `train.checkpoints = [{epoch}]` in [model.{base}]");
-            check.error_with_help(pointer, format!("`{name}` keeps no checkpoint of epoch {epoch}"), help);
-            return None;
-        }
-        Some(Self { model, epoch, or_last: false })
-    }
-
-    /// The checkpoints of the model in their order, each with its number; the last weights last, unless they are one of these.
-    pub fn checkpoints(&self) -> Vec<(u64, Self)> {
-        let mut epochs = self.model.checkpoints.clone();
-        epochs.sort_unstable();
-        let trained = self.model.epochs.as_ref().and_then(|at| self.model.plugin.options.pointer(at)?.as_u64());
-        let of = |epoch| Self { model: Arc::clone(&self.model), epoch, or_last: true };
-        let last = epochs.last().copied();
-        let mut all: Vec<(u64, Self)> = epochs.into_iter().map(|epoch| (epoch, of(Some(epoch)))).collect();
-        if last != trained || last.is_none() {
-            all.push((trained.unwrap_or(last.unwrap_or(0) + 1), of(None)));
-        }
-        all
-    }
-
-    /// The epoch that it was kept after, where it was trained here.
-    pub fn trained(&self, making: &Making<'_>) -> Result<Option<u64>> {
-        match (self.epoch, self.model.is_trained()) {
-            (None, true) => Ok(Some(making.figures::<ModelFigures>(&*self.model)?.epochs)),
-            (Some(epoch), true) => Ok(Some(epoch.min(making.figures::<ModelFigures>(&*self.model)?.epochs))),
-            (epoch, false) => Ok(epoch),
-        }
-    }
-
-    /// Where its weights lie.
-    fn weights(&self, making: &Making<'_>) -> Result<PathBuf> {
-        match (&self.model.origin, &self.model.task) {
-            (Origin::Directory(path), None) => Ok(path.clone()),
-            (Origin::Init(to), None) => to.weights(making),
-            _ => {
-                let last = making.figures::<ModelFigures>(&*self.model)?.epochs;
-                let epoch = self.epoch.filter(|&epoch| epoch <= last || !self.or_last);
-                let part = epoch.map_or_else(|| LAST.to_owned(), checkpoint);
-                let path = making.input(&*self.model)?.join(&part);
-                match epoch {
-                    Some(epoch) if epoch > last => Err(Error::NoCheckpoint { epoch, last }),
-                    _ => Ok(path),
-                }
-            }
-        }
-    }
-
-    /// Loads it, with its tokenizer.
-    pub fn load(&self, making: &Making<'_>) -> Result<(Box<dyn PluginModel>, Tokenizer, ModelDescription)> {
-        let mut model = self.model.create(making)?;
-        let (tokenizer, description) = load(&mut *model, &self.weights(making)?, making.host, making.inputs)?;
-        Ok((model, tokenizer, description))
-    }
 }
 
 impl Section for Model {
@@ -300,8 +139,17 @@ impl Section for Model {
         for key in ["kind", "path", "init", "vocabulary", "task", "seeds"] {
             own.extend(table.shift_remove(key).map(|value| (key.to_owned(), value)));
         }
-        let train = table.get_mut("train").and_then(Value::as_object_mut);
+        let train = table.get_mut(TRAIN).and_then(Value::as_object_mut);
         let checkpoints = train.and_then(|train| train.shift_remove("checkpoints"));
+        // So do the keys of `task`: what is not of the engine says how the plugin is to do it.
+        if let Some(task) = own.get_mut(TASK).and_then(Value::as_object_mut) {
+            let (of_engine, of_plugin): (Map<String, Value>, Map<String, Value>) =
+                std::mem::take(task).into_iter().partition(|(key, _)| TaskKeys::OWN.contains(&&**key));
+            *task = of_engine;
+            if !of_plugin.is_empty() {
+                table.insert(TASK.to_owned(), Value::Object(of_plugin));
+            }
+        }
         let keys: Keys = check.read_value(pointer, Value::Object(own))?;
         let checkpoints = read_checkpoints(check, pointer, checkpoints);
         let mut options = Value::Object(table);
@@ -313,15 +161,12 @@ impl Section for Model {
             }
             (Some(path), None) => Some(Origin::Directory(check.resolver.config.join(path))),
             (None, Some(init)) => ModelRef::find(check, &child(pointer, "init"), init).map(Origin::Init),
-            (None, None) => Some(Origin::New(keys.vocabulary.clone().unwrap_or_default())),
+            (None, None) => {
+                let vocabulary = keys.vocabulary.as_ref();
+                Some(Origin::New(VocabularyKeys::learned(vocabulary, check, &child(pointer, "vocabulary"))))
+            }
         };
         let is_new = keys.path.is_none() && keys.init.is_none();
-        if let Some(Err(error)) = keys.vocabulary.as_ref().map(Vocabulary::check) {
-            check.error(&format!("{pointer}/vocabulary/max_size"), error.to_string());
-        }
-        if !is_new && keys.vocabulary.is_some() {
-            check.error(&child(pointer, "vocabulary"), "the vocabulary is that of the model this one begins from");
-        }
         if is_new && keys.task.is_none() {
             let help = "say what it learns, `task = { kind = \"language-model\", corpus = \"...\" }`, or where its weights are, \
                         `path = \"...\"` or `init = \"...\"`";
@@ -334,10 +179,10 @@ impl Section for Model {
         if let Some(seeds) = &keys.seeds {
             kin::check_seeds(check, pointer, seeds, keys.task.is_some());
         }
-        let task = keys.task.as_ref().and_then(|task| {
-            let corpus = Corpus::find_to_learn(check, &child(pointer, "task"), &task.corpus)?;
-            Some(Lesson { kind: task.kind, train: corpus.text("train")?, valid: corpus.text("valid") })
-        });
+        let task = keys.task.as_ref().and_then(|task| Lesson::check(check, &child(pointer, TASK), task));
+        let is_extended = !is_new && keys.vocabulary.is_some() && (task.is_some() || keys.task.is_none());
+        let extension = keys.vocabulary.as_ref().filter(|_| is_extended);
+        let extension = extension.and_then(|keys| keys.extension(check, &child(pointer, "vocabulary"), task.as_ref()));
         let (kind, place) = kind_of(check, pointer, &keys, origin.as_ref())?;
         let mut files = check.paths(abi::MODEL, pointer, &kind, &mut options)?;
         let given: Vec<String> = options.as_object().into_iter().flatten().map(|(key, _)| key.clone()).collect();
@@ -357,7 +202,12 @@ impl Section for Model {
         });
         let abilities = abilities.into_inner();
         if let (Some(abilities), Some(task)) = (&abilities, &keys.task) {
-            abilities.check_task(check, &child(pointer, "task"), &kind, task.kind);
+            abilities.check_task(check, &child(pointer, TASK), &kind, task.kind);
+        }
+        if let (Some(abilities), Some(_)) = (&abilities, &extension)
+            && !abilities.extend
+        {
+            check.error(&child(pointer, "vocabulary"), format!("the vocabulary of `{kind}` cannot be extended"));
         }
         // One that begins from another has its sizes from there.
         let mut options = check.complete(abi::MODEL, pointer, &kind, &options, |key| is_new || key == TRAIN);
@@ -383,6 +233,7 @@ impl Section for Model {
             origin: origin?,
             described: None,
             task,
+            extension,
             checkpoints,
             seed,
             device,
@@ -392,13 +243,16 @@ impl Section for Model {
             return None;
         }
         model.look(check, pointer)?;
-        for key in given.iter().filter(|key| *key != TRAIN) {
+        for key in given.iter().filter(|key| ![TRAIN, TASK].contains(&&***key)) {
             model.check_option(check, pointer, key);
         }
-        if let (Some(task), Some(described)) = (&keys.task, &model.described)
-            && described.classes(task.kind.task()).is_none()
+        // A head over labels is made where there is none; one over the vocabulary is learned with the weights.
+        let lacks_head = |described: &ModelDescription| described.classes(Task::LanguageModel).is_none();
+        let begins_with_labels = || model.origin.model().and_then(Self::labels_of).is_some();
+        if keys.task.as_ref().is_some_and(|task| !task.kind.has_labels())
+            && (model.described.as_ref().is_some_and(lacks_head) || begins_with_labels())
         {
-            let message = format!("the weights that `{}` begins from have no head for this task", model.name);
+            let message = format!("the weights that `{}` begins from do not predict the next token", model.name);
             let help = "they can be read: leave out `task`, or begin from weights that predict";
             check.error_with_help(&format!("{pointer}/task/kind"), message, help);
         }
@@ -454,68 +308,6 @@ fn read_checkpoints(check: &mut Check<'_>, pointer: &str, value: Option<Value>) 
     }
 }
 
-/// The plugin component of a model, and the place that says so.
-fn kind_of(check: &mut Check<'_>, pointer: &str, keys: &Keys, origin: Option<&Origin>) -> Option<(String, String)> {
-    if let Some(Origin::Directory(path)) = origin
-        && !path.is_dir()
-    {
-        let (at, message) = (child(pointer, "path"), format!("there is no folder {}", path.display()));
-        match unseen(path) {
-            Some(help) => check.error_with_help(&at, message, help),
-            None => check.error(&at, message),
-        }
-        return None;
-    }
-    if let Some(kind) = &keys.kind {
-        return Some((kind.clone(), child(pointer, "kind")));
-    }
-    match origin {
-        Some(Origin::Directory(path)) => {
-            let place = child(pointer, "path");
-            kind_of_directory(check, &place, path).map(|kind| (kind, place))
-        }
-        Some(Origin::Init(to)) => Some((to.model.plugin.kind.clone(), child(pointer, "init"))),
-        Some(Origin::New(_)) => {
-            check.error_with_help(pointer, "missing key `kind`", "for instance `kind = \"lstm\"`");
-            None
-        }
-        // What it begins from was told of.
-        None => None,
-    }
-}
-
-/// The plugin component that reads a directory: the one that its `config.json` names (`txray-lstm` is read by `lstm`), or the
-/// first that loads it.
-fn kind_of_directory(check: &mut Check<'_>, place: &str, path: &Path) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Config {
-        model_type: String,
-    }
-    let config = path.join("config.json");
-    let model_type = read_small(&config).ok().and_then(|text| serde_json::from_slice(&text).ok());
-    let model_type = model_type.map(|Config { model_type }| model_type).unwrap_or_default();
-    let named = model_type.trim_start_matches("txray-");
-    let known = match check.registry.find(abi::MODEL, named) {
-        Err(FindError::Unknown(known)) => known,
-        _ => return Some(named.to_owned()),
-    };
-    let mut refused = Vec::new();
-    for kind in known {
-        let load = |mut model: Box<dyn PluginModel>| model.load(&Host::detached(), path).map_err(FindError::Refused);
-        match check.registry.model(&kind, &json!({}), check.host).and_then(load) {
-            Ok(()) => return Some(kind),
-            Err(FindError::Refused(error)) => refused.push(format!("`{kind}` says: {}", error.message())),
-            Err(FindError::Device(devices)) => {
-                refused.push(format!("`{kind}` does not run on `{}`, but on {}", check.device, devices.join(", ")));
-            }
-            Err(_) => {}
-        }
-    }
-    let refused = refused.join("\n");
-    check.error_with_help(place, format!("no plugin reads the model in {}", path.display()), refused);
-    None
-}
-
 impl Origin {
     /// The model of the pipeline that it is.
     fn model(&self) -> Option<&Model> {
@@ -560,7 +352,7 @@ impl Model {
                 let drawn = |model: &Self| {
                     // Words have the weights of their numbers, which the text and the vocabulary give them.
                     let text = model.task.as_ref().map(|task| task.train.name());
-                    (model.seed, model.plugin.kind.clone(), without(&model.plugin.options, TRAIN), text)
+                    (model.seed, model.plugin.kind.clone(), without(&without(&model.plugin.options, TRAIN), TASK), text)
                 };
                 if drawn(a) == drawn(b) && of_a == of_b { Kin::Kin } else { Kin::Strangers }
             }
@@ -584,6 +376,19 @@ impl Model {
         self.task.is_some()
     }
 
+    /// Whether it has weights of its own, and not those that it begins from as they are.
+    pub fn is_made(&self) -> bool {
+        self.is_trained() || self.extension.is_some()
+    }
+
+    /// What it tells, where that is labels that it was trained for in this pipeline.
+    pub fn labels_of(&self) -> Option<TaskKind> {
+        match &self.task {
+            Some(task) => Some(task.kind).filter(|kind| kind.has_labels()),
+            None => self.origin.model()?.labels_of(),
+        }
+    }
+
     /// Where it is read, as far as that is known before anything runs; none: the weights will tell.
     pub fn sites(&self) -> &[Site] {
         match &self.described {
@@ -596,13 +401,14 @@ impl Model {
     /// Whether it predicts anything, as far as that is known before anything runs.
     pub fn may_predict(&self) -> bool {
         let has_head = |described: &ModelDescription| !described.heads.is_empty();
-        self.abilities.predict && self.described.as_ref().is_none_or(has_head)
+        self.abilities.predict && (self.labels_of().is_some() || self.described.as_ref().is_none_or(has_head))
     }
 
     /// Whether it tells which token it expects next, as far as that is known before anything runs.
     pub fn predicts(&self) -> bool {
         let has_head = |described: &ModelDescription| described.classes(Task::LanguageModel).is_some();
-        self.abilities.capabilities.predictions && self.described.as_ref().is_none_or(has_head)
+        let is_known = self.labels_of().is_none() && self.described.as_ref().is_none_or(has_head);
+        self.abilities.capabilities.predictions && is_known
     }
 
     /// Why it does not have an ability of its plugin, where that is so and known before anything runs.
@@ -617,6 +423,10 @@ impl Model {
 
     /// The same, of a model that is trained here by what its options say.
     pub fn state_to_be(&self) -> Option<State> {
+        // Of labels, each document begins anew.
+        if self.labels_of().is_some() {
+            return Some(State::Reset);
+        }
         let asked = self.plugin.options.pointer("/train/state").filter(|_| self.is_trained());
         let asked = asked.and_then(|state| State::deserialize(state).ok());
         asked.or_else(|| self.trained_state())
@@ -778,6 +588,7 @@ impl Step for Model {
             inputs.push(("train", Arc::clone(&task.train) as _));
             inputs.extend(task.valid.iter().map(|valid| ("valid", Arc::clone(valid) as _)));
         }
+        inputs.extend(self.extension.iter().map(|extension| ("words", Arc::clone(&extension.text) as _)));
         inputs
     }
 
@@ -785,9 +596,9 @@ impl Step for Model {
         format!("{}.{}", Self::TABLE, self.name.name)
     }
 
-    /// One that is not trained is the one that it begins from, under another name.
+    /// One whose weights are not its own is the one that it begins from, under another name.
     fn passes_on(&self) -> bool {
-        !self.is_trained()
+        !self.is_made()
     }
 
     fn recipe(&self, hashes: &mut Hashes<'_>) -> Result<Value> {
@@ -806,7 +617,8 @@ impl Step for Model {
         let mut recipe = hashes.component(&self.plugin)?;
         recipe["device"] = self.device.clone().into();
         recipe["from"] = from;
-        recipe["task"] = json!(self.task.as_ref().map(|task| task.kind));
+        recipe["task"] = json!(self.task.as_ref().map(Lesson::recipe));
+        recipe["words"] = json!(self.extension.as_ref().map(Extension::recipe));
         recipe["seed"] = json!(self.task.as_ref().map(|_| self.seed));
         recipe["checkpoints"] = json!(self.checkpoints);
         Ok(recipe)
@@ -819,20 +631,27 @@ impl Step for Model {
             Origin::Directory(path) => Begin::From(path.clone()),
             Origin::Init(to) => Begin::From(to.weights(making)?),
         };
-        let Some(task) = &self.task else {
+        let Some(lesson) = &self.task else {
             // Nothing to train: loading it checks it, before stages depend on it.
             if let Begin::From(path) = begin {
-                load(&mut *model, &path, making.host, making.inputs)?;
+                let (tokenizer, _) = load(&mut *model, &path, making.host, making.inputs)?;
+                if let Some(extension) = &self.extension {
+                    let tokenizer = extension.tokenizer(making, &self.table(), &tokenizer)?;
+                    Extension::grow(&mut *model, making, &tokenizer)?;
+                    let beside = Beside { tokenizer, labels: Labels::load(&path, making.inputs)? };
+                    let last = making.directory.join(LAST);
+                    fs::create_dir_all(&last).map_err(|error| Error::disk("write", &last, error))?;
+                    beside.save(&*model, making.host, &last)?;
+                }
             }
             return Ok(Made::default());
         };
         let training = Training {
             making,
-            task: task.kind.task(),
+            lesson,
             seed: self.seed,
-            train: &task.train,
-            valid: task.valid.as_deref(),
             begin,
+            extension: self.extension.as_ref(),
             checkpoints: &self.checkpoints,
             shorter: self.shorter_training(making)?,
         };
@@ -840,9 +659,9 @@ impl Step for Model {
     }
 
     fn publish(&self) -> Vec<Publication> {
-        let last = self.task.iter().map(|_| (LAST.to_owned(), OutPath::folder(FOLDER, &self.name)));
+        let last = self.is_made().then(|| (LAST.to_owned(), OutPath::folder(FOLDER, &self.name)));
         let kept = self.checkpoints.iter();
         let kept = kept.map(|&epoch| (checkpoint(epoch), OutPath::folder(FOLDER, self.name.at(epoch))));
-        last.chain(kept).map(|(from, to)| Publication { from, to }).collect()
+        last.into_iter().chain(kept).map(|(from, to)| Publication { from, to }).collect()
     }
 }

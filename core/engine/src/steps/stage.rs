@@ -1,6 +1,6 @@
 //! `[stage.NAME]`: a model read over a corpus, or activations from elsewhere.
 
-mod layers;
+pub(super) mod layers;
 mod reading;
 mod recording;
 

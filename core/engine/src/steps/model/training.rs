@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use txray_plugin::{Fault, Host, Level, Model, ModelDescription, Opaque, Task, Text, Train, TrainReport, TrainRequest};
+use txray_plugin::{Fault, Host, Level, Model, ModelDescription, Opaque, Train, TrainReport, TrainRequest};
 use txray_tables::{Folder, TableError};
-use txray_text::{Encoded, Files, Tokenizer, Vocabulary};
+use txray_text::{Files, Labels, Tokenizer, Vocabulary};
 
+use super::task::{Lesson, Read};
+use super::vocabulary::Extension;
 use crate::error::{Error, Result};
 use crate::files::copy;
 use crate::kept::Kept;
 use crate::step::{Made, Making, Step};
-use crate::steps::corpus::Text as Split;
 use crate::store::Entry;
 
 /// The directory of the last weights within a model's step.
@@ -26,9 +27,6 @@ pub fn checkpoint(epoch: u64) -> String {
 
 /// The directory, within a model's step, of the state that a training of more epochs goes on from.
 pub const END: &str = "training";
-
-/// Bytes of text that are tokenized at once, the last document apart.
-const CHUNK: usize = 1 << 20;
 
 /// Seconds of training after which its state is saved: at least and at most. In between, so many that saving takes a
 /// twentieth of the time.
@@ -47,15 +45,13 @@ pub struct Training<'a> {
     /// What it is made with.
     pub making: &'a Making<'a>,
     /// What it learns.
-    pub task: Task,
+    pub lesson: &'a Lesson,
     /// Seed of everything random.
     pub seed: u64,
-    /// What it learns from.
-    pub train: &'a Split,
-    /// What it is validated on after each epoch.
-    pub valid: Option<&'a Split>,
     /// What it begins from.
     pub begin: Begin<'a>,
+    /// The words that its vocabulary is extended by.
+    pub extension: Option<&'a Extension>,
     /// Epochs after which a checkpoint is kept.
     pub checkpoints: &'a [u64],
     /// A finished training of fewer epochs that is the beginning of this one.
@@ -71,10 +67,16 @@ pub struct ModelFigures {
     pub vocabulary: usize,
     /// Epochs that were run.
     pub epochs: u64,
-    /// Mean loss of the last, nats a token; none where it was no number.
+    /// The labels that it tells apart, of a classifier or a tagger.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<usize>,
+    /// Mean loss of the last, nats a token, or a label; none where it was no number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub train_loss: Option<f64>,
-    /// Perplexity on the validation text, where there is one and it is a number.
+    /// Of a classifier or a tagger the mean loss of what it is validated on, nats a label, where there is that and it is a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub valid_loss: Option<f64>,
+    /// Of a language model the perplexity on the validation text, where there is one and it is a number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub valid_perplexity: Option<f64>,
 }
@@ -99,21 +101,24 @@ impl Training<'_> {
     pub fn run(self, step: &dyn Step, model: &mut dyn Model) -> Result<Made> {
         let (host, directory) = (self.making.host, self.making.directory);
         let start = Instant::now();
-        let tokenizer = match &self.begin {
-            Begin::New(vocabulary) => Tokenizer::learn(self.train.documents(self.making)?, vocabulary)?,
-            Begin::From(path) => Tokenizer::load(path, self.making.inputs)?,
+        let (mut tokenizer, begun) = match &self.begin {
+            Begin::New(vocabulary) => (Tokenizer::learn(self.lesson.train.documents(self.making)?, vocabulary)?, None),
+            Begin::From(path) => (Tokenizer::load(path, self.making.inputs)?, Labels::load(path, self.making.inputs)?),
         };
-        let encoded = |text| encode(&tokenizer, text, self.making, &step.table());
-        let (train, valid) = (encoded(self.train)?, self.valid.map(encoded).transpose()?);
+        if let Some(extension) = self.extension {
+            tokenizer = extension.tokenizer(self.making, &step.table(), &tokenizer)?;
+        }
+        let material = self.lesson.read(self.making, &step.table(), &tokenizer, begun)?;
+        let kept = Beside { tokenizer, labels: material.labels.clone() };
         let tokenize_seconds = start.elapsed().as_secs_f64();
 
         let mut saved = Saved::open(&self.making.unfinished)?;
         let (mut session, mut progress) = {
             let request = TrainRequest {
-                task: self.task,
-                classes: 0,
-                train: view(&train).into(),
-                valid: valid.as_ref().map(view).map(Into::into),
+                task: self.lesson.kind.task(),
+                classes: material.labels.as_ref().map_or(0, |labels| labels.names().len()),
+                train: material.train.examples(),
+                valid: material.valid.as_ref().map(Read::examples),
                 seed: self.seed,
             };
             let begun = match self.resume(model, &request, &saved)? {
@@ -124,8 +129,11 @@ impl Training<'_> {
                 Some(begun) => begun,
                 None => {
                     match &self.begin {
-                        Begin::New(_) => model.initialize(host, tokenizer.size(), self.seed)?,
+                        Begin::New(_) => model.initialize(host, kept.tokenizer.size(), self.seed)?,
                         Begin::From(path) => drop(load(model, path, host, self.making.inputs)?),
+                    }
+                    if self.extension.is_some() {
+                        Extension::grow(model, self.making, &kept.tokenizer)?;
                     }
                     let session = trained(model)?.begin(host, &request, None)?;
                     // Only now: what fails for another reason than the saved training must not cost it.
@@ -135,7 +143,7 @@ impl Training<'_> {
             }
         };
         // The session has what it needs of them.
-        drop((train, valid));
+        drop(material);
         let report = loop {
             let began = Instant::now();
             let report = match trained(model)?.step(host, &mut session, Some(saved.pause())) {
@@ -151,7 +159,7 @@ impl Training<'_> {
             if !report.paused {
                 self.tell(&report);
                 if self.checkpoints.contains(&report.epoch) {
-                    saved.kept.put(&checkpoint(report.epoch), |directory| self.save(model, &tokenizer, directory))?;
+                    saved.kept.put(&checkpoint(report.epoch), |directory| kept.save(model, host, directory))?;
                     progress.kept.push(report.epoch);
                 }
             }
@@ -178,25 +186,35 @@ impl Training<'_> {
         }
         let last = directory.join(LAST);
         fs::create_dir_all(&last).map_err(|error| Error::disk("write", &last, error))?;
-        self.save(model, &tokenizer, &last)?;
+        kept.save(model, host, &last)?;
         let end = directory.join(END);
         fs::create_dir_all(&end).map_err(|error| Error::disk("write", &end, error))?;
         if let Err(error) = trained(model)?.save_session(host, &session, &end) {
             host.log(Level::Warning, &format!("a training of more epochs will begin anew: {error}"));
             fs::remove_dir_all(&end).map_err(|error| Error::disk("remove", &end, error))?;
         }
+        let has_labels = self.lesson.kind.has_labels();
+        let valid_loss = report.valid_loss.filter(|loss| loss.is_finite());
         let figures = ModelFigures {
             tokenize_seconds,
-            vocabulary: tokenizer.size(),
+            vocabulary: kept.tokenizer.size(),
             epochs: report.epoch,
+            labels: kept.labels.as_ref().map(|labels| labels.names().len()),
             train_loss: Some(report.loss).filter(|loss| loss.is_finite()),
-            valid_perplexity: report.valid_loss.map(f64::exp).filter(|perplexity| perplexity.is_finite()),
+            valid_loss: valid_loss.filter(|_| has_labels),
+            valid_perplexity: valid_loss
+                .filter(|_| !has_labels)
+                .map(f64::exp)
+                .filter(|perplexity| perplexity.is_finite()),
         };
         Ok(Made::with(step, &figures)?.seconds(progress.seconds).tokens(report.tokens))
     }
 
     fn tell(&self, report: &TrainReport) {
-        let valid = report.valid_loss.map(|loss| format!(", validation perplexity {:.2}", loss.exp()));
+        let valid = report.valid_loss.map(|loss| match self.lesson.kind.has_labels() {
+            true => format!(", validation loss {loss:.4}"),
+            false => format!(", validation perplexity {:.2}", loss.exp()),
+        });
         let message = format!("epoch {}: training loss {:.4}{}", report.epoch, report.loss, valid.unwrap_or_default());
         self.making.host.log(Level::Information, &message);
     }
@@ -283,10 +301,22 @@ impl Training<'_> {
         host.log(Level::Information, &message);
         Ok(Some((session, progress)))
     }
+}
 
-    fn save(&self, model: &dyn Model, tokenizer: &Tokenizer, directory: &Path) -> Result<()> {
-        model.save(self.making.host, directory)?;
-        Ok(tokenizer.save(directory)?)
+/// What lies beside the weights of a model.
+pub struct Beside {
+    /// Its tokenizer.
+    pub tokenizer: Tokenizer,
+    /// What its labels are called, where it tells labels.
+    pub labels: Option<Labels>,
+}
+
+impl Beside {
+    /// Writes a model and what lies beside its weights into a directory that is there.
+    pub fn save(&self, model: &dyn Model, host: &Host<'_>, directory: &Path) -> Result<()> {
+        model.save(host, directory)?;
+        self.tokenizer.save(directory)?;
+        Ok(self.labels.as_ref().map_or(Ok(()), |labels| labels.save(directory))?)
     }
 }
 
@@ -303,31 +333,6 @@ fn is_damage(error: &Error) -> bool {
         Error::Plugin(error) => error.fault() == Fault::Invalid,
         _ => false,
     }
-}
-
-/// All ids of a text, for the step of a table.
-fn encode(tokenizer: &Tokenizer, text: &Split, making: &Making<'_>, table: &str) -> Result<Encoded> {
-    let mut all = Encoded { offsets: vec![0], ..Encoded::default() };
-    let mut documents = text.documents(making)?;
-    loop {
-        let (mut chunk, mut bytes) = (Vec::new(), 0);
-        while bytes < CHUNK
-            && let Some(document) = documents.next().transpose()?
-        {
-            bytes += document.text.len();
-            chunk.push(document);
-        }
-        if chunk.is_empty() {
-            break;
-        }
-        let encoded = tokenizer.encode(&chunk)?;
-        let before = all.ids.len() as u64;
-        all.ids.extend_from_slice(&encoded.ids);
-        all.offsets.extend(encoded.offsets.iter().skip(1).map(|offset| before + offset));
-        all.counts += encoded.counts;
-    }
-    text.check_counts(making, table, all.counts)?;
-    Ok(all)
 }
 
 /// The place in the store where an unfinished training is saved: its checkpoints, and its state under a rising number,
@@ -402,8 +407,4 @@ pub fn load(
         });
     }
     Ok((tokenizer, description))
-}
-
-fn view(encoded: &Encoded) -> Text<'_> {
-    Text { ids: &encoded.ids, offsets: &encoded.offsets }
 }
