@@ -77,7 +77,7 @@ fn add(text: &mut String, table: &Table) {
 
 fn models(text: &mut String, pipeline: &Pipeline, outcome: &Outcome) -> Result<()> {
     let header = ["model", "epochs", "tokens", "tokens/s", "vocabulary", "perplexity (valid)"];
-    let of_labels = ["model", "labels", "epochs", "tokens", "tokens/s", "vocabulary", "loss (valid)"];
+    let of_labels = ["model", "labels", "epochs", "tokens", "tokens/s", "vocabulary", "loss (valid, last)"];
     let mut table = Table::new(&header, &[1, 2, 3, 4, 5]);
     let mut labelled = Table::new(&of_labels, &[1, 2, 3, 4, 5, 6]);
     for model in pipeline.all::<Model>().filter(|model| model.is_trained()) {

@@ -66,6 +66,21 @@ impl Form {
         Self { kinds: vec![(Place::Table, Kinds::Components(interface))], ..self }
     }
 
+    /// The table in the key `key` has keys of the kind beside its own, which are then told of as `key.own`.
+    #[must_use]
+    pub fn with_shared(mut self, key: &'static str) -> Self {
+        let Some(keys) = &mut self.keys else { return self };
+        let property = keys["properties"].as_object_mut().and_then(|all| all.shift_remove(key)).unwrap_or_default();
+        // A struct is behind a reference, and where it is optional behind "or nothing".
+        let alternatives = property["anyOf"].as_array().into_iter().flatten();
+        let inner = alternatives.chain([&property]).find_map(|one| one["$ref"].as_str()?.strip_prefix('#'));
+        let inner = inner.and_then(|at| keys.pointer(at)).cloned().unwrap_or_default();
+        for (name, schema) in inner["properties"].as_object().into_iter().flatten() {
+            keys["properties"][format!("{key}.{name}")] = schema.clone();
+        }
+        self
+    }
+
     /// With a component of `interface`, or a list of them, in the key `key`.
     #[must_use]
     pub fn with_component(mut self, key: &'static str, interface: &'static str) -> Self {

@@ -11,6 +11,7 @@ mod configs;
 mod coverage;
 mod durable;
 mod editors;
+mod finetuning;
 mod out;
 mod outputs;
 mod plugin_command;

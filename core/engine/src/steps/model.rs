@@ -70,8 +70,7 @@ struct Keys {
     /// Which words the vocabulary learned from the training text has; of a model that begins from another, `"extend"` or a table with
     /// `extend`: the words of a text are added to the other's vocabulary.
     vocabulary: Option<VocabularyKeys>,
-    /// What to train for, and on what, such as `{ kind = "language-model", corpus = "wikitext" }`. Without it the model is
-    /// not trained.
+    // What to train for, and on what. Without it the model is not trained.
     task: Option<TaskKeys>,
     /// The seeds that it is trained with, once each: the model is that of the first, and those of the others are its replicates, as
     /// `NAME#SEED`. Its stages are read once a replicate, and comparisons of these tell what training again changes. Default: the
@@ -269,7 +268,7 @@ impl Section for Model {
     }
 
     fn form() -> Form {
-        Form::of::<Keys>().with_kinds(abi::MODEL)
+        Form::of::<Keys>().with_shared(TASK).with_kinds(abi::MODEL)
     }
 }
 

@@ -28,7 +28,7 @@ const HELD_OUT: f64 = 0.1;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TaskKeys {
-    /// The task.
+    /// What the model is trained for; needed, as is the corpus. A model without `task` is not trained.
     pub kind: TaskKind,
     /// The corpus; its splits `train` and, where there is one, `valid` are used.
     pub corpus: String,

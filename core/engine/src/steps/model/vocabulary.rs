@@ -28,12 +28,11 @@ pub(super) struct Table {
     /// Of a model that begins from another: the text whose words are added to the other's vocabulary, such as `"imdb.train"`; they begin
     /// as `<unk>`. `vocabulary = "extend"` stands for that of `task`.
     extend: Option<String>,
-    /// Words seen less often are unknown.
-    #[schemars(range(min = 0))]
+    /// Words seen less often are unknown. Default: 1.
     min_count: Option<u64>,
     /// The most entries, `<unk>` and `<eos>` among them, and in all where it is extended; the most frequent words are kept.
     max_size: Option<usize>,
-    /// Where words end: at white space alone, or around punctuation too. What is extended has words as they were.
+    /// Where words end: at white space alone, or around punctuation too. Default: `"space"`. What is extended has words as they were.
     words: Option<Words>,
 }
 
@@ -57,7 +56,7 @@ impl JsonSchema for VocabularyKeys {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let table = generator.subschema_for::<Table>();
-        json_schema!({ "anyOf": [{ "type": "string", "enum": [EXTEND] }, table] })
+        json_schema!({ "anyOf": [table, { "type": "string", "enum": [EXTEND] }] })
     }
 }
 
