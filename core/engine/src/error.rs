@@ -68,6 +68,12 @@ pub enum Error {
         /// The text, as pipelines name it.
         text: String,
     },
+    /// A text whose labels are asked for, and that has none.
+    #[error("no document of `{text}` has a label: leave `label` out of `layers`, or say where its labels are")]
+    NoLabels {
+        /// The text, as pipelines name it.
+        text: String,
+    },
     /// A source that answers otherwise than when it was checked.
     #[error("the source brings the layers {found:?}, and it told of {expected:?} when it was checked")]
     Described {
@@ -196,7 +202,11 @@ impl Error {
         let whose = |is_ours| if is_ours { 1 } else { 2 };
         match self {
             Self::Config(_) | Self::Corpus(_) | Self::Tokenizer(_) | Self::Labels(_) => 2,
-            Self::Vocabulary { .. } | Self::UnknownText { .. } | Self::Parts { .. } | Self::Whole { .. } => 2,
+            Self::Vocabulary { .. }
+            | Self::UnknownText { .. }
+            | Self::NoLabels { .. }
+            | Self::Parts { .. }
+            | Self::Whole { .. } => 2,
             Self::Disk { .. } | Self::Changed { .. } | Self::Damaged { .. } | Self::NoCheckpoint { .. } => 2,
             Self::Step { source, .. } => source.exit_code(),
             Self::Steps(failed) => failed.errors.iter().map(Self::exit_code).min().unwrap_or(1),

@@ -43,7 +43,7 @@ pub struct Span {
     pub start: u32,
     /// One past the last Unicode scalar.
     pub end: u32,
-    /// The value: a tag, a word.
+    /// The value: a tag, a word. Empty where it is known that there is none.
     pub value: Arc<str>,
 }
 

@@ -367,7 +367,7 @@ pub enum CorpusError {
     #[error(
         "{}:{line}: a quote opens a field, and none closes it{}; if quotes are a part of the text, set `quoting = \"none\"`",
         path.display(),
-        max.map(|max| format!(" within the {max} bytes of `max_document_bytes`")).unwrap_or_default()
+        max.map(|max| format!(" within the {max} bytes of `max_document_bytes`, which may have to be more")).unwrap_or_default()
     )]
     Unclosed {
         /// The file.
@@ -376,6 +376,20 @@ pub enum CorpusError {
         line: u64,
         /// The most bytes that a row may have, where there are more.
         max: Option<u64>,
+    },
+    /// A quote that closes a field, and more of the field behind it.
+    #[error(
+        "{}:{line}: a quote opens a field, the next one stands in line {closed} with more text behind it, and no field ends there; \
+         inside a field in quotes each quote stands twice; if quotes are a part of the text, set `quoting = \"none\"`",
+        path.display()
+    )]
+    Stray {
+        /// The file.
+        path: PathBuf,
+        /// The line that the field begins on, from 1.
+        line: u64,
+        /// The line of the next quote.
+        closed: u64,
     },
     /// A row of a table with too few or too many fields.
     #[error(

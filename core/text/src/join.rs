@@ -10,7 +10,7 @@ use crate::split::Words;
 pub struct Joined<'a> {
     /// The span of each token: `[tokens]`.
     pub spans: Vec<Option<&'a Span>>,
-    /// Tokens that stand somewhere in the text but in none of the spans. Tokens without a place
+    /// Tokens that stand somewhere in the text but in no span that has a value. Tokens without a place
     /// (`<eos>`) are not among them.
     pub unjoined: u64,
 }
@@ -18,7 +18,7 @@ pub struct Joined<'a> {
 /// Joins the tokens of a document to one of its annotation layers.
 ///
 /// A token falls in the span that it shares the most Unicode scalars with, the first of these on a
-/// tie. `starts` and `ends` (`[tokens]`) are as in [`Encoded`](crate::Encoded); `spans` are
+/// tie; where that has an empty value, in none. `starts` and `ends` (`[tokens]`) are as in [`Encoded`](crate::Encoded); `spans` are
 /// sorted by start. Linear in both when the tokens are sorted too, as every tokenizer gives them.
 pub fn join<'a>(starts: &[u32], ends: &[u32], spans: &'a [Span]) -> Joined<'a> {
     let mut unjoined = 0;
@@ -43,8 +43,9 @@ pub fn join<'a>(starts: &[u32], ends: &[u32], spans: &'a [Span]) -> Joined<'a> {
                 best = Some((span, overlap));
             }
         }
+        let best = best.map(|(span, _)| span).filter(|span| !span.value.is_empty());
         unjoined += u64::from(best.is_none());
-        best.map(|(span, _)| span)
+        best
     };
     let spans = starts.iter().zip(ends).map(find).collect();
     Joined { spans, unjoined }
@@ -158,6 +159,15 @@ mod tests {
 
     fn any_place() -> impl Strategy<Value = u32> {
         prop_oneof![0..10u32, Just(NULL), Just(NULL - 1), any::<u32>()]
+    }
+
+    /// "me,just": most of it is of a word without a value.
+    #[test]
+    fn a_word_without_a_value_keeps_its_place() {
+        let of = |value: &str, start, end| Span { start, end, value: value.into() };
+        let spans = [of("Case=Acc", 0, 2), of("", 2, 3), of("", 3, 7)];
+        let joined = join(&[0, 0], &[7, 3], &spans);
+        assert_eq!((joined.spans, joined.unjoined), (vec![None, Some(&spans[0])], 1));
     }
 
     #[test]

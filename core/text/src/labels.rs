@@ -154,7 +154,10 @@ impl Labels {
             };
             match column {
                 None => document.label.iter().for_each(&mut add),
-                Some(column) => spans(&document, column).iter().for_each(|span| add(&span.value)),
+                Some(column) => {
+                    let spans = spans(&document, column).iter().filter(|span| !span.value.is_empty());
+                    spans.for_each(|span| add(&span.value));
+                }
             }
         }
         let column = column.map(Arc::from);

@@ -24,6 +24,8 @@ mod annotator;
 mod annotators;
 mod conllu;
 mod corpus;
+#[cfg(test)]
+mod door;
 mod error;
 mod files;
 mod format;

@@ -17,6 +17,7 @@ use crate::files::stopped;
 use crate::form::Form;
 use crate::inputs::Hashes;
 use crate::step::{Made, Making, Step};
+use crate::steps::stage::layers::LABEL;
 
 /// A corpus of a pipeline.
 pub struct Corpus {
@@ -151,6 +152,9 @@ pub struct TextFigures {
     pub documents: u64,
     /// The words of them all, between white space.
     pub words: u64,
+    /// Those that have a label, of a corpus with labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labelled: Option<u64>,
     /// The rows that are left out, because they have no text.
     #[serde(default, skip_serializing_if = "is_none")]
     pub left_out: u64,
@@ -239,11 +243,25 @@ impl Step for Text {
 
     /// Reads it through, before hours of training depend on it: bad encoding, bad rows and empty files are found here.
     fn make(&self, making: &Making<'_>) -> Result<Made> {
-        let mut figures = TextFigures { documents: 0, words: 0, left_out: 0 };
+        let has_labels = self.corpus.layers().iter().any(|layer| layer == LABEL);
+        let mut figures = TextFigures { documents: 0, words: 0, labelled: has_labels.then_some(0), left_out: 0 };
         let counted = Counted { files: making.inputs, left_out: AtomicU64::new(0), first: OnceLock::new() };
         for document in self.documents_of(&counted, making.host)? {
             figures.documents += 1;
-            figures.words += document?.text.split_whitespace().count() as u64;
+            let document = document?;
+            figures.words += document.text.split_whitespace().count() as u64;
+            figures.labelled = figures.labelled.map(|labelled| labelled + u64::from(document.label.is_some()));
+        }
+        if let Some(lacking) =
+            figures.labelled.map(|labelled| figures.documents - labelled).filter(|lacking| *lacking > 0)
+        {
+            let message = format!(
+                "[{}] `{}`: {lacking} of {} documents have no label",
+                self.table(),
+                self.name(),
+                figures.documents
+            );
+            making.host.log(Level::Information, &message);
         }
         figures.left_out = counted.left_out.into_inner();
         if let Some(first) = counted.first.get() {

@@ -34,7 +34,7 @@ use crate::shard::Parts;
 use crate::step::{Made, Making, Step};
 use crate::step_name::StepName;
 pub use layers::Subwords;
-use layers::{POSITION, PREDICTION, TOKEN, WORD};
+use layers::{LABEL, POSITION, PREDICTION, TOKEN, WORD};
 use reading::{ModelSource, Reading};
 use recording::Recording;
 
@@ -457,6 +457,9 @@ impl Stage {
         let (loaded, tokenizer, description) = model.load(making)?;
         let load_seconds = start.elapsed().as_secs_f64();
         let told: TextFigures = making.figures(&**text)?;
+        if told.labelled == Some(0) && self.layers.iter().any(|layer| layer == LABEL) {
+            return Err(Error::NoLabels { text: text.name() });
+        }
         let state = self.state(making, *state, description.trained_state);
         let annotators = annotators.iter().map(|annotator| Ok((annotator.name.to_string(), annotator.load(making)?)));
         let annotators = annotators.collect::<Result<Vec<_>>>()?;
@@ -504,6 +507,12 @@ impl Stage {
                 making.host.log(Level::Warning, &message);
             }
             Extent::Part => {}
+        }
+        let words = stage.coverage.tokens - source.counts().special;
+        for layer in stage.coverage.layers.iter().filter(|layer| layer.unjoined > 0 && layer.unjoined == words) {
+            let (table, layer, text) = (self.table(), &layer.name, text.name());
+            let message = format!("[{table}] no token of `{text}` has a feature in the layer `{layer}`");
+            making.host.log(Level::Warning, &message);
         }
         let seconds = (times.source.saturating_sub(source.tokenize) + times.aggregate).as_secs_f64();
         let figures = StageFigures {

@@ -396,7 +396,7 @@ fn a_model_in_a_folder_is_looked_at() {
     let trained =
         headless.replace("init = \"lm\"", "init = \"lm\"\ntask = { kind = \"language-model\", corpus = \"new\" }");
     let said = errors_in(folder.path(), &trained);
-    assert_eq!(said, ["p:13:17: the weights that `same` begins from have no head for this task"]);
+    assert_eq!(said, ["p:13:17: the weights that `same` begins from do not predict the next token"]);
     // Nor do these have every ability of their plugin.
     let untrained = trained.replace("\"head\"", "\"trainable\"");
     let said = errors_in(folder.path(), &untrained);

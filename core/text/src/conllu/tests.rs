@@ -101,7 +101,10 @@ fn the_space_after_a_range_is_the_ranges() {
 fn faulty_lines_are_located() {
     let row = "1\ta\ta\tX\t_\t_\t0\troot\t_\t_";
     let cases = [
-        (row.replace("\t_\t_\t0", "\t_\t0"), "1: 9 fields between tabs where CoNLL-U has 10"),
+        (
+            row.replace("\t_\t_\t0", "\t_\t0"),
+            "1: 9 fields between tabs where CoNLL-U has 10; a column without a value has `_`",
+        ),
         (row.replace('\t', "  "), "1: 1 field between tabs where CoNLL-U has 10; put tabs in place of its spaces"),
         (
             rows(&[("1", "a"), ("3", "b")]),

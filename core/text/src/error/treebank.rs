@@ -12,7 +12,7 @@ pub enum TreebankFault {
     /// Not ten fields.
     #[error(
         "{found} {} between tabs where CoNLL-U has {FIELDS}{}", if *found == 1 { "field" } else { "fields" },
-        if *spaced { "; put tabs in place of its spaces" } else { "" }
+        if *spaced { "; put tabs in place of its spaces" } else { "; a column without a value has `_`" }
     )]
     Fields {
         /// The fields of the line.

@@ -219,10 +219,12 @@ impl Reader<'_> {
         for Stretch { place, words } in sentence.write(&mut document.text, scalars) {
             let words = &sentence.words[words];
             for ((_, column), annotation) in self.layers.iter().zip(&mut document.annotations) {
-                if words.iter().any(|word| word.value(*column).is_some()) {
-                    let values: Vec<&str> = words.iter().map(|word| word.value(*column).unwrap_or("_")).collect();
-                    annotation.spans.push(Span { start: place.start, end: place.end, value: values.join("+").into() });
-                }
+                // A word without a value has its place, too: a token that reaches over it and the next is of the longer one.
+                let value = match words.iter().any(|word| word.value(*column).is_some()) {
+                    true => words.iter().map(|word| word.value(*column).unwrap_or("_")).collect::<Vec<_>>().join("+"),
+                    false => String::new(),
+                };
+                annotation.spans.push(Span { start: place.start, end: place.end, value: value.into() });
             }
         }
     }

@@ -7,10 +7,8 @@ use serde_json::json;
 use txray_config::child;
 use txray_host::FindError;
 use txray_plugin::{Capabilities, Host, Model as PluginModel, Task, abi};
-use txray_text::unseen;
 
 use super::task::TaskKind;
-use super::{Keys, Origin};
 use crate::check::Check;
 use crate::files::read_small;
 
@@ -62,44 +60,9 @@ impl Abilities {
     }
 }
 
-/// The plugin component of a model, and the place that says so.
-pub(super) fn kind_of(
-    check: &mut Check<'_>,
-    pointer: &str,
-    keys: &Keys,
-    origin: Option<&Origin>,
-) -> Option<(String, String)> {
-    if let Some(Origin::Directory(path)) = origin
-        && !path.is_dir()
-    {
-        let (at, message) = (child(pointer, "path"), format!("there is no folder {}", path.display()));
-        match unseen(path) {
-            Some(help) => check.error_with_help(&at, message, help),
-            None => check.error(&at, message),
-        }
-        return None;
-    }
-    if let Some(kind) = &keys.kind {
-        return Some((kind.clone(), child(pointer, "kind")));
-    }
-    match origin {
-        Some(Origin::Directory(path)) => {
-            let place = child(pointer, "path");
-            kind_of_directory(check, &place, path).map(|kind| (kind, place))
-        }
-        Some(Origin::Init(to)) => Some((to.model.plugin.kind.clone(), child(pointer, "init"))),
-        Some(Origin::New(_)) => {
-            check.error_with_help(pointer, "missing key `kind`", "for instance `kind = \"lstm\"`");
-            None
-        }
-        // What it begins from was told of.
-        None => None,
-    }
-}
-
 /// The plugin component that reads a directory: the one that its `config.json` names (`txray-lstm` is read by `lstm`), or the
 /// first that loads it.
-fn kind_of_directory(check: &mut Check<'_>, place: &str, path: &Path) -> Option<String> {
+pub(super) fn kind_of_directory(check: &mut Check<'_>, place: &str, path: &Path) -> Option<String> {
     #[derive(Deserialize)]
     struct Config {
         model_type: String,

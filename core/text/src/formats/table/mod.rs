@@ -1,6 +1,7 @@
 //! Tables as text: what the formats of them have in common. A row is a document.
 
 mod columns;
+mod options;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -10,28 +11,16 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-pub(crate) use self::columns::{Column, Delimiter, Wanted};
 use self::columns::{Columns, Fault};
+use self::options::named;
+pub(crate) use self::options::{Column, Delimiter, Table, Wanted};
 pub(crate) use self::rows::Quoting;
 use self::rows::{Row, Rows};
 use crate::corpus::{Corpus, Document, Documents, indent, stream};
 use crate::error::{CorpusError, OptionError};
 use crate::files::{Disk, Files};
 use crate::lines::Lines;
-use crate::splits::{Splits, pointer};
-
-/// A table in each split, and how it is read.
-pub(crate) struct Table {
-    pub kind: &'static str,
-    pub splits: Splits,
-    /// The byte between fields, which is ASCII.
-    pub delimiter: u8,
-    /// What quotes mean; where it is not given, they mean nothing, and rows that look as if they did are refused.
-    pub quoting: Option<Quoting>,
-    /// Whether the first row names the columns.
-    pub header: bool,
-    pub wanted: Wanted,
-}
+use crate::splits::pointer;
 
 impl Table {
     /// The corpus, after a look at the first row of each file.
@@ -190,14 +179,5 @@ impl Reader {
         };
         self.id += 1;
         Ok(Some(document))
-    }
-}
-
-/// What a message calls a delimiter.
-fn named(delimiter: u8) -> String {
-    match delimiter {
-        b'\t' => "tabs".to_owned(),
-        b',' => "commas".to_owned(),
-        other => format!("`{}`", char::from(other)),
     }
 }

@@ -109,10 +109,15 @@ impl Rows {
         let mut line = first;
         let mut bytes = 0;
         let mut had_quotes = false;
+        let mut quotes = Quotes { delimiter: self.delimiter, at: Place::Start, opened: first };
         loop {
             bytes += text.len() as u64;
             had_quotes |= text.contains('"');
             text.push('\n');
+            if !quotes.fit(&text, line) {
+                let path = self.lines.path().clone();
+                return Err(CorpusError::Stray { path, line: quotes.opened, closed: line });
+            }
             let mut input = text.as_bytes();
             loop {
                 let (result, read, wrote, ended) =
@@ -148,6 +153,47 @@ impl Rows {
             bytes += 1;
             output.resize(output.len() + text.len() + 1, 0);
         }
+    }
+}
+
+/// Where quotes may stand, which the parser is lenient with: it reads on behind a quote that closes a field, and where the closing
+/// one of a field was lost that is the opening one of another, rows later.
+struct Quotes {
+    delimiter: u8,
+    at: Place,
+    /// The line that the last field in quotes began on.
+    opened: u64,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    /// Where a field begins.
+    Start,
+    /// In a field without quotes.
+    Plain,
+    /// In a field in quotes.
+    Inside,
+    /// Behind a quote in one, which closes it, or is the first of two.
+    Closed,
+}
+
+impl Quotes {
+    /// Goes on over a line, its end included: false where something follows a quote that closes a field.
+    fn fit(&mut self, text: &str, line: u64) -> bool {
+        for byte in text.bytes() {
+            self.at = match (self.at, byte) {
+                (Place::Start, b'"') => {
+                    self.opened = line;
+                    Place::Inside
+                }
+                (Place::Inside, b'"') => Place::Closed,
+                (Place::Closed, b'"') | (Place::Inside, _) => Place::Inside,
+                (_, byte) if byte == self.delimiter || byte == b'\n' => Place::Start,
+                (Place::Start | Place::Plain, _) => Place::Plain,
+                (Place::Closed, _) => return false,
+            };
+        }
+        true
     }
 }
 

@@ -180,8 +180,16 @@ fn faulty_tables_are_located() {
         (
             "text,label\na,\"cccc\ndddd\neeee\n",
             "max_document_bytes = 15",
-            ":2: a quote opens a field, and none closes it within the 15 bytes of `max_document_bytes`; if",
+            ":2: a quote opens a field, and none closes it within the 15 bytes of `max_document_bytes`, which may have to be more; if",
         ),
+        // The quote that closes it was lost, and the next one opens another field, three rows below.
+        (
+            "text,label\n\"a,1\nb,1\n\"c\",1\n",
+            "",
+            ":2: a quote opens a field, the next one stands in line 4 with more text behind it, and no field ends there; inside",
+        ),
+        ("text,label\n\"a \\\"b\\\" c\",1\n", "", ":2: a quote opens a field, the next one stands in line 2"),
+        ("text,label\n\"a\" b,1\n", "", ":2: a quote opens a field, the next one stands in line 2"),
     ];
     for (text, options, expected) in cases {
         let message = message(text, options);
