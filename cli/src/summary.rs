@@ -120,21 +120,27 @@ fn annotators(text: &mut String, pipeline: &Pipeline, outcome: &Outcome) {
 
 fn evaluations(text: &mut String, all: impl Iterator<Item = Arc<Evaluation>>, outcome: &Outcome) -> Result<()> {
     let header = ["evaluation", "model", "text", "predicted", "loss", "perplexity"];
+    let of_labels = ["evaluation", "model", "text", "labelled", "accuracy", "macro-F1", "ROC-AUC", "loss", "ECE"];
     let mut table = Table::new(&header, &[3, 4, 5]);
-    for evaluation in all {
+    let mut labelled = Table::new(&of_labels, &[3, 4, 5, 6, 7, 8]);
+    let told = |of: Option<Estimate>, digits| of.map(|of| estimate(of, digits)).unwrap_or_default();
+    for evaluation in all.flat_map(|evaluation| evaluation.all()) {
         for (over, scores) in evaluation.read(&outcome.finished.entry(&*evaluation)?.directory)? {
             let Some(scores) = scores else { continue };
-            table.row([
-                evaluation.name.to_string(),
-                evaluation.model.to_string(),
-                over,
-                thousands(scores.predicted),
-                scores.loss.map(|loss| estimate(loss, 4)).unwrap_or_default(),
-                scores.perplexity.map(|perplexity| estimate(perplexity, 2)).unwrap_or_default(),
-            ]);
+            let (name, model) = (evaluation.name.to_string(), evaluation.model.to_string());
+            let (count, loss) = (thousands(scores.predicted), told(scores.loss, 4));
+            if scores.accuracy.is_none() {
+                table.row([name, model, over, count, loss, told(scores.perplexity, 2)]);
+                continue;
+            }
+            let shares = [scores.accuracy, scores.macro_f1, scores.roc_auc].map(|share| told(share, 4));
+            let [accuracy, macro_f1, roc_auc] = shares;
+            let error = told(scores.calibration_error, 4);
+            labelled.row([name, model, over, count, accuracy, macro_f1, roc_auc, loss, error]);
         }
     }
     add(text, &table);
+    add(text, &labelled);
     Ok(())
 }
 
@@ -189,7 +195,7 @@ fn distance(joint: JointSummary) -> String {
 }
 
 /// The share of a stage's tokens that its vocabulary does not know: none of them, where a part of it has no document.
-fn unknown(figures: StageFigures, record: Option<&StepRecord>) -> f64 {
+fn unknown(figures: &StageFigures, record: Option<&StepRecord>) -> f64 {
     let tokens = record.and_then(|record| record.tokens).unwrap_or(0);
     figures.unknown as f64 / tokens.max(1) as f64
 }
@@ -206,7 +212,7 @@ fn stages(text: &mut String, pipeline: &Pipeline, outcome: &Outcome) -> Result<(
             StageOf::Model { model, text, .. } => (model.to_string(), text.name()),
             StageOf::Source(source) => (source.kind.clone(), String::new()),
         };
-        let unknown = unknown(figures, record);
+        let unknown = unknown(&figures, record);
         table.row([
             stage.name.to_string(),
             of,
@@ -386,14 +392,28 @@ fn evidence(text: &mut String, name: &str, summary: &Summary) {
 /// Unknown tokens of a stage from which on a comparison is said to be of them, too.
 const MUCH_UNKNOWN: f64 = 0.1;
 
+/// The layer of tokens, whose features are the forms of a vocabulary.
+const TOKEN: &str = "token";
+
 /// The comparisons whose stages do not know much of their texts, or not alike.
 fn unknown_in(text: &mut String, compared: &[(Arc<Comparison>, Summary)], outcome: &Outcome) -> Result<()> {
     let before = text.len();
     for (comparison, summary) in compared {
-        let mut shares = [0.0; 2];
-        for (share, stage) in shares.iter_mut().zip([&comparison.from, &comparison.to]) {
+        let (mut shares, mut forms) = ([0.0; 2], [None, None]);
+        for (side, stage) in [&comparison.from, &comparison.to].into_iter().enumerate() {
             let figures: StageFigures = outcome.finished.figures(&**stage)?;
-            *share = unknown(figures, record(outcome, &**stage));
+            shares[side] = unknown(&figures, record(outcome, &**stage));
+            forms[side] = figures.forms;
+        }
+        if let [Some(from), Some(to)] = forms
+            && from != to
+            && summary.layers.contains_key(TOKEN)
+        {
+            *text += &output::line(&format!(
+                "{}: {} and {} are read through different vocabularies, in which a word may be a token of the one and unknown to the \
+                 other: distances of `{TOKEN}` are of that, too; compare `word`",
+                comparison.name, summary.from, summary.to
+            ));
         }
         if shares.iter().any(|share| *share >= MUCH_UNKNOWN) || (shares[0] - shares[1]).abs() >= MUCH_UNKNOWN / 2.0 {
             let [from, to] = shares.map(percent);

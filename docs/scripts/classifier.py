@@ -75,6 +75,8 @@ def train(path, folder):
         print(f"epoch {epoch + 1}: loss {total / len(rows):.4f}")
     model.save(folder)
     tokenizer.save(f"{folder}/tokenizer.json")
+    with open(f"{folder}/labels.json", "w", encoding="utf-8") as f:
+        json.dump({"labels": names}, f)
 
 
 @torch.no_grad()

@@ -74,6 +74,22 @@ pub enum Error {
         /// The text, as pipelines name it.
         text: String,
     },
+    /// A model whose head does not say what is asked of it.
+    #[error("`{model}` {why}")]
+    Head {
+        /// The model.
+        model: String,
+        /// What it tells, and what to do.
+        why: String,
+    },
+    /// A text without anything that a model could be held to.
+    #[error("nothing in `{text}` has a `{layer}` that the model knows, which it could be held to")]
+    Unlabelled {
+        /// The text, as pipelines name it.
+        text: String,
+        /// The layer of labels.
+        layer: String,
+    },
     /// A source that answers otherwise than when it was checked.
     #[error("the source brings the layers {found:?}, and it told of {expected:?} when it was checked")]
     Described {
@@ -207,7 +223,12 @@ impl Error {
             | Self::NoLabels { .. }
             | Self::Parts { .. }
             | Self::Whole { .. } => 2,
-            Self::Disk { .. } | Self::Changed { .. } | Self::Damaged { .. } | Self::NoCheckpoint { .. } => 2,
+            Self::Head { .. }
+            | Self::Unlabelled { .. }
+            | Self::Disk { .. }
+            | Self::Changed { .. }
+            | Self::Damaged { .. }
+            | Self::NoCheckpoint { .. } => 2,
             Self::Step { source, .. } => source.exit_code(),
             Self::Steps(failed) => failed.errors.iter().map(Self::exit_code).min().unwrap_or(1),
             Self::Method(error) | Self::Pruner { source: error, .. } => of(error.fault()),

@@ -55,7 +55,7 @@ pub use align::{Aligned, AlignmentSummary, align};
 pub use compare::{compare, unlike};
 pub use comparison::{Compared, Comparison, ComparisonRow, FeatureRow, Worth};
 pub use error::{MethodError, MethodResult};
-pub use evaluation::{Estimate, Predicted, Scores, write_predicted};
+pub use evaluation::{Estimate, LabelScore, Predicted, Scores, Told, write_predicted};
 pub use evidence::{
     Corrected, Design, Evidence, Fall, Joint, JointCorrected, LayerEvidence, Observed, Reading, Resampling, Side,
     Tested, Testing, Unit, evidence, q_values,

@@ -412,11 +412,19 @@ tables! {
         DOC: U64 = "doc",
         /// The group that it belongs to (an article, a movie).
         GROUP: Text or null = "group",
-        /// How much of it was predicted: of a language model, tokens. The first one of a document is not, unless a state is carried
-        /// into it.
+        /// How much of it was predicted: of a language model tokens, of which the first one of a document is not, unless a state is
+        /// carried into it; of a tagger words; of a classifier 1. What has no label, or one that the model does not know, is not.
         COUNT: U64 = "count",
         /// The loss of that, nats, summed.
         LOSS: F64 = "loss",
+        /// Of labels, how much of that was told right.
+        RIGHT: U64 or null = "right",
+        /// Of a classifier, the label that the document has.
+        LABEL: Text or null = "label",
+        /// Of a classifier, the most probable label.
+        PREDICTION: Text or null = "prediction",
+        /// Its probability.
+        PROBABILITY: F64 or null = "probability",
     }
 
     /// The neurons of a comparison as a pruner ranks them: a row a site and neuron.

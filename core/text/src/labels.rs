@@ -48,6 +48,8 @@ pub struct Targets {
     pub unseen: u64,
     /// One such name.
     pub unseen_name: Option<Arc<str>>,
+    /// How many words have a label that no token has, because they are in one token with others, or in none.
+    pub unread: u64,
 }
 
 /// Why there are no labels. Reads well after "failed to ...: ".
@@ -253,12 +255,16 @@ impl Labels {
             let at = encoded.offsets[index] as usize..encoded.offsets[index + 1] as usize;
             let joined = join(&encoded.starts[at.clone()], &encoded.ends[at], spans(document, column));
             let mut before: Option<&Span> = None;
+            let mut read = 0;
             for span in joined.spans {
                 let is_first = !matches!((span, before), (Some(a), Some(b)) if std::ptr::eq(a, b));
+                read += u64::from(is_first && span.is_some());
                 let label = span.filter(|_| is_first).map_or(NULL, |span| self.number(&span.value, &mut targets));
                 targets.labels.push(label);
                 before = span;
             }
+            let labelled = spans(document, column).iter().filter(|span| !span.value.is_empty()).count() as u64;
+            targets.unread += labelled.saturating_sub(read);
         }
         targets
     }
@@ -332,7 +338,12 @@ mod tests {
             ends: vec![2, 7, 11, 16, 19, NULL, 21],
             ..Encoded::default()
         };
-        assert_eq!(labels.targets(&documents, &encoded).labels, [0, NULL, NULL, 1, 1, NULL, 0]);
+        let targets = labels.targets(&documents, &encoded);
+        assert_eq!((targets.labels, targets.unread), (vec![0, NULL, NULL, 1, 1, NULL, 0], 0));
+        // Of three words in one token, the longest has it.
+        let encoded = Encoded { offsets: vec![0, 2], starts: vec![0, 12], ends: vec![11, 21], ..Encoded::default() };
+        let targets = labels.targets(&documents, &encoded);
+        assert_eq!((targets.labels, targets.unread), (vec![0, 1], 2));
     }
 
     #[test]

@@ -305,7 +305,7 @@ fn a_head_of_the_same_shape_is_trained_on() {
     };
     let (before, after) = told_by(&usual);
     assert!(same(&before, &after));
-    let (before, after) = told_by(&LstmOptions { pooling: Pooling::Mean, ..usual });
+    let (before, after) = told_by(&LstmOptions { task: HeadOptions { pooling: Pooling::Mean }, ..usual });
     assert!(!same(&before, &after));
 }
 

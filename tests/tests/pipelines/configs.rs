@@ -40,7 +40,7 @@ fn every_config_is_sound() {
         let mut args = vec!["check".into(), config.clone().into_os_string()];
         match config.file_name().unwrap().to_str().unwrap() {
             "quickstart.toml" => {}
-            "wikitext2.toml" | "trajectory.toml" => {
+            "wikitext2.toml" | "trajectory.toml" | "imdb.toml" | "imdb-scratch.toml" | "tagger.toml" => {
                 let Some(data) = data() else { continue };
                 args.extend(["--data".into(), data.into_os_string()]);
             }
@@ -441,6 +441,66 @@ fn trajectory_runs() {
     let (bits, control) =
         (table.numbers::<Float64Type>("information"), table.numbers::<Float64Type>("information_control"));
     assert!(bits[5] > control[5], "{bits:?} {control:?}");
+}
+
+/// A config over real text, with these settings, where there is that.
+fn over_text(name: &str, sets: &[&str]) -> Option<(Folder, Ran)> {
+    let data = data()?;
+    let folder = Folder::new();
+    let config = configs().join(name);
+    let mut args = vec!["run", config.to_str().unwrap(), "--data", data.to_str().unwrap(), "--out", "out"];
+    args.extend(sets.iter().flat_map(|set| ["--set", set]));
+    let ran = folder.txray(args).succeeded();
+    Some((folder, ran))
+}
+
+/// What makes both configs of IMDB end in seconds.
+const IMDB: [&str; 5] = [
+    "corpus.imdb.limit=120",
+    "corpus.imdb.shuffle=true",
+    "model.lm.embedding=16",
+    "model.lm.hidden=24",
+    "model.lm.train.max_tokens=20000",
+];
+
+#[test]
+fn the_three_stages_of_imdb_run() {
+    let sets = ["annotator.pos.train=ud-ewt/en_ewt-ud-dev.conllu", "model.sentiment.train.epochs=2"];
+    let Some((folder, ran)) = over_text("imdb.toml", &[&IMDB[..], &sets].concat()) else { return };
+    for told in [" sentiment    imdb.test", "pretrained -> zero-shot", "zero-shot -> supervised"] {
+        assert!(ran.stdout.contains(told), "{told}: {}", ran.stdout);
+    }
+    // They share their neurons, and their words.
+    let stage = |name: &str| Table::read(&folder.path(format!("out/stages/{name}/neurons.parquet"))).len();
+    assert_eq!(["pretrained", "zero-shot", "supervised"].map(stage), [24; 3]);
+    let tokenizer = |model: &str| std::fs::read(folder.path(format!("out/models/{model}/tokenizer.json"))).unwrap();
+    assert_eq!(tokenizer("lm-imdb"), tokenizer("sentiment"));
+    assert!(!ran.stdout.contains("different vocabularies"), "{}", ran.stdout);
+}
+
+#[test]
+fn what_pretraining_bought_is_scored_by_seed() {
+    let sets = [
+        "model.scratch.hidden=24",
+        "model.scratch.embedding=16",
+        "model.tuned.train.epochs=1",
+        "model.scratch.train.epochs=1",
+    ];
+    let Some((folder, ran)) = over_text("imdb-scratch.toml", &[&IMDB[..], &sets].concat()) else { return };
+    for name in ["tuned", "tuned#2", "tuned#3", "scratch", "scratch#2", "scratch#3"] {
+        assert!(ran.stdout.contains(&format!(" {name} ")), "{name}: {}", ran.stdout);
+        assert!(folder.path(format!("out/evaluations/{name}.json")).exists());
+    }
+}
+
+#[test]
+fn a_treebank_is_tagged() {
+    let sets = ["corpus.ewt.limit=300", "model.tagger.train.epochs=2", "model.tagger.hidden=24"];
+    let Some((folder, ran)) = over_text("tagger.toml", &sets) else { return };
+    assert!(ran.stdout.contains("ewt.test"), "{}", ran.stdout);
+    let scores: Value =
+        serde_json::from_slice(&std::fs::read(folder.path("out/evaluations/tags.json")).unwrap()).unwrap();
+    assert!(scores["ewt.test"]["accuracy"]["value"].as_f64().unwrap() > 0.3, "{scores}");
 }
 
 #[test]

@@ -335,3 +335,110 @@ fn weights_of_other_sizes_and_tokenizers_are_refused() {
     let stderr = folder.txray(["run", "pipeline.toml", "--out", "out"]).failed(2);
     assert!(stderr.contains("only a vocabulary of words"), "{stderr}");
 }
+
+const EVALUATED: &str = "
+[evaluation.topics]
+model = \"topic\"
+corpora = [\"both.train\", \"both.test\"]
+
+[evaluation.language]
+model = \"lm\"
+corpora = [\"kitchen.valid\"]
+";
+
+#[test]
+fn labels_are_scored_with_intervals() {
+    let folder = folder();
+    // Two of the test documents were trained on, one has a label that was not, one has none, and one has the wrong one.
+    let test = csv(200..296)
+        + &csv(0..2)["text,label\n".len()..]
+        + "the cat,animal\nthe dog,\nthe cook has a soup number1,garden\n";
+    folder.write("test.csv", test);
+    folder.write("pipeline.toml", STAGES.to_owned() + EVALUATED);
+    let ran = folder.txray(["run", "pipeline.toml", "--out", "out"]).succeeded();
+    for told in [
+        "1 documents of `both.test` have labels that `topic` does not know, such as 'animal'",
+        "of `both.test` stand in `both.train`, too, which `topic` was trained on",
+    ] {
+        assert!(ran.stderr.contains(told), "{told}: {}", ran.stderr);
+    }
+    for told in ["macro-F1", "ROC-AUC", "ECE", "perplexity"] {
+        assert!(ran.stdout.contains(told), "{told}: {}", ran.stdout);
+    }
+    let scores = &json(&folder, "out/evaluations/topics.json")["both.test"];
+    assert_eq!((&scores["documents"], &scores["predicted"], &scores["unseen"]), (&101.into(), &99.into(), &1.into()));
+    assert!(scores["repeated"].as_u64().unwrap() >= 2);
+    let accuracy = scores["accuracy"]["value"].as_f64().unwrap();
+    let [low, high] = [0, 1].map(|end| scores["accuracy"]["interval"][end].as_f64().unwrap());
+    assert!(accuracy > 0.95 && low <= accuracy && accuracy <= high && low < 1.0, "{scores}");
+    assert!(scores["roc_auc"]["value"].as_f64().unwrap() > 0.95 && scores.get("perplexity").is_none());
+    assert_eq!(scores["labels"][0]["label"], "garden");
+    // The table says the same, document by document.
+    let table = Table::read(&folder.path("out/evaluations/topics.parquet"));
+    let column = |name: &str| table.text(name).into_iter().skip(200).collect::<Vec<_>>();
+    let (labels, told) = (column("label"), column("prediction"));
+    assert_eq!((labels.len(), labels[98], labels[99]), (101, Some("animal"), None));
+    let known = |label: &Option<&str>| matches!(label, Some("garden" | "kitchen"));
+    let right = labels.iter().zip(&told).filter(|(label, told)| known(label) && label == told).count();
+    assert!((right as f64 / 99.0 - accuracy).abs() < 1e-12);
+    let counts: Vec<Option<u64>> = table.numbers::<arrow_array::types::UInt64Type>("right");
+    assert_eq!(counts[200..].iter().flatten().sum::<u64>(), right as u64);
+    let probability = table.numbers::<Float64Type>("probability");
+    assert!(probability.iter().flatten().all(|p| (0.5..=1.0).contains(p)) && probability.iter().all(Option::is_some));
+    // The loss is that which the training validated by: of what was held out, here of the whole.
+    let language = &json(&folder, "out/evaluations/language.json")["kitchen.valid"];
+    assert!(language["perplexity"]["value"].as_f64().unwrap() > 1.0 && language.get("accuracy").is_none());
+}
+
+#[test]
+fn replicates_are_scored_beside_the_model() {
+    let folder = folder();
+    let config = STAGES.replace("init = \"extended\"", "init = \"extended\"\nseeds = [1, 2]") + EVALUATED;
+    folder.write("pipeline.toml", config);
+    let ran = folder.txray(["run", "pipeline.toml", "--out", "out"]).succeeded();
+    assert!(ran.stdout.contains(" topics#2 "), "{}", ran.stdout);
+    let [a, b] = ["topics", "topics#2"].map(|name| json(&folder, &format!("out/evaluations/{name}.json")));
+    assert_ne!(a, b);
+}
+
+#[test]
+fn words_are_scored_beside_their_documents() {
+    let folder = Folder::new();
+    let evaluation = "[evaluation.tags]\nmodel = \"tagger\"\ncorpora = [\"c.valid\"]\n";
+    folder.write("pipeline.toml", TAGGED.to_owned() + evaluation);
+    folder.txray(["run", "pipeline.toml", "--out", "out"]).succeeded();
+    let scores = &json(&folder, "out/evaluations/tags.json")["c.valid"];
+    assert!(scores["accuracy"]["value"].as_f64().unwrap() > 0.9, "{scores}");
+    assert_eq!((&scores["unit"], &scores["documents"]), (&"group".into(), &100.into()));
+    let manifest = json(&folder, "out/manifest.json");
+    let step = manifest["steps"].as_array().unwrap().iter().find(|step| step["name"] == "model.tagger").unwrap();
+    let [told, trained] = [&scores["loss"]["value"], &step["valid_loss"]].map(|loss| loss.as_f64().unwrap());
+    assert!((told / trained - 1.0).abs() < 1e-6, "{told} {trained}");
+    // A folder that does not say of which column its labels are is asked.
+    let labels = folder.path("out/models/tagger/labels.json");
+    let text = fs::read_to_string(&labels).unwrap();
+    fs::write(&labels, text.replace("\"column\": \"pos\"", "\"other\": 1")).unwrap();
+    let config = TAGGED.split("[model.tagger]").next().unwrap().to_owned()
+        + "[model.tagger]\npath = \"out/models/tagger\"\n"
+        + evaluation;
+    folder.write("loaded.toml", &config);
+    let stderr = folder.txray(["run", "loaded.toml", "--out", "loaded"]).failed(2);
+    assert!(stderr.contains("name the annotation column"), "{stderr}");
+    folder.write("loaded.toml", config + "column = \"pos\"\n");
+    folder.txray(["run", "loaded.toml", "--out", "loaded"]).succeeded();
+    assert_eq!(&json(&folder, "loaded/evaluations/tags.json")["c.valid"], scores);
+    fs::remove_file(&labels).unwrap();
+    let stderr = folder.txray(["run", "loaded.toml", "--out", "loaded"]).failed(2);
+    assert!(stderr.contains("write labels.json beside its weights"), "{stderr}");
+    fs::write(&labels, "{\"labels\": [\"a\", \"b\"]}").unwrap();
+    let stderr = folder.txray(["run", "loaded.toml", "--out", "loaded"]).failed(2);
+    assert!(stderr.contains("and 2 have names beside its weights"), "{stderr}");
+}
+
+#[test]
+fn a_text_without_labels_scores_nothing() {
+    let (_, ran) = ran(&csv(0..200), "text,label\nthe pan,\n", &(STAGES.to_owned() + EVALUATED));
+    let stderr = ran.failed(2);
+    assert!(stderr.contains("nothing in `both.test` has a `label` that the model knows"), "{stderr}");
+    assert!(stderr.contains("no document of `both.test` has a label: leave `label` out of `layers`"), "{stderr}");
+}

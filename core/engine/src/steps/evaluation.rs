@@ -1,5 +1,8 @@
 //! `[evaluation.NAME]`: how well a model predicts texts.
 
+mod labels;
+mod windows;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,10 +16,10 @@ use txray_method::{MethodError, Predicted, Scores, write_predicted};
 use txray_plugin::{Model, Opaque, Predict, PredictRequest, State, Task, Text as Ids};
 use txray_tables::Folder;
 use txray_tables::columns::evaluation;
-use txray_text::{Document, Tokenizer};
+use txray_text::Tokenizer;
 
 use super::corpus::{Corpus, Text};
-use super::model::ModelRef;
+use super::model::{Loaded, ModelRef};
 use crate::check::{Check, Section};
 use crate::error::{Error, Result};
 use crate::form::Form;
@@ -24,12 +27,11 @@ use crate::inputs::Hashes;
 use crate::out::{OutPath, Publication};
 use crate::step::{Made, Making, Step};
 use crate::step_name::StepName;
+use labels::{Asked, Teller};
+use windows::windows;
 
 /// The file of what an evaluation comes to.
 const SUMMARY: &str = "evaluation.json";
-
-/// Words of the documents that are predicted at a time: enough for the model to fill its lanes, and a bound on memory.
-const WINDOW: usize = 1 << 16;
 
 /// How well a model predicts texts.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -39,9 +41,11 @@ struct Keys {
     model: String,
     /// The splits of corpora: `["wikitext.valid", "wikitext.test"]`.
     corpora: Vec<String>,
-    /// What happens to a recurrent state where a document begins. Default: as the model was trained, where that is known, else
-    /// `"reset"`.
+    /// What happens to a recurrent state where a document begins. Default: as a language model was trained, where that is known, else
+    /// `"reset"`, as labels always are told.
     state: Option<State>,
+    /// The annotation column whose values a tagger tells, where its folder does not say it: `"upos"`.
+    column: Option<String>,
 }
 
 /// An evaluation of a pipeline.
@@ -55,7 +59,11 @@ pub struct Evaluation {
     /// What it predicts.
     pub texts: Vec<Arc<Text>>,
     state: Option<State>,
+    /// Of a tagger, where its folder does not say it.
+    column: Option<String>,
     seed: u64,
+    /// The same of the replicates of the model.
+    replicates: Vec<Arc<Evaluation>>,
 }
 
 /// By text: none where the model predicts nothing.
@@ -90,13 +98,25 @@ impl Section for Evaluation {
         if keys.state == Some(State::Carry) && !model.model.abilities.carry {
             check.error(&child(pointer, "state"), format!("`{model}` has no state that could be carried"));
         }
-        let evaluation =
-            Self { name: name.into(), table: Self::TABLE, model, texts, state: keys.state, seed: check.seed };
+        let of = |name: StepName, model: ModelRef| Self {
+            name,
+            table: Self::TABLE,
+            model,
+            texts: texts.clone(),
+            state: keys.state,
+            column: keys.column.clone(),
+            seed: check.seed,
+            replicates: Vec::new(),
+        };
+        let name = StepName::from(name);
+        let replicates = model.replicates().into_iter();
+        let replicates = replicates.map(|(seed, model)| Arc::new(of(name.replicate(seed), model))).collect();
+        let evaluation = Self { replicates, ..of(name.clone(), model) };
         (check.diagnostics.len() == before).then_some(evaluation)
     }
 
     fn steps(self: &Arc<Self>) -> Vec<Arc<dyn Step>> {
-        vec![Arc::clone(self) as _]
+        [self].into_iter().chain(&self.replicates).map(|evaluation| Arc::clone(evaluation) as _).collect()
     }
 
     fn form() -> Form {
@@ -114,7 +134,12 @@ impl Evaluation {
         state: Option<State>,
         seed: u64,
     ) -> Self {
-        Self { name, table, model, texts: vec![text], state, seed }
+        Self { name, table, model, texts: vec![text], state, column: None, seed, replicates: Vec::new() }
+    }
+
+    /// It and the same of the replicates of its model.
+    pub fn all(self: &Arc<Self>) -> Vec<Arc<Self>> {
+        [self].into_iter().chain(&self.replicates).cloned().collect()
     }
 
     /// What it came to.
@@ -136,21 +161,8 @@ impl Evaluation {
         tokenizer: &Tokenizer,
         mut state: Option<Opaque>,
     ) -> Result<Vec<Predicted>> {
-        let mut documents = text.documents(making)?;
-        let (mut all, mut counts) = (Vec::new(), txray_text::Counts::default());
-        loop {
-            let (mut window, mut words): (Vec<Document>, usize) = (Vec::new(), 0);
-            while words < WINDOW
-                && let Some(document) = documents.next().transpose()?
-            {
-                words += document.text.split_whitespace().count() + 1;
-                window.push(document);
-            }
-            if window.is_empty() {
-                break;
-            }
-            let encoded = tokenizer.encode(&window)?;
-            counts += encoded.counts;
+        let mut all = Vec::new();
+        windows(making, &self.table(), text, tokenizer, |window, encoded| {
             let ids = Ids { ids: &encoded.ids, offsets: &encoded.offsets };
             let (mut losses, mut predicted) = (vec![0.0; window.len()], vec![0; window.len()]);
             let request = PredictRequest::new(Task::LanguageModel, ids.into(), &mut losses, &mut predicted);
@@ -161,11 +173,29 @@ impl Evaluation {
                 group: document.group,
                 count,
                 loss,
+                ..Predicted::default()
             }));
-        }
-        text.check_counts(making, &self.table(), counts)?;
+            Ok(())
+        })?;
         Ok(all)
     }
+
+    /// What the model tells of a language, or of labels: none where it tells nothing.
+    fn head(&self, loaded: &Loaded) -> Result<Option<Head>> {
+        let head = |task| loaded.description.classes(task).map(|classes| (task, classes));
+        let Some((task, classes)) = [Task::Classification, Task::Tagging].into_iter().find_map(head) else {
+            return Ok(loaded.description.classes(Task::LanguageModel).map(|_| Head::Language));
+        };
+        Ok(Some(Head::Labels(Teller::new(&self.model, task, classes, loaded.labels.clone(), self.column.as_deref())?)))
+    }
+}
+
+/// What a model tells.
+enum Head {
+    /// The next token.
+    Language,
+    /// Labels.
+    Labels(Teller),
 }
 
 impl Step for Evaluation {
@@ -183,35 +213,53 @@ impl Step for Evaluation {
 
     fn inputs(&self) -> Vec<(&'static str, Arc<dyn Step>)> {
         let texts = self.texts.iter().map(|text| ("text", Arc::clone(text) as _));
-        [("model", Arc::clone(&self.model.model) as _)].into_iter().chain(texts).collect()
+        // A text that stands in what a model was trained on is told.
+        let learned = self.model.model.lesson_text().map(|text| ("train", Arc::clone(text) as _));
+        [("model", Arc::clone(&self.model.model) as _)].into_iter().chain(texts).chain(learned).collect()
     }
 
     fn recipe(&self, _: &mut Hashes<'_>) -> Result<Value> {
         let texts: Vec<String> = self.texts.iter().map(|text| text.name()).collect();
         // They stand in the table.
-        Ok(json!({ "epoch": self.model.epoch, "texts": texts, "state": self.state, "seed": self.seed }))
+        let Self { state, column, seed, .. } = self;
+        let is_own = self.table == Self::TABLE;
+        Ok(json!({
+            "epoch": self.model.epoch, "texts": texts, "state": state, "column": column, "seed": seed, "own": is_own,
+        }))
     }
 
     fn make(&self, making: &Making<'_>) -> Result<Made> {
-        let (model, tokenizer, description) = self.model.load(making)?;
+        let loaded = self.model.load(making)?;
         let start = Instant::now();
-        let state = self.state.or(description.trained_state).unwrap_or(State::Reset);
-        let predict = model.as_predict().filter(|_| description.classes(Task::LanguageModel).is_some());
+        let state = self.state.or(loaded.description.trained_state).unwrap_or(State::Reset);
         let (mut scores, mut tables, mut tokens) = (AllScores::new(), Vec::new(), 0);
+        let head = self.head(&loaded)?;
+        let predict = loaded.model.as_predict();
         for text in &self.texts {
-            let Some(predict) = predict else {
-                scores.insert(text.name(), None);
-                continue;
+            let of = match (&head, predict) {
+                (Some(Head::Language), Some(predict)) => {
+                    let carried = match state {
+                        State::Reset => None,
+                        State::Carry => Some(begin(&*loaded.model, making)?),
+                    };
+                    let predicted = self.predict(making, text, predict, &loaded.tokenizer, carried)?;
+                    Some((Scores::of(&predicted, self.seed), predicted))
+                }
+                (Some(Head::Labels(teller)), Some(predict)) => {
+                    let asked = Asked { table: &self.table(), model: &self.model, seed: self.seed };
+                    let scores = teller.scores(making, asked, text, predict, &loaded.tokenizer)?;
+                    // What a table of another kind asks for is left out.
+                    if scores.is_none() && self.table == Self::TABLE {
+                        return Err(Error::Unlabelled { text: text.name(), layer: teller.layer().to_owned() });
+                    }
+                    scores
+                }
+                _ => None,
             };
-            let carried = match state {
-                State::Reset => None,
-                State::Carry => Some(begin(&*model, making)?),
-            };
-            let predicted = self.predict(making, text, predict, &tokenizer, carried)?;
-            let of = Scores::of(&predicted, self.seed);
-            tokens += of.predicted;
-            scores.insert(text.name(), Some(of));
-            tables.push((text.name(), predicted));
+            let (of, predicted) = of.unzip();
+            tokens += of.as_ref().map_or(0, |of| of.predicted);
+            scores.insert(text.name(), of);
+            tables.extend(predicted.map(|predicted| (text.name(), predicted)));
         }
         let seconds = start.elapsed().as_secs_f64();
         write_predicted(&making.folder(), &tables)?;

@@ -19,6 +19,7 @@ use txray_config::{Name, child, of_format};
 use txray_plugin::{Ability, Model as PluginModel, ModelDescription, Site, State, Task, abi};
 use txray_text::{Labels, Tokenizer, Vocabulary, unseen};
 
+use super::corpus::Text;
 use crate::check::{Check, Section, merge};
 use crate::component::Component;
 use crate::error::{Error, Result};
@@ -207,12 +208,31 @@ impl ModelRef {
         }
     }
 
-    /// Loads it, with its tokenizer.
-    pub fn load(&self, making: &Making<'_>) -> Result<(Box<dyn PluginModel>, Tokenizer, ModelDescription)> {
+    /// Loads it, with what lies beside its weights.
+    pub fn load(&self, making: &Making<'_>) -> Result<Loaded> {
         let mut model = self.model.create(making)?;
-        let (tokenizer, description) = load(&mut *model, &self.weights(making)?, making.host, making.inputs)?;
-        Ok((model, tokenizer, description))
+        let weights = self.weights(making)?;
+        let (tokenizer, description) = load(&mut *model, &weights, making.host, making.inputs)?;
+        Ok(Loaded { model, tokenizer, description, labels: Labels::load(&weights, making.inputs)? })
     }
+
+    /// The replicates of the model, each with its seed, at the same epoch.
+    pub fn replicates(&self) -> Vec<(u64, Self)> {
+        let of = |model: &Arc<Model>| Some((model.name.replicate?, Self { model: Arc::clone(model), ..self.clone() }));
+        self.model.replicates.iter().filter_map(of).collect()
+    }
+}
+
+/// A model that is loaded.
+pub struct Loaded {
+    /// It.
+    pub model: Box<dyn PluginModel>,
+    /// Its tokenizer.
+    pub tokenizer: Tokenizer,
+    /// What it is.
+    pub description: ModelDescription,
+    /// What its labels are called, where that is known.
+    pub labels: Option<Labels>,
 }
 
 impl Section for Model {
@@ -503,6 +523,14 @@ impl Model {
     /// Whether it has weights of its own, and not those that it begins from as they are.
     pub fn is_made(&self) -> bool {
         self.is_trained() || self.extension.is_some()
+    }
+
+    /// What it was trained on for labels, where it was: the last such text.
+    pub fn lesson_text(&self) -> Option<&Arc<Text>> {
+        match &self.task {
+            Some(task) => Some(&task.train).filter(|_| task.kind.has_labels()),
+            None => self.origin.model()?.lesson_text(),
+        }
     }
 
     /// What it tells, where that is labels that it was trained for in this pipeline.

@@ -19,14 +19,15 @@ use txray_method::{AsGiven, Coverage, Extent, Keeps, Observed, Record, Times, Un
 use txray_plugin::{Ability, Level, Sign, Site, SourceDescription, State, abi};
 use txray_tables::Folder;
 use txray_tables::columns::observations;
-use txray_text::{CorpusError, Counts, Document};
+use txray_text::{CorpusError, Counts, Document, Tokenizer};
 
 use super::annotator::Annotator;
 use super::corpus::{Corpus, Text, TextFigures};
-use super::model::{Kin, Model, ModelRef};
+use super::model::{Kin, Loaded, Model, ModelRef};
 use crate::check::{Check, Section};
 use crate::component::Component;
 use crate::error::{Error, Result};
+use crate::files::Hasher;
 use crate::form::Form;
 use crate::inputs::Hashes;
 use crate::out::{OutPath, Publication};
@@ -105,7 +106,7 @@ pub enum StageOf {
 }
 
 /// What a stage tells.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StageFigures {
     /// Seconds of loading the model, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -121,6 +122,9 @@ pub struct StageFigures {
     pub documents: u64,
     /// Tokens that the vocabulary did not know.
     pub unknown: u64,
+    /// The SHA-256 of the forms of the vocabulary that it was read through: two stages that have the same name their tokens alike.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forms: Option<String>,
     /// Tokens that the tokenizer put beside the text: of a part, for the merge to know whether anything of the whole is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub special: Option<u64>,
@@ -454,7 +458,7 @@ impl Stage {
             return Ok(Made::default());
         };
         let start = Instant::now();
-        let (loaded, tokenizer, description) = model.load(making)?;
+        let Loaded { model: loaded, tokenizer, description, .. } = model.load(making)?;
         let load_seconds = start.elapsed().as_secs_f64();
         let told: TextFigures = making.figures(&**text)?;
         if told.labelled == Some(0) && self.layers.iter().any(|layer| layer == LABEL) {
@@ -518,6 +522,7 @@ impl Stage {
         let figures = StageFigures {
             load_seconds: Some(load_seconds),
             tokenize_seconds: Some(source.tokenize.as_secs_f64()),
+            forms: Some(forms(&tokenizer)),
             special: (extent == Extent::Part).then_some(source.counts().special),
             ..figures(&stage, times)
         };
@@ -548,6 +553,7 @@ fn figures(stage: &txray_method::Stage, times: Times) -> StageFigures {
         write_seconds: times.write.as_secs_f64(),
         documents: stage.coverage.documents,
         unknown: stage.coverage.unknown,
+        forms: None,
         special: None,
         dropped: (stage.coverage.dropped > 0).then_some(Dropped {
             characters: stage.coverage.dropped,
@@ -559,6 +565,16 @@ fn figures(stage: &txray_method::Stage, times: Times) -> StageFigures {
         rows: stage.rows(),
         mass: stage.neurons.mass.iter().sum(),
     }
+}
+
+/// The hash of what a vocabulary calls its tokens.
+fn forms(tokenizer: &Tokenizer) -> String {
+    let mut hasher = Hasher::default();
+    for form in tokenizer.forms().iter() {
+        hasher.take(form.as_bytes());
+        hasher.take(&[0]);
+    }
+    hasher.finish().sha256
 }
 
 /// What was read of a text, as its tokenizer counts, which put `special` tokens beside it.
@@ -654,7 +670,8 @@ impl Step for Stage {
             let special = parts.records(self.id()).filter_map(|record| record.figures.get("special")?.as_u64()).sum();
             text.check_counts(making, &self.table(), counts(&stage, special))?;
         }
-        let figures = StageFigures { write_seconds, ..figures(&stage, Times::default()) };
+        let forms = parts.records(self.id()).find_map(|record| Some(record.figures.get("forms")?.as_str()?.to_owned()));
+        let figures = StageFigures { write_seconds, forms, ..figures(&stage, Times::default()) };
         let seconds = parts.records(self.id()).map(|record| record.seconds).sum();
         Ok(Made::with(self, &figures)?.seconds(seconds).tokens(stage.coverage.tokens))
     }

@@ -189,7 +189,7 @@ impl Lesson {
     /// Tells of labels that the one or the other part lacks.
     fn tell(&self, making: &Making<'_>, table: &str, labels: &Labels, valid: &Read) {
         let of = self.valid.as_ref().map_or("what is held out".to_owned(), |valid| format!("`{}`", valid.name()));
-        let Targets { labels: targets, unseen, unseen_name } = &valid.targets;
+        let Targets { labels: targets, unseen, unseen_name, .. } = &valid.targets;
         let what = if self.column.is_some() { "words" } else { "documents" };
         if let Some(name) = unseen_name {
             let message = format!(
@@ -254,6 +254,7 @@ impl Read {
                 all.targets.labels.extend(targets.labels);
                 all.targets.unseen += targets.unseen;
                 all.targets.unseen_name = all.targets.unseen_name.or(targets.unseen_name);
+                all.targets.unread += targets.unread;
             }
             let before = all.encoded.ids.len() as u64;
             all.encoded.ids.extend_from_slice(&encoded.ids);
