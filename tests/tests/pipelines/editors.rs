@@ -63,7 +63,7 @@ fn what_is_wrong_by_itself_is_told() {
         ("[corpus.a]\nkind = \"grammar\"\ndomain = \"kitchn\"", "/corpus/a/domain"),
         ("[model.lm]\nkind = \"lstm\"\nhiden = 4", "/model/lm/hiden"),
         ("[model.lm]\nkind = \"lstm\"\nhidden = \"4\"", "/model/lm/hidden"),
-        ("[model.lm]\nkind = \"lstm\"\ntask = { kind = \"language\", corpus = \"a\" }", "/model/lm/task"),
+        ("[model.lm]\nkind = \"lstm\"\ntask = { kind = \"language\", corpus = \"a\" }", "/model/lm/task/kind"),
         ("[model.lm]\nkind = \"lstm\"\ntrain = { epoch = 4 }", "/model/lm/train/epoch"),
         ("[model.lm]\nkind = \"lstm\"\ntrain = { checkpoints = [\"1\"] }", "/model/lm/train/checkpoints/0"),
         ("[model.lm]\ninit = 1", "/model/lm/init"),

@@ -153,7 +153,11 @@ impl Training<'_> {
                     host.log(Level::Information, "the training is saved: the next run goes on from here");
                     return Err(Error::Cancelled);
                 }
-                report => report?,
+                Err(error) => {
+                    self.tell_kept(&saved, &progress);
+                    return Err(error.into());
+                }
+                Ok(report) => report,
             };
             progress.seconds += report.seconds;
             if !report.paused {
@@ -208,6 +212,15 @@ impl Training<'_> {
                 .filter(|perplexity| perplexity.is_finite()),
         };
         Ok(Made::with(step, &figures)?.seconds(progress.seconds).tokens(report.tokens))
+    }
+
+    /// Where the last checkpoint is of a training that failed: what it learned until then is not lost.
+    fn tell_kept(&self, saved: &Saved<'_>, progress: &Progress) {
+        if let Some(&epoch) = progress.kept.last() {
+            let path = saved.kept.path(&checkpoint(epoch));
+            let message = format!("the model as it was after epoch {epoch} is kept in {}", path.display());
+            self.making.host.log(Level::Warning, &message);
+        }
     }
 
     fn tell(&self, report: &TrainReport) {
