@@ -406,7 +406,7 @@ fn a_classifier_predicts() {
         Ok::<_, String>((losses, counts, predicted, probabilities))
     };
     let (losses, counts, predicted, probabilities) = predict(Task::Classification, 2, &[0, NULL, 0], 3).unwrap();
-    assert_eq!((losses, counts, predicted), ([0.0, 1.0, 1.0], [1; 3], vec![0, 0, 1]));
+    assert_eq!((losses, counts, predicted), ([0.0, 0.0, 1.0], [1, 0, 1], vec![0, 0, 1]));
     assert_eq!(probabilities, [1.0, 0.0, 1.0, 0.0, 0.0, 1.0]);
     let (losses, counts, predicted, _) = predict(Task::Tagging, 4, &[1, 0, 3], 3).unwrap();
     assert_eq!((losses, counts, predicted), ([1.0, 0.0, 0.0], [2, 0, 1], vec![1, 2, 3]));

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use txray_plugin::{
     Capabilities, Carry, Component, Encode, EncodeRequest, ExactSum, Host, Model, ModelDescription, Opaque, Predict,
-    PredictRequest, Result, Rule, Train, TrainReport, TrainRequest,
+    PredictRequest, Result, Rule, Task, Train, TrainReport, TrainRequest,
 };
 
 use lookup::{Lookup, Options};
@@ -26,6 +26,9 @@ pub trait Fault: Send + Sync + 'static {
         model.load(host, directory)
     }
     fn capabilities(of: Capabilities) -> Capabilities {
+        of
+    }
+    fn described(of: ModelDescription) -> ModelDescription {
         of
     }
     /// What a request becomes on its way in.
@@ -64,7 +67,7 @@ impl<F: Fault> Model for Spoilt<F> {
         F::capabilities(self.0.capabilities())
     }
     fn describe(&self) -> Result<ModelDescription> {
-        self.0.describe()
+        self.0.describe().map(F::described)
     }
     fn initialize(&mut self, host: &Host<'_>, vocabulary: usize, seed: u64) -> Result<()> {
         self.0.initialize(host, vocabulary, F::seed(seed))
@@ -307,7 +310,10 @@ pub struct Idle;
 impl Fault for Idle {
     const KIND: &'static str = "idle";
     fn capabilities(of: Capabilities) -> Capabilities {
-        Capabilities { tasks: Vec::new(), ..of }
+        Capabilities { tasks: Vec::new(), predictions: false, ..of }
+    }
+    fn described(of: ModelDescription) -> ModelDescription {
+        ModelDescription { heads: Vec::new(), ..of }
     }
 }
 
@@ -328,7 +334,10 @@ pub struct Modest;
 impl Fault for Modest {
     const KIND: &'static str = "modest";
     fn predicted(request: &mut PredictRequest<'_>) {
-        request.counts.iter_mut().for_each(|count| *count = count.saturating_sub(1));
+        // Of labels other laws tell.
+        if request.task == Task::LanguageModel {
+            request.counts.iter_mut().for_each(|count| *count = count.saturating_sub(1));
+        }
     }
 }
 
@@ -338,8 +347,10 @@ pub struct Unsummed;
 impl Fault for Unsummed {
     const KIND: &'static str = "unsummed";
     fn predicted(request: &mut PredictRequest<'_>) {
-        let losses = request.token_losses.iter_mut().flat_map(|losses| losses.iter_mut());
-        losses.for_each(|loss| *loss *= 2.0);
+        if request.task == Task::LanguageModel {
+            let losses = request.token_losses.iter_mut().flat_map(|losses| losses.iter_mut());
+            losses.for_each(|loss| *loss *= 2.0);
+        }
     }
 }
 
