@@ -527,7 +527,7 @@ typedef struct txray_carry_table {
 typedef struct txray_extend_table {
     size_t size; /* sizeof(txray_extend_table) */
     /* Makes the vocabulary `vocabulary` tokens long, which is no fewer than it has. What is computed of the others does not change, but
-     * that a language model's probabilities have more to be shared among; each new one begins as the token `like`, one of theirs.
+     * that what a language model expects of the token `like`, one of theirs, is shared among it and the new ones, which begin as it.
      * Where it fails, the model is as it was. */
     txray_status (*extend)(void *model, const txray_host *host, uint64_t vocabulary, uint32_t like);
 } txray_extend_table;

@@ -168,7 +168,7 @@ pub struct ExtendTable {
     /// `sizeof(ExtendTable)` of the plugin.
     pub size: usize,
     /// Makes the vocabulary `vocabulary` tokens long, which is no fewer than it has. What is computed of the others does not change, but
-    /// that a language model's probabilities have more to be shared among; each new one begins as the token `like`, one of theirs.
+    /// that what a language model expects of the token `like`, one of theirs, is shared among it and the new ones, which begin as it.
     /// Where it fails, the model is as it was.
     pub extend: unsafe extern "C" fn(model: *mut c_void, host: *const Host, vocabulary: u64, like: u32) -> Status,
 }

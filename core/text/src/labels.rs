@@ -185,7 +185,10 @@ impl Labels {
     pub fn load(directory: &Path, files: &dyn Files) -> Result<Option<Self>, LabelsError> {
         let path = directory.join(Self::FILE);
         if let Some(text) = read(&path, files)? {
-            let written = serde_json::from_str(&text).map_err(|error| error.to_string());
+            let shape = |error| {
+                format!("{error}; it is {{\"labels\": [\"neg\", \"pos\"]}}, in the order of the model's classes")
+            };
+            let written = serde_json::from_str(&text).map_err(shape);
             let labels = written.and_then(|Written { labels, column }| Self::new(labels, column.as_deref()));
             return match labels {
                 Ok(labels) => Ok(Some(labels)),
@@ -226,10 +229,10 @@ impl Labels {
         &self.names
     }
 
-    /// Whether others are the same labels of the same column, in whatever order.
+    /// Whether others are called the same, in whatever order.
     pub fn is_alike(&self, other: &Self) -> bool {
         let knows_all = |known: &Self, others: &Self| others.names.iter().all(|name| known.numbers.contains_key(name));
-        self.column == other.column && knows_all(self, other) && knows_all(other, self)
+        knows_all(self, other) && knows_all(other, self)
     }
 
     /// The annotation column whose values they are; none: documents have them.

@@ -214,8 +214,8 @@ impl Tokenizer {
             .map_err(|source| TokenizerError::Malformed { path, message: source.to_string() })
     }
 
-    /// The same with the words of other documents behind its own, by falling count, and by their scalars among equals. `max_size` is
-    /// of all entries; where words end stays as it is.
+    /// The same with the words of other documents behind its own, with ids from `next` on at least, by falling count, and by their
+    /// scalars among equals. `max_size` is of all entries; where words end stays as it is.
     ///
     /// # Errors
     /// Those of the documents; [`TokenizerError::Fixed`] of another tokenizer than one of words, which knows an unknown one.
@@ -223,6 +223,7 @@ impl Tokenizer {
         &self,
         documents: impl Iterator<Item = Result<Document, CorpusError>>,
         options: &Vocabulary,
+        next: usize,
     ) -> Result<Self, TokenizerError> {
         let fixed = || TokenizerError::Fixed { path: self.path.clone() };
         let malformed = |message: String| TokenizerError::Malformed { path: self.path.clone(), message };
@@ -236,7 +237,7 @@ impl Tokenizer {
         let (mut words, _) = frequent(documents, &options, |word| model.token_to_id(word).is_none())?;
         words.truncate(room);
         let mut vocabulary = self.inner.get_vocab(true);
-        vocabulary.extend(words.into_iter().zip(self.size() as u32..));
+        vocabulary.extend(words.into_iter().zip(self.size().max(next) as u32..));
         let extended = WordLevel::builder().vocab(vocabulary.into_iter().collect());
         let extended =
             extended.unk_token(model.unk_token.clone()).build().map_err(|error| malformed(error.to_string()))?;

@@ -354,6 +354,10 @@ impl Weights {
             let mut values = to_vec(variable)?;
             if [ENCODER, DECODER, BIAS].contains(&name) {
                 let width = values.len() / has;
+                if name == BIAS {
+                    // What is expected of the one is shared among all that begin as it, so nothing else is expected less.
+                    values[like as usize] -= ((vocabulary - has + 1) as f32).ln();
+                }
                 let row = values[like as usize * width..][..width].to_vec();
                 values.reserve_exact(shape.iter().product::<usize>() - values.len());
                 (has..vocabulary).for_each(|_| values.extend(&row));

@@ -131,7 +131,9 @@ fn three_stages_of_one_network_share_their_neurons_and_words() {
 fn an_extended_vocabulary_reads_as_before() {
     let folder = folder();
     let stages = STAGES.split("[model.topic]").next().unwrap().to_owned()
-        + "[stage.before]\nmodel = \"lm\"\ncorpus = \"both.test\"\n[stage.after]\nmodel = \"extended\"\ncorpus = \"both.test\"\n";
+        + "[stage.before]\nmodel = \"lm\"\ncorpus = \"both.test\"\n[stage.after]\nmodel = \"extended\"\ncorpus = \"both.test\"\n"
+        + "[evaluation.before]\nmodel = \"lm\"\ncorpora = [\"kitchen.train\"]\n"
+        + "[evaluation.after]\nmodel = \"extended\"\ncorpora = [\"kitchen.train\"]\n";
     folder.write("pipeline.toml", stages);
     folder.txray(["run", "pipeline.toml", "--out", "out"]).succeeded();
     let neurons = |stage: &str| fs::read(folder.path(format!("out/stages/{stage}/neurons.parquet"))).unwrap();
@@ -142,6 +144,94 @@ fn an_extended_vocabulary_reads_as_before() {
     assert_eq!(read("before", "mean"), read("after", "mean"));
     // What differs is what the words are called.
     assert_ne!(neurons("before"), neurons("after"));
+    // No word that it knew is expected less.
+    let [before, after] = ["before", "after"].map(|name| {
+        json(&folder, &format!("out/evaluations/{name}.json"))["kitchen.train"]["perplexity"]["value"].as_f64().unwrap()
+    });
+    assert!((before / after - 1.0).abs() < 1e-5, "{before} {after}");
+}
+
+/// Rows that a model has to spare, for speed, are no new words': those would not begin as the unknown one.
+#[test]
+fn rows_to_spare_are_no_new_words() {
+    let folder = folder();
+    let mut model = SmallModel::new(6, 4);
+    let names: Vec<(String, usize)> = model
+        .tensors
+        .iter()
+        .filter(|(_, shape, _)| shape[0] == 6)
+        .map(|(name, shape, _)| (name.clone(), shape.get(1).copied().unwrap_or(1)))
+        .collect();
+    assert!(names.len() >= 2, "{names:?}");
+    for (name, width) in names {
+        let (_, shape, values) = model.tensor(&name);
+        shape[0] = 9;
+        values.extend(vec![0.7; 3 * width]);
+    }
+    model.write(&folder.path("spare"));
+    let config = folder.path("spare/config.json");
+    fs::write(
+        &config,
+        fs::read_to_string(&config)
+            .unwrap()
+            .replace("\"vocab_size\":6", "\"vocab_size\":9")
+            .replace("\"vocab_size\": 6", "\"vocab_size\": 9"),
+    )
+    .unwrap();
+    let stages = STAGES.split("[model.lm]").next().unwrap().to_owned()
+        + "[corpus.w]\nkind = \"text\"\ntrain = \"w.txt\"\n"
+        + "[model.spare]\npath = \"spare\"\n[model.extended]\ninit = \"spare\"\nvocabulary = { extend = \"w.train\" }\n"
+        + "[stage.before]\nmodel = \"spare\"\ncorpus = \"w.train\"\nlayers = [\"word\", \"prediction\"]\n"
+        + "[stage.after]\nmodel = \"extended\"\ncorpus = \"w.train\"\n";
+    folder.write("w.txt", "w1 w2 new w3\nnewer w1 new\n");
+    folder.write("pipeline.toml", stages);
+    folder.txray(["run", "pipeline.toml", "--out", "out"]).succeeded();
+    let words = vocabulary(&folder, "extended");
+    let tokenizer = json(&folder, "out/models/extended/tokenizer.json");
+    assert_eq!(tokenizer["model"]["vocab"][&words[6]], 9, "{words:?}");
+    let read = |stage: &str| {
+        Table::read(&folder.path(format!("out/stages/{stage}/neurons.parquet"))).numbers::<Float64Type>("mass")
+    };
+    assert_eq!(read("before"), read("after"));
+}
+
+/// A head is never kept under other names.
+#[test]
+fn a_head_of_other_labels_is_refused() {
+    let folder = folder();
+    folder.write("pipeline.toml", STAGES);
+    folder.txray(["run", "pipeline.toml", "--out", "out"]).succeeded();
+    let labels = folder.path("out/models/topic/labels.json");
+    let again = STAGES.split("[model.lm]").next().unwrap().to_owned()
+        + "[model.topic]\npath = \"out/models/topic\"\ntask = { kind = \"classification\", corpus = \"both\" }\ntrain = { epochs = 1 }\n"
+        + "[stage.s]\nmodel = \"topic\"\ncorpus = \"both.test\"\n";
+    folder.write("again.toml", again);
+    fs::write(&labels, "{\"labels\": [\"kitchen\", \"garden\"]}").unwrap();
+    folder.txray(["run", "again.toml", "--out", "again"]).succeeded();
+    assert_eq!(json(&folder, "again/models/topic/labels.json")["labels"][0], "kitchen");
+    fs::write(&labels, "{\"labels\": [\"sport\", \"zebra\"]}").unwrap();
+    let stderr = folder.txray(["run", "again.toml", "--out", "again"]).failed(2);
+    assert!(stderr.contains("tell as many others: sport, zebra"), "{stderr}");
+}
+
+#[test]
+fn what_is_held_out_is_told_where_it_takes_too_much() {
+    let grouped = |group: &dyn Fn(usize) -> usize| {
+        let rows = csv(0..60);
+        let mut rows = rows.lines().enumerate().map(|(at, row)| match at {
+            0 => format!("{row},movie\n"),
+            at => format!("{row},m{}\n", group(at - 1)),
+        });
+        rows.by_ref().collect::<String>()
+    };
+    let config = STAGES.replace("kind = \"csv\"", "kind = \"csv\"\ngroup = \"movie\"");
+    let test = grouped(&|at| at);
+    let (_, one) = ran(&grouped(&|_| 0), &test, &config);
+    let stderr = one.succeeded().stderr;
+    assert!(stderr.contains("all of its documents are in one group"), "{stderr}");
+    let (_, two) = ran(&grouped(&|at| at % 2), &test, &config);
+    let stderr = two.succeeded().stderr;
+    assert!(stderr.contains("nothing that is left to train on is labelled"), "{stderr}");
 }
 
 #[test]

@@ -786,9 +786,10 @@ impl Step for Model {
         let Some(lesson) = &self.task else {
             // Nothing to train: loading it checks it, before stages depend on it.
             if let Begin::From(path) = begin {
-                let (tokenizer, _) = load(&mut *model, &path, making.host, making.inputs)?;
+                let (tokenizer, description) = load(&mut *model, &path, making.host, making.inputs)?;
                 if let Some(extension) = &self.extension {
-                    let tokenizer = extension.tokenizer(making, &self.table(), &tokenizer)?;
+                    let rows = description.vocabulary;
+                    let tokenizer = extension.tokenizer(making, &self.table(), &tokenizer, rows)?;
                     Extension::grow(&mut *model, making, &tokenizer)?;
                     let beside = Beside { tokenizer, labels: Labels::load(&path, making.inputs)? };
                     let last = making.directory.join(LAST);

@@ -126,8 +126,8 @@ pub trait Carry: Send + Sync {
 /// A vocabulary that grows, so that a model is trained on words which it has never seen.
 pub trait Extend: Send + Sync {
     /// Makes the vocabulary `vocabulary` tokens long, which is no fewer than it has. What is computed of the others does not change,
-    /// bit for bit, but that a language model's probabilities have more to be shared among; each new token begins as the
-    /// token `like`, one of theirs: a text reads as if that stood in its place. Where it fails, the model is as it was.
+    /// bit for bit, but that what a language model expects of the token `like`, one of theirs, is shared among it and the new
+    /// ones; each of these begins as it: a text reads as if that stood in its place. Where it fails, the model is as it was.
     fn extend(&mut self, host: &Host<'_>, vocabulary: usize, like: u32) -> Result<()>;
 }
 

@@ -156,7 +156,9 @@ impl Teller {
         }
         if scores.unread > 0 {
             let count = scores.unread;
-            warn(format!("[{table}] {count} words of `{name}` share a token with others, and no score counts them"));
+            warn(format!(
+                "[{table}] {count} words of `{name}` share a token with others, or are in none: no score counts them"
+            ));
         }
         let absent: Vec<&str> =
             scores.labels.iter().filter(|label| label.count == 0).map(|label| &*label.label).take(10).collect();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use txray_plugin::{Examples, Level, Task, Text as Ids};
 use txray_text::{Encoded, Labels, Targets, Tokenizer};
 
 use crate::check::Check;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::step::{Making, Step};
 use crate::steps::corpus::{Corpus, Text};
 use crate::steps::stage::layers::LABEL;
@@ -155,8 +155,25 @@ impl Lesson {
             false => None,
             true => {
                 let found = Labels::learn(self.train.documents(making)?, self.column.as_deref())?;
-                // The same labels keep the order of the head that there is.
-                Some(begun.filter(|begun| begun.is_alike(&found)).unwrap_or(found))
+                match begun {
+                    // The same labels keep the order of the head that there is.
+                    Some(begun) if begun.is_alike(&found) => Some(match &self.column {
+                        None => begun,
+                        Some(column) => begun.of_column(column),
+                    }),
+                    // The head would be kept, and its classes be called otherwise.
+                    Some(begun) if begun.names().len() == found.names().len() => {
+                        let names = |labels: &Labels| labels.names().join(", ");
+                        let why = format!(
+                            "has the labels {}, and the weights that it begins from tell as many others: {}; begin from a model without \
+                             a head over labels",
+                            names(&found),
+                            names(&begun)
+                        );
+                        return Err(Error::Head { model: self.train.name(), why });
+                    }
+                    _ => Some(found),
+                }
             }
         };
         let read = |text| Read::of(making, table, tokenizer, text, labels.as_ref());
@@ -170,7 +187,13 @@ impl Lesson {
         if self.held_out > 0.0 {
             let all = train.documents();
             let (rest, held) = train.split(self.held_out);
-            if held.documents() > 0 && rest.documents() > 0 {
+            if rest.documents() == 0 {
+                let message = format!(
+                    "[{table}] validates on nothing: `{}` has no split `valid`, and all of its documents are in one group",
+                    self.train.name()
+                );
+                making.host.log(Level::Warning, &message);
+            } else if held.documents() > 0 {
                 let units = if held.groups.iter().all(Option::is_some) { ", whole groups," } else { "" };
                 told(format!(
                     "[{table}] holds {} of the {all} documents of `{}`{units} out to validate on",
@@ -181,6 +204,15 @@ impl Lesson {
             }
         }
         if let (Some(labels), Some(valid)) = (&labels, &valid) {
+            let absent = train.absent(labels);
+            if !absent.is_empty() {
+                let message = format!(
+                    "[{table}] nothing that is left to train on is labelled {}, which is in what is held out alone: give the corpus a \
+                     split `valid`, or set `held_out = 0`",
+                    absent.join(", ")
+                );
+                making.host.log(Level::Warning, &message);
+            }
             self.tell(making, table, labels, valid);
         }
         Ok(Material { labels, train, valid })
@@ -189,7 +221,7 @@ impl Lesson {
     /// Tells of labels that the one or the other part lacks.
     fn tell(&self, making: &Making<'_>, table: &str, labels: &Labels, valid: &Read) {
         let of = self.valid.as_ref().map_or("what is held out".to_owned(), |valid| format!("`{}`", valid.name()));
-        let Targets { labels: targets, unseen, unseen_name, .. } = &valid.targets;
+        let Targets { unseen, unseen_name, .. } = &valid.targets;
         let what = if self.column.is_some() { "words" } else { "documents" };
         if let Some(name) = unseen_name {
             let message = format!(
@@ -198,8 +230,7 @@ impl Lesson {
             );
             making.host.log(Level::Warning, &message);
         }
-        let absent = |(number, _): &(u32, &Arc<str>)| !targets.contains(number);
-        let absent: Vec<&str> = (0..).zip(labels.names()).filter(absent).map(|(_, name)| &**name).take(10).collect();
+        let absent = valid.absent(labels);
         if !absent.is_empty() {
             let message = format!("[{table}] none of the {what} of {of} is labelled {}", absent.join(", "));
             making.host.log(Level::Warning, &message);
@@ -264,6 +295,13 @@ impl Read {
         }
         text.check_counts(making, table, all.encoded.counts)?;
         Ok(all)
+    }
+
+    /// Labels that nothing of it has: the first of these.
+    fn absent<'l>(&self, labels: &'l Labels) -> Vec<&'l str> {
+        let known: HashSet<u32> = self.targets.labels.iter().copied().collect();
+        let absent = (0..).zip(labels.names()).filter(|(number, _)| !known.contains(number));
+        absent.map(|(_, name)| &**name).take(10).collect()
     }
 
     fn documents(&self) -> usize {

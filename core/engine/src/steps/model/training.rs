@@ -105,8 +105,9 @@ impl Training<'_> {
             Begin::New(vocabulary) => (Tokenizer::learn(self.lesson.train.documents(self.making)?, vocabulary)?, None),
             Begin::From(path) => (Tokenizer::load(path, self.making.inputs)?, Labels::load(path, self.making.inputs)?),
         };
-        if let Some(extension) = self.extension {
-            tokenizer = extension.tokenizer(self.making, &step.table(), &tokenizer)?;
+        if let (Some(extension), Begin::From(path)) = (self.extension, &self.begin) {
+            let rows = load(model, path, host, self.making.inputs)?.1.vocabulary;
+            tokenizer = extension.tokenizer(self.making, &step.table(), &tokenizer, rows)?;
         }
         let material = self.lesson.read(self.making, &step.table(), &tokenizer, begun)?;
         let kept = Beside { tokenizer, labels: material.labels.clone() };

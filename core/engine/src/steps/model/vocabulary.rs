@@ -156,11 +156,12 @@ impl Extension {
         json!({ "min_count": self.min_count, "max_size": self.max_size })
     }
 
-    /// A tokenizer with the words.
-    pub fn tokenizer(&self, making: &Making<'_>, table: &str, tokenizer: &Tokenizer) -> Result<Tokenizer> {
+    /// A tokenizer with the words, for a model of so many rows: some have more than there are tokens, which are no new words'.
+    pub fn tokenizer(&self, making: &Making<'_>, table: &str, tokenizer: &Tokenizer, rows: usize) -> Result<Tokenizer> {
         let options = Vocabulary { min_count: self.min_count, max_size: self.max_size, words: tokenizer.words() };
-        let extended = tokenizer.extended(self.text.documents(making)?, &options)?;
+        let extended = tokenizer.extended(self.text.documents(making)?, &options, rows)?;
         let (before, after) = (tokenizer.size(), extended.size());
+        let after = if after > before { after - rows.max(before) + before } else { after };
         let message = format!(
             "[{table}] adds {} words of `{}` to the {before} of the vocabulary",
             after - before,

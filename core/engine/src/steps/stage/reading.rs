@@ -181,7 +181,11 @@ impl<'a> ModelSource<'a> {
         };
         match name {
             TOKEN => return of_vocabulary(encoded.ids.clone()),
-            PREDICTION => return of_vocabulary(predictions.to_vec()),
+            // Rows of a decoder to spare are no tokens.
+            PREDICTION => {
+                let known = |&id: &u32| if (id as usize) < self.forms.len() { id } else { NULL };
+                return of_vocabulary(predictions.iter().map(known).collect());
+            }
             POSITION => {
                 let lengths = encoded.offsets.windows(2).map(|at| (at[1] - at[0]) as u32);
                 let names = (0..lengths.clone().max().unwrap_or(0)).map(|position| position.to_string()).collect();
