@@ -12,7 +12,7 @@ use txray_plugin::random::Stream;
 use txray_plugin::{NULL, Site};
 
 use crate::error::{MethodError, MethodResult};
-use crate::evidence::{Design, Observed, Reading, shuffle};
+use crate::evidence::{Design, Observed, Reading};
 use crate::stage::starts;
 use crate::weighting::{Met, Weigh};
 
@@ -130,7 +130,7 @@ pub fn align(
 fn halves(sides: [&Observed; 2], design: Design, seed: u64) -> [Vec<bool>; 2] {
     let drawn = |side: usize| {
         let mut is_fit: Vec<bool> = (0..sides[side].units.len()).map(|unit| unit % 2 == 0).collect();
-        shuffle(&mut is_fit, &mut Stream::new(seed, "align", side as u64));
+        Stream::new(seed, "align", side as u64).shuffle(&mut is_fit);
         is_fit
     };
     let from = drawn(0);

@@ -4,7 +4,7 @@ use hashbrown::HashMap;
 use txray_plugin::NULL;
 use txray_plugin::random::Stream;
 
-use crate::evidence::{Observed, shuffle};
+use crate::evidence::Observed;
 
 /// How many times as frequent a word type may be as another whose features it is given.
 const ALIKE: usize = 2;
@@ -95,7 +95,7 @@ impl<'a> Types<'a> {
             let alike;
             (alike, rest) = rest.split_at(count);
             let mut other: Vec<usize> = (0..alike.len()).collect();
-            shuffle(&mut other, &mut random);
+            random.shuffle(&mut other);
             for (rows, other) in alike.iter().zip(other) {
                 // An occurrence of it by chance, and not the one at the same place: neighbours may have one topic.
                 let from = &alike[other];

@@ -57,6 +57,13 @@ impl Stream {
         }
     }
 
+    /// Puts values in an order that is as likely as every other (Fisher and Yates 1938). They are at most 2^32 - 1.
+    pub fn shuffle<T>(&mut self, values: &mut [T]) {
+        for last in (1..values.len()).rev() {
+            values.swap(last, self.below(last as u32 + 1) as usize);
+        }
+    }
+
     /// Fills `out` with values uniform in [low, high).
     pub fn fill_uniform(&mut self, out: &mut [f32], low: f32, high: f32) {
         for value in out {
@@ -112,6 +119,14 @@ mod tests {
         }
         assert!(seen.iter().all(|&n| (9_500..10_500).contains(&n)), "{seen:?}");
         assert_eq!(stream.below(1), 0);
+        // Of three values, every order is drawn, and about as often.
+        let mut orders = std::collections::BTreeMap::new();
+        for index in 0..6000 {
+            let mut values = [0, 1, 2];
+            Stream::new(7, "orders", index).shuffle(&mut values);
+            *orders.entry(values).or_insert(0) += 1;
+        }
+        assert!(orders.len() == 6 && orders.values().all(|count| (900..1100).contains(count)), "{orders:?}");
         assert_eq!(stream.below(0), 0);
     }
 }

@@ -32,7 +32,6 @@ pub use observed::{Observed, Reading, Unit};
 pub use test::{Fall, Tested, Testing, q_values};
 pub use units::Design;
 use units::Units;
-pub(crate) use units::shuffle;
 
 /// How to find out.
 #[derive(Clone, Copy, Debug, PartialEq)]

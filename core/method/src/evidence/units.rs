@@ -94,7 +94,7 @@ impl Units {
             Design::Pool => {
                 let mut is_second = vec![false; self.count];
                 is_second[self.first..].fill(true);
-                shuffle(&mut is_second, &mut random);
+                random.shuffle(&mut is_second);
                 for (row, is_second) in table.iter_mut().zip(is_second) {
                     let side = usize::from(is_second);
                     (row[lane + side], row[lane + 1 - side]) = (1.0, 0.0);
@@ -118,7 +118,7 @@ impl Units {
         let halves = |side: u64, count: usize| {
             let mut random = Stream::new(seed, "halves", 2 * index + side);
             let mut is_second: Vec<bool> = (0..count).map(|unit| unit % 2 == 1).collect();
-            shuffle(&mut is_second, &mut random);
+            random.shuffle(&mut is_second);
             is_second
         };
         let from = self.first;
@@ -139,15 +139,8 @@ impl Units {
     /// `[rows]`: each in one of so many blocks, the readings of a unit in the same.
     pub fn blocks(&self, seed: u64, blocks: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.count).map(|unit| unit % blocks).collect();
-        shuffle(&mut order, &mut Stream::new(seed, "blocks", 0));
+        Stream::new(seed, "blocks", 0).shuffle(&mut order);
         (0..self.len()).map(|row| order[row % self.count]).collect()
-    }
-}
-
-/// Puts them in an order that is as likely as every other.
-pub(crate) fn shuffle<T>(values: &mut [T], random: &mut Stream) {
-    for last in (1..values.len()).rev() {
-        values.swap(last, random.below(last as u32 + 1) as usize);
     }
 }
 

@@ -123,12 +123,12 @@ impl Lesson {
         let lengths = self.lengths();
         let mut stream = Stream::new(self.seed, "order", epoch);
         let mut documents: Vec<usize> = (0..lengths.len()).collect();
-        shuffle(&mut documents, &mut stream);
+        stream.shuffle(&mut documents);
         for pool in documents.chunks_mut(self.batch.saturating_mul(POOL)) {
             pool.sort_by_key(|&document| Reverse(lengths[document]));
         }
         let mut steps: Vec<Vec<usize>> = documents.chunks(self.batch).map(<[_]>::to_vec).collect();
-        shuffle(&mut steps, &mut stream);
+        stream.shuffle(&mut steps);
         steps
     }
 
@@ -212,13 +212,6 @@ impl Share {
             lesson.labels_of(document).map(move |(position, target)| (self.row(lane, position) as u32, target))
         };
         self.documents.iter().enumerate().flat_map(of).unzip()
-    }
-}
-
-/// Fisher and Yates.
-fn shuffle<T>(items: &mut [T], stream: &mut Stream) {
-    for at in (1..items.len()).rev() {
-        items.swap(at, stream.below(at as u32 + 1) as usize);
     }
 }
 

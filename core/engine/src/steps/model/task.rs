@@ -333,10 +333,7 @@ impl Read {
             units.push(unit);
         }
         let mut order: Vec<usize> = (0..sizes.len()).collect();
-        let mut random = Stream::new(0, "held-out", 0);
-        for at in (1..order.len()).rev() {
-            order.swap(at, random.below(at as u32 + 1) as usize);
-        }
+        Stream::new(0, "held-out", 0).shuffle(&mut order);
         let mut room = (share * self.documents() as f64) as usize;
         let mut is_held = vec![false; sizes.len()];
         for &unit in &order {

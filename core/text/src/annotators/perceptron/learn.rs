@@ -95,7 +95,7 @@ pub(super) fn learn(mut examples: Examples, epochs: u32, seed: u64, stop: &dyn F
     let mut order: Vec<u32> = (0..examples.words.len() as u32).collect();
     let (mut seen, mut facts, mut scores) = (Vec::new(), Vec::new(), vec![0.0; tags]);
     for epoch in 0..epochs {
-        shuffle(&mut order, &mut Stream::new(seed, "annotator.perceptron/order", u64::from(epoch)));
+        Stream::new(seed, "annotator.perceptron/order", u64::from(epoch)).shuffle(&mut order);
         for &at in &order {
             if stop() {
                 return None;
@@ -151,11 +151,4 @@ fn rival(scores: &[f32], tag: usize) -> Option<usize> {
     let others = (0..scores.len()).filter(|&other| other != tag);
     let best = others.reduce(|best, other| if scores[other] > scores[best] { other } else { best })?;
     (scores[best] >= scores[tag]).then_some(best)
-}
-
-/// Fisher and Yates's.
-fn shuffle(order: &mut [u32], random: &mut Stream) {
-    for last in (1..order.len()).rev() {
-        order.swap(last, random.below(last as u32 + 1) as usize);
-    }
 }
